@@ -1,0 +1,139 @@
+//! The one place that writes files outside a store: to a temporary in the same folder, then renamed.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Error, Result};
+
+/// Temporary files begin with this and are swept by whoever owns the folder.
+pub const TEMPORARY_PREFIX: &str = ".dagset-tmp-";
+
+/// Whether a write waits for the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// File and folder are synced before and after the rename: survives power loss.
+    Synced,
+    /// Renamed only: whole or not there after a crash of the process.
+    Renamed,
+}
+
+/// A file being written beside its final place; dropped without [`NewFile::publish`], it is removed.
+#[must_use = "a new file appears only when it is published"]
+pub struct NewFile {
+    file: Option<File>,
+    temporary: PathBuf,
+    target: PathBuf,
+}
+
+impl NewFile {
+    /// Begins a file that will appear at `target`, whose folder must exist.
+    pub fn create(target: &Path) -> Result<NewFile> {
+        let folder = target.parent().unwrap_or(Path::new("."));
+        let temporary = folder.join(temporary_name());
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .open(&temporary)
+            .map_err(|fault| Error::io("create", target, fault))?;
+        Ok(NewFile { file: Some(file), temporary, target: target.to_owned() })
+    }
+
+    /// Makes the file executable for whoever may read it, as far as the umask grants.
+    pub fn set_executable(&mut self) -> Result<()> {
+        let result = self.file().metadata().and_then(|meta| {
+            let mode = meta.permissions().mode();
+            self.file().set_permissions(fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))
+        });
+        result.map_err(|fault| Error::io("set the mode of", &self.target, fault))
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        self.file.as_ref().expect("present until published")
+    }
+
+    /// Renames it into place, over what is there.
+    pub fn publish(mut self, durability: Durability) -> Result<()> {
+        let file = self.file.take().expect("present until published");
+        let outcome = (|| {
+            if durability == Durability::Synced {
+                file.sync_all()?;
+            }
+            drop(file);
+            fs::rename(&self.temporary, &self.target)?;
+            if durability == Durability::Synced {
+                sync_folder(self.target.parent().unwrap_or(Path::new(".")))?;
+            }
+            Ok(())
+        })();
+        outcome.map_err(|fault| {
+            fs::remove_file(&self.temporary).ok();
+            Error::io("write", &self.target, fault)
+        })
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file().flush()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.file.take().is_some() {
+            fs::remove_file(&self.temporary).ok();
+        }
+    }
+}
+
+/// A name for a temporary that no other process or thread uses.
+pub fn temporary_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let count = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{TEMPORARY_PREFIX}{}-{count}", std::process::id())
+}
+
+/// Writes a whole small file.
+pub fn write_file(target: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+    let mut new = NewFile::create(target)?;
+    new.write_all(bytes).map_err(|fault| Error::io("write", target, fault))?;
+    new.publish(durability)
+}
+
+/// Puts a symlink at `target`, replacing a file or link there by rename.
+pub fn write_symlink(target: &Path, points_to: &str) -> Result<()> {
+    let temporary = target.parent().unwrap_or(Path::new(".")).join(temporary_name());
+    let outcome = std::os::unix::fs::symlink(points_to, &temporary).and_then(|()| fs::rename(&temporary, target));
+    outcome.map_err(|fault| {
+        fs::remove_file(&temporary).ok();
+        Error::io("create the symlink", target, fault)
+    })
+}
+
+/// Creates a folder and those above it.
+pub fn create_folders(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|fault| Error::io("create the folder", path, fault))
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// 16 bytes from the system's random source.
+pub fn random_bytes() -> Result<[u8; 16]> {
+    let mut bytes = [0; 16];
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    match filled {
+        Ok(16) => Ok(bytes),
+        Ok(_) => Err(Error::new(super::Kind::Failed, "the system's random source gave too few bytes")),
+        Err(fault) => Err(Error::new(super::Kind::Failed, "the system's random source failed").because(fault)),
+    }
+}

@@ -1,0 +1,17 @@
+//! What everything else stands on: ids, names, paths, errors, times, files written safely, counters.
+
+pub mod error;
+pub mod files;
+pub mod id;
+pub mod lock;
+pub mod name;
+pub mod observer;
+pub mod path;
+pub mod time;
+
+pub use error::{Error, Kind, Result};
+pub use id::{Id, ObjectName};
+pub use name::{BranchName, DatasetName, RefName};
+pub use observer::{Counter, Event, Observer};
+pub use path::RepoPath;
+pub use time::Time;

@@ -1,0 +1,53 @@
+//! Points in time, as the format keeps them.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Error, Result};
+
+/// Milliseconds since 1970 in UTC. Displayed as RFC 3339 with `Z`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time(pub i64);
+
+impl Time {
+    /// The system's clock.
+    pub fn now() -> Time {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Time(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+    }
+
+    /// Parses RFC 3339, or a date alone (midnight in UTC).
+    pub fn parse(text: &str) -> Result<Time> {
+        let parsed = text.parse::<jiff::Timestamp>().or_else(|fault| {
+            let date = text.parse::<jiff::civil::Date>().map_err(|_| fault)?;
+            date.to_zoned(jiff::tz::TimeZone::UTC).map(|at| at.timestamp())
+        });
+        match parsed {
+            Ok(at) => Ok(Time(at.as_millisecond())),
+            Err(fault) => Err(Error::usage(format!("not a time (RFC 3339 or YYYY-MM-DD): {text:?}")).because(fault)),
+        }
+    }
+}
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0) {
+            Ok(at) => write!(f, "{at:.3}"),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_print_and_parse() {
+        assert_eq!(Time(0).to_string(), "1970-01-01T00:00:00.000Z");
+        assert_eq!(Time::parse("1970-01-01T00:00:01Z").expect("rfc 3339"), Time(1000));
+        assert_eq!(Time::parse("1970-01-02").expect("date"), Time(86_400_000));
+        assert!(Time::parse("yesterday").is_err());
+        assert_eq!(Time(i64::MAX).to_string(), format!("{} ms", i64::MAX));
+    }
+}
