@@ -1,0 +1,114 @@
+//! Whether a manifest becomes a version, and how: the rules of `ingest` and `commit`, as a pure function of the log.
+
+use crate::base::{BranchName, DatasetName, Error, Id, RefName, Result};
+use crate::format::operation::Operation;
+use crate::history::dag::is_ancestor;
+use crate::history::fold::{Dataset, Fold};
+
+/// What a user asks to publish.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    pub dataset: DatasetName,
+    pub branch: BranchName,
+    pub manifest: Id,
+    /// `None`: the branch's head is the parent.
+    pub parents: Option<Vec<Id>>,
+    /// The head must be this version.
+    pub expect: Option<Id>,
+    pub name: Option<RefName>,
+    pub tags: Vec<RefName>,
+    /// The branch's head when the content was looked at.
+    pub seen_head: Option<Id>,
+}
+
+/// What has to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// The content has a version already; at most names and tags are given to it.
+    Unchanged { version: Id, operations: Vec<Operation> },
+    /// A new version with these parents; `changed` unless the head has the same content and the version only gets a name of its own.
+    New { parents: Vec<Id>, changed: bool },
+}
+
+/// Decides by the present fold. Called again for each newer fold.
+///
+/// Errors: a conflict when the branch isn't where it must be, or the name is taken by other content.
+pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
+    let empty = Dataset::default();
+    let dataset = fold.datasets.get(&proposal.dataset).unwrap_or(&empty);
+    let head = dataset.branches.get(&proposal.branch).copied();
+    let head_manifest = head.and_then(|id| dataset.versions.get(&id)).map(|state| state.row.manifest);
+    let where_it_is = || head.map_or_else(|| "isn't there".to_owned(), |id| format!("is at {}", id.short()));
+
+    if let Some(name) = &proposal.name {
+        if let Some(version) = dataset.names.get(name) {
+            let same = dataset.versions.get(version).is_some_and(|state| state.row.manifest == proposal.manifest);
+            return match same {
+                true => Ok(Decision::Unchanged { version: *version, operations: Vec::new() }),
+                false => Err(name_is_taken(proposal, name, "a version of other content")),
+            };
+        }
+        if dataset.has_ref(name.as_str()) {
+            return Err(name_is_taken(proposal, name, "a branch or a tag"));
+        }
+    }
+    if let Some(expected) = proposal.expect.filter(|expected| head != Some(*expected)) {
+        let message = format!("the branch {} of {} {}, not at {}", proposal.branch, proposal.dataset, where_it_is(), expected.short());
+        return Err(Error::conflict(message).hint("`dagset log` shows what is there now"));
+    }
+    let adds_no_parent = |head: &Id| match &proposal.parents {
+        None => true,
+        Some(given) => given.iter().all(|parent| is_ancestor(dataset, parent, head)),
+    };
+    if let Some(head) = head.filter(|head| head_manifest == Some(proposal.manifest) && adds_no_parent(head)) {
+        return match (&proposal.name, dataset.name_of(&head)) {
+            (Some(_), Some(_)) => Ok(Decision::New { parents: vec![head], changed: false }),
+            (name, _) => {
+                let take = name.iter().map(|name| Operation::TakeName {
+                    dataset: proposal.dataset.clone(),
+                    name: name.clone(),
+                    version: head,
+                });
+                let operations = take.chain(tag_operations(fold, proposal, head)).collect();
+                Ok(Decision::Unchanged { version: head, operations })
+            }
+        };
+    }
+    match &proposal.parents {
+        Some(parents) => match head.filter(|head| !parents.contains(head)) {
+            None => Ok(Decision::New { parents: parents.clone(), changed: true }),
+            Some(head) => {
+                let (branch, dataset) = (&proposal.branch, &proposal.dataset);
+                let message = format!("the head {} of branch {branch} of {dataset} isn't among the parents", head.short());
+                Err(Error::conflict(message)
+                    .hint(format!("add --parent {}, or choose another --branch", head.short())))
+            }
+        },
+        None if head == proposal.seen_head => Ok(Decision::New { parents: head.into_iter().collect(), changed: true }),
+        None => {
+            let message = format!("the branch {} of {} moved meanwhile: it {}", proposal.branch, proposal.dataset, where_it_is());
+            Err(Error::conflict(message).hint("look at the new version, then run the command again; nothing is stored twice"))
+        }
+    }
+}
+
+/// The operations that point the proposed tags at `version`, where they don't yet.
+pub fn tag_operations(fold: &Fold, proposal: &Proposal, version: Id) -> Vec<Operation> {
+    let tags = fold.datasets.get(&proposal.dataset).map(|dataset| &dataset.tags);
+    let present = |tag: &RefName| tags.and_then(|tags| tags.get(tag)).copied();
+    let moved = proposal.tags.iter().filter(|tag| present(tag).map(|tag| tag.version) != Some(version));
+    moved
+        .map(|tag| Operation::SetTag {
+            dataset: proposal.dataset.clone(),
+            tag: tag.clone(),
+            old: present(tag).map(|tag| tag.version),
+            new: Some(version),
+            protected: present(tag).is_some_and(|tag| tag.protected),
+        })
+        .collect()
+}
+
+fn name_is_taken(proposal: &Proposal, name: &RefName, by: &str) -> Error {
+    Error::conflict(format!("the name {name} is taken in {} by {by}", proposal.dataset))
+        .hint(format!("choose another name; `dagset show …/{}@{name}` says what has it", proposal.dataset))
+}

@@ -1,0 +1,37 @@
+//! Reading files that others may be writing.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crate::base::{Error, Result};
+use crate::tree::scan::Stat;
+
+/// A file that changes while it is read is read again, so often.
+pub const ATTEMPTS: u32 = 3;
+
+/// Reads with `read` until the file's stat is the same before and after; `None` if it never held still.
+///
+/// `read` gets the open file and its stat, and must read it from the start.
+pub fn read_settled<T>(path: &Path, mut read: impl FnMut(&mut File, &Stat) -> Result<T>) -> Result<Option<(T, Stat)>> {
+    for _ in 0..ATTEMPTS {
+        let mut file = File::open(path).map_err(|fault| Error::io("open", path, fault))?;
+        let before = stat_of(path, &file)?;
+        let value = read(&mut file, &before)?;
+        let after = stat_of(path, &file)?;
+        if before == after {
+            return Ok(Some((value, after)));
+        }
+    }
+    Ok(None)
+}
+
+fn stat_of(path: &Path, file: &File) -> Result<Stat> {
+    let meta = file.metadata().map_err(|fault| Error::io("stat", path, fault))?;
+    Ok(Stat::of(&meta))
+}
+
+/// Appends up to `most` bytes to `buffer`; fewer only at the end of the file.
+pub fn fill(path: &Path, file: &mut File, buffer: &mut Vec<u8>, most: usize) -> Result<usize> {
+    file.take(most as u64).read_to_end(buffer).map_err(|fault| Error::io("read", path, fault))
+}

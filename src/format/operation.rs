@@ -1,0 +1,356 @@
+//! The operations of log records (docs/format.md §10).
+
+use crate::base::{BranchName, DatasetName, Id, ObjectName, RefName, Result, Time};
+
+use super::attrs::Value;
+use super::codec::{Put, Reader};
+use super::place::{Place, put_object_name, read_object_name};
+
+const MAX_PARENTS: usize = 1_024;
+const MAX_NOTE: usize = 4 << 10;
+const MAX_META_KEY: usize = 255;
+/// No operation's payload is longer: it must fit in a record.
+const MAX_PAYLOAD: usize = 4 << 20;
+
+/// An index as the log registers it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexRow {
+    pub name: ObjectName,
+    /// Length of the object.
+    pub bytes: u64,
+    /// BLAKE3 of the object.
+    pub id: Id,
+    /// How many packs it speaks of.
+    pub packs: u64,
+    /// Bytes of its data packs.
+    pub pack_bytes: u64,
+    /// Bytes of its meta packs.
+    pub meta_bytes: u64,
+}
+
+/// A version as the log knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionRow {
+    pub version: Id,
+    pub manifest: Id,
+    pub parents: Vec<Id>,
+    pub time: Time,
+    pub files: u64,
+    pub bytes: u64,
+    /// All that its publishing wrote to the store.
+    pub stored_bytes: u64,
+    pub version_place: Place,
+    pub manifest_place: Place,
+}
+
+/// One change of what moves. All operations of a record happen, or none.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Operation {
+    StoreCreated { store: [u8; 16] },
+    Register { indexes: Vec<IndexRow> },
+    CreateDataset { dataset: DatasetName },
+    AddVersion { dataset: DatasetName, row: Box<VersionRow> },
+    SetBranch { dataset: DatasetName, branch: BranchName, old: Option<Id>, new: Option<Id> },
+    TakeName { dataset: DatasetName, name: RefName, version: Id },
+    SetTag { dataset: DatasetName, tag: RefName, old: Option<Id>, new: Option<Id>, protected: bool },
+    Publish { dataset: DatasetName, version: Id, note: String },
+    SetMetadata { dataset: DatasetName, version: Option<Id>, key: String, value: Option<Value> },
+    Rely(Things),
+    ReplaceIndexes { removed: Vec<ObjectName>, added: Vec<IndexRow> },
+    Mark,
+    VoidBefore { born: u64 },
+    Condemn { mark: u64, things: Things },
+    Rescue(Things),
+    Reclaim(Things),
+    Expel { contents: Vec<Id>, reason: String },
+    /// A code of a newer dagset, kept as it is.
+    Unknown { code: u8, critical: bool, payload: Vec<u8> },
+}
+
+/// Versions and packs that collection, or a writer's reliance on them, speaks of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Things {
+    pub versions: Vec<Id>,
+    pub packs: Vec<ObjectName>,
+}
+
+impl Operation {
+    fn code(&self) -> u8 {
+        match self {
+            Operation::StoreCreated { .. } => 1,
+            Operation::Register { .. } => 2,
+            Operation::CreateDataset { .. } => 3,
+            Operation::AddVersion { .. } => 4,
+            Operation::SetBranch { .. } => 5,
+            Operation::TakeName { .. } => 6,
+            Operation::SetTag { .. } => 7,
+            Operation::Publish { .. } => 8,
+            Operation::SetMetadata { .. } => 9,
+            Operation::Rely(_) => 10,
+            Operation::ReplaceIndexes { .. } => 11,
+            Operation::Mark => 12,
+            Operation::VoidBefore { .. } => 13,
+            Operation::Condemn { .. } => 14,
+            Operation::Rescue(_) => 15,
+            Operation::Reclaim(_) => 16,
+            Operation::Expel { .. } => 17,
+            Operation::Unknown { code, .. } => *code,
+        }
+    }
+
+    fn is_critical(&self) -> bool {
+        match self {
+            Operation::StoreCreated { .. } | Operation::Rely(_) => false,
+            Operation::Unknown { critical, .. } => *critical,
+            _ => true,
+        }
+    }
+
+    pub fn put(&self, out: &mut Vec<u8>) {
+        out.put_u8(self.code());
+        out.put_u8(self.is_critical().into());
+        out.put_bytes(&self.payload());
+    }
+
+    fn payload(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        match self {
+            Operation::StoreCreated { store } => out.put_slice(store),
+            Operation::Register { indexes } => put_rows(&mut out, indexes),
+            Operation::CreateDataset { dataset } => out.put_string(dataset.as_str()),
+            Operation::AddVersion { dataset, row } => {
+                out.put_string(dataset.as_str());
+                out.put_id(&row.version);
+                row.put_rest(&mut out);
+            }
+            Operation::SetBranch { dataset, branch, old, new } => {
+                out.put_string(dataset.as_str());
+                out.put_string(branch.as_str());
+                out.put_option_id(old.as_ref());
+                out.put_option_id(new.as_ref());
+            }
+            Operation::TakeName { dataset, name, version } => {
+                out.put_string(dataset.as_str());
+                out.put_string(name.as_str());
+                out.put_id(version);
+            }
+            Operation::SetTag { dataset, tag, old, new, protected } => {
+                out.put_string(dataset.as_str());
+                out.put_string(tag.as_str());
+                out.put_option_id(old.as_ref());
+                out.put_option_id(new.as_ref());
+                out.put_u8((*protected).into());
+            }
+            Operation::Publish { dataset, version, note } => {
+                out.put_string(dataset.as_str());
+                out.put_id(version);
+                out.put_string(note);
+            }
+            Operation::SetMetadata { dataset, version, key, value } => {
+                out.put_string(dataset.as_str());
+                out.put_option_id(version.as_ref());
+                out.put_string(key);
+                out.put_u8(value.is_some().into());
+                value.iter().for_each(|value| value.put(&mut out));
+            }
+            Operation::Rely(things) | Operation::Rescue(things) | Operation::Reclaim(things) => things.put(&mut out),
+            Operation::ReplaceIndexes { removed, added } => {
+                put_names(&mut out, removed);
+                put_rows(&mut out, added);
+            }
+            Operation::Mark => {}
+            Operation::VoidBefore { born } => out.put_u64(*born),
+            Operation::Condemn { mark, things } => {
+                out.put_u64(*mark);
+                things.put(&mut out);
+            }
+            Operation::Expel { contents, reason } => {
+                put_ids(&mut out, contents);
+                out.put_string(reason);
+            }
+            Operation::Unknown { payload, .. } => out.put_slice(payload),
+        }
+        out
+    }
+
+    pub fn read(reader: &mut Reader<'_>) -> Result<Operation> {
+        let code = reader.u8()?;
+        let critical = reader.flag()?;
+        let payload = reader.bytes(MAX_PAYLOAD)?;
+        let mut inner = Reader::new("an operation", payload);
+        let operation = Operation::read_payload(code, critical, payload, &mut inner)?;
+        inner.end()?;
+        match operation.is_critical() == critical {
+            true => Ok(operation),
+            false => Err(reader.fault("an operation has the wrong flags")),
+        }
+    }
+
+    fn read_payload(code: u8, critical: bool, payload: &[u8], reader: &mut Reader<'_>) -> Result<Operation> {
+        Ok(match code {
+            1 => Operation::StoreCreated { store: reader.array()? },
+            2 => Operation::Register { indexes: read_rows(reader)? },
+            3 => Operation::CreateDataset { dataset: read_dataset(reader)? },
+            4 => {
+                let (dataset, version) = (read_dataset(reader)?, reader.id()?);
+                Operation::AddVersion { dataset, row: Box::new(VersionRow::read_rest(version, reader)?) }
+            }
+            5 => Operation::SetBranch {
+                dataset: read_dataset(reader)?,
+                branch: read_branch(reader)?,
+                old: reader.option_id()?,
+                new: reader.option_id()?,
+            },
+            6 => Operation::TakeName {
+                dataset: read_dataset(reader)?,
+                name: read_ref(reader)?,
+                version: reader.id()?,
+            },
+            7 => Operation::SetTag {
+                dataset: read_dataset(reader)?,
+                tag: read_ref(reader)?,
+                old: reader.option_id()?,
+                new: reader.option_id()?,
+                protected: reader.flag()?,
+            },
+            8 => Operation::Publish {
+                dataset: read_dataset(reader)?,
+                version: reader.id()?,
+                note: reader.string(MAX_NOTE)?.to_owned(),
+            },
+            9 => Operation::SetMetadata {
+                dataset: read_dataset(reader)?,
+                version: reader.option_id()?,
+                key: reader.string(MAX_META_KEY)?.to_owned(),
+                value: reader.flag()?.then(|| Value::read(reader)).transpose()?,
+            },
+            10 => Operation::Rely(Things::read(reader)?),
+            11 => Operation::ReplaceIndexes { removed: read_names(reader)?, added: read_rows(reader)? },
+            12 => Operation::Mark,
+            13 => Operation::VoidBefore { born: reader.u64()? },
+            14 => Operation::Condemn { mark: reader.u64()?, things: Things::read(reader)? },
+            15 => Operation::Rescue(Things::read(reader)?),
+            16 => Operation::Reclaim(Things::read(reader)?),
+            17 => Operation::Expel { contents: read_ids(reader)?, reason: reader.string(MAX_NOTE)?.to_owned() },
+            _ => {
+                reader.slice(payload.len())?;
+                Operation::Unknown { code, critical, payload: payload.to_vec() }
+            }
+        })
+    }
+}
+
+impl VersionRow {
+    /// All but the version's id.
+    pub fn put_rest(&self, out: &mut Vec<u8>) {
+        out.put_id(&self.manifest);
+        put_ids(out, &self.parents);
+        out.put_i64(self.time.0);
+        out.put_varint(self.files);
+        out.put_varint(self.bytes);
+        out.put_varint(self.stored_bytes);
+        self.version_place.put(out);
+        self.manifest_place.put(out);
+    }
+
+    pub fn read_rest(version: Id, reader: &mut Reader<'_>) -> Result<VersionRow> {
+        let row = VersionRow {
+            version,
+            manifest: reader.id()?,
+            parents: read_ids(reader)?,
+            time: Time(reader.i64()?),
+            files: reader.varint()?,
+            bytes: reader.varint()?,
+            stored_bytes: reader.varint()?,
+            version_place: Place::read(reader)?,
+            manifest_place: Place::read(reader)?,
+        };
+        match row.parents.len() <= MAX_PARENTS {
+            true => Ok(row),
+            false => Err(reader.fault("a version has too many parents")),
+        }
+    }
+}
+
+impl IndexRow {
+    /// All but the name.
+    pub fn put_rest(&self, out: &mut Vec<u8>) {
+        out.put_varint(self.bytes);
+        out.put_id(&self.id);
+        out.put_varint(self.packs);
+        out.put_varint(self.pack_bytes);
+        out.put_varint(self.meta_bytes);
+    }
+
+    pub fn read_rest(name: ObjectName, reader: &mut Reader<'_>) -> Result<IndexRow> {
+        Ok(IndexRow {
+            name,
+            bytes: reader.varint()?,
+            id: reader.id()?,
+            packs: reader.varint()?,
+            pack_bytes: reader.varint()?,
+            meta_bytes: reader.varint()?,
+        })
+    }
+}
+
+impl Things {
+    fn put(&self, out: &mut Vec<u8>) {
+        put_ids(out, &self.versions);
+        put_names(out, &self.packs);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Things> {
+        Ok(Things { versions: read_ids(reader)?, packs: read_names(reader)? })
+    }
+}
+
+fn put_rows(out: &mut Vec<u8>, rows: &[IndexRow]) {
+    out.put_count(rows.len());
+    for row in rows {
+        put_object_name(out, &row.name);
+        row.put_rest(out);
+    }
+}
+
+fn read_rows(reader: &mut Reader<'_>) -> Result<Vec<IndexRow>> {
+    let count = reader.count(53)?;
+    let mut rows = Vec::with_capacity(count);
+    for _ in 0..count {
+        let name = read_object_name(reader)?;
+        rows.push(IndexRow::read_rest(name, reader)?);
+    }
+    Ok(rows)
+}
+
+fn put_ids(out: &mut Vec<u8>, ids: &[Id]) {
+    out.put_count(ids.len());
+    ids.iter().for_each(|id| out.put_id(id));
+}
+
+fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<Id>> {
+    let count = reader.count(32)?;
+    (0..count).map(|_| reader.id()).collect()
+}
+
+fn put_names(out: &mut Vec<u8>, names: &[ObjectName]) {
+    out.put_count(names.len());
+    names.iter().for_each(|name| put_object_name(out, name));
+}
+
+fn read_names(reader: &mut Reader<'_>) -> Result<Vec<ObjectName>> {
+    let count = reader.count(17)?;
+    (0..count).map(|_| read_object_name(reader)).collect()
+}
+
+pub(super) fn read_dataset(reader: &mut Reader<'_>) -> Result<DatasetName> {
+    DatasetName::new(reader.string(255)?).map_err(|fault| reader.fault(fault))
+}
+
+pub(super) fn read_branch(reader: &mut Reader<'_>) -> Result<BranchName> {
+    BranchName::new(reader.string(255)?).map_err(|fault| reader.fault(fault))
+}
+
+fn read_ref(reader: &mut Reader<'_>) -> Result<RefName> {
+    RefName::new(reader.string(128)?).map_err(|fault| reader.fault(fault))
+}

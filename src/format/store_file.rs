@@ -1,0 +1,112 @@
+//! `dagset.json`: what makes a folder or a prefix a store (docs/format.md §2).
+
+use std::fmt::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::id::{hex_decode, hex_fmt};
+use crate::base::{Error, Result, Time};
+
+/// The format that this dagset reads and writes.
+pub const FORMAT: u32 = 1;
+/// The chunking rule that this dagset knows.
+pub const CHUNKING: &str = "gear-1";
+
+/// The content of `dagset.json`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreFile {
+    pub store: [u8; 16],
+    pub created: Time,
+    /// The tool that created the store, with its version.
+    pub tool: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Json {
+    dagset: String,
+    format: u32,
+    #[serde(default)]
+    store: String,
+    #[serde(default)]
+    chunking: String,
+    #[serde(default)]
+    created: String,
+    #[serde(default)]
+    tool: String,
+}
+
+impl StoreFile {
+    /// The id as 32 hex digits.
+    pub fn store_hex(&self) -> String {
+        let mut text = String::with_capacity(32);
+        hex_fmt(&self.store, &mut text).expect("writing to a string doesn't fail");
+        text
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        let json = Json {
+            dagset: "store".to_owned(),
+            format: FORMAT,
+            store: self.store_hex(),
+            chunking: CHUNKING.to_owned(),
+            created: self.created.to_string(),
+            tool: self.tool.clone(),
+        };
+        let mut text = String::new();
+        writeln!(text, "{}", serde_json::json!(json)).expect("writing to a string doesn't fail");
+        text.into_bytes()
+    }
+
+    /// Parses the object; `place` names the store in errors.
+    ///
+    /// Errors: not a store's file ([`Kind::Damaged`](crate::base::Kind::Damaged)); a format or chunking rule of a newer dagset
+    /// ([`Kind::Failed`](crate::base::Kind::Failed)).
+    pub fn parse(bytes: &[u8], place: &str) -> Result<StoreFile> {
+        let not_ours = || Error::damaged(format!("{place}/dagset.json isn't that of a dagset store"));
+        let json: Json = serde_json::from_slice(bytes).map_err(|fault| not_ours().because(fault))?;
+        if json.dagset != "store" {
+            return Err(not_ours());
+        }
+        if json.format != FORMAT {
+            return Err(super::needs_newer(format!("the store {place} (format {}, this one reads {FORMAT})", json.format)));
+        }
+        if json.chunking != CHUNKING {
+            return Err(super::needs_newer(format!("the store {place} (chunking rule {:?})", json.chunking)));
+        }
+        let mut store = [0; 16];
+        if !hex_decode(&json.store, &mut store) {
+            return Err(not_ours());
+        }
+        let created = Time::parse(&json.created).map_err(|fault| not_ours().because(fault))?;
+        Ok(StoreFile { store, created, tool: json.tool })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Kind;
+
+    fn file() -> StoreFile {
+        StoreFile { store: [7; 16], created: Time(1_700_000_000_123), tool: "dagset 0.1.0".to_owned() }
+    }
+
+    #[test]
+    fn it_round_trips_and_reads_unknown_keys() {
+        let bytes = file().encode();
+        assert_eq!(StoreFile::parse(&bytes, "s").expect("own bytes"), file());
+        let more = String::from_utf8(bytes).expect("json").replace("{", "{\"later\":[1],");
+        assert_eq!(StoreFile::parse(more.as_bytes(), "s").expect("unknown keys are ignored"), file());
+    }
+
+    #[test]
+    fn what_it_cannot_read_it_refuses() {
+        let text = String::from_utf8(file().encode()).expect("json");
+        let kind = |text: String| StoreFile::parse(text.as_bytes(), "s").expect_err("refused").kind();
+        assert_eq!(kind(text.replace("\"format\":1", "\"format\":2")), Kind::Failed);
+        assert_eq!(kind(text.replace("gear-1", "gear-2")), Kind::Failed);
+        assert_eq!(kind(text.replace("\"store\":\"07", "\"store\":\"x7")), Kind::Damaged);
+        assert_eq!(kind("{}".to_owned()), Kind::Damaged);
+        assert_eq!(kind("not json".to_owned()), Kind::Damaged);
+    }
+}

@@ -1,0 +1,320 @@
+//! The fold: what all records up to a number amount to (docs/format.md §10).
+//!
+//! A record's operations are checked one after the other against the fold as they are taken; one that doesn't hold undoes those
+//! before it, and the record has no effect. Writers check the same before they append, so that this is seen in broken logs only.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::base::{BranchName, DatasetName, Error, Id, Kind, ObjectName, RefName, Result, Time};
+use crate::format::attrs::Value;
+use crate::format::operation::{IndexRow, Operation, VersionRow};
+use crate::format::record::{FOLD_RULE, RecordCore};
+
+/// A version as the log knows it, without reading its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionState {
+    pub row: VersionRow,
+    /// The log record that added it.
+    pub record: u64,
+    /// Frozen by `publish`.
+    pub published: bool,
+}
+
+/// Where a tag points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag {
+    pub version: Id,
+    pub protected: bool,
+}
+
+/// One dataset: its refs and its versions.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Dataset {
+    pub created: Time,
+    pub branches: BTreeMap<BranchName, Id>,
+    pub names: BTreeMap<RefName, Id>,
+    pub tags: BTreeMap<RefName, Tag>,
+    pub versions: HashMap<Id, VersionState>,
+    pub meta: BTreeMap<(Option<Id>, String), Value>,
+}
+
+impl Dataset {
+    /// The name of a version, if it has one: a version has at most one.
+    pub fn name_of(&self, version: &Id) -> Option<&RefName> {
+        self.names.iter().find(|(_, id)| *id == version).map(|(name, _)| name)
+    }
+
+    /// The version that was added last.
+    pub fn newest(&self) -> Option<&VersionState> {
+        self.versions.values().max_by_key(|state| (state.record, state.row.time, state.row.version))
+    }
+
+    /// Whether a version name, tag or branch of this text exists: they share one namespace.
+    pub fn has_ref(&self, text: &str) -> bool {
+        self.names.keys().chain(self.tags.keys()).any(|name| name.as_str() == text)
+            || self.branches.keys().any(|name| name.as_str() == text)
+    }
+}
+
+/// All records up to `number`, folded.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Fold {
+    /// The newest record that is folded in; 0 for an empty log.
+    pub number: u64,
+    /// The hash of that record's object.
+    pub record: Id,
+    pub store: [u8; 16],
+    pub indexes: BTreeMap<ObjectName, IndexRow>,
+    pub datasets: BTreeMap<DatasetName, Dataset>,
+}
+
+/// How one step of a record is taken back.
+enum Undo {
+    Index(ObjectName),
+    IndexBack(IndexRow),
+    Dataset(DatasetName),
+    Version(DatasetName, Id),
+    Branch(DatasetName, BranchName, Option<Id>),
+    Name(DatasetName, RefName),
+    Tag(DatasetName, RefName, Option<Tag>),
+    Published(DatasetName, Id, bool),
+    Meta(DatasetName, (Option<Id>, String), Option<Value>),
+}
+
+impl Fold {
+    /// The dataset, or an error that says so.
+    pub fn dataset(&self, name: &DatasetName) -> Result<&Dataset> {
+        self.datasets.get(name).ok_or_else(|| {
+            Error::not_found(format!("the store has no dataset {name}"))
+                .hint("`dagset list STORE` shows the datasets of a store")
+        })
+    }
+
+    /// Folds in the next record. An operation that doesn't hold leaves only the number advanced.
+    ///
+    /// Errors: an unknown critical operation or fold rule ([`Kind::Failed`]: a newer dagset is needed); a record out of turn
+    /// ([`Kind::Damaged`]).
+    pub fn apply(&mut self, core: &RecordCore, record: Id) -> Result<()> {
+        if core.number != self.number + 1 || core.before != self.record {
+            let message = format!("log record {} doesn't follow record {}: the chain is broken", core.number, self.number);
+            return Err(Error::damaged(message).hint("`dagset verify STORE` says what is damaged"));
+        }
+        if core.fold_rule > FOLD_RULE {
+            return Err(needs_newer(core.number));
+        }
+        let mut undo = Vec::new();
+        for operation in &core.operations {
+            match self.take(operation, core, &mut undo) {
+                Ok(()) => {}
+                Err(fault) if fault.kind() == Kind::Failed => return Err(fault),
+                Err(_) => {
+                    undo.into_iter().rev().for_each(|step| self.take_back(step));
+                    break;
+                }
+            }
+        }
+        self.number = core.number;
+        self.record = record;
+        Ok(())
+    }
+
+    /// Whether all of `operations` would hold in the next record; the error says what stands against it.
+    pub fn check(&mut self, core: &RecordCore) -> Result<()> {
+        let mut undo = Vec::new();
+        let outcome = core.operations.iter().try_for_each(|operation| self.take(operation, core, &mut undo));
+        undo.into_iter().rev().for_each(|step| self.take_back(step));
+        outcome
+    }
+
+    fn take(&mut self, operation: &Operation, core: &RecordCore, undo: &mut Vec<Undo>) -> Result<()> {
+        match operation {
+            Operation::StoreCreated { store } => self.store = *store,
+            Operation::Register { indexes } => indexes.iter().for_each(|row| self.add_index(row, undo)),
+            Operation::ReplaceIndexes { removed, added } => {
+                for name in removed {
+                    let row = self.indexes.remove(name).ok_or_else(|| Error::conflict(format!("index {name} is gone")))?;
+                    undo.push(Undo::IndexBack(row));
+                }
+                added.iter().for_each(|row| self.add_index(row, undo));
+            }
+            Operation::CreateDataset { dataset } => {
+                if self.datasets.contains_key(dataset) {
+                    return Err(Error::conflict(format!("the dataset {dataset} exists already")));
+                }
+                self.datasets.insert(dataset.clone(), Dataset { created: core.time, ..Dataset::default() });
+                undo.push(Undo::Dataset(dataset.clone()));
+            }
+            Operation::AddVersion { dataset, row } => self.add_version(dataset, row, core.number, undo)?,
+            Operation::SetBranch { dataset, branch, old, new } => self.set_branch(dataset, branch, *old, *new, undo)?,
+            Operation::TakeName { dataset, name, version } => self.take_name(dataset, name, *version, undo)?,
+            Operation::SetTag { dataset, tag, old, new, protected } => {
+                let new = new.map(|version| Tag { version, protected: *protected });
+                self.set_tag(dataset, tag, *old, new, undo)?;
+            }
+            Operation::Publish { dataset, version, .. } => {
+                let state = self.version_mut(dataset, version)?;
+                let before = std::mem::replace(&mut state.published, true);
+                undo.push(Undo::Published(dataset.clone(), *version, before));
+            }
+            Operation::SetMetadata { dataset, version, key, value } => {
+                let target = self.dataset_mut(dataset)?;
+                let key = (*version, key.clone());
+                let before = match value {
+                    Some(value) => target.meta.insert(key.clone(), value.clone()),
+                    None => target.meta.remove(&key),
+                };
+                undo.push(Undo::Meta(dataset.clone(), key, before));
+            }
+            Operation::Rely { versions, .. } => {
+                let live = |id: &Id| self.datasets.values().any(|dataset| dataset.versions.contains_key(id));
+                if let Some(gone) = versions.iter().find(|id| !live(id)) {
+                    return Err(Error::conflict(format!("version {} is gone", gone.short())));
+                }
+            }
+            Operation::Unknown { critical: false, .. } => {}
+            _ => return Err(needs_newer(core.number)),
+        }
+        Ok(())
+    }
+
+    fn add_index(&mut self, row: &IndexRow, undo: &mut Vec<Undo>) {
+        if self.indexes.insert(row.name, row.clone()).is_none() {
+            undo.push(Undo::Index(row.name));
+        }
+    }
+
+    fn add_version(&mut self, dataset: &DatasetName, row: &VersionRow, record: u64, undo: &mut Vec<Undo>) -> Result<()> {
+        let target = self.dataset_mut(dataset)?;
+        if target.versions.contains_key(&row.version) {
+            return Ok(());
+        }
+        target.versions.insert(row.version, VersionState { row: row.clone(), record, published: false });
+        undo.push(Undo::Version(dataset.clone(), row.version));
+        Ok(())
+    }
+
+    fn set_branch(
+        &mut self,
+        dataset: &DatasetName,
+        branch: &BranchName,
+        old: Option<Id>,
+        new: Option<Id>,
+        undo: &mut Vec<Undo>,
+    ) -> Result<()> {
+        if let Some(version) = new {
+            self.version_mut(dataset, &version)?;
+        }
+        let target = self.dataset_mut(dataset)?;
+        let present = target.branches.get(branch).copied();
+        if present != old {
+            let message = format!("the branch {branch} of {dataset} moved to {}", describe(present));
+            return Err(Error::conflict(message));
+        }
+        if present.is_none() && new.is_some() && target.has_ref(branch.as_str()) {
+            return Err(Error::conflict(format!("{dataset} has a version name or tag {branch} already")));
+        }
+        match new {
+            Some(version) => target.branches.insert(branch.clone(), version),
+            None => target.branches.remove(branch),
+        };
+        undo.push(Undo::Branch(dataset.clone(), branch.clone(), present));
+        Ok(())
+    }
+
+    fn take_name(&mut self, dataset: &DatasetName, name: &RefName, version: Id, undo: &mut Vec<Undo>) -> Result<()> {
+        self.version_mut(dataset, &version)?;
+        let target = self.dataset_mut(dataset)?;
+        if target.names.get(name) == Some(&version) {
+            return Ok(());
+        }
+        if target.has_ref(name.as_str()) {
+            return Err(Error::conflict(format!("the name {name} is taken in {dataset}"))
+                .hint(format!("choose another name; `dagset show {dataset}@{name}` says what has it")));
+        }
+        if let Some(other) = target.name_of(&version) {
+            return Err(Error::conflict(format!("version {} has the name {other} already", version.short())));
+        }
+        target.names.insert(name.clone(), version);
+        undo.push(Undo::Name(dataset.clone(), name.clone()));
+        Ok(())
+    }
+
+    fn set_tag(
+        &mut self,
+        dataset: &DatasetName,
+        tag: &RefName,
+        old: Option<Id>,
+        new: Option<Tag>,
+        undo: &mut Vec<Undo>,
+    ) -> Result<()> {
+        if let Some(new) = new {
+            self.version_mut(dataset, &new.version)?;
+        }
+        let target = self.dataset_mut(dataset)?;
+        let present = target.tags.get(tag).copied();
+        if present.map(|tag| tag.version) != old {
+            let message = format!("the tag {tag} of {dataset} moved to {}", describe(present.map(|tag| tag.version)));
+            return Err(Error::conflict(message));
+        }
+        if present.is_none() && target.has_ref(tag.as_str()) {
+            return Err(Error::conflict(format!("{dataset} has a version name or branch {tag} already")));
+        }
+        match new {
+            Some(new) => target.tags.insert(tag.clone(), new),
+            None => target.tags.remove(tag),
+        };
+        undo.push(Undo::Tag(dataset.clone(), tag.clone(), present));
+        Ok(())
+    }
+
+    fn dataset_mut(&mut self, name: &DatasetName) -> Result<&mut Dataset> {
+        self.datasets.get_mut(name).ok_or_else(|| Error::not_found(format!("the store has no dataset {name}")))
+    }
+
+    fn version_mut(&mut self, dataset: &DatasetName, version: &Id) -> Result<&mut VersionState> {
+        self.dataset_mut(dataset)?
+            .versions
+            .get_mut(version)
+            .ok_or_else(|| Error::not_found(format!("{dataset} has no version {}", version.short())))
+    }
+
+    fn take_back(&mut self, step: Undo) {
+        match step {
+            Undo::Index(name) => drop(self.indexes.remove(&name)),
+            Undo::IndexBack(row) => drop(self.indexes.insert(row.name, row)),
+            Undo::Dataset(name) => drop(self.datasets.remove(&name)),
+            Undo::Version(dataset, id) => self.undo_in(&dataset, |target| drop(target.versions.remove(&id))),
+            Undo::Name(dataset, name) => self.undo_in(&dataset, |target| drop(target.names.remove(&name))),
+            Undo::Branch(dataset, branch, old) => {
+                self.undo_in(&dataset, |target| put_back(&mut target.branches, branch, old));
+            }
+            Undo::Tag(dataset, tag, old) => self.undo_in(&dataset, |target| put_back(&mut target.tags, tag, old)),
+            Undo::Meta(dataset, key, old) => self.undo_in(&dataset, |target| put_back(&mut target.meta, key, old)),
+            Undo::Published(dataset, id, old) => self.undo_in(&dataset, |target| {
+                if let Some(state) = target.versions.get_mut(&id) {
+                    state.published = old;
+                }
+            }),
+        }
+    }
+
+    fn undo_in(&mut self, dataset: &DatasetName, step: impl FnOnce(&mut Dataset)) {
+        self.datasets.get_mut(dataset).into_iter().for_each(|target| step(target));
+    }
+}
+
+fn put_back<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, old: Option<V>) {
+    match old {
+        Some(value) => drop(map.insert(key, value)),
+        None => drop(map.remove(&key)),
+    }
+}
+
+fn describe(version: Option<Id>) -> String {
+    version.map_or_else(|| "nothing".to_owned(), |id| id.short())
+}
+
+fn needs_newer(number: u64) -> Error {
+    Error::new(Kind::Failed, format!("log record {number} needs a newer dagset"))
+        .hint("install the newest dagset; this one neither reads nor writes the store, so nothing is harmed")
+}

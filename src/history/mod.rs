@@ -1,0 +1,6 @@
+//! What the log means: the fold of its records, refs, ancestry.
+
+pub mod dag;
+pub mod fold;
+pub mod refs;
+pub mod timeline;

@@ -1,0 +1,207 @@
+//! The log of one store, followed and extended.
+//!
+//! Following: the newest record, the cores that it repeats and the state that it names give the fold. Extending: the operations are
+//! made from the fold, checked against it, and take the next number; if another writer was first, its record is folded in and
+//! the operations are made anew. A writer whose answer was lost finds its own nonce under its number.
+
+use std::time::Duration;
+
+use crate::base::files::random_bytes;
+use crate::base::{Counter, Error, Event, Id, Kind, Observer, Result, Time};
+use crate::format::attrs::Attrs;
+use crate::format::operation::Operation;
+use crate::format::record::{FOLD_RULE, Record, RecordCore, StateRef};
+use crate::store::log::{self, Appended};
+use crate::store::objects::Bucket;
+
+use super::fold::Fold;
+use super::state;
+
+/// A record repeats at most so many cores, and this many bytes of them.
+const REPEATED_RECORDS: usize = 32;
+const REPEATED_BYTES: usize = 64 << 10;
+/// Rounds of losing before a writer gives up.
+const PATIENCE: u32 = 200;
+
+/// Who appends, as the record will say.
+#[derive(Debug, Clone)]
+pub struct Actor {
+    pub name: String,
+    pub context: Attrs,
+}
+
+/// The folded log of a store, and what is needed to write its next record.
+pub struct Timeline {
+    bucket: Bucket,
+    store: [u8; 16],
+    fold: Fold,
+    state: Option<StateRef>,
+    /// Cores after the state, oldest first.
+    since_state: Vec<RecordCore>,
+    observer: Observer,
+}
+
+impl Timeline {
+    /// Reads the log up to its newest record.
+    pub fn open(bucket: Bucket, store: [u8; 16], observer: Observer) -> Result<Timeline> {
+        let mut timeline =
+            Timeline { bucket, store, fold: Fold::default(), state: None, since_state: Vec::new(), observer };
+        timeline.fold.store = store;
+        let head = log::head(&timeline.bucket)?;
+        if head > 0 {
+            let (newest, hash) = log::read(&timeline.bucket, head)?
+                .ok_or_else(|| Error::damaged(format!("{} is listed and not there", log::record_name(head))))?;
+            timeline.start_from(newest, hash)?;
+        }
+        timeline.refresh()?;
+        if timeline.fold.number > 0 && timeline.fold.store != store {
+            return Err(Error::damaged("dagset.json and the log speak of different stores"));
+        }
+        Ok(timeline)
+    }
+
+    /// The fold of all records that have been read.
+    pub fn fold(&self) -> &Fold {
+        &self.fold
+    }
+
+    /// The store's objects.
+    pub fn bucket(&self) -> &Bucket {
+        &self.bucket
+    }
+
+    fn start_from(&mut self, newest: Record, hash: Id) -> Result<()> {
+        if let Some(state) = newest.state.clone() {
+            self.fold = state::read(&self.bucket, &state)?;
+            self.state = Some(state);
+        }
+        let first_repeated = newest.earlier.first().map_or(newest.core.number, |core| core.number);
+        while self.fold.number + 1 < first_repeated {
+            if !self.read_next()? {
+                let name = log::record_name(self.fold.number + 1);
+                return Err(Error::damaged(format!("{name} is missing")).hint("`dagset verify STORE` says what is damaged"));
+            }
+        }
+        // The hash of a repeated record stands in the one behind it.
+        let hashes: Vec<Id> = newest.earlier.iter().skip(1).map(|core| core.before).chain([newest.core.before]).collect();
+        for (core, hash) in newest.earlier.into_iter().zip(hashes) {
+            if core.number > self.fold.number {
+                self.take(core, hash)?;
+            }
+        }
+        self.take(newest.core, hash)
+    }
+
+    /// Folds in what has been appended since.
+    pub fn refresh(&mut self) -> Result<()> {
+        while self.read_next()? {}
+        Ok(())
+    }
+
+    fn read_next(&mut self) -> Result<bool> {
+        let Some((record, hash)) = log::read(&self.bucket, self.fold.number + 1)? else { return Ok(false) };
+        if let Some(state) = record.state.filter(|state| self.state.as_ref().is_none_or(|own| own.number < state.number)) {
+            self.since_state.retain(|core| core.number > state.number);
+            self.state = Some(state);
+        }
+        self.take(record.core, hash)?;
+        Ok(true)
+    }
+
+    fn take(&mut self, core: RecordCore, hash: Id) -> Result<()> {
+        self.fold.apply(&core, hash)?;
+        self.since_state.push(core);
+        Ok(())
+    }
+
+    /// Appends one record with the operations that `make` gives for the present fold; nothing if it gives none.
+    ///
+    /// `make` is called again for each newer fold when another writer was first: it must check its preconditions each time. It is
+    /// also told how many bytes the record has, so that a version can say what its publishing wrote in all; it must otherwise give
+    /// the same operations for the same fold. Returns whether a record was written.
+    pub fn append(&mut self, actor: &Actor, mut make: impl FnMut(&Fold, u64) -> Result<Vec<Operation>>) -> Result<bool> {
+        for round in 0..PATIENCE {
+            if make(&self.fold, 0)?.is_empty() {
+                return Ok(false);
+            }
+            self.renew_state()?;
+            let record = self.compose(actor, &mut make)?;
+            self.fold.check(&record.core)?;
+            let bytes = record.encode();
+            match log::append(&self.bucket, &record, &bytes)? {
+                Appended::Ours => {
+                    self.take(record.core, Id::of(&bytes))?;
+                    return Ok(true);
+                }
+                Appended::Taken => {
+                    self.observer.add(Counter::LostRaces, 1);
+                    std::thread::sleep(jitter(round)?);
+                    self.refresh()?;
+                }
+            }
+        }
+        let message = format!("the log of {} moved {PATIENCE} times in a row before this record", self.bucket.describe());
+        Err(Error::new(Kind::Busy, message).hint("run the command again: what was stored is not stored again"))
+    }
+
+    /// The next record. Its length stands in it, so that it is composed until the length agrees.
+    fn compose(&self, actor: &Actor, make: &mut impl FnMut(&Fold, u64) -> Result<Vec<Operation>>) -> Result<Record> {
+        let mut record = Record {
+            core: RecordCore {
+                number: self.fold.number + 1,
+                before: self.fold.record,
+                nonce: random_bytes()?,
+                actor: actor.name.clone(),
+                time: Time::now(),
+                fold_rule: FOLD_RULE,
+                context: actor.context.clone(),
+                operations: Vec::new(),
+            },
+            state: self.state.clone(),
+            earlier: self.repeated(),
+            extensions: Vec::new(),
+        };
+        let mut bytes = 0;
+        for _ in 0..4 {
+            let mut operations = make(&self.fold, bytes)?;
+            if self.fold.number == 0 {
+                operations.insert(0, Operation::StoreCreated { store: self.store });
+            }
+            record.core.operations = operations;
+            let length = record.encode().len() as u64;
+            if length == bytes {
+                break;
+            }
+            bytes = length;
+        }
+        Ok(record)
+    }
+
+    /// Writes a state when the newest one is too far back for a record to repeat what came since.
+    fn renew_state(&mut self) -> Result<()> {
+        if self.since_state.len() < REPEATED_RECORDS {
+            return Ok(());
+        }
+        self.observer.tell(Event::Note(format!("writing the state of the log at record {}", self.fold.number)));
+        self.state = Some(state::write(&self.bucket, &self.fold)?);
+        self.since_state.clear();
+        Ok(())
+    }
+
+    fn repeated(&self) -> Vec<RecordCore> {
+        let mut bytes = 0;
+        let fitting = self.since_state.iter().rev().take(REPEATED_RECORDS).take_while(|core| {
+            bytes += core.encoded_len();
+            bytes <= REPEATED_BYTES
+        });
+        let count = fitting.count();
+        self.since_state[self.since_state.len() - count..].to_vec()
+    }
+}
+
+/// Full jitter, growing with lost rounds up to a second.
+fn jitter(round: u32) -> Result<Duration> {
+    let [low, high, ..] = random_bytes()?;
+    let ceiling = 5u64 << round.min(8);
+    Ok(Duration::from_millis(ceiling.min(1000) * u64::from(u16::from_le_bytes([low, high])) / 65_536))
+}

@@ -1,0 +1,262 @@
+//! Reading what a store holds: by place, by hint, by index. Nothing is returned that isn't verified.
+//!
+//! A hint or a place is advice: what lies there must be what was asked for, else the indexes say where else it lies. Only when no
+//! copy is good is that an error, and it names the object that is damaged.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::base::{Error, Id, Kind, ObjectName, Result};
+use crate::chunk::compress::decompress;
+use crate::format::header::ObjectKind;
+use crate::format::index::Index;
+use crate::format::operation::IndexRow;
+use crate::format::pack::ItemKind;
+use crate::format::place::{Encoding, FramePlace, Place};
+use crate::format::recipe::RecipeRoot;
+
+use super::objects::Bucket;
+
+/// Decoded frames are kept up to this many bytes.
+const CACHED_BYTES: usize = 32 << 20;
+
+/// An item's bytes inside its decoded frame.
+#[derive(Clone)]
+pub struct Item {
+    frame: Arc<Vec<u8>>,
+    place: Place,
+}
+
+impl Item {
+    /// The object: a chunk, or a meta object's canonical bytes.
+    pub fn bytes(&self) -> &[u8] {
+        let at = self.place.at as usize;
+        &self.frame[at..at + self.place.len as usize]
+    }
+
+    /// The hint behind it.
+    pub fn hint(&self) -> &[u8] {
+        let at = self.place.at as usize + self.place.len as usize;
+        &self.frame[at..at + self.place.hint_len as usize]
+    }
+
+    /// Where it lay.
+    pub fn place(&self) -> &Place {
+        &self.place
+    }
+}
+
+/// The readable content of a store as of one state of its log.
+pub struct Content {
+    bucket: Bucket,
+    rows: Vec<IndexRow>,
+    indexes: OnceLock<Vec<Index>>,
+    frames: Mutex<FrameCache>,
+}
+
+impl Content {
+    /// Content that the given indexes describe; they are read when first needed.
+    pub fn new(bucket: Bucket, rows: Vec<IndexRow>) -> Content {
+        Content { bucket, rows, indexes: OnceLock::new(), frames: Mutex::default() }
+    }
+
+    /// The indexes, each verified against the hash in the log.
+    pub fn indexes(&self) -> Result<&[Index]> {
+        if let Some(indexes) = self.indexes.get() {
+            return Ok(indexes);
+        }
+        let loaded = self.rows.iter().map(|row| load_index(&self.bucket, row)).collect::<Result<Vec<_>>>()?;
+        Ok(self.indexes.get_or_init(|| loaded))
+    }
+
+    /// Whether an index names the chunk.
+    pub fn has_chunk(&self, id: &Id) -> Result<bool> {
+        Ok(self.indexes()?.iter().any(|index| index.find_chunk(id).is_some()))
+    }
+
+    /// Where an index says that a meta object lies.
+    pub fn find_meta(&self, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
+        Ok(self.indexes()?.iter().find_map(|index| index.find_meta(id, kind)))
+    }
+
+    /// Where an index says that a chunk lies.
+    pub fn find_chunk(&self, id: &Id) -> Result<Option<Place>> {
+        Ok(self.indexes()?.iter().find_map(|index| index.find_chunk(id)))
+    }
+
+    /// A chunk, verified against its id.
+    pub fn chunk(&self, id: &Id, hint: Option<&Place>) -> Result<Item> {
+        self.item(id, ItemKind::Chunk, hint)
+    }
+
+    /// A meta object, verified against its id (a recipe root against its check and its content id).
+    pub fn meta(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
+        self.item(id, kind, hint)
+    }
+
+    fn item(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
+        if let Some(Ok(item)) = hint.map(|place| self.item_at(id, kind, place)) {
+            return Ok(item);
+        }
+        let mut first_fault = None;
+        for index in self.indexes()? {
+            let place = match kind {
+                ItemKind::Chunk => index.find_chunk(id),
+                _ => index.find_meta(id, kind),
+            };
+            let Some(place) = place else { continue };
+            match self.item_at(id, kind, &place) {
+                Ok(item) => return Ok(item),
+                Err(fault) => first_fault.get_or_insert(fault),
+            };
+        }
+        Err(first_fault.unwrap_or_else(|| {
+            let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
+            Error::damaged(message).hint("`dagset verify STORE` says what is damaged")
+        }))
+    }
+
+    fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {
+        let folder = folder_of(kind);
+        let frame = self.frame(folder, &place.frame)?;
+        let item = Item { frame, place: *place };
+        let good = place.is_possible() && place.frame.raw_bytes as usize == item.frame.len() && {
+            match kind {
+                ItemKind::RecipeRoot => RecipeRoot::parse(item.bytes()).is_ok_and(|root| root.content == *id),
+                _ => Id::of(item.bytes()) == *id,
+            }
+        };
+        match good {
+            true => Ok(item),
+            false => Err(damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
+        }
+    }
+
+    fn frame(&self, folder: ObjectKind, place: &FramePlace) -> Result<Arc<Vec<u8>>> {
+        if let Some(frame) = self.cache(|cache| cache.get(place)) {
+            return Ok(frame);
+        }
+        let object = format!("{}/{}", folder.folder(), place.pack);
+        let stored = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into())?;
+        let raw_bytes = place.raw_bytes as usize;
+        let decoded = match place.encoding {
+            Encoding::Raw => stored.to_vec(),
+            Encoding::Zstd => decompress(&stored, raw_bytes, None).map_err(|fault| within(folder, place, fault))?,
+            Encoding::Based(base) => {
+                let base = self.base(folder, &base)?;
+                decompress(&stored, raw_bytes, Some(base.bytes())).map_err(|fault| within(folder, place, fault))?
+            }
+        };
+        if decoded.len() != raw_bytes {
+            return Err(damaged(folder, place, "has the wrong length"));
+        }
+        let frame = Arc::new(decoded);
+        self.cache(|cache| cache.put(place, frame.clone()));
+        Ok(frame)
+    }
+
+    /// A plain copy of a base: one in a based frame doesn't count, so that no chain or circle is followed.
+    fn base(&self, folder: ObjectKind, id: &Id) -> Result<Item> {
+        let kinds: &[ItemKind] = match folder {
+            ObjectKind::Pack => &[ItemKind::Chunk],
+            _ => &[ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot],
+        };
+        let mut fault = None;
+        for index in self.indexes()? {
+            for kind in kinds {
+                let place = match kind {
+                    ItemKind::Chunk => index.find_chunk(id),
+                    _ => index.find_meta(id, *kind),
+                };
+                let Some(place) = place.filter(|place| !matches!(place.frame.encoding, Encoding::Based(_))) else {
+                    continue;
+                };
+                match self.item_at(id, *kind, &place) {
+                    Ok(item) => return Ok(item),
+                    Err(why) => fault = Some(why),
+                }
+            }
+        }
+        Err(fault.unwrap_or_else(|| Error::damaged(format!("no plain copy of the base {} is there", id.short()))))
+    }
+
+    fn cache<T>(&self, with: impl FnOnce(&mut FrameCache) -> T) -> T {
+        with(&mut self.frames.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn load_index(bucket: &Bucket, row: &IndexRow) -> Result<Index> {
+    let name = format!("index/{}", row.name);
+    let missing = |fault: Error| match fault.kind() {
+        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault),
+        _ => fault,
+    };
+    let bytes = bucket.get(&name).map_err(missing)?;
+    if Id::of(&bytes) != row.id {
+        return Err(Error::damaged(format!("{name} isn't what the log registered"))
+            .hint("`dagset verify STORE` says what is damaged"));
+    }
+    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")))
+}
+
+fn folder_of(kind: ItemKind) -> ObjectKind {
+    match kind {
+        ItemKind::Chunk => ObjectKind::Pack,
+        ItemKind::StateNode => ObjectKind::State,
+        _ => ObjectKind::MetaPack,
+    }
+}
+
+fn describe(kind: ItemKind) -> &'static str {
+    match kind {
+        ItemKind::Chunk => "chunk",
+        ItemKind::Node => "the manifest node",
+        ItemKind::RecipeRoot => "the recipe of content",
+        ItemKind::RecipePage => "the recipe page",
+        ItemKind::Version => "the version record",
+        ItemKind::Attributes => "the attributes",
+        ItemKind::Tombstone => "the tombstone",
+        ItemKind::StateNode => "the state node",
+    }
+}
+
+fn damaged(folder: ObjectKind, place: &FramePlace, why: &str) -> Error {
+    Error::damaged(format!("{}/{}: the frame at byte {} {why}", folder.folder(), place.pack, place.offset))
+        .hint("`dagset verify STORE` lists all damage; what another store still has can be ingested again from there")
+}
+
+fn within(folder: ObjectKind, place: &FramePlace, fault: Error) -> Error {
+    damaged(folder, place, "can't be decoded").because(fault)
+}
+
+/// Decoded frames, the least recently used leave first.
+#[derive(Default)]
+struct FrameCache {
+    frames: HashMap<(ObjectName, u32), (Arc<Vec<u8>>, u64)>,
+    bytes: usize,
+    clock: u64,
+}
+
+impl FrameCache {
+    fn get(&mut self, place: &FramePlace) -> Option<Arc<Vec<u8>>> {
+        self.clock += 1;
+        let clock = self.clock;
+        self.frames.get_mut(&(place.pack, place.offset)).map(|(frame, used)| {
+            *used = clock;
+            frame.clone()
+        })
+    }
+
+    fn put(&mut self, place: &FramePlace, frame: Arc<Vec<u8>>) {
+        self.clock += 1;
+        self.bytes += frame.len();
+        if let Some((old, _)) = self.frames.insert((place.pack, place.offset), (frame, self.clock)) {
+            self.bytes -= old.len();
+        }
+        while self.bytes > CACHED_BYTES {
+            let Some(oldest) = self.frames.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key) else { break };
+            let removed = self.frames.remove(&oldest).map_or(0, |(frame, _)| frame.len());
+            self.bytes -= removed;
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! The log as objects: numbered create-only records (docs/format.md §2, §10). What they mean is `history`'s matter.
+
+use bytes::Bytes;
+
+use crate::base::{Error, Id, Kind, Result};
+use crate::format::record::Record;
+
+use super::objects::{Bucket, Created};
+
+/// The highest number that has a name.
+pub const MAX_NUMBER: u64 = 999_999_999;
+
+/// The object of a record: `log/000/123/456`.
+pub fn record_name(number: u64) -> String {
+    format!("log/{:03}/{:03}/{:03}", number / 1_000_000, number / 1000 % 1000, number % 1000)
+}
+
+/// The number of the newest record, 0 for an empty log.
+///
+/// Three lists; a list is a hint, so what lies behind its answer is asked for by name.
+pub fn head(bucket: &Bucket) -> Result<u64> {
+    let mut number = 0;
+    let mut folder = "log".to_owned();
+    for _ in 0..2 {
+        let listing = bucket.list(&folder)?;
+        let Some((name, value)) = listing.folders.iter().filter_map(|name| three_digits(name)).max() else { return Ok(0) };
+        number = number * 1000 + value;
+        folder = format!("{folder}/{name}");
+    }
+    let listing = bucket.list(&folder)?;
+    let last = listing.objects.iter().filter_map(|object| three_digits(&object.name)).max();
+    Ok(last.map_or(number * 1000, |(_, value)| number * 1000 + value))
+}
+
+/// The last component of a listed name, if it is three digits, and its value.
+fn three_digits(name: &str) -> Option<(&str, u64)> {
+    let last = name.trim_end_matches('/').rsplit('/').next()?;
+    (last.len() == 3 && last.bytes().all(|b| b.is_ascii_digit())).then_some((last, last.parse().ok()?))
+}
+
+/// A record and the hash of its object; `None` if the number isn't taken.
+pub fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
+    let name = record_name(number);
+    let bytes = match bucket.get(&name) {
+        Ok(bytes) => bytes,
+        Err(fault) if fault.kind() == Kind::NotFound => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    let record = Record::parse(&bytes).map_err(|fault| fault.within(format!("{name} is damaged")))?;
+    if record.core.number != number {
+        return Err(Error::damaged(format!("{name} holds record {}", record.core.number)));
+    }
+    Ok(Some((record, Id::of(&bytes))))
+}
+
+/// What became of an append.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Appended {
+    /// The record stands under its number.
+    Ours,
+    /// Another writer's record does.
+    Taken,
+}
+
+/// Takes the record's number for it, if no other record has it.
+///
+/// `bytes` are the record's. "Already exists" may be the echo of a lost answer: the record there is read, and its nonce tells.
+pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended> {
+    let number = record.core.number;
+    if number > MAX_NUMBER {
+        return Err(Error::new(Kind::Failed, "the log is full"));
+    }
+    match bucket.create(&record_name(number), Bytes::copy_from_slice(bytes))? {
+        Created::New => Ok(Appended::Ours),
+        Created::Exists => match read(bucket, number)? {
+            Some((present, _)) if present.core.nonce == record.core.nonce => Ok(Appended::Ours),
+            Some(_) => Ok(Appended::Taken),
+            None => Err(Error::new(Kind::Unreachable, format!("{} exists and can't be read", record_name(number)))),
+        },
+    }
+}

@@ -1,0 +1,275 @@
+//! Reading a manifest: only the nodes that the question needs are fetched.
+
+use std::sync::Arc;
+
+use crate::base::{Error, Id, RepoPath, Result};
+use crate::chunk::cut::SMALL_FILE;
+use crate::format::hint::{self, ChildShape};
+use crate::format::manifest::{Entry, EntryKind};
+use crate::format::node::{Node, TreeKind};
+use crate::format::pack::ItemKind;
+use crate::format::place::Place;
+use crate::store::content::Content;
+
+/// A manifest in a store.
+#[derive(Clone, Copy)]
+pub struct Manifest<'a> {
+    content: &'a Content,
+    root: Id,
+    place: Option<Place>,
+}
+
+/// An entry of a manifest, with the place of its only chunk or of its recipe as far as the hint knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Leaf {
+    pub path: RepoPath,
+    pub entry: Entry,
+    pub place: Option<Place>,
+}
+
+/// What stands directly in a folder.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Child {
+    Entry(Leaf),
+    /// A folder that isn't empty; its path.
+    Folder(RepoPath),
+}
+
+impl Child {
+    /// Its path from the dataset's root.
+    pub fn path(&self) -> &RepoPath {
+        match self {
+            Child::Entry(leaf) => &leaf.path,
+            Child::Folder(path) => path,
+        }
+    }
+}
+
+/// A node with the places of its children.
+struct Opened {
+    node: Node,
+    places: Vec<Option<Place>>,
+}
+
+impl<'a> Manifest<'a> {
+    /// The manifest with this root; `place` is where it is thought to lie.
+    pub fn new(content: &'a Content, root: Id, place: Option<Place>) -> Manifest<'a> {
+        Manifest { content, root, place }
+    }
+
+    /// The id of the root: the manifest id.
+    pub fn root(&self) -> Id {
+        self.root
+    }
+
+    /// All entries at or below `folder` (`""`: all) in path order.
+    pub fn entries(&self, folder: &str) -> Entries<'a> {
+        Entries { cursor: Cursor::new(*self), folder: folder.into(), started: false }
+    }
+
+    /// The entry at exactly `path`.
+    pub fn find(&self, path: &str) -> Result<Option<Leaf>> {
+        let mut cursor = Cursor::new(*self);
+        cursor.seek(path.as_bytes())?;
+        Ok(cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path))
+    }
+
+    /// Whether anything lies below `folder`.
+    pub fn has_folder(&self, folder: &str) -> Result<bool> {
+        Ok(self.entries(folder).find_map(|leaf| match leaf {
+            Ok(leaf) if leaf.path.as_str() == folder => None,
+            other => Some(other),
+        }).transpose()?.is_some())
+    }
+
+    /// What stands directly in `folder`, in the order of names; whole subfolders are skipped, not read.
+    pub fn children(&self, folder: &str) -> Result<Vec<Child>> {
+        let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
+        let mut cursor = Cursor::new(*self);
+        cursor.seek(prefix.as_bytes())?;
+        let mut children = Vec::new();
+        while let Some(leaf) = cursor.leaf()? {
+            let Some(rest) = leaf.path.as_str().strip_prefix(&prefix) else { break };
+            match rest.split_once('/') {
+                None => {
+                    children.push(Child::Entry(leaf));
+                    cursor.advance()?;
+                }
+                Some((name, _)) => {
+                    let path = format!("{prefix}{name}");
+                    // '0' is the byte behind '/': the first key that can't be below the folder.
+                    cursor.seek(format!("{path}0").as_bytes())?;
+                    children.push(Child::Folder(RepoPath::new(path)?));
+                }
+            }
+        }
+        children.sort_by(|a, b| a.path().cmp(b.path()));
+        Ok(children)
+    }
+
+    fn open(&self, id: &Id, place: Option<&Place>) -> Result<Opened> {
+        let item = self.content.meta(id, ItemKind::Node, place)?;
+        let node = Node::parse(TreeKind::Manifest, item.bytes())?;
+        let shapes = shapes(&node)?;
+        // A hint that can't be read is no hint: the indexes know.
+        let places = hint::decode(item.hint(), &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
+        Ok(Opened { node, places })
+    }
+}
+
+/// The children of a node that a hint speaks of.
+pub fn shapes(node: &Node) -> Result<Vec<ChildShape>> {
+    if node.level() > 0 {
+        return Ok(vec![ChildShape::Meta; node.len()]);
+    }
+    let shape = |index| Ok(shape_of(&Entry::decode(node.value(index))?));
+    (0..node.len()).filter_map(|index| shape(index).transpose()).collect()
+}
+
+/// What a hint says of an entry: nothing of what has no content.
+pub fn shape_of(entry: &Entry) -> Option<ChildShape> {
+    match entry.kind {
+        EntryKind::File { size, .. } if size > SMALL_FILE => Some(ChildShape::Meta),
+        EntryKind::File { size, .. } if size > 0 => Some(ChildShape::Chunk { len: size as u32 }),
+        _ => None,
+    }
+}
+
+/// A position in a manifest's entries.
+struct Cursor<'a> {
+    manifest: Manifest<'a>,
+    /// From the root down, each with the child that is being visited.
+    stack: Vec<(Arc<Opened>, usize)>,
+    /// How many of the leaf's entries before the position have a hint.
+    hinted: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(manifest: Manifest<'a>) -> Cursor<'a> {
+        Cursor { manifest, stack: Vec::new(), hinted: 0 }
+    }
+
+    /// Moves to the first entry whose key is at least `key`. Nodes that the position shares are not fetched again.
+    fn seek(&mut self, key: &[u8]) -> Result<()> {
+        if self.stack.is_empty() {
+            let root = self.manifest.open(&self.manifest.root, self.manifest.place.as_ref())?;
+            self.stack.push((Arc::new(root), 0));
+        }
+        let covers = |(opened, _): &(Arc<Opened>, usize)| opened.node.last_key().is_some_and(|last| key <= last);
+        while self.stack.len() > 1 && !self.stack.last().is_some_and(covers) {
+            self.stack.pop();
+        }
+        if let Some((opened, index)) = self.stack.last_mut() {
+            *index = opened.node.lower_bound(key);
+        }
+        self.descend(|node| node.lower_bound(key))
+    }
+
+    /// From the innermost open node down to a leaf, taking the child that `choose` gives.
+    fn descend(&mut self, choose: impl Fn(&Node) -> usize) -> Result<()> {
+        while let Some((opened, index)) = self.stack.last().cloned() {
+            if opened.node.level() == 0 || index >= opened.node.len() {
+                break;
+            }
+            let id = opened.node.child(index).id;
+            let child = self.manifest.open(&id, opened.places[index].as_ref())?;
+            if child.node.level() + 1 != opened.node.level() {
+                return Err(Error::damaged(format!("the manifest node {} is of the wrong level", id.short())));
+            }
+            let index = choose(&child.node);
+            self.stack.push((Arc::new(child), index));
+        }
+        self.count_hints()
+    }
+
+    fn count_hints(&mut self) -> Result<()> {
+        self.hinted = 0;
+        if let Some((opened, index)) = self.stack.last()
+            && opened.node.level() == 0
+        {
+            for before in 0..*index {
+                self.hinted += usize::from(shape_of(&Entry::decode(opened.node.value(before))?).is_some());
+            }
+        }
+        Ok(())
+    }
+
+    /// The entry at the position; `None` behind the last.
+    fn leaf(&self) -> Result<Option<Leaf>> {
+        let Some((opened, index)) = self.stack.last().filter(|(opened, index)| {
+            opened.node.level() == 0 && *index < opened.node.len()
+        }) else {
+            return Ok(None);
+        };
+        let entry = Entry::decode(opened.node.value(*index))?;
+        let place = shape_of(&entry).and_then(|_| opened.places.get(self.hinted).copied().flatten());
+        let key = std::str::from_utf8(opened.node.key(*index)).map_err(|_| Error::damaged("a path isn't UTF-8"))?;
+        let path = RepoPath::new(key).map_err(|fault| Error::damaged("a manifest holds a forbidden path").because(fault))?;
+        Ok(Some(Leaf { path, entry, place }))
+    }
+
+    /// Moves to the next entry.
+    fn advance(&mut self) -> Result<()> {
+        let Some((opened, index)) = self.stack.last_mut() else { return Ok(()) };
+        if opened.node.level() == 0 && *index < opened.node.len() {
+            self.hinted += usize::from(shape_of(&Entry::decode(opened.node.value(*index))?).is_some());
+            *index += 1;
+            if *index < opened.node.len() {
+                return Ok(());
+            }
+        }
+        // Up to the innermost node that has a further child, then down to its first leaf.
+        while self.stack.len() > 1 {
+            self.stack.pop();
+            if let Some((opened, index)) = self.stack.last_mut() {
+                *index += 1;
+                if *index < opened.node.len() {
+                    return self.descend(|_| 0);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Entries in path order. Checks as it goes that no path is a folder of another.
+pub struct Entries<'a> {
+    cursor: Cursor<'a>,
+    folder: Box<str>,
+    started: bool,
+}
+
+impl Entries<'_> {
+    fn step(&mut self) -> Result<Option<Leaf>> {
+        if !self.started {
+            self.started = true;
+            self.cursor.seek(self.folder.as_bytes())?;
+        } else {
+            self.cursor.advance()?;
+        }
+        loop {
+            let Some(leaf) = self.cursor.leaf()? else { return Ok(None) };
+            let path = leaf.path.as_str();
+            if path == &*self.folder || leaf.path.is_below(&self.folder) {
+                return Ok(Some(leaf));
+            }
+            if !path.starts_with(&*self.folder) {
+                return Ok(None);
+            }
+            // Names that begin like the folder's and sort before what is below it: `a-b` stands between `a` and `a/c`.
+            let below = format!("{}/", self.folder);
+            if path.as_bytes() > below.as_bytes() {
+                return Ok(None);
+            }
+            self.cursor.seek(below.as_bytes())?;
+        }
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<Leaf>;
+
+    fn next(&mut self) -> Option<Result<Leaf>> {
+        self.step().transpose()
+    }
+}
