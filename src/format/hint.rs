@@ -269,4 +269,21 @@ mod tests {
         assert!(encode(&[(ChildShape::Chunk { len: 9 }, Some(place)), (ChildShape::Meta, None)]).is_empty());
         assert_eq!(decode(&[], &[ChildShape::Meta; 3]).expect("empty"), [None; 3]);
     }
+
+    #[test]
+    fn the_bytes_are_frozen() {
+        let frame = FramePlace { pack: pack(1), offset: 16, stored_bytes: 5, raw_bytes: 20, encoding: Encoding::Zstd };
+        let next = FramePlace { offset: 21, stored_bytes: 3, raw_bytes: 3, encoding: Encoding::Raw, ..frame };
+        let place = |frame, at, len, hint_len| Some(Place { frame, at, len, hint_len });
+        let children = [
+            (ChildShape::Chunk { len: 4 }, place(frame, 2, 4, 0)),
+            (ChildShape::Meta, None),
+            (ChildShape::Meta, place(frame, 6, 7, 1)),
+            (ChildShape::Chunk { len: 3 }, place(next, 0, 3, 0)),
+        ];
+        let mut bytes = vec![1, 0xe8, 7];
+        bytes.extend([1; 16]);
+        bytes.extend([ANYWHERE, 0, 16, 5, 20, 1, 2, UNKNOWN, BEHIND, 7, 1, NEXT_FRAME, 3, 3, 0]);
+        assert_eq!(encode(&children), bytes);
+    }
 }

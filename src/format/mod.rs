@@ -5,5 +5,6 @@
 pub mod codec;
 pub mod header;
 pub mod hint;
+pub mod index;
 pub mod pack;
 pub mod place;

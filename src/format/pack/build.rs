@@ -2,8 +2,11 @@
 
 use crate::base::{Error, Id, Kind, Result};
 
-use super::{Encoding, carries_check, check_of, hash_of, header, item_is_possible, lengths_are_possible};
-use super::{Footer, HEADER_LEN, ItemKind, MAX_FOOTER, ObjectKind, PackFrame, PackItem, TRAILER_LEN, Trailer};
+use super::super::codec::check_of;
+use super::super::header::{HEADER_LEN, ObjectKind, TRAILER_LEN, Trailer, header};
+use super::super::place::Encoding;
+use super::{Footer, ItemKind, MAX_FOOTER, PackFrame, PackItem};
+use super::{carries_check, hash_of, item_is_possible, lengths_are_possible};
 
 /// Reserved for a data pack: the 32 MiB that writers aim at, a last frame, and the footer.
 const DATA_PACK_CAPACITY: usize = 34 << 20;

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::header::{TRAILER_LEN, Trailer};
 use super::*;
 
 const PACKS: [ObjectKind; 3] = [ObjectKind::Pack, ObjectKind::MetaPack, ObjectKind::State];
@@ -181,7 +182,7 @@ fn what_the_format_forbids_is_not_built() {
     let stored = vec![0; MAX_FRAME_RAW as usize + 1];
     let mut refuses = |len: u32, raw, encoding, items: &[NewItem]| {
         assert!(pack.add_frame(&stored[..len as usize], raw, encoding, items).is_err());
-        assert!(pack.is_empty() && pack.len() == 0);
+        assert!(pack.is_empty());
     };
     refuses(10, 10, Encoding::Raw, &[]);
     refuses(10, 10, Encoding::Raw, &[chunk(9, 0)]);
@@ -196,4 +197,17 @@ fn what_the_format_forbids_is_not_built() {
     assert!(PackBuilder::new(ObjectKind::Index).add_frame(b"x", 1, Encoding::Raw, &[chunk(1, 0)]).is_err());
     let empty = PackBuilder::new(ObjectKind::Pack).finish();
     assert_eq!(parse_pack(ObjectKind::Pack, &empty.bytes).expect("own bytes"), Footer::default());
+}
+
+#[test]
+fn the_bytes_are_frozen() {
+    let digests = PACKS.map(|kind| Id::of(&small(kind).bytes).to_string());
+    assert_eq!(
+        digests,
+        [
+            "09a554628577de60b4794064fd4d5bc4d53c2039b957d6f4cbd9d7eb94dea25b",
+            "878c21970c838169313c6ea605e92864cd840028d8c72860d9ab8564c9701b3f",
+            "1ee4e3b61f1f4400c701e44082d077e24d7404b201a84fcde6284a5e6d62a5e6",
+        ]
+    );
 }
