@@ -3,4 +3,8 @@
 //! Each parser checks its whole input and allocates no more than the input proves; each is fuzzed.
 
 pub mod codec;
+pub mod header;
+pub mod hint;
+pub mod index;
+pub mod pack;
 pub mod place;
