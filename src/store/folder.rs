@@ -4,8 +4,8 @@
 //! `object_store` 0.14.2 writes `NAME#1` (`#2`, … where that exists), syncs it, links it to `NAME` and syncs the
 //! folder. Three gaps remain:
 //! - It syncs the entry of a folder that it makes itself. A writer that finds the folder just made by another may be
-//!   acknowledged before that entry is on disk, and so may one that finds the name taken. [`Settled`] closes both.
-//! - It makes folders up to and above the store's root: an unmounted store would come back as a fresh one. [`Settled`]
+//!   acknowledged before that entry is on disk, and so may one that finds the name taken. `Settled` closes both.
+//! - It makes folders up to and above the store's root: an unmounted store would come back as a fresh one. `Settled`
 //!   looks for the root first.
 //! - A crash leaves `NAME#1`, which its listings hide. [`sweep_staging`] removes those.
 
