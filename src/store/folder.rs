@@ -1,0 +1,172 @@
+//! What a store in a folder needs beyond `object_store`'s local backend: folders that outlive power loss, and crash
+//! leftovers.
+//!
+//! `object_store` 0.14.2 writes `NAME#1` (`#2`, … where that exists), syncs it, links it to `NAME` and syncs the
+//! folder. Three gaps remain:
+//! - It syncs the entry of a folder that it makes itself. A writer that finds the folder just made by another may be
+//!   acknowledged before that entry is on disk, and so may one that finds the name taken. `Settled` closes both.
+//! - It makes folders up to and above the store's root: an unmounted store would come back as a fresh one. `Settled`
+//!   looks for the root first.
+//! - A crash leaves `NAME#1`, which its listings hide. [`sweep_staging`] removes those.
+
+use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, UNIX_EPOCH};
+
+use crate::base::{Error, ObjectName, Result, Time, files};
+
+/// The folders of one store whose entries this process knows to be on disk.
+pub(super) struct Settled {
+    root: PathBuf,
+    known: Mutex<HashSet<String>>,
+}
+
+impl Settled {
+    pub(super) fn new(root: PathBuf) -> Settled {
+        Settled { root, known: Mutex::default() }
+    }
+
+    /// To be called before a write: the root must still be there if the folder of `name` isn't known yet.
+    pub(super) fn check_root(&self, name: &str) -> io::Result<()> {
+        match self.is_known(parent(name)) || self.root.is_dir() {
+            true => Ok(()),
+            false => Err(io::Error::new(io::ErrorKind::NotFound, "the store's folder is gone")),
+        }
+    }
+
+    /// Syncs the entry of each folder above `name`, once per folder and process.
+    pub(super) fn settle(&self, name: &str) -> io::Result<()> {
+        let mut folder = parent(name);
+        while !folder.is_empty() && !self.is_known(folder) {
+            self.sync(parent(folder))?;
+            self.known.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+            folder = parent(folder);
+        }
+        Ok(())
+    }
+
+    /// Syncs the folder that holds `name`: its entry is there, perhaps by a writer that hasn't synced it yet.
+    pub(super) fn settle_entry(&self, name: &str) -> io::Result<()> {
+        self.sync(parent(name))
+    }
+
+    fn is_known(&self, folder: &str) -> bool {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(folder)
+    }
+
+    fn sync(&self, folder: &str) -> io::Result<()> {
+        File::open(self.root.join(folder))?.sync_all()
+    }
+}
+
+fn parent(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// Makes the folder of a new store and those above it, durably.
+pub(super) fn create_root(path: &Path) -> Result<()> {
+    let there = path.ancestors().position(Path::is_dir);
+    files::create_folders(path)?;
+    let made = there.unwrap_or_else(|| path.ancestors().count());
+    for folder in path.ancestors().skip(1).take(made) {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        File::open(folder).and_then(|open| open.sync_all()).map_err(|fault| Error::io("sync", folder, fault))?;
+    }
+    Ok(())
+}
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    pub files: u64,
+    pub bytes: u64,
+}
+
+/// Removes what writers that died left in a folder store: `NAME#<digits>`, last written more than `age` before `now`.
+///
+/// Age alone is no proof that a writer is dead: a machine may sleep for a week between write and link. If its staging
+/// file were swept and another writer's took the same name, it would wake up and link the other's half-written bytes as
+/// its own. So a leftover goes only where that can't happen: where `NAME` exists (a link would fail), or where `NAME`
+/// ends in random bytes (nobody else would use it, and the sleeper's link fails for want of its file). A leftover of a
+/// log number not yet taken stays until it is.
+pub fn sweep_staging(root: &Path, now: Time, age: Duration) -> Result<Swept> {
+    let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+    let mut swept = Swept::default();
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(|fault| Error::io("list", &folder, fault))? {
+            let entry = entry.map_err(|fault| Error::io("list", &folder, fault))?;
+            let path = entry.path();
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let Some(target) = entry.file_name().to_str().and_then(staged_for).map(str::to_owned) else { continue };
+            let modified = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+            let modified_ms = i64::try_from(modified.as_millis()).unwrap_or(i64::MAX);
+            let old = now.0.saturating_sub(modified_ms) > age_ms;
+            if !old || !meta.is_file() || !(is_random(&target) || folder.join(&target).exists()) {
+                continue;
+            }
+            match fs::remove_file(&path) {
+                Ok(()) => {
+                    swept.files += 1;
+                    swept.bytes += meta.len();
+                }
+                Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+                Err(fault) => return Err(Error::io("remove the leftover", &path, fault)),
+            }
+        }
+    }
+    Ok(swept)
+}
+
+fn staged_for(file_name: &str) -> Option<&str> {
+    let (target, count) = file_name.rsplit_once('#')?;
+    (!target.is_empty() && !count.is_empty() && count.bytes().all(|b| b.is_ascii_digit())).then_some(target)
+}
+
+fn is_random(target: &str) -> bool {
+    let hex = |text: &str| text.len() == 32 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    hex(target) || ObjectName::parse(target).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sweep_takes_old_leftovers_that_no_link_can_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let pack = format!("packs/{}", ObjectName { born: 3, random: [7; 16] });
+        for sub in ["packs", "log/000/000", "uses/ab"] {
+            fs::create_dir_all(root.join(sub)).unwrap();
+        }
+        let make = |name: &str| fs::write(root.join(name), b"half").unwrap();
+        let random = "0123456789abcdef0123456789abcdef";
+        let gone = [format!("{pack}#1"), "log/000/000/001#2".into(), format!("uses/ab/{random}#12")];
+        let kept = ["log/000/000/001".into(), "log/000/000/002#1".into(), "packs/x#y".into(), format!("{pack}#")];
+        gone.iter().chain(&kept).for_each(|name| make(name));
+
+        let age = Duration::from_secs(3600);
+        assert_eq!(sweep_staging(root, Time::now(), age).unwrap(), Swept::default(), "all are young");
+        let later = Time(Time::now().0 + 3_700_000);
+        assert_eq!(sweep_staging(root, later, age).unwrap(), Swept { files: 3, bytes: 12 });
+        assert!(gone.iter().all(|name| !root.join(name).exists()));
+        assert!(kept.iter().all(|name| root.join(name).exists()));
+    }
+
+    #[test]
+    fn the_root_is_made_with_those_above_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("a/b/c");
+        create_root(&root).unwrap();
+        create_root(&root).unwrap();
+        assert!(root.is_dir());
+    }
+}

@@ -1,0 +1,150 @@
+//! The small trait that everything stored goes through, and the handle on it.
+//!
+//! A name is relative to the store's root: components joined by `/`, each of `A-Z a-z 0-9 . _ -` and not beginning with
+//! `.` (so no backend has anything to encode, and none can leave its root). What the format names fits;
+//! another name is a [`Kind::Usage`](crate::base::Kind::Usage) error on every backend.
+//!
+//! Promises that each backend keeps, and `conformance.rs` tests:
+//! - An object appears whole or not at all, and never changes. Of many that create one name, one gets [`Created::New`].
+//! - What [`Objects::create`] acknowledges survives power loss, with [`Created::Exists`] too: who lost a race builds on a
+//!   durable object. A read promises less: in a folder it may see an object that its writer is about to sync.
+//! - An error from `create` leaves open whether the object is there; so does `Exists` after a request that was repeated
+//!   (its first answer may have been lost). Who must know reads the object back.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::{Error, Result, Time};
+
+/// What came of creating an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Created {
+    /// The object is this caller's.
+    New,
+    /// The name was taken; nothing was written.
+    Exists,
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ObjectMeta {
+    /// Its name inside the folder that was listed: the last component.
+    pub name: String,
+    /// Its length.
+    pub bytes: u64,
+    /// When it was written, by the store's own clock.
+    pub modified: Time,
+}
+
+/// One level of a store, each list sorted by its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Listing {
+    /// Names of the folders in it (last components). A local folder may be empty.
+    pub folders: Vec<String>,
+    /// The objects directly in it.
+    pub objects: Vec<ObjectMeta>,
+}
+
+/// The methods of [`Objects`], for decorators that count or fail them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Verb {
+    Create,
+    Get,
+    GetRange,
+    GetTail,
+    List,
+    Size,
+    Delete,
+}
+
+/// How many verbs there are.
+pub(super) const VERBS: usize = Verb::Delete as usize + 1;
+
+/// The objects of one store.
+///
+/// Callable from any thread. Errors are [`NotFound`](crate::base::Kind::NotFound) for an absent object,
+/// [`Unreachable`](crate::base::Kind::Unreachable) for a store that can't be reached or refuses,
+/// [`Damaged`](crate::base::Kind::Damaged) for an object that is too short, else
+/// [`Failed`](crate::base::Kind::Failed), as for a full disk.
+pub trait Objects: Send + Sync {
+    /// Creates the object if its name is free; durable when this returns.
+    fn create(&self, name: &str, bytes: Bytes) -> Result<Created>;
+
+    /// The whole object. For objects whose size is bounded by their creation: it is read into memory.
+    fn get(&self, name: &str) -> Result<Bytes>;
+
+    /// Exactly `bytes` bytes from `offset`; an object that ends before is damaged.
+    fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes>;
+
+    /// The last `bytes` bytes, or all where it has fewer, and the object's whole length, in one request.
+    fn get_tail(&self, name: &str, bytes: u64) -> Result<(Bytes, u64)>;
+
+    /// One level below `folder` (`""`: the root), all pages; a missing folder is empty.
+    /// A hint: an object created meanwhile may be missing, even where a later one shows.
+    fn list(&self, folder: &str) -> Result<Listing>;
+
+    /// The object's length, `None` if it is absent.
+    fn size(&self, name: &str) -> Result<Option<u64>>;
+
+    /// Removes the object; absent is well. For collection only. Not durable: after power loss it may be back.
+    fn delete(&self, name: &str) -> Result<()>;
+
+    /// The store's path or URL, for messages.
+    fn describe(&self) -> String;
+}
+
+/// A handle on a store's objects, cheap to clone.
+#[derive(Clone)]
+pub struct Bucket(Arc<dyn Objects>);
+
+impl Bucket {
+    /// A handle on `objects`.
+    pub fn new(objects: impl Objects + 'static) -> Bucket {
+        Bucket(Arc::new(objects))
+    }
+}
+
+impl Deref for Bucket {
+    type Target = dyn Objects;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bucket({})", self.describe())
+    }
+}
+
+/// Refuses a name that isn't of the form above.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    let part_is_good = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    };
+    match name.split('/').all(part_is_good) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("not a name of a stored object: {name:?}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_hold_nothing_that_a_backend_would_encode() {
+        for good in ["dagset.json", "packs/000000000007-00ff", "log/000/000/001"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", "/a", "a/", "a//b", ".", "../a", "a/.b", "a#1", "a%41", "a b", "a~", "ä", "a\0", "a\\b"] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+}
