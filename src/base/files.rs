@@ -30,6 +30,7 @@ pub struct NewFile {
 
 impl NewFile {
     /// Begins a file that will appear at `target`, whose folder must exist.
+    #[expect(clippy::disallowed_methods, reason = "the one way that files are written")]
     pub fn create(target: &Path) -> Result<NewFile> {
         let folder = target.parent().unwrap_or(Path::new("."));
         let temporary = folder.join(temporary_name());
@@ -56,6 +57,7 @@ impl NewFile {
     }
 
     /// Renames it into place, over what is there.
+    #[expect(clippy::disallowed_methods, reason = "publishes a whole file")]
     pub fn publish(mut self, durability: Durability) -> Result<()> {
         let file = self.file.take().expect("present until published");
         let outcome = (|| {
@@ -109,6 +111,7 @@ pub fn write_file(target: &Path, bytes: &[u8], durability: Durability) -> Result
 }
 
 /// Puts a symlink at `target`, replacing a file or link there by rename.
+#[expect(clippy::disallowed_methods, reason = "the one way that symlinks are written")]
 pub fn write_symlink(target: &Path, points_to: &str) -> Result<()> {
     let temporary = target.parent().unwrap_or(Path::new(".")).join(temporary_name());
     let outcome = std::os::unix::fs::symlink(points_to, &temporary).and_then(|()| fs::rename(&temporary, target));

@@ -18,6 +18,7 @@ pub struct FileLock {
 
 impl FileLock {
     /// Takes the lock at `path`, waiting up to `patience`. Another holder after that: [`Kind::Busy`].
+    #[expect(clippy::disallowed_methods, reason = "a lock file has no content to tear")]
     pub fn take(path: &Path, patience: Duration) -> Result<FileLock> {
         let file = File::options()
             .create(true)

@@ -1,0 +1,31 @@
+# Common tasks; `just` lists them. Where a script in scripts/ exists, it is the one definition of its command.
+
+_default:
+    @just --list
+
+# Format all code.
+fmt:
+    cargo fmt
+
+# Check format and lints.
+lint:
+    scripts/lint
+
+# Run the tests; arguments select: just test layers
+test *ARGS:
+    scripts/test {{ARGS}}
+
+# What must pass before a change lands.
+ci:
+    .ci/run
+
+# Run the benchmarks of the parts.
+bench *ARGS:
+    cargo bench --locked {{ARGS}}
+
+# Make the fixture dataset again (seeded: the same bytes each time), in an environment of its own.
+fixtures:
+    python3 -m venv target/fixtures-venv
+    target/fixtures-venv/bin/pip install --quiet pillow==13.0.0 pyarrow==26.0.1
+    target/fixtures-venv/bin/python fixtures/make.py
+    git status --short fixtures

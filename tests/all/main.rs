@@ -1,0 +1,12 @@
+//! All integration tests in one binary: one link, and what they share is compiled once.
+
+#![allow(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    reason = "tests lay out folders, read the build's own paths, and may panic"
+)]
+
+#[allow(dead_code, reason = "a stage has more doors than a play uses")]
+mod env;
+mod layers;
+mod source;
