@@ -3,4 +3,5 @@
 pub mod dag;
 pub mod fold;
 pub mod refs;
+pub mod state;
 pub mod timeline;

@@ -1,0 +1,153 @@
+//! Writing the fold as a state, and reading it back (docs/format.md §7.2).
+
+use std::collections::HashMap;
+
+use crate::base::files::random_bytes;
+use crate::base::{Error, Id, ObjectName, Result};
+use crate::chunk::compress::compress;
+use crate::format::header::ObjectKind;
+use crate::format::hint::{self, ChildShape};
+use crate::format::node::{Node, TreeKind, Weight};
+use crate::format::pack::{ItemKind, NewItem, PackBuilder};
+use crate::format::place::{Encoding, FramePlace, Place};
+use crate::format::record::{FOLD_RULE, StateRef};
+use crate::format::state::StateRow;
+use crate::format::tree::{NewNode, TreeBuilder};
+use crate::store::content::Content;
+use crate::store::objects::Bucket;
+
+use super::fold::{Dataset, Fold, Tag, VersionState};
+
+/// Stores `fold` as a state object; durable when this returns.
+pub fn write(bucket: &Bucket, fold: &Fold) -> Result<StateRef> {
+    let name = ObjectName { born: fold.number, random: random_bytes()? };
+    let mut pack = PackBuilder::new(ObjectKind::State);
+    let mut places: HashMap<Id, Place> = HashMap::new();
+    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = rows(fold).iter().map(|row| (row.key(), row.value())).collect();
+    rows.sort_unstable();
+    let mut builder = TreeBuilder::new(TreeKind::State, |node: NewNode| {
+        let place = add_node(&mut pack, name, &node, &places)?;
+        places.insert(node.id, place);
+        Ok(())
+    });
+    for (key, value) in &rows {
+        builder.push(key, value, Weight { entries: 1, files: 0, bytes: 0 })?;
+    }
+    let root = builder.finish()?;
+    bucket.create(&format!("{}/{name}", ObjectKind::State.folder()), pack.finish().bytes.into())?;
+    Ok(StateRef { number: fold.number, place: places[&root.id], root: root.id })
+}
+
+fn add_node(pack: &mut PackBuilder, name: ObjectName, node: &NewNode, places: &HashMap<Id, Place>) -> Result<Place> {
+    let parsed = Node::parse(TreeKind::State, &node.bytes)?;
+    let children: Vec<_> =
+        parsed.children().iter().map(|child| (ChildShape::Meta, places.get(&child.id).copied())).collect();
+    let hint = hint::encode(&children);
+    let raw = [&node.bytes[..], &hint].concat();
+    let packed = compress(&raw, 1);
+    let (stored, encoding) = packed.as_deref().map_or((&raw[..], Encoding::Raw), |bytes| (bytes, Encoding::Zstd));
+    let item =
+        NewItem { id: node.id, kind: ItemKind::StateNode, len: node.bytes.len() as u32, hint_len: hint.len() as u32 };
+    let ordinal = pack.add_frame(stored, raw.len() as u32, encoding, &[item])?;
+    let frame: FramePlace = pack.footer().frames[ordinal as usize].place(name);
+    Ok(Place { frame, at: 0, len: item.len, hint_len: item.hint_len })
+}
+
+fn rows(fold: &Fold) -> Vec<StateRow> {
+    let mut rows =
+        vec![StateRow::Head { number: fold.number, record: fold.record, fold_rule: FOLD_RULE, store: fold.store }];
+    rows.extend(fold.indexes.values().cloned().map(StateRow::Index));
+    for (name, dataset) in &fold.datasets {
+        let owner = || name.clone();
+        rows.push(StateRow::Dataset { dataset: owner(), created: dataset.created });
+        rows.extend(dataset.branches.iter().map(|(branch, version)| StateRow::Branch {
+            dataset: owner(),
+            branch: branch.clone(),
+            version: *version,
+        }));
+        rows.extend(dataset.names.iter().map(|(name, version)| StateRow::Name {
+            dataset: owner(),
+            name: name.clone(),
+            version: *version,
+        }));
+        rows.extend(dataset.tags.iter().map(|(tag, to)| StateRow::Tag {
+            dataset: owner(),
+            tag: tag.clone(),
+            version: to.version,
+            protected: to.protected,
+        }));
+        rows.extend(dataset.versions.values().map(|state| StateRow::Version {
+            dataset: owner(),
+            record: state.record,
+            row: Box::new(state.row.clone()),
+            published: state.published,
+        }));
+        rows.extend(dataset.meta.iter().map(|((version, key), value)| StateRow::Metadata {
+            dataset: owner(),
+            version: *version,
+            key: key.clone(),
+            value: value.clone(),
+        }));
+    }
+    rows
+}
+
+/// Reads a state that a record names.
+pub fn read(bucket: &Bucket, state: &StateRef) -> Result<Fold> {
+    let content = Content::new(bucket.clone(), Vec::new());
+    let mut fold = Fold::default();
+    read_node(&content, &state.root, Some(state.place), None, &mut fold)
+        .map_err(|fault| fault.within(format!("state/{} can't be read", state.pack())))?;
+    match fold.number == state.number {
+        true => Ok(fold),
+        false => Err(Error::damaged(format!("state/{} isn't that of record {}", state.pack(), state.number))),
+    }
+}
+
+fn read_node(content: &Content, id: &Id, place: Option<Place>, level: Option<u8>, fold: &mut Fold) -> Result<()> {
+    let item = content.meta(id, ItemKind::StateNode, place.as_ref())?;
+    let node = Node::parse(TreeKind::State, item.bytes())?;
+    if level.is_some_and(|level| level != node.level()) {
+        return Err(Error::damaged("a node of the state is of the wrong level"));
+    }
+    if node.level() == 0 {
+        return (0..node.len()).try_for_each(|index| take_row(fold, StateRow::parse(node.key(index), node.value(index))?));
+    }
+    let places = hint::decode(item.hint(), &vec![ChildShape::Meta; node.len()])?;
+    for (child, place) in node.children().iter().zip(places) {
+        read_node(content, &child.id, place, Some(node.level() - 1), fold)?;
+    }
+    Ok(())
+}
+
+fn take_row(fold: &mut Fold, row: StateRow) -> Result<()> {
+    match row {
+        StateRow::Head { number, record, fold_rule, store } => {
+            if fold_rule > FOLD_RULE {
+                return Err(crate::format::needs_newer("the state of the log"));
+            }
+            (fold.number, fold.record, fold.store) = (number, record, store);
+        }
+        StateRow::Index(row) => drop(fold.indexes.insert(row.name, row)),
+        StateRow::Dataset { dataset, created } => {
+            fold.datasets.entry(dataset).or_default().created = created;
+        }
+        StateRow::Branch { dataset, branch, version } => drop(of(fold, dataset).branches.insert(branch, version)),
+        StateRow::Name { dataset, name, version } => drop(of(fold, dataset).names.insert(name, version)),
+        StateRow::Tag { dataset, tag, version, protected } => {
+            of(fold, dataset).tags.insert(tag, Tag { version, protected });
+        }
+        StateRow::Version { dataset, record, row, published } => {
+            of(fold, dataset).versions.insert(row.version, VersionState { row: *row, record, published });
+        }
+        StateRow::Metadata { dataset, version, key, value } => {
+            of(fold, dataset).meta.insert((version, key), value);
+        }
+        StateRow::Unknown { .. } => return Err(crate::format::needs_newer("the state of the log")),
+    }
+    Ok(())
+}
+
+fn of(fold: &mut Fold, dataset: crate::base::DatasetName) -> &mut Dataset {
+    fold.datasets.entry(dataset).or_default()
+}
