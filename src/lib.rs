@@ -5,4 +5,5 @@
 //! `format` (bytes ↔ types), `chunk` (cut, compress), `base`. The design is in `docs/design.md`, every stored byte in `docs/format.md`.
 
 pub mod base;
+pub mod chunk;
 pub mod format;
