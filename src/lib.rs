@@ -7,3 +7,4 @@
 pub mod base;
 pub mod chunk;
 pub mod format;
+pub mod tree;
