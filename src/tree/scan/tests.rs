@@ -241,7 +241,7 @@ fn the_longest_path_is_read() {
 #[test]
 fn a_folder_that_cannot_be_listed_is_told() {
     let tree = Tree::new(&["closed/x", "open/y"]);
-    fs::set_permissions(tree.at("closed"), fs::Permissions::from_mode(0)).expect("chmod");
+    fs::set_permissions(tree.at("closed"), fs::Permissions::from_mode(0o0)).expect("chmod");
     if fs::read_dir(tree.at("closed")).is_ok() {
         eprintln!("SKIPPED: this user may list every folder");
         return;
