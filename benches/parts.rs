@@ -36,7 +36,7 @@ fn parts(criterion: &mut Criterion) {
         group.bench_function("cut", |b| b.iter(|| pieces(black_box(&data)).count()));
         let chunks: Vec<&[u8]> = pieces(&data).collect();
         group.bench_function("hash", |b| {
-            b.iter(|| chunks.iter().map(|chunk| blake3::hash(chunk)).for_each(|id| drop(black_box(id))))
+            b.iter(|| chunks.iter().map(|chunk| blake3::hash(chunk).as_bytes()[0]).fold(0, |a, b| a ^ b))
         });
 
         let few = &chunks[..chunks.len() / 8];
