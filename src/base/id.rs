@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Error, Result};
 
 /// A BLAKE3 digest: of a file's bytes, of a chunk, of a meta object's canonical bytes, of a stored object.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(pub [u8; 32]);
 
 impl Id {

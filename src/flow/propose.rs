@@ -22,7 +22,7 @@ pub struct Proposal {
 }
 
 /// What has to happen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// The content has a version already; at most names and tags are given to it.
     Unchanged { version: Id, operations: Vec<Operation> },

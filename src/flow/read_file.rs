@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::base::{Error, Result};
-use crate::tree::scan::Stat;
+use crate::tree::stat::{Stat, stat_open};
 
 /// A file that changes while it is read is read again, so often.
 pub const ATTEMPTS: u32 = 3;
@@ -16,19 +16,14 @@ pub const ATTEMPTS: u32 = 3;
 pub fn read_settled<T>(path: &Path, mut read: impl FnMut(&mut File, &Stat) -> Result<T>) -> Result<Option<(T, Stat)>> {
     for _ in 0..ATTEMPTS {
         let mut file = File::open(path).map_err(|fault| Error::io("open", path, fault))?;
-        let before = stat_of(path, &file)?;
+        let (before, _) = stat_open(&file, path)?;
         let value = read(&mut file, &before)?;
-        let after = stat_of(path, &file)?;
+        let (after, _) = stat_open(&file, path)?;
         if before == after {
             return Ok(Some((value, after)));
         }
     }
     Ok(None)
-}
-
-fn stat_of(path: &Path, file: &File) -> Result<Stat> {
-    let meta = file.metadata().map_err(|fault| Error::io("stat", path, fault))?;
-    Ok(Stat::of(&meta))
 }
 
 /// Appends up to `most` bytes to `buffer`; fewer only at the end of the file.

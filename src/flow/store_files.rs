@@ -13,7 +13,8 @@ use crate::chunk::cut::{self, Rule, SMALL_FILE};
 use crate::format::pack::ItemKind;
 use crate::format::recipe::RecipeChild;
 use crate::store::content::Content;
-use crate::tree::scan::{Found, FoundKind, Stat};
+use crate::tree::scan::{Found, FoundKind};
+use crate::tree::stat::Stat;
 
 use super::known::Known;
 use super::large_file::{hash_file, store_chunks};
@@ -155,8 +156,8 @@ impl Workshop<'_> {
                 return Ok(Id::of(buffer));
             }
             std::io::Seek::rewind(file).map_err(|fault| Error::io("read", &path, fault))?;
-            if let Some((content, size)) = self.parent.get(found.path.as_str())
-                && *size == stat.size
+            if let Some((content, parent_size)) = self.parent.get(found.path.as_str())
+                && *parent_size == stat.size
                 && self.content.find_meta(content, ItemKind::RecipeRoot)?.is_some()
                 && hash_file(&path, file)? == *content
             {

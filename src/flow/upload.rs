@@ -141,7 +141,7 @@ impl Shared {
         let OpenPack { name, kind, builder } = pack;
         let finished = builder.finish();
         let bytes = finished.bytes.len() as u64;
-        self.bucket.create_fresh(&format!("{}/{name}", kind.folder()), finished.bytes.into())?;
+        self.bucket.create(&format!("{}/{name}", kind.folder()), finished.bytes.into())?;
         self.observer.add(Counter::Packs, 1);
         Ok(StoredPack { name, kind, bytes, footer: finished.footer })
     }

@@ -165,9 +165,9 @@ impl Fold {
                 };
                 undo.push(Undo::Meta(dataset.clone(), key, before));
             }
-            Operation::Rely { versions, .. } => {
+            Operation::Rely(things) => {
                 let live = |id: &Id| self.datasets.values().any(|dataset| dataset.versions.contains_key(id));
-                if let Some(gone) = versions.iter().find(|id| !live(id)) {
+                if let Some(gone) = things.versions.iter().find(|id| !live(id)) {
                     return Err(Error::conflict(format!("version {} is gone", gone.short())));
                 }
             }
@@ -299,7 +299,9 @@ impl Fold {
     }
 
     fn undo_in(&mut self, dataset: &DatasetName, step: impl FnOnce(&mut Dataset)) {
-        self.datasets.get_mut(dataset).into_iter().for_each(|target| step(target));
+        if let Some(target) = self.datasets.get_mut(dataset) {
+            step(target);
+        }
     }
 }
 

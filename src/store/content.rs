@@ -117,7 +117,7 @@ impl Content {
     }
 
     fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {
-        let folder = folder_of(kind);
+        let folder = kind.home();
         let frame = self.frame(folder, &place.frame)?;
         let item = Item { frame, place: *place };
         let good = place.is_possible() && place.frame.raw_bytes as usize == item.frame.len() && {
@@ -197,14 +197,6 @@ fn load_index(bucket: &Bucket, row: &IndexRow) -> Result<Index> {
             .hint("`dagset verify STORE` says what is damaged"));
     }
     Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")))
-}
-
-fn folder_of(kind: ItemKind) -> ObjectKind {
-    match kind {
-        ItemKind::Chunk => ObjectKind::Pack,
-        ItemKind::StateNode => ObjectKind::State,
-        _ => ObjectKind::MetaPack,
-    }
 }
 
 fn describe(kind: ItemKind) -> &'static str {

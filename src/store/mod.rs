@@ -5,10 +5,12 @@
 
 pub mod address;
 pub mod backend;
+pub mod content;
 mod fault;
 pub mod faulty;
 pub mod folder;
 pub mod locate;
+pub mod log;
 pub mod objects;
 pub mod recording;
 

@@ -77,7 +77,12 @@ impl Objects for Recording {
     fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
         self.note(Verb::Create, name, 0, bytes.len() as u64);
         self.observer.add(Counter::SentBytes, bytes.len() as u64);
-        self.inner.create(name, bytes)
+        let len = bytes.len() as u64;
+        let created = self.inner.create(name, bytes)?;
+        if created == Created::New {
+            self.observer.add(Counter::StoredBytes, len);
+        }
+        Ok(created)
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {

@@ -1,0 +1,12 @@
+//! Folders on disk as sorted lists of what a version would hold, and the choice of paths by patterns.
+
+pub mod ignore;
+pub mod listing;
+pub mod manifest;
+pub mod scan;
+pub mod select;
+pub mod stat;
+
+pub use scan::{Found, FoundKind, LeftOut, LeftOutReason, Scan, ScanOptions, scan};
+pub use select::Selection;
+pub use stat::{NodeKind, Stat, stat_file, stat_open};
