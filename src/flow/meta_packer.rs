@@ -74,11 +74,6 @@ impl<'a> MetaPacker<'a> {
         self.placed.get(&(*id, kind)).copied()
     }
 
-    /// Whether nothing was added.
-    pub fn is_empty(&self) -> bool {
-        self.placed.is_empty() && self.lanes.iter().all(|(_, lane)| lane.items.is_empty())
-    }
-
     /// Closes all frames and sends the last pack; gives the places of everything that was added.
     pub fn finish(mut self) -> Result<HashMap<(Id, ItemKind), Place>> {
         self.close_below(TOP_RANK)?;

@@ -1,11 +1,11 @@
 //! `dagset.json`: what makes a folder or a prefix a store (docs/format.md §2).
 
-use std::fmt::Write;
-
 use serde::{Deserialize, Serialize};
 
 use crate::base::id::{hex_decode, hex_fmt};
 use crate::base::{Error, Result, Time};
+
+use super::codec::check_of;
 
 /// The format that this dagset reads and writes.
 pub const FORMAT: u32 = 1;
@@ -35,6 +35,9 @@ struct Json {
     tool: String,
 }
 
+/// What stands between the keys and the check of all before it.
+const CHECK_KEY: &str = ",\"check\":\"";
+
 impl StoreFile {
     /// The id as 32 hex digits.
     pub fn store_hex(&self) -> String {
@@ -52,9 +55,9 @@ impl StoreFile {
             created: self.created.to_string(),
             tool: self.tool.clone(),
         };
-        let mut text = String::new();
-        writeln!(text, "{}", serde_json::json!(json)).expect("writing to a string doesn't fail");
-        text.into_bytes()
+        let mut text = serde_json::to_string(&json).expect("strings and numbers serialise");
+        text.pop();
+        seal(text)
     }
 
     /// Parses the object; `place` names the store in errors.
@@ -70,6 +73,9 @@ impl StoreFile {
         if json.format != FORMAT {
             return Err(super::needs_newer(format!("the store {place} (format {}, this one reads {FORMAT})", json.format)));
         }
+        if !is_sealed(bytes) {
+            return Err(Error::damaged(format!("{place}/dagset.json is damaged: its check doesn't hold")));
+        }
         if json.chunking != CHUNKING {
             return Err(super::needs_newer(format!("the store {place} (chunking rule {:?})", json.chunking)));
         }
@@ -80,6 +86,21 @@ impl StoreFile {
         let created = Time::parse(&json.created).map_err(|fault| not_ours().because(fault))?;
         Ok(StoreFile { store, created, tool: json.tool })
     }
+}
+
+/// Adds the check and closes the object.
+fn seal(open: String) -> Vec<u8> {
+    let mut text = open;
+    let check = check_of(text.as_bytes());
+    text.push_str(CHECK_KEY);
+    hex_fmt(&check, &mut text).expect("writing to a string doesn't fail");
+    text.push_str("\"}\n");
+    text.into_bytes()
+}
+
+fn is_sealed(bytes: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    text.rfind(CHECK_KEY).is_some_and(|at| seal(text[..at].to_owned()) == bytes)
 }
 
 #[cfg(test)]
@@ -95,14 +116,26 @@ mod tests {
     fn it_round_trips_and_reads_unknown_keys() {
         let bytes = file().encode();
         assert_eq!(StoreFile::parse(&bytes, "s").expect("own bytes"), file());
-        let more = String::from_utf8(bytes).expect("json").replace("{", "{\"later\":[1],");
-        assert_eq!(StoreFile::parse(more.as_bytes(), "s").expect("unknown keys are ignored"), file());
+        let open = String::from_utf8(bytes).expect("json");
+        let open = open[..open.rfind(CHECK_KEY).expect("sealed")].replace('{', "{\"later\":[1],");
+        assert_eq!(StoreFile::parse(&seal(open), "s").expect("unknown keys are ignored"), file());
+    }
+
+    #[test]
+    fn every_flipped_bit_is_noticed() {
+        let bytes = file().encode();
+        for bit in 0..bytes.len() * 8 {
+            let mut flipped = bytes.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(StoreFile::parse(&flipped, "s").is_err(), "bit {bit}");
+        }
     }
 
     #[test]
     fn what_it_cannot_read_it_refuses() {
         let text = String::from_utf8(file().encode()).expect("json");
-        let kind = |text: String| StoreFile::parse(text.as_bytes(), "s").expect_err("refused").kind();
+        let text = text[..text.rfind(CHECK_KEY).expect("sealed")].to_owned();
+        let kind = |open: String| StoreFile::parse(&seal(open), "s").expect_err("refused").kind();
         assert_eq!(kind(text.replace("\"format\":1", "\"format\":2")), Kind::Failed);
         assert_eq!(kind(text.replace("gear-1", "gear-2")), Kind::Failed);
         assert_eq!(kind(text.replace("\"store\":\"07", "\"store\":\"x7")), Kind::Damaged);

@@ -280,11 +280,21 @@ impl Fold {
 
     fn take_back(&mut self, step: Undo) {
         match step {
-            Undo::Index(name) => drop(self.indexes.remove(&name)),
-            Undo::IndexBack(row) => drop(self.indexes.insert(row.name, row)),
-            Undo::Dataset(name) => drop(self.datasets.remove(&name)),
-            Undo::Version(dataset, id) => self.undo_in(&dataset, |target| drop(target.versions.remove(&id))),
-            Undo::Name(dataset, name) => self.undo_in(&dataset, |target| drop(target.names.remove(&name))),
+            Undo::Index(name) => {
+                self.indexes.remove(&name);
+            }
+            Undo::IndexBack(row) => {
+                self.indexes.insert(row.name, row);
+            }
+            Undo::Dataset(name) => {
+                self.datasets.remove(&name);
+            }
+            Undo::Version(dataset, id) => self.undo_in(&dataset, |target| {
+                target.versions.remove(&id);
+            }),
+            Undo::Name(dataset, name) => self.undo_in(&dataset, |target| {
+                target.names.remove(&name);
+            }),
             Undo::Branch(dataset, branch, old) => {
                 self.undo_in(&dataset, |target| put_back(&mut target.branches, branch, old));
             }

@@ -1,0 +1,138 @@
+//! A file's content from a store: its only chunk, or its recipe's chunks in order. Verified against the content id.
+
+use rayon::prelude::*;
+
+use crate::base::{Error, Id, Result};
+use crate::chunk::cut::SMALL_FILE;
+use crate::format::hint::{self, ChildShape};
+use crate::format::pack::ItemKind;
+use crate::format::place::Place;
+use crate::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
+use crate::store::content::{Content, Item};
+
+/// Chunks are fetched and decoded in groups of this many bytes.
+const GROUP_BYTES: u64 = 16 << 20;
+
+/// A chunk that is to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkToRead {
+    pub id: Id,
+    pub len: u32,
+    pub place: Option<Place>,
+}
+
+/// Gives the content of a file to `sink`, piece by piece, each verified; fails behind the last piece if the whole isn't `content`.
+///
+/// `place` is where the only chunk, or the recipe, is thought to lie.
+pub fn read_content(
+    store: &Content,
+    content: &Id,
+    size: u64,
+    place: Option<&Place>,
+    mut sink: impl FnMut(&[u8]) -> Result<()> + Send,
+) -> Result<()> {
+    if size == 0 {
+        return match *content == Id::of(b"") {
+            true => Ok(()),
+            false => Err(Error::damaged(format!("content {} can't be empty", content.short()))),
+        };
+    }
+    if size <= SMALL_FILE {
+        let item = store.chunk(content, place)?;
+        return match item.bytes().len() as u64 == size {
+            true => sink(item.bytes()),
+            false => Err(Error::damaged(format!("content {} isn't of {size} bytes", content.short()))),
+        };
+    }
+    let mut hasher = blake3::Hasher::new();
+    let mut chunks = Chunks::open(store, content, size, place)?;
+    let mut ready = fetch(store, chunks.group()?)?;
+    while !ready.is_empty() {
+        let group = chunks.group()?;
+        let (next, taken) = rayon::join(
+            || fetch(store, group),
+            || {
+                ready.iter().try_for_each(|item| {
+                    hasher.update(item.bytes());
+                    sink(item.bytes())
+                })
+            },
+        );
+        taken?;
+        ready = next?;
+    }
+    match hasher.finalize().as_bytes() == &content.0 {
+        true => Ok(()),
+        false => Err(Error::damaged(format!("the recipe of content {} doesn't give that content", content.short()))
+            .hint("`dagset verify STORE` says what is damaged")),
+    }
+}
+
+fn fetch(store: &Content, group: Vec<ChunkToRead>) -> Result<Vec<Item>> {
+    let fetch_one = |chunk: ChunkToRead| {
+        let item = store.chunk(&chunk.id, chunk.place.as_ref())?;
+        match item.bytes().len() == chunk.len as usize {
+            true => Ok(item),
+            false => Err(Error::damaged(format!("chunk {} isn't of {} bytes", chunk.id.short(), chunk.len))),
+        }
+    };
+    group.into_par_iter().map(fetch_one).collect()
+}
+
+/// The chunks of one file in order, pages read as they are reached.
+pub struct Chunks<'a> {
+    store: &'a Content,
+    /// Children not yet given, per level, the innermost last; each list reversed.
+    open: Vec<(u8, Vec<(RecipeChild, Option<Place>)>)>,
+}
+
+impl<'a> Chunks<'a> {
+    /// Reads the recipe's root.
+    pub fn open(store: &'a Content, content: &Id, size: u64, place: Option<&Place>) -> Result<Chunks<'a>> {
+        let item = store.meta(content, ItemKind::RecipeRoot, place)?;
+        let root = RecipeRoot::parse(item.bytes())?;
+        if root.size != size {
+            return Err(Error::damaged(format!("the recipe of {} isn't of {size} bytes", content.short())));
+        }
+        Ok(Chunks { store, open: vec![(root.level, with_places(root.level, root.children, item.hint()))] })
+    }
+
+    /// The next chunk; `None` behind the last.
+    pub fn next(&mut self) -> Result<Option<ChunkToRead>> {
+        while let Some((level, children)) = self.open.last_mut() {
+            let level = *level;
+            let Some((child, place)) = children.pop() else {
+                self.open.pop();
+                continue;
+            };
+            if level == 0 {
+                return Ok(Some(ChunkToRead { id: child.id, len: child.bytes as u32, place }));
+            }
+            let item = self.store.meta(&child.id, ItemKind::RecipePage, place.as_ref())?;
+            let page = RecipePage::parse(item.bytes(), level - 1, child.bytes)?;
+            self.open.push((page.level, with_places(page.level, page.children, item.hint())));
+        }
+        Ok(None)
+    }
+
+    fn group(&mut self) -> Result<Vec<ChunkToRead>> {
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        while bytes < GROUP_BYTES {
+            let Some(chunk) = self.next()? else { break };
+            bytes += u64::from(chunk.len);
+            group.push(chunk);
+        }
+        Ok(group)
+    }
+}
+
+fn with_places(level: u8, children: Vec<RecipeChild>, hint: &[u8]) -> Vec<(RecipeChild, Option<Place>)> {
+    let shape = |child: &RecipeChild| match level {
+        0 => ChildShape::Chunk { len: child.bytes as u32 },
+        _ => ChildShape::Meta,
+    };
+    let shapes: Vec<_> = children.iter().map(shape).collect();
+    // A hint that can't be read is no hint: the indexes know.
+    let places = hint::decode(hint, &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
+    children.into_iter().zip(places).rev().collect()
+}
