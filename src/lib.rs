@@ -8,6 +8,7 @@
 
 pub mod base;
 pub mod chunk;
+pub mod engine;
 pub mod flow;
 pub mod format;
 pub mod history;

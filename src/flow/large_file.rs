@@ -80,7 +80,9 @@ pub fn store_chunks(
             if let Some(packer) = packer.as_deref_mut() {
                 match piece.packed {
                     Some(packed) => packer.add_packed_chunk(piece.id, piece.bytes, Some(&packed))?,
-                    None if piece.bytes.len() >= SHARED_BELOW => packer.add_packed_chunk(piece.id, piece.bytes, None)?,
+                    None if piece.bytes.len() >= SHARED_BELOW => {
+                        packer.add_packed_chunk(piece.id, piece.bytes, None)?
+                    }
                     None => packer.add_chunk(piece.id, piece.bytes, compress)?,
                 }
             }

@@ -2,6 +2,7 @@
 
 mod known;
 mod large_file;
+pub mod materialize;
 mod meta_packer;
 mod packer;
 pub mod propose;
@@ -10,3 +11,4 @@ mod read_file;
 pub mod session;
 pub mod store_files;
 mod upload;
+pub mod verify;

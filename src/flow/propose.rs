@@ -53,7 +53,13 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
         }
     }
     if let Some(expected) = proposal.expect.filter(|expected| head != Some(*expected)) {
-        let message = format!("the branch {} of {} {}, not at {}", proposal.branch, proposal.dataset, where_it_is(), expected.short());
+        let message = format!(
+            "the branch {} of {} {}, not at {}",
+            proposal.branch,
+            proposal.dataset,
+            where_it_is(),
+            expected.short()
+        );
         return Err(Error::conflict(message).hint("`dagset log` shows what is there now"));
     }
     let adds_no_parent = |head: &Id| match &proposal.parents {
@@ -79,15 +85,17 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
             None => Ok(Decision::New { parents: parents.clone(), changed: true }),
             Some(head) => {
                 let (branch, dataset) = (&proposal.branch, &proposal.dataset);
-                let message = format!("the head {} of branch {branch} of {dataset} isn't among the parents", head.short());
-                Err(Error::conflict(message)
-                    .hint(format!("add --parent {}, or choose another --branch", head.short())))
+                let message =
+                    format!("the head {} of branch {branch} of {dataset} isn't among the parents", head.short());
+                Err(Error::conflict(message).hint(format!("add --parent {}, or choose another --branch", head.short())))
             }
         },
         None if head == proposal.seen_head => Ok(Decision::New { parents: head.into_iter().collect(), changed: true }),
         None => {
-            let message = format!("the branch {} of {} moved meanwhile: it {}", proposal.branch, proposal.dataset, where_it_is());
-            Err(Error::conflict(message).hint("look at the new version, then run the command again; nothing is stored twice"))
+            let message =
+                format!("the branch {} of {} moved meanwhile: it {}", proposal.branch, proposal.dataset, where_it_is());
+            Err(Error::conflict(message)
+                .hint("look at the new version, then run the command again; nothing is stored twice"))
         }
     }
 }

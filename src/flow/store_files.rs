@@ -86,7 +86,10 @@ impl Workshop<'_> {
         let workers = self.jobs.clamp(1, runs.len().max(1));
         std::thread::scope(|scope| {
             let handles: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-            handles.into_iter().map(|handle| handle.join().expect("a worker doesn't panic")).collect::<Result<Vec<()>>>()
+            handles
+                .into_iter()
+                .map(|handle| handle.join().expect("a worker doesn't panic"))
+                .collect::<Result<Vec<()>>>()
         })?;
         let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         done.sort_unstable_by_key(|run| run.first);

@@ -64,7 +64,8 @@ struct Outcome {
 impl Uploads {
     /// Starts the writers; `born` is the log number that the session has seen.
     pub fn start(bucket: Bucket, born: u64, observer: Observer) -> Uploads {
-        let shared = Arc::new(Shared { bucket, observer, born, failed: AtomicBool::new(false), outcome: Mutex::default() });
+        let shared =
+            Arc::new(Shared { bucket, observer, born, failed: AtomicBool::new(false), outcome: Mutex::default() });
         let (queue, jobs) = sync_channel(WRITERS);
         let jobs = Arc::new(Mutex::new(jobs));
         let writers = (0..WRITERS)

@@ -134,6 +134,27 @@ impl FromIterator<(String, Value)> for Attrs {
     }
 }
 
+/// The tag of attributes that stand out of line (docs/format.md §8).
+const OUT_OF_LINE_TAG: u8 = 5;
+
+/// The item of attributes out of line.
+pub fn encode_out_of_line(attrs: &Attrs) -> Vec<u8> {
+    let mut out = vec![OUT_OF_LINE_TAG];
+    attrs.put(&mut out);
+    out
+}
+
+/// Parses an item of attributes out of line.
+pub fn parse_out_of_line(bytes: &[u8]) -> Result<Attrs> {
+    let mut reader = Reader::new("attributes", bytes);
+    if reader.u8()? != OUT_OF_LINE_TAG {
+        return Err(reader.fault("they have the wrong tag"));
+    }
+    let attrs = Attrs::read(&mut reader)?;
+    reader.end()?;
+    Ok(attrs)
+}
+
 #[cfg(test)]
 pub mod tests {
     use super::*;

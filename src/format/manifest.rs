@@ -154,12 +154,13 @@ pub mod tests {
     use proptest::prelude::*;
 
     pub fn any_entry() -> impl Strategy<Value = Entry> {
-        let kind = prop_oneof![
-            (any::<u64>(), any::<[u8; 32]>(), any::<bool>())
-                .prop_map(|(size, content, executable)| EntryKind::File { size, content: Id(content), executable }),
-            "[a-z./]{1,20}".prop_map(|target| EntryKind::Symlink { target: target.into() }),
-            Just(EntryKind::EmptyFolder),
-        ];
+        let kind =
+            prop_oneof![
+                (any::<u64>(), any::<[u8; 32]>(), any::<bool>())
+                    .prop_map(|(size, content, executable)| EntryKind::File { size, content: Id(content), executable }),
+                "[a-z./]{1,20}".prop_map(|target| EntryKind::Symlink { target: target.into() }),
+                Just(EntryKind::EmptyFolder),
+            ];
         let attrs = prop_oneof![
             Just(EntryAttrs::None),
             any_attrs()

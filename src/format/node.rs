@@ -83,8 +83,12 @@ impl Node {
         if level > 0 && count == 0 {
             return Err(reader.fault("it has no children"));
         }
-        let mut node =
-            Node { level, arena: Vec::with_capacity(bytes.len() * 2), ends: Vec::with_capacity(count), children: Vec::new() };
+        let mut node = Node {
+            level,
+            arena: Vec::with_capacity(bytes.len() * 2),
+            ends: Vec::with_capacity(count),
+            children: Vec::new(),
+        };
         for _ in 0..count {
             node.read_item(&mut reader)?;
         }

@@ -46,25 +46,73 @@ pub struct VersionRow {
 /// One change of what moves. All operations of a record happen, or none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operation {
-    StoreCreated { store: [u8; 16] },
-    Register { indexes: Vec<IndexRow> },
-    CreateDataset { dataset: DatasetName },
-    AddVersion { dataset: DatasetName, row: Box<VersionRow> },
-    SetBranch { dataset: DatasetName, branch: BranchName, old: Option<Id>, new: Option<Id> },
-    TakeName { dataset: DatasetName, name: RefName, version: Id },
-    SetTag { dataset: DatasetName, tag: RefName, old: Option<Id>, new: Option<Id>, protected: bool },
-    Publish { dataset: DatasetName, version: Id, note: String },
-    SetMetadata { dataset: DatasetName, version: Option<Id>, key: String, value: Option<Value> },
+    StoreCreated {
+        store: [u8; 16],
+    },
+    Register {
+        indexes: Vec<IndexRow>,
+    },
+    CreateDataset {
+        dataset: DatasetName,
+    },
+    AddVersion {
+        dataset: DatasetName,
+        row: Box<VersionRow>,
+    },
+    SetBranch {
+        dataset: DatasetName,
+        branch: BranchName,
+        old: Option<Id>,
+        new: Option<Id>,
+    },
+    TakeName {
+        dataset: DatasetName,
+        name: RefName,
+        version: Id,
+    },
+    SetTag {
+        dataset: DatasetName,
+        tag: RefName,
+        old: Option<Id>,
+        new: Option<Id>,
+        protected: bool,
+    },
+    Publish {
+        dataset: DatasetName,
+        version: Id,
+        note: String,
+    },
+    SetMetadata {
+        dataset: DatasetName,
+        version: Option<Id>,
+        key: String,
+        value: Option<Value>,
+    },
     Rely(Things),
-    ReplaceIndexes { removed: Vec<ObjectName>, added: Vec<IndexRow> },
+    ReplaceIndexes {
+        removed: Vec<ObjectName>,
+        added: Vec<IndexRow>,
+    },
     Mark,
-    VoidBefore { born: u64 },
-    Condemn { mark: u64, things: Things },
+    VoidBefore {
+        born: u64,
+    },
+    Condemn {
+        mark: u64,
+        things: Things,
+    },
     Rescue(Things),
     Reclaim(Things),
-    Expel { contents: Vec<Id>, reason: String },
+    Expel {
+        contents: Vec<Id>,
+        reason: String,
+    },
     /// A code of a newer dagset, kept as it is.
-    Unknown { code: u8, critical: bool, payload: Vec<u8> },
+    Unknown {
+        code: u8,
+        critical: bool,
+        payload: Vec<u8>,
+    },
 }
 
 /// Versions and packs that collection, or a writer's reliance on them, speaks of.
@@ -201,11 +249,7 @@ impl Operation {
                 old: reader.option_id()?,
                 new: reader.option_id()?,
             },
-            6 => Operation::TakeName {
-                dataset: read_dataset(reader)?,
-                name: read_ref(reader)?,
-                version: reader.id()?,
-            },
+            6 => Operation::TakeName { dataset: read_dataset(reader)?, name: read_ref(reader)?, version: reader.id()? },
             7 => Operation::SetTag {
                 dataset: read_dataset(reader)?,
                 tag: read_ref(reader)?,

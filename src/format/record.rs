@@ -138,7 +138,8 @@ impl Record {
         let earlier = read_earlier(&mut reader)?;
         let extensions = read_extensions(&mut reader)?;
         reader.end()?;
-        let contiguous = earlier.iter().rev().zip(1..).all(|(earlier, back)| earlier.number.checked_add(back) == Some(core.number));
+        let contiguous =
+            earlier.iter().rev().zip(1..).all(|(earlier, back)| earlier.number.checked_add(back) == Some(core.number));
         if !contiguous || state.as_ref().is_some_and(|state| state.number >= core.number) {
             return Err(reader.fault("what it repeats doesn't lead up to it"));
         }

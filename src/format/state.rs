@@ -9,16 +9,50 @@ use super::operation::{IndexRow, VersionRow};
 /// One key and value of a state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StateRow {
-    Head { number: u64, record: Id, fold_rule: u16, store: [u8; 16] },
+    Head {
+        number: u64,
+        record: Id,
+        fold_rule: u16,
+        store: [u8; 16],
+    },
     Index(IndexRow),
-    Dataset { dataset: DatasetName, created: Time },
-    Branch { dataset: DatasetName, branch: BranchName, version: Id },
-    Name { dataset: DatasetName, name: RefName, version: Id },
-    Tag { dataset: DatasetName, tag: RefName, version: Id, protected: bool },
-    Version { dataset: DatasetName, record: u64, row: Box<VersionRow>, published: bool },
-    Metadata { dataset: DatasetName, version: Option<Id>, key: String, value: Value },
+    Dataset {
+        dataset: DatasetName,
+        created: Time,
+    },
+    Branch {
+        dataset: DatasetName,
+        branch: BranchName,
+        version: Id,
+    },
+    Name {
+        dataset: DatasetName,
+        name: RefName,
+        version: Id,
+    },
+    Tag {
+        dataset: DatasetName,
+        tag: RefName,
+        version: Id,
+        protected: bool,
+    },
+    Version {
+        dataset: DatasetName,
+        record: u64,
+        row: Box<VersionRow>,
+        published: bool,
+    },
+    Metadata {
+        dataset: DatasetName,
+        version: Option<Id>,
+        key: String,
+        value: Value,
+    },
     /// A row of a newer dagset.
-    Unknown { key: Vec<u8>, value: Vec<u8> },
+    Unknown {
+        key: Vec<u8>,
+        value: Vec<u8>,
+    },
 }
 
 impl StateRow {
@@ -28,7 +62,9 @@ impl StateRow {
             StateRow::Head { .. } => b"h".to_vec(),
             StateRow::Index(row) => key(b'i', &[row.name.to_string().as_bytes()]),
             StateRow::Dataset { dataset, .. } => key(b'd', &[dataset.as_str().as_bytes()]),
-            StateRow::Branch { dataset, branch, .. } => key(b'b', &[dataset.as_str().as_bytes(), branch.as_str().as_bytes()]),
+            StateRow::Branch { dataset, branch, .. } => {
+                key(b'b', &[dataset.as_str().as_bytes(), branch.as_str().as_bytes()])
+            }
             StateRow::Name { dataset, name, .. } => key(b'n', &[dataset.as_str().as_bytes(), name.as_str().as_bytes()]),
             StateRow::Tag { dataset, tag, .. } => key(b't', &[dataset.as_str().as_bytes(), tag.as_str().as_bytes()]),
             StateRow::Version { dataset, row, .. } => key(b'v', &[dataset.as_str().as_bytes(), &row.version.0]),
@@ -91,7 +127,9 @@ impl StateRow {
                 StateRow::Branch { dataset: dataset()?, branch, version: reader.id()? }
             }
             b'n' => StateRow::Name { dataset: dataset()?, name: name()?, version: reader.id()? },
-            b't' => StateRow::Tag { dataset: dataset()?, tag: name()?, version: reader.id()?, protected: reader.flag()? },
+            b't' => {
+                StateRow::Tag { dataset: dataset()?, tag: name()?, version: reader.id()?, protected: reader.flag()? }
+            }
             b'v' => {
                 let id = second.and_then(|id| <[u8; 32]>::try_from(id).ok()).ok_or_else(|| fault("it holds no id"))?;
                 let record = reader.varint()?;
@@ -105,7 +143,12 @@ impl StateRow {
                     "" => None,
                     hex => Some(Id::from_hex(hex).ok_or_else(|| fault("it holds no id"))?),
                 };
-                StateRow::Metadata { dataset: dataset()?, version, key: key.to_owned(), value: Value::read(&mut reader)? }
+                StateRow::Metadata {
+                    dataset: dataset()?,
+                    version,
+                    key: key.to_owned(),
+                    value: Value::read(&mut reader)?,
+                }
             }
             _ => return Ok(StateRow::Unknown { key: key.to_vec(), value: value.to_vec() }),
         };

@@ -71,7 +71,10 @@ impl StoreFile {
             return Err(not_ours());
         }
         if json.format != FORMAT {
-            return Err(super::needs_newer(format!("the store {place} (format {}, this one reads {FORMAT})", json.format)));
+            return Err(super::needs_newer(format!(
+                "the store {place} (format {}, this one reads {FORMAT})",
+                json.format
+            )));
         }
         if !is_sealed(bytes) {
             return Err(Error::damaged(format!("{place}/dagset.json is damaged: its check doesn't hold")));

@@ -146,27 +146,27 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_version() -> impl Strategy<Value = Version> {
-        let parents = proptest::collection::btree_map(any::<[u8; 32]>(), "[a-z]{0,6}", 0..4).prop_map(|parents| {
-            parents.into_iter().map(|(id, role)| Parent { id: Id(id), role }).collect::<Vec<_>>()
-        });
-        let extensions = proptest::collection::btree_map("[a-z]{1,4}", proptest::collection::vec(any::<u8>(), 0..9), 0..3)
-            .prop_map(|map| {
-                map.into_iter().map(|(key, value)| Extension { key, critical: false, value }).collect::<Vec<_>>()
-            });
-        (any::<([u8; 32], u64, u64, i64)>(), parents, ".{0,9}", ".{0,30}", any_attrs(), any_attrs(), extensions).prop_map(
-            |((manifest, files, bytes, time), parents, author, message, meta, provenance, extensions)| Version {
-                manifest: Id(manifest),
-                files,
-                bytes,
-                parents,
-                author,
-                time: Time(time),
-                message,
-                meta,
-                provenance,
-                extensions,
-            },
-        )
+        let parents = proptest::collection::btree_map(any::<[u8; 32]>(), "[a-z]{0,6}", 0..4)
+            .prop_map(|parents| parents.into_iter().map(|(id, role)| Parent { id: Id(id), role }).collect::<Vec<_>>());
+        let extensions =
+            proptest::collection::btree_map("[a-z]{1,4}", proptest::collection::vec(any::<u8>(), 0..9), 0..3).prop_map(
+                |map| map.into_iter().map(|(key, value)| Extension { key, critical: false, value }).collect::<Vec<_>>(),
+            );
+        (any::<([u8; 32], u64, u64, i64)>(), parents, ".{0,9}", ".{0,30}", any_attrs(), any_attrs(), extensions)
+            .prop_map(|((manifest, files, bytes, time), parents, author, message, meta, provenance, extensions)| {
+                Version {
+                    manifest: Id(manifest),
+                    files,
+                    bytes,
+                    parents,
+                    author,
+                    time: Time(time),
+                    message,
+                    meta,
+                    provenance,
+                    extensions,
+                }
+            })
     }
 
     proptest! {

@@ -96,7 +96,8 @@ impl Fold {
     /// ([`Kind::Damaged`]).
     pub fn apply(&mut self, core: &RecordCore, record: Id) -> Result<()> {
         if core.number != self.number + 1 || core.before != self.record {
-            let message = format!("log record {} doesn't follow record {}: the chain is broken", core.number, self.number);
+            let message =
+                format!("log record {} doesn't follow record {}: the chain is broken", core.number, self.number);
             return Err(Error::damaged(message).hint("`dagset verify STORE` says what is damaged"));
         }
         if core.fold_rule > FOLD_RULE {
@@ -132,7 +133,8 @@ impl Fold {
             Operation::Register { indexes } => indexes.iter().for_each(|row| self.add_index(row, undo)),
             Operation::ReplaceIndexes { removed, added } => {
                 for name in removed {
-                    let row = self.indexes.remove(name).ok_or_else(|| Error::conflict(format!("index {name} is gone")))?;
+                    let row =
+                        self.indexes.remove(name).ok_or_else(|| Error::conflict(format!("index {name} is gone")))?;
                     undo.push(Undo::IndexBack(row));
                 }
                 added.iter().for_each(|row| self.add_index(row, undo));
@@ -183,7 +185,13 @@ impl Fold {
         }
     }
 
-    fn add_version(&mut self, dataset: &DatasetName, row: &VersionRow, record: u64, undo: &mut Vec<Undo>) -> Result<()> {
+    fn add_version(
+        &mut self,
+        dataset: &DatasetName,
+        row: &VersionRow,
+        record: u64,
+        undo: &mut Vec<Undo>,
+    ) -> Result<()> {
         let target = self.dataset_mut(dataset)?;
         if target.versions.contains_key(&row.version) {
             return Ok(());

@@ -111,7 +111,8 @@ fn read_node(content: &Content, id: &Id, place: Option<Place>, level: Option<u8>
         return Err(Error::damaged("a node of the state is of the wrong level"));
     }
     if node.level() == 0 {
-        return (0..node.len()).try_for_each(|index| take_row(fold, StateRow::parse(node.key(index), node.value(index))?));
+        return (0..node.len())
+            .try_for_each(|index| take_row(fold, StateRow::parse(node.key(index), node.value(index))?));
     }
     let places = hint::decode(item.hint(), &vec![ChildShape::Meta; node.len()])?;
     for (child, place) in node.children().iter().zip(places) {

@@ -79,11 +79,14 @@ impl Timeline {
         while self.fold.number + 1 < first_repeated {
             if !self.read_next()? {
                 let name = log::record_name(self.fold.number + 1);
-                return Err(Error::damaged(format!("{name} is missing")).hint("`dagset verify STORE` says what is damaged"));
+                return Err(
+                    Error::damaged(format!("{name} is missing")).hint("`dagset verify STORE` says what is damaged")
+                );
             }
         }
         // The hash of a repeated record stands in the one behind it.
-        let hashes: Vec<Id> = newest.earlier.iter().skip(1).map(|core| core.before).chain([newest.core.before]).collect();
+        let hashes: Vec<Id> =
+            newest.earlier.iter().skip(1).map(|core| core.before).chain([newest.core.before]).collect();
         for (core, hash) in newest.earlier.into_iter().zip(hashes) {
             if core.number > self.fold.number {
                 self.take(core, hash)?;
@@ -100,7 +103,9 @@ impl Timeline {
 
     fn read_next(&mut self) -> Result<bool> {
         let Some((record, hash)) = log::read(&self.bucket, self.fold.number + 1)? else { return Ok(false) };
-        if let Some(state) = record.state.filter(|state| self.state.as_ref().is_none_or(|own| own.number < state.number)) {
+        if let Some(state) =
+            record.state.filter(|state| self.state.as_ref().is_none_or(|own| own.number < state.number))
+        {
             self.since_state.retain(|core| core.number > state.number);
             self.state = Some(state);
         }
@@ -114,12 +119,26 @@ impl Timeline {
         Ok(())
     }
 
+    /// Writes record 1 where the log is empty.
+    pub fn begin(&mut self, actor: &Actor) -> Result<()> {
+        let store = self.store;
+        self.append(actor, |fold, _| match fold.number {
+            0 => Ok(vec![Operation::StoreCreated { store }]),
+            _ => Ok(Vec::new()),
+        })?;
+        Ok(())
+    }
+
     /// Appends one record with the operations that `make` gives for the present fold; nothing if it gives none.
     ///
     /// `make` is called again for each newer fold when another writer was first: it must check its preconditions each time. It is
     /// also told how many bytes the record has, so that a version can say what its publishing wrote in all; it must otherwise give
     /// the same operations for the same fold. Returns whether a record was written.
-    pub fn append(&mut self, actor: &Actor, mut make: impl FnMut(&Fold, u64) -> Result<Vec<Operation>>) -> Result<bool> {
+    pub fn append(
+        &mut self,
+        actor: &Actor,
+        mut make: impl FnMut(&Fold, u64) -> Result<Vec<Operation>>,
+    ) -> Result<bool> {
         for round in 0..PATIENCE {
             if make(&self.fold, 0)?.is_empty() {
                 return Ok(false);
@@ -140,7 +159,8 @@ impl Timeline {
                 }
             }
         }
-        let message = format!("the log of {} moved {PATIENCE} times in a row before this record", self.bucket.describe());
+        let message =
+            format!("the log of {} moved {PATIENCE} times in a row before this record", self.bucket.describe());
         Err(Error::new(Kind::Busy, message).hint("run the command again: what was stored is not stored again"))
     }
 
@@ -164,7 +184,8 @@ impl Timeline {
         let mut bytes = 0;
         for _ in 0..4 {
             let mut operations = make(&self.fold, bytes)?;
-            if self.fold.number == 0 {
+            let begun = matches!(operations.first(), Some(Operation::StoreCreated { .. }));
+            if self.fold.number == 0 && !begun {
                 operations.insert(0, Operation::StoreCreated { store: self.store });
             }
             record.core.operations = operations;

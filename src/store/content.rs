@@ -143,7 +143,7 @@ impl Content {
             Encoding::Raw => stored.to_vec(),
             Encoding::Zstd => decompress(&stored, raw_bytes, None).map_err(|fault| within(folder, place, fault))?,
             Encoding::Based(base) => {
-                let base = self.base(folder, &base)?;
+                let base = self.plain_copy(folder, &base)?;
                 decompress(&stored, raw_bytes, Some(base.bytes())).map_err(|fault| within(folder, place, fault))?
             }
         };
@@ -155,8 +155,8 @@ impl Content {
         Ok(frame)
     }
 
-    /// A plain copy of a base: one in a based frame doesn't count, so that no chain or circle is followed.
-    fn base(&self, folder: ObjectKind, id: &Id) -> Result<Item> {
+    /// A plain copy of a base in the packs of `folder`: one in a based frame doesn't count, so that no chain or circle is followed.
+    pub fn plain_copy(&self, folder: ObjectKind, id: &Id) -> Result<Item> {
         let kinds: &[ItemKind] = match folder {
             ObjectKind::Pack => &[ItemKind::Chunk],
             _ => &[ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot],
@@ -246,7 +246,9 @@ impl FrameCache {
             self.bytes -= old.len();
         }
         while self.bytes > CACHED_BYTES {
-            let Some(oldest) = self.frames.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key) else { break };
+            let Some(oldest) = self.frames.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key) else {
+                break;
+            };
             let removed = self.frames.remove(&oldest).map_or(0, |(frame, _)| frame.len());
             self.bytes -= removed;
         }

@@ -23,7 +23,9 @@ pub fn head(bucket: &Bucket) -> Result<u64> {
     let mut folder = "log".to_owned();
     for _ in 0..2 {
         let listing = bucket.list(&folder)?;
-        let Some((name, value)) = listing.folders.iter().filter_map(|name| three_digits(name)).max() else { return Ok(0) };
+        let Some((name, value)) = listing.folders.iter().filter_map(|name| three_digits(name)).max() else {
+            return Ok(0);
+        };
         number = number * 1000 + value;
         folder = format!("{folder}/{name}");
     }

@@ -46,9 +46,21 @@ impl Child {
 }
 
 /// A node with the places of its children.
-struct Opened {
-    node: Node,
+pub(super) struct Opened {
+    pub(super) node: Node,
     places: Vec<Option<Place>>,
+}
+
+impl Opened {
+    /// The entry of a leaf; `hinted` is its number among those that a hint speaks of.
+    pub(super) fn leaf(&self, index: usize, hinted: Option<usize>) -> Result<Leaf> {
+        let entry = Entry::decode(self.node.value(index))?;
+        let place = shape_of(&entry).and(hinted).and_then(|hinted| self.places.get(hinted).copied().flatten());
+        let key = std::str::from_utf8(self.node.key(index)).map_err(|_| Error::damaged("a path isn't UTF-8"))?;
+        let path =
+            RepoPath::new(key).map_err(|fault| Error::damaged("a manifest holds a forbidden path").because(fault))?;
+        Ok(Leaf { path, entry, place })
+    }
 }
 
 impl<'a> Manifest<'a> {
@@ -76,10 +88,14 @@ impl<'a> Manifest<'a> {
 
     /// Whether anything lies below `folder`.
     pub fn has_folder(&self, folder: &str) -> Result<bool> {
-        Ok(self.entries(folder).find_map(|leaf| match leaf {
-            Ok(leaf) if leaf.path.as_str() == folder => None,
-            other => Some(other),
-        }).transpose()?.is_some())
+        Ok(self
+            .entries(folder)
+            .find_map(|leaf| match leaf {
+                Ok(leaf) if leaf.path.as_str() == folder => None,
+                other => Some(other),
+            })
+            .transpose()?
+            .is_some())
     }
 
     /// What stands directly in `folder`, in the order of names; whole subfolders are skipped, not read.
@@ -105,6 +121,20 @@ impl<'a> Manifest<'a> {
         }
         children.sort_by(|a, b| a.path().cmp(b.path()));
         Ok(children)
+    }
+
+    pub(super) fn open_root(&self) -> Result<Opened> {
+        self.open(&self.root, self.place.as_ref())
+    }
+
+    /// Opens a child of an inner node; it must be one level below.
+    pub(super) fn open_child(&self, parent: &Opened, index: usize) -> Result<Opened> {
+        let id = parent.node.child(index).id;
+        let child = self.open(&id, parent.places[index].as_ref())?;
+        match child.node.level() + 1 == parent.node.level() {
+            true => Ok(child),
+            false => Err(Error::damaged(format!("the manifest node {} is of the wrong level", id.short()))),
+        }
     }
 
     fn open(&self, id: &Id, place: Option<&Place>) -> Result<Opened> {
@@ -152,8 +182,7 @@ impl<'a> Cursor<'a> {
     /// Moves to the first entry whose key is at least `key`. Nodes that the position shares are not fetched again.
     fn seek(&mut self, key: &[u8]) -> Result<()> {
         if self.stack.is_empty() {
-            let root = self.manifest.open(&self.manifest.root, self.manifest.place.as_ref())?;
-            self.stack.push((Arc::new(root), 0));
+            self.stack.push((Arc::new(self.manifest.open_root()?), 0));
         }
         let covers = |(opened, _): &(Arc<Opened>, usize)| opened.node.last_key().is_some_and(|last| key <= last);
         while self.stack.len() > 1 && !self.stack.last().is_some_and(covers) {
@@ -171,11 +200,7 @@ impl<'a> Cursor<'a> {
             if opened.node.level() == 0 || index >= opened.node.len() {
                 break;
             }
-            let id = opened.node.child(index).id;
-            let child = self.manifest.open(&id, opened.places[index].as_ref())?;
-            if child.node.level() + 1 != opened.node.level() {
-                return Err(Error::damaged(format!("the manifest node {} is of the wrong level", id.short())));
-            }
+            let child = self.manifest.open_child(&opened, index)?;
             let index = choose(&child.node);
             self.stack.push((Arc::new(child), index));
         }
@@ -196,16 +221,12 @@ impl<'a> Cursor<'a> {
 
     /// The entry at the position; `None` behind the last.
     fn leaf(&self) -> Result<Option<Leaf>> {
-        let Some((opened, index)) = self.stack.last().filter(|(opened, index)| {
-            opened.node.level() == 0 && *index < opened.node.len()
-        }) else {
+        let Some((opened, index)) =
+            self.stack.last().filter(|(opened, index)| opened.node.level() == 0 && *index < opened.node.len())
+        else {
             return Ok(None);
         };
-        let entry = Entry::decode(opened.node.value(*index))?;
-        let place = shape_of(&entry).and_then(|_| opened.places.get(self.hinted).copied().flatten());
-        let key = std::str::from_utf8(opened.node.key(*index)).map_err(|_| Error::damaged("a path isn't UTF-8"))?;
-        let path = RepoPath::new(key).map_err(|fault| Error::damaged("a manifest holds a forbidden path").because(fault))?;
-        Ok(Some(Leaf { path, entry, place }))
+        opened.leaf(*index, Some(self.hinted)).map(Some)
     }
 
     /// Moves to the next entry.

@@ -1,5 +1,6 @@
 //! Folders on disk as sorted lists of what a version would hold, and the choice of paths by patterns.
 
+pub mod diff;
 pub mod ignore;
 pub mod listing;
 pub mod manifest;

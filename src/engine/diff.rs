@@ -1,0 +1,127 @@
+//! `diff` of two versions.
+
+use crate::base::{Error, Id, Result};
+use crate::format::manifest::{Entry, EntryKind};
+use crate::tree::diff::{Change, diff, take_renames};
+use crate::tree::manifest::Manifest;
+
+use super::read::{ListedKind, no_such_path};
+use super::{Address, Engine};
+
+/// A path that was added, removed or modified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiffEntry {
+    pub path: String,
+    pub kind: ListedKind,
+    /// Bytes of the file before and after; `None` where there was none.
+    pub bytes_before: Option<u64>,
+    pub bytes_after: Option<u64>,
+}
+
+/// A file that is elsewhere now, with the same content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rename {
+    pub from: String,
+    pub to: String,
+    pub bytes: u64,
+}
+
+/// What differs, each list in path order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DiffReport {
+    pub added: Vec<DiffEntry>,
+    pub removed: Vec<DiffEntry>,
+    pub modified: Vec<DiffEntry>,
+    pub renamed: Vec<Rename>,
+}
+
+impl DiffReport {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.modified.is_empty() && self.renamed.is_empty()
+    }
+
+    /// Sorts changes into a report; renames are found by content.
+    pub(super) fn of(mut changes: Vec<Change>) -> DiffReport {
+        let renames = take_renames(&mut changes);
+        let mut report = DiffReport::default();
+        for (from, to) in renames {
+            let bytes = to.after.as_ref().map_or(0, Entry::bytes);
+            report.renamed.push(Rename { from: from.path.to_string(), to: to.path.to_string(), bytes });
+        }
+        for change in changes {
+            let row = entry_of(&change);
+            match (&change.before, &change.after) {
+                (None, _) => report.added.push(row),
+                (_, None) => report.removed.push(row),
+                _ => report.modified.push(row),
+            }
+        }
+        report
+    }
+}
+
+fn entry_of(change: &Change) -> DiffEntry {
+    let bytes = |entry: &Option<Entry>| entry.as_ref().filter(|entry| entry.is_file()).map(Entry::bytes);
+    let shown = change.after.as_ref().or(change.before.as_ref());
+    let kind = match shown.map(|entry| &entry.kind) {
+        Some(EntryKind::Symlink { .. }) => ListedKind::Symlink,
+        Some(EntryKind::EmptyFolder) => ListedKind::Folder,
+        _ => ListedKind::File,
+    };
+    DiffEntry {
+        path: change.path.to_string(),
+        kind,
+        bytes_before: bytes(&change.before),
+        bytes_after: bytes(&change.after),
+    }
+}
+
+impl Engine {
+    /// What differs from one version to another, below the first address's path where it has one. The two may lie in different stores.
+    pub fn diff(&self, before: &Address, after: &Address) -> Result<DiffReport> {
+        let (a, b) = (self.open_target(before)?, self.open_target(after)?);
+        let (old, new) = (a.store.manifest(a.version()?), b.store.manifest(b.version()?));
+        let folder = a.folder().to_owned();
+        if folder != b.folder() && b.path.is_some() {
+            return Err(Error::usage("the two addresses name different paths"));
+        }
+        if !folder.is_empty() && !has(&old, &folder)? && !has(&new, &folder)? {
+            return Err(no_such_path(&a, &folder));
+        }
+        let mut changes = Vec::new();
+        diff(old, new, |change| {
+            if change.path.as_str() == folder || change.path.is_below(&folder) {
+                changes.push(change);
+            }
+            Ok(())
+        })?;
+        Ok(DiffReport::of(changes))
+    }
+
+    /// What differs from a version's first parent to it; everything is added in a version without one.
+    pub fn diff_to_parent(&self, address: &Address) -> Result<DiffReport> {
+        let target = self.open_target(address)?;
+        let state = target.version()?;
+        let new = target.store.manifest(state);
+        let mut changes = Vec::new();
+        let keep = |change| {
+            changes.push(change);
+            Ok(())
+        };
+        match state.row.parents.first().map(|parent: &Id| target.version_state(parent)).transpose()? {
+            Some(parent) => diff(target.store.manifest(parent), new, keep)?,
+            None => {
+                for leaf in new.entries("") {
+                    let leaf = leaf?;
+                    changes.push(Change { path: leaf.path, before: None, after: Some(leaf.entry) });
+                }
+            }
+        }
+        Ok(DiffReport::of(changes))
+    }
+}
+
+fn has(manifest: &Manifest<'_>, path: &str) -> Result<bool> {
+    Ok(manifest.find(path)?.is_some() || manifest.has_folder(path)?)
+}

@@ -1,0 +1,226 @@
+//! `get`: a version, or a part of it, becomes a folder.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::base::files::{self, Durability, TEMPORARY_PREFIX};
+use crate::base::{Counter, Error, Event, Id, Kind, Result};
+use crate::flow::materialize::{Existing, Placed, write_entries};
+use crate::format::manifest::EntryKind;
+use crate::tree::Selection;
+use crate::tree::manifest::{Leaf, Manifest};
+use crate::tree::scan::{ScanOptions, scan};
+
+use super::read::no_such_path;
+use super::{Address, Engine};
+
+/// What to get, and into what.
+#[derive(Debug, Clone, Default)]
+pub struct GetOptions {
+    pub folder: PathBuf,
+    /// Paths and globs, from the address's path on; none: all.
+    pub patterns: Vec<String>,
+    /// Replace what stands there.
+    pub overwrite: bool,
+    /// Remove what the version doesn't have.
+    pub delete: bool,
+}
+
+/// What was got.
+#[derive(Debug, Clone)]
+pub struct GetReport {
+    pub dataset: String,
+    pub version: Id,
+    pub folder: PathBuf,
+    pub files: u64,
+    pub bytes: u64,
+    /// Paths that were removed.
+    pub deleted: Vec<String>,
+    /// Whether an earlier run that was cut off was gone on with.
+    pub resumed: bool,
+}
+
+impl Engine {
+    /// Writes what the address means into a folder, each file verified and renamed into place.
+    ///
+    /// A folder that isn't empty is refused unless it was left by the same `get`, cut off, or `overwrite` or `delete` is given.
+    pub fn get(&self, address: &Address, options: &GetOptions) -> Result<GetReport> {
+        let target = self.open_target(address)?;
+        let state = target.version()?;
+        let manifest = target.store.manifest(state);
+        let selection = Selection::new(&options.patterns)?;
+        let part = Part::of(&manifest, target.folder())?.ok_or_else(|| no_such_path(&target, target.folder()))?;
+        let folder = self.path(&options.folder);
+        let marker = Marker::new(&folder, &state.row.manifest, &part, &options.patterns);
+        let resumed = self.make_ready(&folder, &marker, options)?;
+        if options.patterns.is_empty() && part.prefix.is_empty() {
+            self.observer.add(Counter::FilesTotal, state.row.files);
+            self.observer.add(Counter::BytesTotal, state.row.bytes);
+            check_space(&folder, state.row.bytes)?;
+        }
+        marker.put()?;
+        self.observer.tell(Event::Phase("getting"));
+        let existing = if options.overwrite || options.delete { Existing::Replace } else { Existing::Resume };
+        let mut kept: HashSet<String> = HashSet::new();
+        let entries = part.entries(&manifest).filter(|placed| match placed {
+            Ok(placed) => selection.matches(&placed.target),
+            Err(_) => true,
+        });
+        let entries = entries.inspect(|placed| {
+            if let (true, Ok(placed)) = (options.delete, placed) {
+                kept.insert(placed.target.clone());
+            }
+        });
+        write_entries(&target.store.content, &folder, entries, existing, false, self.settings.jobs, &self.observer)?;
+        if let Some(nothing) = selection.unmatched().first() {
+            marker.remove()?;
+            return Err(Error::not_found(format!("nothing in this version matches {nothing:?}"))
+                .hint("`dagset ls -R ADDRESS` shows all paths"));
+        }
+        let deleted = if options.delete { self.delete_others(&folder, &kept)? } else { Vec::new() };
+        marker.remove()?;
+        Ok(GetReport {
+            dataset: target.dataset.to_string(),
+            version: state.row.version,
+            folder,
+            files: self.observer.get(Counter::Files),
+            bytes: self.observer.get(Counter::Bytes),
+            deleted,
+            resumed,
+        })
+    }
+
+    /// Makes the folder, or checks that it may be written into. True if a `get` that was cut off goes on.
+    fn make_ready(&self, folder: &Path, marker: &Marker, options: &GetOptions) -> Result<bool> {
+        files::create_folders(folder)?;
+        let mut listing = fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))?;
+        let is_empty = listing.next().is_none();
+        if is_empty || marker.is_there() {
+            return Ok(!is_empty);
+        }
+        match options.overwrite || options.delete {
+            true => Ok(false),
+            false => Err(Error::conflict(format!("{} isn't empty", folder.display())).hint(
+                "choose an empty folder, or give --overwrite (and --delete to remove what the version doesn't have)",
+            )),
+        }
+    }
+
+    fn delete_others(&self, folder: &Path, kept: &HashSet<String>) -> Result<Vec<String>> {
+        let options = ScanOptions { jobs: self.settings.jobs, ..ScanOptions::default() };
+        let mut deleted = Vec::new();
+        for found in scan(folder, &options)?.found {
+            let path = found.path.as_str();
+            if kept.contains(path) {
+                continue;
+            }
+            remove_with_empty_folders(folder, path)?;
+            deleted.push(path.to_owned());
+        }
+        Ok(deleted)
+    }
+}
+
+/// Removes a file, link or empty folder, then the folders above it that are empty now.
+pub(super) fn remove_with_empty_folders(root: &Path, path: &str) -> Result<()> {
+    let full = root.join(path);
+    let is_folder = full.symlink_metadata().is_ok_and(|meta| meta.is_dir());
+    let removed = if is_folder { fs::remove_dir(&full) } else { fs::remove_file(&full) };
+    match removed {
+        Ok(()) => {}
+        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {}
+        Err(fault) => return Err(Error::io("remove", &full, fault)),
+    }
+    let mut above = full.parent();
+    while let Some(parent) = above.filter(|parent| *parent != root) {
+        if fs::remove_dir(parent).is_err() {
+            break;
+        }
+        above = parent.parent();
+    }
+    Ok(())
+}
+
+/// Refuses what can't fit, before the first byte.
+pub(super) fn check_space(folder: &Path, bytes: u64) -> Result<()> {
+    let Ok(space) = rustix::fs::statvfs(folder) else { return Ok(()) };
+    let free = space.f_bavail.saturating_mul(space.f_frsize);
+    match bytes <= free {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::Failed,
+            format!("{bytes} bytes don't fit: {} has {free} bytes free", folder.display()),
+        )
+        .hint("free some space, or get a part: `dagset get ADDRESS DIR PATH…`")),
+    }
+}
+
+/// What the address's path means: all below a folder, or one file.
+struct Part {
+    /// The folder with a slash behind it, or empty.
+    prefix: String,
+    file: Option<Leaf>,
+}
+
+impl Part {
+    fn of(manifest: &Manifest<'_>, path: &str) -> Result<Option<Part>> {
+        if path.is_empty() {
+            return Ok(Some(Part { prefix: String::new(), file: None }));
+        }
+        match manifest.find(path)? {
+            Some(leaf) if leaf.entry.kind == EntryKind::EmptyFolder => {
+                Ok(Some(Part { prefix: format!("{path}/"), file: None }))
+            }
+            Some(leaf) => Ok(Some(Part {
+                prefix: leaf.path.parent().map(|parent| format!("{parent}/")).unwrap_or_default(),
+                file: Some(leaf),
+            })),
+            None if manifest.has_folder(path)? => Ok(Some(Part { prefix: format!("{path}/"), file: None })),
+            None => Ok(None),
+        }
+    }
+
+    fn entries<'m>(&'m self, manifest: &Manifest<'m>) -> Box<dyn Iterator<Item = Result<Placed>> + Send + 'm> {
+        let prefix = &self.prefix;
+        let place = move |leaf: Leaf| {
+            leaf.path
+                .as_str()
+                .strip_prefix(&**prefix)
+                .map(|target| Placed { target: target.to_owned(), leaf: leaf.clone() })
+        };
+        match &self.file {
+            Some(leaf) => Box::new(place(leaf.clone()).map(Ok).into_iter()),
+            None => Box::new(
+                manifest.entries(prefix.trim_end_matches('/')).filter_map(move |leaf| leaf.map(place).transpose()),
+            ),
+        }
+    }
+}
+
+/// The mark of a `get` that hasn't ended: a temporary of ours, so that no scan takes it for data.
+struct Marker {
+    path: PathBuf,
+    text: String,
+}
+
+impl Marker {
+    fn new(folder: &Path, manifest: &Id, part: &Part, patterns: &[String]) -> Marker {
+        let file = part.file.as_ref().map(|leaf| leaf.path.as_str()).unwrap_or_default();
+        let what = [manifest.to_string(), part.prefix.clone(), file.to_owned(), patterns.join("\n")].join("\n");
+        let text = format!("dagset get, not ended: run the same command again\n{}\n", Id::of(what.as_bytes()));
+        Marker { path: folder.join(format!("{TEMPORARY_PREFIX}get")), text }
+    }
+
+    fn is_there(&self) -> bool {
+        fs::read_to_string(&self.path).is_ok_and(|text| text == self.text)
+    }
+
+    fn put(&self) -> Result<()> {
+        files::write_file(&self.path, self.text.as_bytes(), Durability::Renamed)
+    }
+
+    fn remove(&self) -> Result<()> {
+        fs::remove_file(&self.path).map_err(|fault| Error::io("remove", &self.path, fault))
+    }
+}

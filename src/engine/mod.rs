@@ -1,0 +1,96 @@
+//! One documented method per user operation: the façade that the command line calls, and that a binding or a page would.
+//!
+//! Nothing here prints or reads the environment: what is needed from there comes in [`Settings`]; what there is to say goes out as
+//! return values, and while it runs through the [`Observer`].
+
+use std::path::{Path, PathBuf};
+
+use crate::base::{Observer, RefName, Result};
+use crate::format::attrs::{Attrs, Value};
+use crate::history::timeline::Actor;
+
+mod diff;
+mod get;
+mod ingest;
+mod open;
+mod read;
+mod refs;
+mod stores;
+mod verify;
+
+pub use crate::flow::verify::{Finding, Report as VerifyReport};
+pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use diff::{DiffEntry, DiffReport, Rename};
+pub use get::{GetOptions, GetReport};
+pub use ingest::{IngestOptions, LeftOutPath, Published};
+pub use read::{ListedEntry, ListedKind, Stated};
+pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
+pub use stores::{DatasetCard, StoreInfo};
+
+/// What the library would otherwise have to ask the environment for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Relative paths are taken from here.
+    pub folder: PathBuf,
+    /// What `~/` stands for.
+    pub home: Option<PathBuf>,
+    /// Who versions are by.
+    pub author: String,
+    /// Host, user, tool, command, CI job, git commit: recorded with versions.
+    pub provenance: Attrs,
+    /// The store that a bare dataset name is looked for in.
+    pub default_store: Option<String>,
+    /// Threads.
+    pub jobs: usize,
+    /// A folder on local disk for what can always be rebuilt.
+    pub state_folder: Option<PathBuf>,
+}
+
+/// The operations, with the settings and the observer that they share.
+pub struct Engine {
+    pub settings: Settings,
+    pub observer: Observer,
+}
+
+impl Engine {
+    /// An engine for one command.
+    pub fn new(settings: Settings, observer: Observer) -> Engine {
+        Engine { settings, observer }
+    }
+
+    fn actor(&self) -> Actor {
+        Actor { name: self.settings.author.clone(), context: self.settings.provenance.clone() }
+    }
+
+    /// A path of the user's, made absolute by the working folder.
+    fn path(&self, path: &Path) -> PathBuf {
+        self.settings.folder.join(path)
+    }
+}
+
+/// The tool, as it signs what it writes.
+pub const TOOL: &str = concat!("dagset ", env!("CARGO_PKG_VERSION"));
+
+/// Parses `KEY=VALUE` pairs of a command line: numbers, `true`, `false` and `null` are typed, all else is text.
+pub fn parse_metadata(pairs: &[String]) -> Result<Attrs> {
+    let typed = |text: &str| match text {
+        "null" => Value::Null,
+        "true" => Value::Bool(true),
+        "false" => Value::Bool(false),
+        _ => match (text.parse::<i64>(), text.parse::<f64>()) {
+            (Ok(number), _) => Value::Int(number),
+            (_, Ok(number)) if number.is_finite() => Value::Float(number),
+            _ => Value::Text(text.to_owned()),
+        },
+    };
+    let pair = |pair: &String| match pair.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), typed(value))),
+        _ => Err(crate::base::Error::usage(format!("not KEY=VALUE: {pair:?}"))),
+    };
+    pairs.iter().map(pair).collect()
+}
+
+/// Parses names that a user chose.
+fn ref_names(texts: &[String]) -> Result<Vec<RefName>> {
+    texts.iter().map(|text| RefName::new(text)).collect()
+}

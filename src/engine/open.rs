@@ -1,0 +1,181 @@
+//! From an address to an open store, a dataset, a version, a path.
+
+use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
+use crate::format::store_file::StoreFile;
+use crate::history::fold::{Dataset, VersionState};
+use crate::history::refs::{self, DEFAULT_BRANCH};
+use crate::history::timeline::Timeline;
+use crate::store::address::{Address, Location, RefExpr};
+use crate::store::backend;
+use crate::store::content::Content;
+use crate::store::locate::{Located, locate};
+use crate::store::objects::Bucket;
+use crate::store::recording::Recording;
+use crate::tree::manifest::Manifest;
+
+use super::Engine;
+
+/// A store with its log folded.
+pub struct OpenStore {
+    /// Its path or URL as the user wrote it.
+    pub root: String,
+    pub file: StoreFile,
+    pub timeline: Timeline,
+    pub content: Content,
+}
+
+impl OpenStore {
+    /// The manifest of a version.
+    pub fn manifest(&self, state: &VersionState) -> Manifest<'_> {
+        Manifest::new(&self.content, state.row.manifest, Some(state.row.manifest_place))
+    }
+
+    /// Makes the content's indexes those of the present fold.
+    pub fn renew_content(&mut self) {
+        self.content = content_of(&self.timeline);
+    }
+}
+
+fn content_of(timeline: &Timeline) -> Content {
+    Content::new(timeline.bucket().clone(), timeline.fold().indexes.values().cloned().collect())
+}
+
+/// A dataset in an open store, and what else the address says.
+pub struct Target {
+    pub store: OpenStore,
+    pub dataset: DatasetName,
+    pub reference: Option<RefExpr>,
+    /// The path as written; `Some("")` is the root.
+    pub path: Option<String>,
+    /// What no REF means.
+    pub default_branch: String,
+}
+
+impl Target {
+    /// The dataset, or an error that says that it isn't there.
+    pub fn dataset(&self) -> Result<&Dataset> {
+        self.store.timeline.fold().dataset(&self.dataset)
+    }
+
+    /// The version that the address means.
+    pub fn version(&self) -> Result<&VersionState> {
+        let reference = self.reference.clone().unwrap_or_else(default_reference);
+        let id = refs::resolve(&self.dataset, self.dataset()?, &reference, &self.default_branch)?;
+        self.version_state(&id)
+    }
+
+    /// The version with this id.
+    pub fn version_state(&self, id: &Id) -> Result<&VersionState> {
+        self.dataset()?
+            .versions
+            .get(id)
+            .ok_or_else(|| Error::not_found(format!("{} has no version {}", self.dataset, id.short())))
+    }
+
+    /// The version that `text` (a REF) means in this dataset.
+    pub fn resolve(&self, text: &str) -> Result<Id> {
+        refs::resolve(&self.dataset, self.dataset()?, &RefExpr::parse(text)?, &self.default_branch)
+    }
+
+    /// The path without slashes at its ends; empty for the root.
+    pub fn folder(&self) -> &str {
+        self.path.as_deref().unwrap_or("").trim_matches('/')
+    }
+}
+
+fn default_reference() -> RefExpr {
+    RefExpr { base: crate::store::address::RefBase::Default, steps: Vec::new() }
+}
+
+impl Engine {
+    /// Opens the store that `text` begins with; what follows is given back.
+    pub(super) fn open_store(&self, text: &str) -> Result<(OpenStore, Option<String>)> {
+        let located = self.locate(text)?;
+        let file = StoreFile::parse(&located.store_file, &located.store_root)?;
+        let timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
+        let content = content_of(&timeline);
+        Ok((OpenStore { root: located.store_root, file, timeline, content }, located.rest))
+    }
+
+    /// Finds the store that `text` begins with, without reading its log.
+    pub(super) fn locate(&self, text: &str) -> Result<Located> {
+        let located = locate(text, |root| backend::open(&self.absolute(root)))?;
+        let bucket = recorded(located.bucket, &self.observer);
+        Ok(Located { bucket, ..located })
+    }
+
+    /// A store's text with a relative path made absolute.
+    pub(super) fn absolute(&self, root: &str) -> String {
+        let is_relative = !root.contains("://") && !root.starts_with('/');
+        match is_relative {
+            true => self.settings.folder.join(root).to_string_lossy().into_owned(),
+            false => root.to_owned(),
+        }
+    }
+
+    /// The text of the store and dataset that an address means.
+    pub(super) fn location_text(&self, address: &Address) -> Result<String> {
+        match &address.location {
+            Location::Store { text } => Ok(text.clone()),
+            Location::Dataset(dataset) => {
+                let store = self.settings.default_store.as_ref().ok_or_else(|| {
+                    Error::usage(format!("{dataset} names no store, and there is no default store"))
+                        .hint("write STORE/DATASET (a store begins with /, ./, ../, ~/ or scheme://), or `dagset config set default_store STORE`")
+                })?;
+                Ok(format!("{}//{dataset}", store.trim_end_matches('/')))
+            }
+            Location::Here => Err(Error::usage("this is no workspace, so the address must name a dataset")
+                .hint("write STORE/DATASET[@REF][:PATH], or `dagset init` here")),
+        }
+    }
+
+    /// Opens what an address names; it must name a dataset.
+    pub(super) fn open_target(&self, address: &Address) -> Result<Target> {
+        let text = self.location_text(address)?;
+        let (store, rest) = self.open_store(&text)?;
+        let name = rest.ok_or_else(|| {
+            Error::usage(format!("{text} names a store and no dataset in it"))
+                .hint(format!("`dagset list {text}` shows its datasets"))
+        })?;
+        Ok(Target {
+            store,
+            dataset: DatasetName::new(&name)?,
+            reference: address.reference.clone(),
+            path: address.path.clone(),
+            default_branch: DEFAULT_BRANCH.to_owned(),
+        })
+    }
+
+    /// Creates an empty store at `text`; it must not be one already, nor lie in one.
+    pub(super) fn make_store(&self, text: &str) -> Result<(String, StoreFile, Bucket)> {
+        let root = text.strip_suffix("//").unwrap_or(text);
+        match self.locate(root) {
+            Ok(found) if found.rest.is_none() => {
+                return Err(Error::conflict(format!("{} is a store already", found.store_root))
+                    .hint(format!("`dagset store info {}` shows it", found.store_root)));
+            }
+            Ok(found) => {
+                return Err(Error::conflict(format!("{root} lies in the store {}", found.store_root))
+                    .hint("a store can't lie in a store; choose another place"));
+            }
+            Err(fault) if fault.kind() == Kind::NotFound => {}
+            Err(fault) => return Err(fault),
+        }
+        let bucket = recorded(backend::open_or_create(&self.absolute(root))?, &self.observer);
+        let file = StoreFile {
+            store: crate::base::files::random_bytes()?,
+            created: crate::base::Time::now(),
+            tool: super::TOOL.to_owned(),
+        };
+        match bucket.create(crate::store::locate::STORE_FILE, file.encode().into())? {
+            crate::store::objects::Created::New => Ok((root.to_owned(), file, bucket)),
+            crate::store::objects::Created::Exists => {
+                Err(Error::conflict(format!("another process made a store at {root} just now")))
+            }
+        }
+    }
+}
+
+fn recorded(bucket: Bucket, observer: &Observer) -> Bucket {
+    Recording::new(bucket, observer.clone()).bucket()
+}

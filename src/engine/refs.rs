@@ -1,0 +1,222 @@
+//! `log`, `show`, `branch`, `tag`: versions and what points at them.
+
+use crate::base::{BranchName, Error, Id, RefName, Result, Time};
+use crate::format::attrs::Attrs;
+use crate::format::operation::Operation;
+use crate::format::pack::ItemKind;
+use crate::format::version::Version;
+use crate::history::dag::ancestry;
+use crate::history::fold::VersionState;
+
+use super::open::Target;
+use super::{Address, Engine};
+
+/// A version with what its record says.
+#[derive(Debug, Clone)]
+pub struct VersionCard {
+    pub version: Id,
+    pub name: Option<RefName>,
+    pub branches: Vec<BranchName>,
+    pub tags: Vec<RefName>,
+    pub parents: Vec<Id>,
+    pub author: String,
+    pub time: Time,
+    pub message: String,
+    pub meta: Attrs,
+    pub provenance: Attrs,
+    pub manifest: Id,
+    pub files: u64,
+    pub bytes: u64,
+    /// All that its publishing wrote to the store.
+    pub stored_bytes: u64,
+}
+
+/// Which versions `log` gives.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogOptions {
+    /// At most so many.
+    pub most: Option<usize>,
+    /// None that is older.
+    pub since: Option<Time>,
+}
+
+/// What kind of ref.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RefKind {
+    Branch,
+    Tag,
+}
+
+/// A branch or a tag, and the version that it points at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefRow {
+    pub name: String,
+    pub version: Id,
+    /// The version's name.
+    pub version_name: Option<RefName>,
+    pub protected: bool,
+}
+
+impl Engine {
+    /// The address's version and its ancestors, newest first.
+    pub fn log(&self, address: &Address, options: LogOptions) -> Result<Vec<VersionCard>> {
+        let target = self.open_target(address)?;
+        let dataset = target.dataset()?;
+        if dataset.versions.is_empty() && address.reference.is_none() {
+            return Ok(Vec::new());
+        }
+        let start = target.version()?.row.version;
+        ancestry(dataset, &[start])
+            .into_iter()
+            .filter(|state| options.since.is_none_or(|since| state.row.time >= since))
+            .take(options.most.unwrap_or(usize::MAX))
+            .map(|state| card(&target, state))
+            .collect()
+    }
+
+    /// One version.
+    pub fn show(&self, address: &Address) -> Result<VersionCard> {
+        let target = self.open_target(address)?;
+        card(&target, target.version()?)
+    }
+
+    /// All branches of the address's dataset, or all its tags, by name.
+    pub fn list_refs(&self, address: &Address, kind: RefKind) -> Result<Vec<RefRow>> {
+        let target = self.open_target(address)?;
+        let dataset = target.dataset()?;
+        let row = |name: String, version: Id, protected| RefRow {
+            version_name: dataset.name_of(&version).cloned(),
+            name,
+            version,
+            protected,
+        };
+        Ok(match kind {
+            RefKind::Branch => dataset.branches.iter().map(|(name, id)| row(name.to_string(), *id, false)).collect(),
+            RefKind::Tag => {
+                dataset.tags.iter().map(|(name, tag)| row(name.to_string(), tag.version, tag.protected)).collect()
+            }
+        })
+    }
+
+    /// Makes a branch at the address's version. It must not be there.
+    pub fn create_branch(&self, address: &Address, branch: &str) -> Result<RefRow> {
+        let branch = BranchName::new(branch)?;
+        let mut target = self.open_target(address)?;
+        let version = target.version()?.row.version;
+        let dataset = target.dataset.clone();
+        target.store.timeline.append(&self.actor(), |_, _| {
+            Ok(vec![Operation::SetBranch {
+                dataset: dataset.clone(),
+                branch: branch.clone(),
+                old: None,
+                new: Some(version),
+            }])
+        })?;
+        Ok(RefRow { name: branch.to_string(), version, version_name: None, protected: false })
+    }
+
+    /// Takes a branch away; the versions stay.
+    pub fn delete_branch(&self, address: &Address, branch: &str) -> Result<RefRow> {
+        let branch = BranchName::new(branch)?;
+        let mut target = self.open_target(address)?;
+        let version = branch_head(&target, &branch)?;
+        let dataset = target.dataset.clone();
+        target.store.timeline.append(&self.actor(), |_, _| {
+            Ok(vec![Operation::SetBranch {
+                dataset: dataset.clone(),
+                branch: branch.clone(),
+                old: Some(version),
+                new: None,
+            }])
+        })?;
+        Ok(RefRow { name: branch.to_string(), version, version_name: None, protected: false })
+    }
+
+    /// Gives a branch another name, in one record.
+    pub fn rename_branch(&self, address: &Address, from: &str, to: &str) -> Result<RefRow> {
+        let (from, to) = (BranchName::new(from)?, BranchName::new(to)?);
+        let mut target = self.open_target(address)?;
+        let version = branch_head(&target, &from)?;
+        let dataset = target.dataset.clone();
+        target.store.timeline.append(&self.actor(), |_, _| {
+            let set = |branch: &BranchName, old, new| Operation::SetBranch {
+                dataset: dataset.clone(),
+                branch: branch.clone(),
+                old,
+                new,
+            };
+            Ok(vec![set(&from, Some(version), None), set(&to, None, Some(version))])
+        })?;
+        Ok(RefRow { name: to.to_string(), version, version_name: None, protected: false })
+    }
+
+    /// Points a tag at the address's version, wherever it points now.
+    pub fn set_tag(&self, address: &Address, tag: &str) -> Result<RefRow> {
+        let tag = RefName::new(tag)?;
+        let mut target = self.open_target(address)?;
+        let version = target.version()?.row.version;
+        let dataset = target.dataset.clone();
+        target.store.timeline.append(&self.actor(), |fold, _| {
+            let present = fold.dataset(&dataset)?.tags.get(&tag).copied();
+            if present.is_some_and(|present| present.version == version) {
+                return Ok(Vec::new());
+            }
+            let protected = present.is_some_and(|present| present.protected);
+            let old = present.map(|present| present.version);
+            Ok(vec![Operation::SetTag {
+                dataset: dataset.clone(),
+                tag: tag.clone(),
+                old,
+                new: Some(version),
+                protected,
+            }])
+        })?;
+        Ok(RefRow { name: tag.to_string(), version, version_name: None, protected: false })
+    }
+
+    /// Takes a tag away.
+    pub fn delete_tag(&self, address: &Address, tag: &str) -> Result<RefRow> {
+        let tag = RefName::new(tag)?;
+        let mut target = self.open_target(address)?;
+        let dataset = target.dataset.clone();
+        let present =
+            target.dataset()?.tags.get(&tag).copied().ok_or_else(|| {
+                Error::not_found(format!("{dataset} has no tag {tag}")).hint("`dagset tag` lists them")
+            })?;
+        target.store.timeline.append(&self.actor(), |_, _| {
+            let old = Some(present.version);
+            Ok(vec![Operation::SetTag { dataset: dataset.clone(), tag: tag.clone(), old, new: None, protected: false }])
+        })?;
+        Ok(RefRow { name: tag.to_string(), version: present.version, version_name: None, protected: present.protected })
+    }
+}
+
+fn branch_head(target: &Target, branch: &BranchName) -> Result<Id> {
+    target.dataset()?.branches.get(branch).copied().ok_or_else(|| {
+        Error::not_found(format!("{} has no branch {branch}", target.dataset)).hint("`dagset branch` lists them")
+    })
+}
+
+fn card(target: &Target, state: &VersionState) -> Result<VersionCard> {
+    let dataset = target.dataset()?;
+    let id = state.row.version;
+    let item = target.store.content.meta(&id, ItemKind::Version, Some(&state.row.version_place))?;
+    let record = Version::parse(item.bytes())?;
+    let points_here = |to: &Id| *to == id;
+    Ok(VersionCard {
+        version: id,
+        name: dataset.name_of(&id).cloned(),
+        branches: dataset.branches.iter().filter(|(_, to)| points_here(to)).map(|(name, _)| name.clone()).collect(),
+        tags: dataset.tags.iter().filter(|(_, to)| points_here(&to.version)).map(|(name, _)| name.clone()).collect(),
+        parents: state.row.parents.clone(),
+        author: record.author,
+        time: record.time,
+        message: record.message,
+        meta: record.meta,
+        provenance: record.provenance,
+        manifest: record.manifest,
+        files: record.files,
+        bytes: record.bytes,
+        stored_bytes: state.row.stored_bytes,
+    })
+}

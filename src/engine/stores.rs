@@ -1,0 +1,111 @@
+//! `store create`, `store info`, `list`.
+
+use crate::base::{Id, RefName, Result, Time};
+use crate::history::timeline::Timeline;
+
+use super::Engine;
+
+/// What a store is and holds.
+#[derive(Debug, Clone)]
+pub struct StoreInfo {
+    pub root: String,
+    pub store: String,
+    pub format: u32,
+    pub chunking: &'static str,
+    pub created: Time,
+    pub tool: String,
+    pub datasets: u64,
+    pub versions: u64,
+    /// The newest log record.
+    pub records: u64,
+    pub indexes: u64,
+    pub packs: u64,
+    /// Bytes of registered data packs, of meta packs, of indexes.
+    pub pack_bytes: u64,
+    pub meta_bytes: u64,
+    pub index_bytes: u64,
+    pub chunks: u64,
+}
+
+/// A dataset at a glance: what its newest version is and what its publishing has cost.
+#[derive(Debug, Clone)]
+pub struct DatasetCard {
+    pub dataset: String,
+    /// Name of the newest version that has one.
+    pub name: Option<RefName>,
+    /// The newest version; `None` for a dataset without one.
+    pub version: Option<Id>,
+    pub updated: Time,
+    pub versions: u64,
+    /// Of the newest version.
+    pub files: u64,
+    pub bytes: u64,
+    /// The sum of what its publishes wrote.
+    pub stored_bytes: u64,
+}
+
+impl Engine {
+    /// Creates an empty store: a folder, or a prefix of a bucket.
+    pub fn create_store(&self, store: &str) -> Result<StoreInfo> {
+        let store = self.expand(store)?;
+        let (root, file, bucket) = self.make_store(&store)?;
+        let mut timeline = Timeline::open(bucket, file.store, self.observer.clone())?;
+        timeline.begin(&self.actor())?;
+        self.store_info(&root)
+    }
+
+    /// What a store is and holds.
+    pub fn store_info(&self, store: &str) -> Result<StoreInfo> {
+        let (open, _) = self.open_store(&self.expand(store)?)?;
+        let fold = open.timeline.fold();
+        let rows = || fold.indexes.values();
+        Ok(StoreInfo {
+            store: open.file.store_hex(),
+            format: crate::format::store_file::FORMAT,
+            chunking: crate::format::store_file::CHUNKING,
+            created: open.file.created,
+            tool: open.file.tool.clone(),
+            datasets: fold.datasets.len() as u64,
+            versions: fold.datasets.values().map(|dataset| dataset.versions.len() as u64).sum(),
+            records: fold.number,
+            indexes: fold.indexes.len() as u64,
+            packs: rows().map(|row| row.packs).sum(),
+            pack_bytes: rows().map(|row| row.pack_bytes).sum(),
+            meta_bytes: rows().map(|row| row.meta_bytes).sum(),
+            index_bytes: rows().map(|row| row.bytes).sum(),
+            chunks: open.content.indexes()?.iter().map(|index| index.chunk_count() as u64).sum(),
+            root: open.root,
+        })
+    }
+
+    /// A card for each dataset of a store, by name.
+    pub fn list_datasets(&self, store: &str) -> Result<Vec<DatasetCard>> {
+        let (open, _) = self.open_store(&self.expand(store)?)?;
+        let cards = open.timeline.fold().datasets.iter().map(|(name, dataset)| {
+            let newest = dataset.newest();
+            let named = dataset.names.iter().filter_map(|(name, id)| Some((dataset.versions.get(id)?.record, name)));
+            DatasetCard {
+                dataset: name.to_string(),
+                name: named.max().map(|(_, name)| name.clone()),
+                version: newest.map(|state| state.row.version),
+                updated: newest.map_or(dataset.created, |state| state.row.time),
+                versions: dataset.versions.len() as u64,
+                files: newest.map_or(0, |state| state.row.files),
+                bytes: newest.map_or(0, |state| state.row.bytes),
+                stored_bytes: dataset.versions.values().map(|state| state.row.stored_bytes).sum(),
+            }
+        });
+        Ok(cards.collect())
+    }
+
+    /// A store's text with `~/` expanded.
+    pub(super) fn expand(&self, store: &str) -> Result<String> {
+        match store.strip_prefix("~/") {
+            None => Ok(store.to_owned()),
+            Some(rest) => match &self.settings.home {
+                Some(home) => Ok(home.join(rest).to_string_lossy().into_owned()),
+                None => Err(crate::base::Error::usage("~/ needs a home folder, and none is known")),
+            },
+        }
+    }
+}

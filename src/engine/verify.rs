@@ -1,0 +1,81 @@
+//! `verify`: reads what a store holds and says what is wrong.
+
+use rayon::prelude::*;
+
+use crate::base::{Error, Event, Kind, Result};
+use crate::flow::read_content::read_content;
+use crate::flow::verify::{Extent, Finding, Report, verify_store};
+use crate::format::manifest::EntryKind;
+use crate::format::store_file::StoreFile;
+use crate::history::timeline::Timeline;
+use crate::store::locate::STORE_FILE;
+use crate::tree::manifest::Leaf;
+
+use super::{Address, Engine};
+
+const BATCH: usize = 1_024;
+
+impl Engine {
+    /// Reads a whole store, or `sample` percent of its packs; gives all findings.
+    pub fn verify_store(&self, store: &str, sample: Option<f64>) -> Result<Report> {
+        let sample = sample.unwrap_or(100.0);
+        if !(sample > 0.0 && sample <= 100.0) {
+            return Err(Error::usage("--sample takes more than 0% and at most 100%"));
+        }
+        self.observer.tell(Event::Phase("verifying"));
+        let located = self.locate(&self.expand(store)?)?;
+        let opened = StoreFile::parse(&located.store_file, &located.store_root)
+            .map_err(|fault| (STORE_FILE.to_owned(), fault))
+            .and_then(|file| {
+                Timeline::open(located.bucket.clone(), file.store, self.observer.clone())
+                    .map_err(|fault| ("log".to_owned(), fault))
+            });
+        let (timeline, finding) = match opened {
+            Ok(timeline) => (Some(timeline), None),
+            Err((object, fault)) if fault.kind() == Kind::Damaged => {
+                let why = std::iter::once(fault.to_string()).chain(fault.causes()).collect::<Vec<_>>().join(": ");
+                (None, Some(Finding { kind: "damaged", object, path: None, why }))
+            }
+            Err((_, fault)) => return Err(fault),
+        };
+        let fold = timeline.as_ref().map(|timeline| timeline.fold().clone()).unwrap_or_default();
+        let mut report = verify_store(&located.bucket, &fold, Extent { sample }, &self.observer)?;
+        report.checked_bytes += located.store_file.len() as u64;
+        report.objects += 1;
+        report.findings.extend(finding);
+        Ok(report)
+    }
+
+    /// Reads all content of one version, or of a part of it; gives all findings.
+    pub fn verify_version(&self, address: &Address) -> Result<Report> {
+        self.observer.tell(Event::Phase("verifying"));
+        let target = self.open_target(address)?;
+        let manifest = target.store.manifest(target.version()?);
+        let mut report = Report::default();
+        let mut entries = manifest.entries(target.folder());
+        loop {
+            let batch = entries.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
+            if batch.is_empty() {
+                break;
+            }
+            report.checked_bytes += batch.iter().map(|leaf| leaf.entry.bytes()).sum::<u64>();
+            let check = |leaf: &Leaf| {
+                let EntryKind::File { size, content, .. } = &leaf.entry.kind else { return Ok(None) };
+                match read_content(&target.store.content, content, *size, leaf.place.as_ref(), |_| Ok(())) {
+                    Ok(()) => Ok(None),
+                    Err(fault) if fault.kind() == Kind::Unreachable => Err(fault),
+                    Err(fault) => Ok(Some(Finding {
+                        kind: "damaged",
+                        object: content.to_string(),
+                        path: Some(leaf.path.to_string()),
+                        why: std::iter::once(fault.to_string()).chain(fault.causes()).collect::<Vec<_>>().join(": "),
+                    })),
+                }
+            };
+            let findings = batch.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+            report.objects += batch.len() as u64;
+            report.findings.extend(findings.into_iter().flatten());
+        }
+        Ok(report)
+    }
+}

@@ -1,0 +1,216 @@
+//! From a version to a folder: each file is verified and appears by rename, on all cores.
+//!
+//! Entries stream from the manifest in path order and are handed out in runs of neighbours, so that files that share a frame are
+//! written by one worker from one decoded frame.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::files::{self, Durability, NewFile};
+use crate::base::{Counter, Error, Id, Observer, Result};
+use crate::format::manifest::{Entry, EntryKind};
+use crate::store::content::Content;
+use crate::tree::manifest::Leaf;
+use crate::tree::stat::{NodeKind, Stat, stat_file};
+
+use super::read_content::read_content;
+
+const RUN_FILES: usize = 128;
+const RUN_BYTES: u64 = 2 << 20;
+
+/// An entry and where it goes, relative to the target.
+pub struct Placed {
+    pub target: String,
+    pub leaf: Leaf,
+}
+
+/// What is done where something stands already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing is expected to be there: a file that is there was written by a run that was cut off, and is kept if it is right.
+    Resume,
+    /// It is replaced unless it is right already.
+    Replace,
+}
+
+/// What was written, for a stat index.
+#[derive(Debug, Clone)]
+pub struct Written {
+    pub target: String,
+    pub entry: Entry,
+    pub stat: Stat,
+}
+
+/// Writes entries below `folder`, which exists. Gives what was written if `keep` is set, in no order.
+pub fn write_entries(
+    content: &Content,
+    folder: &Path,
+    entries: impl Iterator<Item = Result<Placed>> + Send,
+    existing: Existing,
+    keep: bool,
+    jobs: usize,
+    observer: &Observer,
+) -> Result<Vec<Written>> {
+    let writer =
+        Writer { content, folder, existing, keep, observer, made: Mutex::default(), stop: AtomicBool::new(false) };
+    let (queue, runs) = sync_channel::<Vec<Placed>>(jobs * 2);
+    let runs = Mutex::new(runs);
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(|| writer.work(&runs))).collect();
+        let fed = feed(entries, &queue, &writer.stop);
+        drop(queue);
+        let mut written = Vec::new();
+        let mut fault = fed.err();
+        for worker in workers {
+            match worker.join().expect("a worker doesn't panic") {
+                Ok(part) => written.extend(part),
+                Err(other) => fault = fault.or(Some(other)),
+            }
+        }
+        fault.map_or(Ok(written), Err)
+    })
+}
+
+fn feed(
+    entries: impl Iterator<Item = Result<Placed>>,
+    queue: &std::sync::mpsc::SyncSender<Vec<Placed>>,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let (mut run, mut bytes) = (Vec::new(), 0);
+    for placed in entries {
+        let placed = placed.inspect_err(|_| stop.store(true, Ordering::Release))?;
+        bytes += placed.leaf.entry.bytes();
+        run.push(placed);
+        if run.len() >= RUN_FILES || bytes >= RUN_BYTES {
+            bytes = 0;
+            if stop.load(Ordering::Acquire) || queue.send(std::mem::take(&mut run)).is_err() {
+                return Ok(());
+            }
+        }
+    }
+    // A closed queue means that the workers stopped at an error of their own.
+    queue.send(run).ok();
+    Ok(())
+}
+
+struct Writer<'a> {
+    content: &'a Content,
+    folder: &'a Path,
+    existing: Existing,
+    keep: bool,
+    observer: &'a Observer,
+    /// Folders that are known to be real folders.
+    made: Mutex<HashSet<PathBuf>>,
+    stop: AtomicBool,
+}
+
+impl Writer<'_> {
+    fn work(&self, runs: &Mutex<Receiver<Vec<Placed>>>) -> Result<Vec<Written>> {
+        let mut written = Vec::new();
+        loop {
+            let run = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(run) = run else { return Ok(written) };
+            if self.stop.load(Ordering::Acquire) {
+                continue;
+            }
+            for placed in run {
+                match self.write(&placed) {
+                    Ok(stat) if self.keep => {
+                        written.push(Written { target: placed.target, entry: placed.leaf.entry, stat });
+                    }
+                    Ok(_) => {}
+                    Err(fault) => {
+                        self.stop.store(true, Ordering::Release);
+                        return Err(fault);
+                    }
+                }
+            }
+        }
+    }
+
+    fn write(&self, placed: &Placed) -> Result<Stat> {
+        let target = self.folder.join(&placed.target);
+        let entry = &placed.leaf.entry;
+        if let Some(parent) = target.parent() {
+            self.make_folder(parent)?;
+        }
+        match &entry.kind {
+            EntryKind::EmptyFolder => self.make_folder(&target)?,
+            EntryKind::Symlink { target: points_to } => {
+                if !fs::read_link(&target).is_ok_and(|now| now.as_os_str() == &**points_to) {
+                    self.make_room(&target)?;
+                    files::write_symlink(&target, points_to)?;
+                }
+            }
+            EntryKind::File { size, content, executable } => {
+                if !self.is_right(&target, content, *size, *executable)? {
+                    self.make_room(&target)?;
+                    self.write_file(placed, &target, content, *size, *executable)?;
+                }
+                self.observer.add(Counter::Bytes, *size);
+            }
+        }
+        self.observer.add(Counter::Files, 1);
+        if !self.keep {
+            return Ok(Stat::default());
+        }
+        stat_file(&target).map(|(stat, _)| stat)
+    }
+
+    fn write_file(&self, placed: &Placed, target: &Path, content: &Id, size: u64, executable: bool) -> Result<()> {
+        let mut new = NewFile::create(target)?;
+        let write = |bytes: &[u8]| new.write_all(bytes).map_err(|fault| Error::io("write", target, fault));
+        read_content(self.content, content, size, placed.leaf.place.as_ref(), write)
+            .map_err(|fault| fault.within(format!("{} can't be got", placed.leaf.path)))?;
+        if executable {
+            new.set_executable()?;
+        }
+        new.publish(Durability::Renamed)
+    }
+
+    /// Whether exactly this file stands there already.
+    fn is_right(&self, target: &Path, content: &Id, size: u64, executable: bool) -> Result<bool> {
+        let Ok((stat, kind)) = stat_file(target) else { return Ok(false) };
+        if kind != (NodeKind::File { executable }) || stat.size != size {
+            return Ok(false);
+        }
+        let mut file = fs::File::open(target).map_err(|fault| Error::io("open", target, fault))?;
+        Ok(super::large_file::hash_file(target, &mut file)? == *content)
+    }
+
+    /// Takes a folder away that stands where a file goes; what a rename replaces may stay.
+    fn make_room(&self, target: &Path) -> Result<()> {
+        match stat_file(target) {
+            Ok((_, NodeKind::Folder)) if self.existing == Existing::Replace => {
+                fs::remove_dir_all(target).map_err(|fault| Error::io("replace the folder", target, fault))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes `folder` and those above it, up to the target, real folders: a symlink there would lead the write elsewhere.
+    fn make_folder(&self, folder: &Path) -> Result<()> {
+        if folder == self.folder || self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(folder) {
+            return Ok(());
+        }
+        if let Some(parent) = folder.parent() {
+            self.make_folder(parent)?;
+        }
+        match stat_file(folder) {
+            Ok((_, NodeKind::Folder)) => {}
+            Ok(_) if self.existing == Existing::Replace => {
+                fs::remove_file(folder).map_err(|fault| Error::io("replace", folder, fault))?;
+                files::create_folders(folder)?;
+            }
+            Ok(_) => return Err(Error::conflict(format!("{} is not a folder", folder.display()))),
+            Err(_) => files::create_folders(folder)?,
+        }
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
+        Ok(())
+    }
+}

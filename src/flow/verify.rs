@@ -1,0 +1,361 @@
+//! Reading everything and saying what is wrong: findings, not the first error.
+//!
+//! Objects first (every stored bit is covered by some hash), then the log's chain, then whether each version is complete: every
+//! node, recipe and chunk that it needs stands in a registered index.
+
+use std::collections::HashSet;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use rayon::prelude::*;
+
+use crate::base::{Counter, Error, Id, Kind, Observer, Result};
+use crate::chunk::compress::decompress;
+use crate::chunk::cut::SMALL_FILE;
+use crate::format::header::ObjectKind;
+use crate::format::index::Index;
+use crate::format::manifest::{Entry, EntryKind};
+use crate::format::node::{Node, TreeKind};
+use crate::format::pack::{ItemKind, frame_is_intact, parse_pack};
+use crate::format::place::Encoding;
+use crate::format::recipe::{RecipePage, RecipeRoot};
+use crate::format::version::Version;
+use crate::history::fold::Fold;
+use crate::store::content::Content;
+use crate::store::log;
+use crate::store::objects::Bucket;
+
+/// Something that isn't as it must be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// `damaged` or `missing`.
+    pub kind: &'static str,
+    /// The stored object, or the id of what is missing.
+    pub object: String,
+    /// A path that needs it, where known.
+    pub path: Option<String>,
+    pub why: String,
+}
+
+/// What a verification saw.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    pub checked_bytes: u64,
+    pub objects: u64,
+    /// Sorted.
+    pub findings: Vec<Finding>,
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// Percent of the packs, 0 < sample ≤ 100.
+    pub sample: f64,
+}
+
+/// Reads all objects of a store, or a sample of its packs, and checks that every version is complete.
+///
+/// `fold` is what the log says; an empty one, where the log itself can't be read, leaves the check of objects.
+pub fn verify_store(bucket: &Bucket, fold: &Fold, extent: Extent, observer: &Observer) -> Result<Report> {
+    let content = &Content::new(bucket.clone(), fold.indexes.values().cloned().collect());
+    let check = Check { bucket, content, observer, report: Mutex::default() };
+    let objects = list_objects(bucket)?;
+    let sampled: Vec<_> = objects.into_iter().filter(|object| object.is_due(extent.sample)).collect();
+    observer.add(Counter::BytesTotal, sampled.iter().map(|object| object.bytes).sum());
+    sampled.par_iter().try_for_each(|object| check.object(object))?;
+    check.chain(fold)?;
+    check.registered(fold)?;
+    match content.indexes() {
+        Ok(_) => check.versions(fold)?,
+        Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+        // A damaged or missing index was found above; what versions need can't be told without it.
+        Err(_) => {}
+    }
+    let mut report = check.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+    report.findings.sort();
+    report.findings.dedup();
+    Ok(report)
+}
+
+struct Stored {
+    kind: Option<ObjectKind>,
+    name: String,
+    bytes: u64,
+}
+
+impl Stored {
+    /// All small objects are read; of packs, those whose random name falls into the sample.
+    fn is_due(&self, sample: f64) -> bool {
+        let share = f64::from(Id::of(self.name.as_bytes()).word() as u32) / f64::from(u32::MAX) * 100.0;
+        self.kind != Some(ObjectKind::Pack) || sample >= 100.0 || share < sample
+    }
+}
+
+fn list_objects(bucket: &Bucket) -> Result<Vec<Stored>> {
+    let mut objects = Vec::new();
+    for kind in ObjectKind::ALL {
+        list_below(bucket, kind, kind.folder().to_owned(), &mut objects)?;
+    }
+    Ok(objects)
+}
+
+fn list_below(bucket: &Bucket, kind: ObjectKind, folder: String, into: &mut Vec<Stored>) -> Result<()> {
+    let listing = bucket.list(&folder)?;
+    for object in listing.objects {
+        into.push(Stored { kind: Some(kind), name: format!("{folder}/{}", object.name), bytes: object.bytes });
+    }
+    listing.folders.into_iter().try_for_each(|name| list_below(bucket, kind, format!("{folder}/{name}"), into))
+}
+
+struct Check<'a> {
+    bucket: &'a Bucket,
+    content: &'a Content,
+    observer: &'a Observer,
+    report: Mutex<Report>,
+}
+
+impl Check<'_> {
+    fn find(&self, kind: &'static str, object: &str, path: Option<&str>, why: impl ToString) {
+        let finding = Finding { kind, object: object.to_owned(), path: path.map(str::to_owned), why: why.to_string() };
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).findings.push(finding);
+    }
+
+    fn object(&self, object: &Stored) -> Result<()> {
+        let bytes = match self.bucket.get(&object.name) {
+            Ok(bytes) => bytes,
+            Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+            Err(fault) => {
+                self.find("damaged", &object.name, None, describe(&fault));
+                return Ok(());
+            }
+        };
+        let outcome = match object.kind {
+            Some(ObjectKind::Index) => Index::parse(bytes.clone()).map(drop),
+            Some(ObjectKind::Record) => crate::format::record::Record::parse(&bytes).map(drop),
+            Some(ObjectKind::Use) | None => Ok(()),
+            Some(kind) => self.pack(kind, &object.name, &bytes),
+        };
+        if let Err(fault) = outcome {
+            self.find("damaged", &object.name, None, describe(&fault));
+        }
+        self.observer.add(Counter::Bytes, bytes.len() as u64);
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.checked_bytes += bytes.len() as u64;
+        report.objects += 1;
+        Ok(())
+    }
+
+    fn pack(&self, kind: ObjectKind, name: &str, bytes: &[u8]) -> Result<()> {
+        let footer = parse_pack(kind, bytes)?;
+        for (frame, items) in footer.items_by_frame() {
+            let stored = &bytes[frame.offset as usize..(frame.offset + frame.stored_bytes) as usize];
+            let at = |why: &str| format!("the frame at byte {} {why}", frame.offset);
+            if frame.check.is_some_and(|check| !frame_is_intact(stored, check)) {
+                self.find("damaged", name, None, at("doesn't match its check"));
+                continue;
+            }
+            let raw = match frame.encoding {
+                Encoding::Raw => Ok(stored.to_vec()),
+                Encoding::Zstd => decompress(stored, frame.raw_bytes as usize, None),
+                Encoding::Based(base) => self
+                    .content
+                    .plain_copy(kind, &base)
+                    .and_then(|base| decompress(stored, frame.raw_bytes as usize, Some(base.bytes()))),
+            };
+            let raw = match raw {
+                Ok(raw) => raw,
+                Err(fault) => {
+                    self.find("damaged", name, None, at(&format!("can't be decoded: {}", describe(&fault))));
+                    continue;
+                }
+            };
+            for item in items {
+                let object = &raw[item.at as usize..(item.at + item.len) as usize];
+                let good = match item.kind {
+                    ItemKind::RecipeRoot => RecipeRoot::parse(object).is_ok_and(|root| root.content == item.id),
+                    kind if kind.is_named_by_hash() => Id::of(object) == item.id,
+                    _ => true,
+                };
+                if !good {
+                    self.find("damaged", name, None, at(&format!("doesn't hold {}", item.id.short())));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The chain of records without a gap, each naming the one before.
+    fn chain(&self, fold: &Fold) -> Result<()> {
+        let mut before = Id::ZERO;
+        for number in 1..=fold.number {
+            let name = log::record_name(number);
+            match log::read(self.bucket, number) {
+                Ok(Some((record, hash))) => {
+                    if record.core.before != before && before != Id::MAX {
+                        self.find("damaged", &name, None, "doesn't name the record before it");
+                    }
+                    before = hash;
+                }
+                Ok(None) => {
+                    self.find("missing", &name, None, "the log has a gap");
+                    before = Id::MAX;
+                }
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                // Damage was found when the object was read; the chain goes on behind it.
+                Err(_) => before = Id::MAX,
+            }
+        }
+        Ok(())
+    }
+
+    /// Every registered index is what was registered, and the packs that it names are there in full.
+    fn registered(&self, fold: &Fold) -> Result<()> {
+        for row in fold.indexes.values() {
+            let name = format!("index/{}", row.name);
+            let index = match self.bucket.get(&name) {
+                Ok(bytes) if Id::of(&bytes) == row.id => Index::parse(bytes),
+                Ok(_) => Err(Error::damaged("isn't what the log registered")),
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                Err(fault) if fault.kind() == Kind::NotFound => {
+                    self.find("missing", &name, None, "the log registers it");
+                    continue;
+                }
+                Err(fault) => Err(fault),
+            };
+            match index {
+                Ok(index) => self.packs_of(&index)?,
+                Err(fault) => self.find("damaged", &name, None, describe(&fault)),
+            }
+        }
+        Ok(())
+    }
+
+    fn packs_of(&self, index: &Index) -> Result<()> {
+        for pack in index.packs() {
+            let name = format!("{}/{}", pack.kind.folder(), pack.name);
+            match self.bucket.size(&name)? {
+                Some(bytes) if bytes == pack.bytes => {}
+                Some(bytes) => {
+                    self.find("damaged", &name, None, format!("has {bytes} bytes, not {}", pack.bytes));
+                }
+                None => self.find("missing", &name, None, "an index names it"),
+            }
+        }
+        Ok(())
+    }
+
+    fn versions(&self, fold: &Fold) -> Result<()> {
+        let mut seen = HashSet::new();
+        let rows = fold.datasets.values().flat_map(|dataset| dataset.versions.values());
+        for state in rows {
+            let id = state.row.version;
+            match self.content.meta(&id, ItemKind::Version, Some(&state.row.version_place)) {
+                Ok(item) => match Version::parse(item.bytes()) {
+                    Ok(version) if version.manifest == state.row.manifest => {}
+                    Ok(_) => {
+                        self.find("damaged", &id.to_string(), None, "the log and the record name different manifests")
+                    }
+                    Err(fault) => self.find("damaged", &id.to_string(), None, describe(&fault)),
+                },
+                Err(fault) => self.missing(&id, None, fault)?,
+            }
+            self.node(&state.row.manifest, None, "", &mut seen)?;
+        }
+        Ok(())
+    }
+
+    fn node(&self, id: &Id, level: Option<u8>, path: &str, seen: &mut HashSet<Id>) -> Result<()> {
+        if !seen.insert(*id) {
+            return Ok(());
+        }
+        let item = match self.content.meta(id, ItemKind::Node, None) {
+            Ok(item) => item,
+            Err(fault) => return self.missing(id, Some(path), fault),
+        };
+        let node = match Node::parse(TreeKind::Manifest, item.bytes()) {
+            Ok(node) if level.is_none_or(|level| level == node.level()) => node,
+            Ok(_) => {
+                self.find("damaged", &id.to_string(), Some(path), "is of the wrong level");
+                return Ok(());
+            }
+            Err(fault) => {
+                self.find("damaged", &id.to_string(), Some(path), describe(&fault));
+                return Ok(());
+            }
+        };
+        for index in 0..node.len() {
+            let path = String::from_utf8_lossy(node.key(index)).into_owned();
+            if node.level() > 0 {
+                self.node(&node.child(index).id, Some(node.level() - 1), &path, seen)?;
+                continue;
+            }
+            match Entry::decode(node.value(index)) {
+                Ok(entry) => self.entry(&entry, &path, seen)?,
+                Err(fault) => self.find("damaged", &id.to_string(), Some(&path), describe(&fault)),
+            }
+        }
+        Ok(())
+    }
+
+    fn entry(&self, entry: &Entry, path: &str, seen: &mut HashSet<Id>) -> Result<()> {
+        let EntryKind::File { size, content, .. } = &entry.kind else { return Ok(()) };
+        if *size == 0 || !seen.insert(*content) {
+            return Ok(());
+        }
+        if *size <= SMALL_FILE {
+            return self.chunk(content, path);
+        }
+        match self.content.meta(content, ItemKind::RecipeRoot, None).and_then(|item| RecipeRoot::parse(item.bytes())) {
+            Ok(root) => self.recipe(root.level, &root.children, path, seen),
+            Err(fault) => self.missing(content, Some(path), fault),
+        }
+    }
+
+    fn recipe(
+        &self,
+        level: u8,
+        children: &[crate::format::recipe::RecipeChild],
+        path: &str,
+        seen: &mut HashSet<Id>,
+    ) -> Result<()> {
+        for child in children {
+            if level == 0 {
+                self.chunk(&child.id, path)?;
+                continue;
+            }
+            if !seen.insert(child.id) {
+                continue;
+            }
+            let page = self
+                .content
+                .meta(&child.id, ItemKind::RecipePage, None)
+                .and_then(|item| RecipePage::parse(item.bytes(), level - 1, child.bytes));
+            match page {
+                Ok(page) => self.recipe(page.level, &page.children, path, seen)?,
+                Err(fault) => self.missing(&child.id, Some(path), fault)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// That a chunk's bytes are right was seen when its pack was read.
+    fn chunk(&self, id: &Id, path: &str) -> Result<()> {
+        if !self.content.has_chunk(id)? {
+            self.find("missing", &id.to_string(), Some(path), "no index names this chunk");
+        }
+        Ok(())
+    }
+
+    fn missing(&self, id: &Id, path: Option<&str>, fault: Error) -> Result<()> {
+        if fault.kind() == Kind::Unreachable {
+            return Err(fault);
+        }
+        self.find("missing", &id.to_string(), path, describe(&fault));
+        Ok(())
+    }
+}
+
+/// An error with its causes on one line.
+fn describe(fault: &Error) -> String {
+    std::iter::once(fault.to_string()).chain(fault.causes()).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,185 @@
+//! What differs between two manifests. Subtrees that both share are skipped unread.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use crate::base::{Id, RepoPath, Result};
+use crate::format::manifest::{Entry, EntryKind};
+
+use super::manifest::{Leaf, Manifest, Opened};
+
+/// A path at which two manifests differ; at least one side is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Change {
+    pub path: RepoPath,
+    pub before: Option<Entry>,
+    pub after: Option<Entry>,
+}
+
+/// Gives each differing path to `sink`, in path order.
+pub fn diff(before: Manifest<'_>, after: Manifest<'_>, mut sink: impl FnMut(Change) -> Result<()>) -> Result<()> {
+    let (mut a, mut b) = (Walk::new(before), Walk::new(after));
+    loop {
+        match (a.head(), b.head()) {
+            (Head::End, Head::End) => return Ok(()),
+            (Head::Subtree { id: x, .. }, Head::Subtree { id: y, .. }) if x == y => {
+                a.step();
+                b.step();
+            }
+            (Head::Subtree { level: x, .. }, Head::Subtree { level: y, .. }) => {
+                if x >= y {
+                    a.open()?;
+                }
+                if y >= x {
+                    b.open()?;
+                }
+            }
+            (Head::Subtree { .. }, _) => a.open()?,
+            (_, Head::Subtree { .. }) => b.open()?,
+            (Head::Entry, Head::Entry) => match a.key().cmp(b.key()) {
+                Ordering::Less => sink(a.gone()?)?,
+                Ordering::Greater => sink(b.come()?)?,
+                Ordering::Equal => {
+                    if a.value() != b.value() {
+                        let (old, new) = (a.leaf()?, b.leaf()?);
+                        sink(Change { path: new.path, before: Some(old.entry), after: Some(new.entry) })?;
+                    }
+                    a.step();
+                    b.step();
+                }
+            },
+            (Head::Entry, Head::End) => sink(a.gone()?)?,
+            (Head::End, Head::Entry) => sink(b.come()?)?,
+        }
+    }
+}
+
+enum Head {
+    End,
+    Entry,
+    Subtree { level: u8, id: Id },
+}
+
+/// A position that knows the next subtree before it is opened.
+struct Walk<'a> {
+    manifest: Manifest<'a>,
+    /// Before the root is opened: whether it still stands ahead.
+    root_ahead: bool,
+    stack: Vec<(Opened, usize)>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(manifest: Manifest<'a>) -> Walk<'a> {
+        Walk { manifest, root_ahead: true, stack: Vec::new() }
+    }
+
+    fn head(&self) -> Head {
+        if self.root_ahead {
+            // The root's level isn't known before it is read; it is opened first on either side.
+            return Head::Subtree { level: u8::MAX, id: self.manifest.root() };
+        }
+        match self.stack.last() {
+            None => Head::End,
+            Some((opened, _)) if opened.node.level() == 0 => Head::Entry,
+            Some((opened, index)) => Head::Subtree { level: opened.node.level() - 1, id: opened.node.child(*index).id },
+        }
+    }
+
+    fn open(&mut self) -> Result<()> {
+        let opened = if self.root_ahead {
+            self.root_ahead = false;
+            self.manifest.open_root()?
+        } else {
+            let (parent, index) = self.stack.last().expect("a subtree stands ahead");
+            self.manifest.open_child(parent, *index)?
+        };
+        self.stack.push((opened, 0));
+        self.leave_ended();
+        Ok(())
+    }
+
+    fn step(&mut self) {
+        if std::mem::take(&mut self.root_ahead) {
+            return;
+        }
+        if let Some((_, index)) = self.stack.last_mut() {
+            *index += 1;
+        }
+        self.leave_ended();
+    }
+
+    fn leave_ended(&mut self) {
+        while self.stack.last().is_some_and(|(opened, index)| *index >= opened.node.len()) {
+            self.stack.pop();
+            if let Some((_, index)) = self.stack.last_mut() {
+                *index += 1;
+            }
+        }
+    }
+
+    fn at(&self) -> (&Opened, usize) {
+        let (opened, index) = self.stack.last().expect("an entry stands ahead");
+        (opened, *index)
+    }
+
+    fn key(&self) -> &[u8] {
+        let (opened, index) = self.at();
+        opened.node.key(index)
+    }
+
+    fn value(&self) -> &[u8] {
+        let (opened, index) = self.at();
+        opened.node.value(index)
+    }
+
+    fn leaf(&self) -> Result<Leaf> {
+        let (opened, index) = self.at();
+        opened.leaf(index, None)
+    }
+
+    fn gone(&mut self) -> Result<Change> {
+        let leaf = self.leaf()?;
+        self.step();
+        Ok(Change { path: leaf.path, before: Some(leaf.entry), after: None })
+    }
+
+    fn come(&mut self) -> Result<Change> {
+        let leaf = self.leaf()?;
+        self.step();
+        Ok(Change { path: leaf.path, before: None, after: Some(leaf.entry) })
+    }
+}
+
+/// Takes the pairs out of `changes` in which a file was removed and one of the same content was added: (from, to), by `to`.
+///
+/// Empty files are never paired: all of them are alike.
+pub fn take_renames(changes: &mut Vec<Change>) -> Vec<(Change, Change)> {
+    let content = |entry: &Option<Entry>| match entry.as_ref().map(|entry| &entry.kind) {
+        Some(EntryKind::File { size, content, .. }) if *size > 0 => Some(*content),
+        _ => None,
+    };
+    let mut removed: HashMap<Id, Vec<usize>> = HashMap::new();
+    for (index, change) in changes.iter().enumerate().rev() {
+        if let (Some(id), None) = (content(&change.before), &change.after) {
+            removed.entry(id).or_default().push(index);
+        }
+    }
+    let mut partner: HashMap<usize, usize> = HashMap::new();
+    for (index, change) in changes.iter().enumerate() {
+        if let (None, Some(id)) = (&change.before, content(&change.after))
+            && let Some(from) = removed.get_mut(&id).and_then(Vec::pop)
+        {
+            partner.insert(index, from);
+        }
+    }
+    let mut taken: Vec<Option<Change>> = std::mem::take(changes).into_iter().map(Some).collect();
+    let mut pairs = Vec::new();
+    for to in 0..taken.len() {
+        let Some(from) = partner.get(&to) else { continue };
+        if let (Some(before), Some(after)) = (taken[*from].take(), taken[to].take()) {
+            pairs.push((before, after));
+        }
+    }
+    *changes = taken.into_iter().flatten().collect();
+    pairs
+}
