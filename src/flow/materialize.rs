@@ -153,9 +153,9 @@ impl Writer<'_> {
                     self.write_file(placed, &target, content, *size, *executable)?;
                 }
                 self.observer.add(Counter::Bytes, *size);
+                self.observer.add(Counter::Files, 1);
             }
         }
-        self.observer.add(Counter::Files, 1);
         if !self.keep {
             return Ok(Stat::default());
         }
@@ -180,7 +180,7 @@ impl Writer<'_> {
             return Ok(false);
         }
         let mut file = fs::File::open(target).map_err(|fault| Error::io("open", target, fault))?;
-        Ok(super::large_file::hash_file(target, &mut file)? == *content)
+        Ok(crate::tree::read_file::hash_file(target, &mut file)? == *content)
     }
 
     /// Takes a folder away that stands where a file goes; what a rename replaces may stay.
