@@ -48,8 +48,7 @@ pub fn stat_open(file: &File, path: &Path) -> Result<(Stat, NodeKind)> {
 
 pub(crate) fn from_raw(raw: &rustix::fs::Stat) -> (Stat, NodeKind) {
     let nanos = |secs: i64, nanos: i64| secs.saturating_mul(1_000_000_000).saturating_add(nanos);
-    // The types of the fields differ by platform, so some of these casts are no-ops here.
-    #[allow(clippy::unnecessary_cast)]
+    #[allow(clippy::unnecessary_cast, reason = "the types of the fields differ by platform")]
     let stat = Stat {
         size: raw.st_size as u64,
         mtime_ns: nanos(raw.st_mtime as i64, raw.st_mtime_nsec as i64),

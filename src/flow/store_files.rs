@@ -217,7 +217,7 @@ struct Done {
 fn unreadable(path: &Path, fault: Error) -> Result<Outcome> {
     let cause = std::error::Error::source(&fault).and_then(|source| source.downcast_ref::<std::io::Error>());
     match cause.map(|cause| cause.kind()) {
-        Some(std::io::ErrorKind::NotFound) if !path.symlink_metadata().is_ok() => Ok(Outcome::Vanished),
+        Some(std::io::ErrorKind::NotFound) if path.symlink_metadata().is_err() => Ok(Outcome::Vanished),
         Some(_) => Ok(Outcome::Unreadable(cause.map(ToString::to_string).unwrap_or_default())),
         None => Err(fault),
     }
