@@ -153,9 +153,9 @@ impl Writer<'_> {
                     self.write_file(placed, &target, content, *size, *executable)?;
                 }
                 self.observer.add(Counter::Bytes, *size);
+                self.observer.add(Counter::Files, 1);
             }
         }
-        self.observer.add(Counter::Files, 1);
         if !self.keep {
             return Ok(Stat::default());
         }
