@@ -14,3 +14,4 @@ mod cli_shapes;
 mod env;
 mod layers;
 mod source;
+mod workspace;
