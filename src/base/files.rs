@@ -103,6 +103,26 @@ pub fn temporary_name() -> String {
     format!("{TEMPORARY_PREFIX}{}-{count}", std::process::id())
 }
 
+/// Removes the temporaries below `folder` whose process has ended, as far as it may; links are not followed.
+pub fn sweep_temporaries(folder: &Path) {
+    let Ok(listing) = fs::read_dir(folder) else { return };
+    for entry in listing.flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?.0.parse().ok());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sweep_temporaries(&entry.path());
+        } else if owner.is_some_and(has_ended) {
+            fs::remove_file(entry.path()).ok();
+        }
+    }
+}
+
+/// Whether no process of this number runs here.
+fn has_ended(process: i32) -> bool {
+    let Some(process) = rustix::process::Pid::from_raw(process) else { return false };
+    rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH)
+}
+
 /// Writes a whole small file.
 pub fn write_file(target: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
     let mut new = NewFile::create(target)?;

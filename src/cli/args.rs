@@ -29,8 +29,9 @@ none is the branch main.";
     name = "dagset",
     version,
     styles = STYLES,
-    max_term_width = 100,
+    max_term_width = 80,
     after_help = ABOUT,
+    disable_help_flag = true,
     disable_help_subcommand = true,
     propagate_version = false,
     subcommand_required = true,
@@ -50,7 +51,7 @@ pub struct Global {
     /// Print one JSON document on stdout
     #[arg(long, global = true)]
     pub json: bool,
-    /// Print nothing but answers and errors
+    /// Print answers and errors only
     #[arg(short, long, global = true)]
     pub quiet: bool,
     /// Say more of what is done
@@ -59,21 +60,24 @@ pub struct Global {
     /// Run as if started in DIR
     #[arg(short = 'C', value_name = "DIR", global = true)]
     pub directory: Option<PathBuf>,
-    /// The store of datasets that are named without one
-    #[arg(long, value_name = "STORE", global = true, hide_short_help = true)]
+    /// Where datasets are that are named without a store
+    #[arg(long, value_name = "STORE", global = true)]
     pub store: Option<String>,
-    /// Who made the version, as "Name <mail>"
-    #[arg(long, value_name = "WHO", global = true, hide_short_help = true)]
+    /// Who versions are by, as "Name <mail>"
+    #[arg(long, value_name = "WHO", global = true)]
     pub author: Option<String>,
-    /// How many threads to use [default: the CPUs this process may use]
-    #[arg(long, value_name = "N", global = true, hide_short_help = true)]
+    /// Threads [default: the CPUs this process may use]
+    #[arg(long, value_name = "N", global = true)]
     pub jobs: Option<NonZeroUsize>,
-    /// Show no progress
-    #[arg(long, global = true, hide_short_help = true)]
-    pub no_progress: bool,
-    /// Show progress in this form; json is a line a second on stderr
-    #[arg(long, value_name = "FORM", global = true, hide_short_help = true, conflicts_with = "no_progress")]
+    /// bar, lines, or json: a line a second on stderr
+    #[arg(long, value_name = "FORM", global = true, hide_possible_values = true, conflicts_with = "no_progress")]
     pub progress: Option<ProgressKind>,
+    /// Show no progress
+    #[arg(long, global = true)]
+    pub no_progress: bool,
+    /// Print this help
+    #[arg(short, long, global = true, action = clap::ArgAction::HelpShort)]
+    help: Option<bool>,
 }
 
 /// How progress is shown.

@@ -91,9 +91,12 @@ fn changes(report: &DiffReport) -> Vec<(char, String, Option<String>, String)> {
     rows.extend(report.added.iter().map(|it| ('A', path(it), None, known(it, it.bytes_after))));
     rows.extend(report.removed.iter().map(|it| ('D', path(it), None, known(it, it.bytes_before))));
     rows.extend(report.modified.iter().map(|it| {
-        let sizes = match it.bytes_before == it.bytes_after {
-            true => size(it.bytes_after),
-            false => format!("{} → {}", size(it.bytes_before), size(it.bytes_after)),
+        let sizes = match (it.bytes_before, it.bytes_after) {
+            (None, None) => json::kind_name(it.kind).to_owned(),
+            (Some(before), None) => format!("{} → {}", ui::size(before), json::kind_name(it.kind)),
+            (None, Some(after)) => format!("now a file of {}", ui::size(after)),
+            (before, after) if before == after => size(after),
+            _ => format!("{} → {}", size(it.bytes_before), size(it.bytes_after)),
         };
         ('M', path(it), None, sizes)
     }));

@@ -10,15 +10,15 @@ use serde_json::json;
 use super::{Context, Ending, addresses, json, ui};
 
 const EXAMPLES: &str = "\
+ADDRESS:sub/ puts sub's content straight into DIR. Each file is verified before
+it appears. When cut off, the same command goes on where it stopped.
+
 Examples:
   dagset get ./store/photos@1.0 ./photos
   dagset get ./store/photos:train/ ./train
   dagset get ./store/photos ./some labels.csv 'train/**/*.png'";
 
 /// Write a version, or a part of it, into a folder
-///
-/// ADDRESS:sub/ puts sub's content straight into DIR. Each file is verified before it appears. If it
-/// is cut off, the same command goes on where it stopped.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Get {
@@ -34,7 +34,7 @@ pub struct Get {
     /// Replace files that are there and differ
     #[arg(long)]
     overwrite: bool,
-    /// Remove from DIR what the version doesn't have; implies --overwrite
+    /// Also remove what the version doesn't have
     #[arg(long)]
     delete: bool,
 }

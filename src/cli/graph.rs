@@ -36,6 +36,7 @@ impl Graph {
                 *first
             }
         };
+        self.close();
         let mark = self.row(|at| if at == own { '●' } else { '│' });
         let mut text = text.iter();
         let first = text.next().map_or("", String::as_str);
@@ -61,10 +62,15 @@ impl Graph {
         if !after.trim().is_empty() {
             lines.push(paint.dim(after.trim_end()));
         }
+        self.close();
+        lines
+    }
+
+    /// Gives up the gaps at the right.
+    fn close(&mut self) {
         while self.columns.last() == Some(&None) {
             self.columns.pop();
         }
-        lines
     }
 
     /// Takes the first gap from `from` on, or a new column.
@@ -171,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_line_is_straight() {
-        insta::assert_snapshot!(drawn(&["cb", "ba", "a"]), @r"
+        insta::assert_snapshot!(drawn(&["cb", "ba", "a"]), @"
         ●  c
         │
         ●  b
@@ -182,12 +188,47 @@ mod tests {
 
     #[test]
     fn a_merge_parts_and_joins() {
-        insta::assert_snapshot!(drawn(&["dbc", "ca", "ba", "a"]), @"");
+        insta::assert_snapshot!(drawn(&["dbc", "ca", "ba", "a"]), @"
+        ●  d
+        ├─╮
+        │ │
+        │ ●  c
+        │ │
+        ● │  b
+        │ │
+        ├─╯
+        ●  a
+        ");
     }
 
     #[test]
     fn an_octopus_and_a_criss_cross_are_right() {
-        insta::assert_snapshot!(drawn(&["eabd", "dab", "ba", "a"]), @"");
-        insta::assert_snapshot!(drawn(&["fcd", "dab", "cab", "b", "a"]), @"");
+        insta::assert_snapshot!(drawn(&["eabd", "dab", "ba", "a"]), @"
+        ●  e
+        ├─┬─╮
+        │ │ │
+        │ │ ●  d
+        │ ├─┤
+        │ │ │
+        │ ● │  b
+        │ │ │
+        ├─┴─╯
+        ●  a
+        ");
+        insta::assert_snapshot!(drawn(&["fcd", "dab", "cab", "b", "a"]), @"
+        ●  f
+        ├─╮
+        │ │
+        │ ●  d
+        │ ├─╮
+        │ │ │
+        ● │ │  c
+        ├─┼─┤
+        │ │ │
+        │ │ ●  b
+        │ │
+        ├─╯
+        ●  a
+        ");
     }
 }

@@ -83,13 +83,18 @@ fn entry(paint: Paint, card: &VersionCard) -> Vec<String> {
     let what = format!(
         "{}  {}  {}, {}",
         ui::moment(card.time),
-        ui::clean(&card.author),
+        ui::clean(who(&card.author)),
         ui::count(card.files, "file"),
         ui::size(card.bytes)
     );
     let mut lines = vec![head, paint.dim(what)];
     lines.extend(ui::clean_lines(&card.message).into_iter().next().filter(|line| !line.is_empty()));
     lines
+}
+
+/// An author without the mail address, unless there is nothing else.
+fn who(author: &str) -> &str {
+    author.split_once('<').map(|(name, _)| name.trim()).filter(|name| !name.is_empty()).unwrap_or(author)
 }
 
 fn refs(card: &VersionCard) -> String {

@@ -11,15 +11,15 @@ use serde::Serialize;
 use super::{Context, Ending, json, progress, table, ui};
 
 const EXAMPLES: &str = "\
+Nothing is written but to the store. A folder that equals the newest version of
+the branch makes no new one, so the same command can be run again at any time.
+
 Examples:
   dagset ingest ./photos --into ./store/photos --create --as 1.0
   dagset ingest /data/run7 --into s3://bucket/sets/run --branch nightly --json
   find . -name '*.png' | dagset ingest . --into ./store/png --files-from -";
 
 /// Store a folder as a new version, without a workspace
-///
-/// Nothing is written but to the store. A folder that equals the branch's newest version makes no
-/// new one, so that the same command can be run again at any time.
 #[derive(Args)]
 #[command(after_help = EXAMPLES, arg_required_else_help = true)]
 pub struct Ingest {
@@ -29,7 +29,7 @@ pub struct Ingest {
     /// The dataset that gets the version
     #[arg(long, value_name = "[STORE/]DATASET")]
     into: String,
-    /// Create the store and the dataset if they aren't there
+    /// Create store and dataset if they aren't there
     #[arg(long)]
     create: bool,
     /// Name the version, as 1.2.0
@@ -38,25 +38,25 @@ pub struct Ingest {
     /// Say what the version is about
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
-    /// Add metadata to the version; may be repeated
+    /// Add metadata; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     meta: Vec<String>,
-    /// Point this tag at the version; may be repeated
+    /// Point a tag at it; repeatable
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// The branch to move; it is made if it isn't there [default: main]
+    /// The branch; made if needed [default: main]
     #[arg(long, value_name = "BRANCH")]
     branch: Option<String>,
-    /// Make exactly this a parent; may be repeated [default: the branch's newest]
+    /// A parent; repeatable [default: the newest]
     #[arg(long = "parent", value_name = "REF")]
     parents: Vec<String>,
-    /// Fail (4) unless the branch's newest version is this
+    /// Fail (4) unless the branch is at this
     #[arg(long, value_name = "REF")]
     expect: Option<String>,
-    /// Leave out what matches, in gitignore's syntax; may be repeated
+    /// Leave out, by gitignore's rules; repeatable
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
-    /// Take only the paths listed in FILE, by line or NUL; - is stdin
+    /// Only paths in FILE, by line or NUL; - is stdin
     #[arg(long, value_name = "FILE")]
     files_from: Option<PathBuf>,
     /// Leave out what can't be read, and exit with 8

@@ -7,7 +7,7 @@ use super::table::{left, print, right};
 use super::ui::Paint;
 use super::{Context, Ending, addresses, json, ui};
 
-/// List the datasets of a store, the last updated first
+/// List the datasets of a store
 #[derive(Args)]
 pub struct List {
     /// The store [default: the default store]

@@ -177,11 +177,13 @@ fn draw(context: &mut Context, node: &Node<'_>, indent: &str, level: usize, dept
 }
 
 pub fn cat(context: &mut Context, args: &Cat) -> Result<Ending> {
+    let address = addresses::parse(context, &args.address)?;
     if context.global.json {
+        // What isn't there is said first.
+        context.engine()?.stat(&address)?;
         return Err(Error::usage("cat prints a file's bytes, which is no JSON")
             .hint(format!("`dagset stat {} --json` tells about the file", ui::quoted(&args.address))));
     }
-    let address = addresses::parse(context, &args.address)?;
     context.engine()?;
     // No progress: it would stand between the lines of the file.
     let Context { engine, out, .. } = context;
@@ -215,7 +217,10 @@ pub fn stat(context: &mut Context, args: &Stat) -> Result<Ending> {
     rows.push(("path", path.to_owned()));
     let executable = if entry.executable { ", executable" } else { "" };
     rows.push(("kind", format!("{}{executable}", json::kind_name(entry.kind))));
-    rows.extend(entry.bytes.map(|bytes| ("size", format!("{} ({} bytes)", ui::size(bytes), ui::number(bytes)))));
+    rows.extend(entry.bytes.map(|bytes| match bytes {
+        0..1000 => ("size", ui::size(bytes)),
+        _ => ("size", format!("{} ({} bytes)", ui::size(bytes), ui::number(bytes))),
+    }));
     // Whole: it is what `b3sum` prints.
     rows.extend(entry.content.as_ref().map(|content| ("content", content.to_string())));
     rows.extend(entry.target.as_ref().map(|target| ("target", target.clone())));

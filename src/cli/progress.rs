@@ -173,7 +173,7 @@ impl Shown {
         let mut parts = vec![phase.to_owned()];
         match (files, files_total) {
             (0, 0) => {}
-            (0, total) => parts.push(format!("{} files found", ui::number(total))),
+            (0, total) if bytes == 0 => parts.push(format!("{} found", ui::count(total, "file"))),
             (done, total) if total >= done => parts.push(format!("{}/{} files", ui::number(done), ui::number(total))),
             (done, _) => parts.push(ui::count(done, "file")),
         }

@@ -97,7 +97,7 @@ pub fn usage(refusal: &clap::Error) -> ExitCode {
         let rendered = refusal.render().to_string();
         let message = rendered.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().trim().to_owned();
         let hint = match refusal.get(ContextKind::Usage) {
-            Some(ContextValue::StyledStr(usage)) => usage.to_string().replace('\n', " "),
+            Some(ContextValue::StyledStr(usage)) => usage.to_string().trim_start_matches("Usage: ").replace('\n', " "),
             _ => "dagset --help".to_owned(),
         };
         let body = Body { kind: "usage", message: &message, causes: &[], hint: Some(hint.trim()) };

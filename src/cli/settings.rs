@@ -142,7 +142,18 @@ fn git_user(content: &str) -> (Option<String>, Option<String>) {
 
 fn user_name() -> String {
     let named = ["USER", "LOGNAME"].into_iter().find_map(text);
-    named.unwrap_or_else(|| format!("uid{}", rustix::process::getuid().as_raw()))
+    let uid = rustix::process::getuid().as_raw();
+    named.or_else(|| user_of(uid)).unwrap_or_else(|| format!("uid{uid}"))
+}
+
+/// The local name of a user id, where there is one.
+fn user_of(uid: u32) -> Option<String> {
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(uid)).then(|| name.to_owned())
+    })
 }
 
 fn host_name() -> String {

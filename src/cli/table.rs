@@ -107,26 +107,24 @@ pub fn cut(text: &str, columns: usize) -> String {
     format!("{front}…{back}")
 }
 
-/// A box with a title in its rim. A row is what it is called and what it is, plain and as painted.
+/// A box with a title in its rim. A row is what it is called, and what it is, plain and as painted; what is too wide for the
+/// terminal is cut.
 pub fn card(out: &mut Output, paint: Paint, title: (&str, &str), rows: &[(&str, String, String)]) {
     let labels = rows.iter().map(|(label, ..)| width(label)).max().unwrap_or(0);
-    let inner = rows.iter().map(|(_, plain, _)| labels + 2 + width(plain)).max().unwrap_or(0);
-    let inner = inner.max(width(title.0) + 2).max(40);
-    let rim = |text: String| paint.dim(text);
+    let room = columns().map_or(usize::MAX, |columns| columns.saturating_sub(4 + labels + 2).max(12));
+    let longest = rows.iter().map(|(_, plain, _)| width(plain).min(room)).max().unwrap_or(0);
+    let inner = (labels + 2 + longest).max(width(title.0) + 2).max(40);
+    let rim = |text: &str| paint.dim(text);
     let top = "─".repeat(inner - width(title.0) - 1);
-    writeln!(out, "{} {} {}", rim("╭─".into()), title.1, rim(format!("{top}╮")));
+    writeln!(out, "{} {} {}", rim("╭─"), title.1, rim(&format!("{top}╮")));
     for (label, plain, painted) in rows {
-        let fill = " ".repeat(inner - labels - 2 - width(plain));
-        writeln!(
-            out,
-            "{} {}{}  {painted}{fill} {}",
-            rim("│".into()),
-            paint.dim(label),
-            " ".repeat(labels - width(label)),
-            rim("│".into())
-        );
+        let shown = cut(plain, inner - labels - 2);
+        let fill = " ".repeat(inner - labels - 2 - width(&shown));
+        let text = if shown == *plain { painted } else { &shown };
+        let label = format!("{}{}", paint.dim(label), " ".repeat(labels - width(label)));
+        writeln!(out, "{} {label}  {text}{fill} {}", rim("│"), rim("│"));
     }
-    writeln!(out, "{}", rim(format!("╰{}╯", "─".repeat(inner + 2))));
+    writeln!(out, "{}", rim(&format!("╰{}╯", "─".repeat(inner + 2))));
 }
 
 #[cfg(test)]

@@ -6,10 +6,12 @@ use serde_json::json;
 
 use super::{Context, Ending, addresses, json, ui};
 
+const NOTES: &str = "\
+A store is read whole: any flipped bit of any object is found. Exits with 5 if\nsomething is damaged.";
+
 /// Read a store or a version, and say what is damaged
-///
-/// A store is read whole: any flipped bit of any object is found. Exits with 5 if something is.
 #[derive(Args)]
+#[command(after_help = NOTES)]
 pub struct Verify {
     /// A store, or [STORE/]DATASET[@REF][:PATH] [default: the default store]
     #[arg(value_name = "STORE|ADDRESS")]
@@ -34,12 +36,12 @@ pub fn run(context: &mut Context, args: &Verify) -> Result<Ending> {
             (!context.engine()?.names_a_store(&address)?).then_some(address)
         }
     };
-    let report = match (version, args.sample) {
+    let (report, what) = match (version, args.sample) {
         (None, sample) => {
             let store = addresses::store(context, args.address.as_deref())?;
-            context.watched(|engine| engine.verify_store(&store, sample))?
+            (context.watched(|engine| engine.verify_store(&store, sample))?, "object")
         }
-        (Some(address), None) => context.watched(|engine| engine.verify_version(&address))?,
+        (Some(address), None) => (context.watched(|engine| engine.verify_version(&address))?, "path"),
         (Some(_), Some(_)) => return Err(Error::usage("--sample is for a store; a version is read whole")),
     };
     if context.for_people() {
@@ -49,7 +51,7 @@ pub fn run(context: &mut Context, args: &Verify) -> Result<Ending> {
             let what = format!("{} {}{path}", paint.red(finding.kind), ui::clean(&finding.object));
             writeln!(context.out, "{what}\n    {}", ui::clean(&finding.why));
         }
-        let read = format!("{} in {}", ui::size(report.checked_bytes), ui::count(report.objects, "object"));
+        let read = format!("{} in {}", ui::size(report.checked_bytes), ui::count(report.objects, what));
         match report.findings.len() {
             0 if context.global.quiet => {}
             0 => writeln!(context.out, "{} {read} read, nothing is damaged", paint.green("ok:")),

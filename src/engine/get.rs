@@ -57,7 +57,10 @@ impl Engine {
         if options.patterns.is_empty() && part.prefix.is_empty() {
             self.observer.add(Counter::FilesTotal, state.row.files);
             self.observer.add(Counter::BytesTotal, state.row.bytes);
-            check_space(&folder, state.row.bytes)?;
+            // What stands there already needs no room, and nobody knows yet how much that is.
+            if !resumed && !options.overwrite && !options.delete {
+                check_space(&folder, state.row.bytes)?;
+            }
         }
         marker.put()?;
         self.observer.tell(Event::Phase("getting"));
@@ -96,11 +99,14 @@ impl Engine {
         files::create_folders(folder)?;
         let mut listing = fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))?;
         let is_empty = listing.next().is_none();
-        if is_empty || marker.is_there() {
-            return Ok(!is_empty);
-        }
-        match options.overwrite || options.delete {
-            true => Ok(false),
+        let resumes = !is_empty && marker.is_there();
+        match is_empty || resumes || options.overwrite || options.delete {
+            true => {
+                if !is_empty {
+                    files::sweep_temporaries(folder);
+                }
+                Ok(resumes)
+            }
             false => Err(Error::conflict(format!("{} isn't empty", folder.display())).hint(
                 "choose an empty folder, or give --overwrite (and --delete to remove what the version doesn't have)",
             )),

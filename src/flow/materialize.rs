@@ -174,8 +174,9 @@ impl Writer<'_> {
                         self.make_room(&target)?;
                     }
                     self.write_file(placed, &target, content, *size, *executable)?;
+                } else {
+                    self.observer.add(Counter::Bytes, *size);
                 }
-                self.observer.add(Counter::Bytes, *size);
                 self.observer.add(Counter::Files, 1);
             }
         }
@@ -187,7 +188,11 @@ impl Writer<'_> {
 
     fn write_file(&self, placed: &Placed, target: &Path, content: &Id, size: u64, executable: bool) -> Result<()> {
         let mut new = NewFile::create(target)?;
-        let write = |bytes: &[u8]| new.write_all(bytes).map_err(|fault| Error::io("write", target, fault));
+        let write = |bytes: &[u8]| {
+            // Piece by piece, so that a large file is seen to advance.
+            self.observer.add(Counter::Bytes, bytes.len() as u64);
+            new.write_all(bytes).map_err(|fault| Error::io("write", target, fault))
+        };
         read_content(self.content, content, size, placed.leaf.place.as_ref(), write)
             .map_err(|fault| fault.within(format!("{} can't be got", placed.leaf.path)))?;
         if executable {
