@@ -29,7 +29,7 @@ pub fn all() -> Seeds {
     seeds.insert("record", vec![record(1, 0), record(40, 3)]);
     seeds.insert("operations", vec![encoded(&operations())]);
     seeds.insert("version", vec![version(0), version(2)]);
-    seeds.insert("manifest-node", nodes(TreeKind::Manifest));
+    seeds.insert("manifest-node", nodes(TreeKind::Manifest).into_iter().chain([steep_node()]).collect());
     seeds.insert("state-node", nodes(TreeKind::State));
     seeds.insert("entry", entries().iter().map(Entry::encode).collect());
     seeds.insert("recipe-root", vec![recipe_root(0), recipe_root(2)]);
@@ -230,6 +230,24 @@ fn nodes(kind: TreeKind) -> Vec<Vec<u8>> {
     nodes.sort_by_key(|node| (node[1], node.len()));
     nodes.dedup_by_key(|node| (node[1], node.len() / 4_096));
     nodes
+}
+
+/// A leaf of few bytes whose keys share long prefixes: written out in full they are far more than a node may have.
+fn steep_node() -> Vec<u8> {
+    const KEYS: u16 = 1_000;
+    const SHARED: usize = 4_000;
+    let mut out = vec![1, 0];
+    out.put_count(KEYS.into());
+    for number in 0..KEYS {
+        let [high, low] = number.to_be_bytes();
+        // Where the first of the two bytes is that of the key before, it's shared too.
+        let shares = if number == 0 { 0 } else { SHARED + usize::from(low != 0) };
+        let key = [&[b'k'; SHARED][..], &[high, low]].concat();
+        out.put_count(shares);
+        out.put_bytes(&key[shares..]);
+        out.put_bytes(b"");
+    }
+    out
 }
 
 fn children() -> Vec<RecipeChild> {
