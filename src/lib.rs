@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "unit tests lay out files"))]
 
 pub mod base;
+pub mod catalog;
 pub mod chunk;
 pub mod engine;
 pub mod flow;
@@ -14,3 +15,4 @@ pub mod format;
 pub mod history;
 pub mod store;
 pub mod tree;
+pub mod workspace;

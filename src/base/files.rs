@@ -121,6 +121,12 @@ pub fn write_symlink(target: &Path, points_to: &str) -> Result<()> {
     })
 }
 
+/// Renames a file or folder of the user's; what stands at `to` must not be there.
+#[expect(clippy::disallowed_methods, reason = "this module is the one that renames")]
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).map_err(|fault| Error::io("rename", from, fault))
+}
+
 /// Creates a folder and those above it.
 pub fn create_folders(path: &Path) -> Result<()> {
     fs::create_dir_all(path).map_err(|fault| Error::io("create the folder", path, fault))

@@ -7,6 +7,7 @@ pub mod lock;
 pub mod name;
 pub mod observer;
 pub mod path;
+pub mod stat;
 pub mod time;
 
 pub use error::{Error, Kind, Result};

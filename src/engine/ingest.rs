@@ -204,12 +204,7 @@ impl Engine {
     }
 
     /// Entries of what was stored; what was left out is told, and refused unless allowed.
-    fn sort_out(
-        &self,
-        found: Scan,
-        outcomes: Vec<Outcome>,
-        skip_unreadable: bool,
-    ) -> Result<(Vec<(RepoPath, Entry)>, Vec<LeftOutPath>)> {
+    fn sort_out(&self, found: Scan, outcomes: Vec<Outcome>, skip_unreadable: bool) -> Result<SortedOut> {
         let mut unreadable = Vec::new();
         let mut left_out: Vec<LeftOutPath> = Vec::new();
         for path in found.left_out {
@@ -249,6 +244,9 @@ impl Engine {
         Ok((entries, left_out))
     }
 }
+
+/// The entries of a version, in path order, and what was left out of it.
+type SortedOut = (Vec<(RepoPath, Entry)>, Vec<LeftOutPath>);
 
 /// What is to be published, but for the content.
 pub(super) struct Draft {

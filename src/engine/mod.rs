@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{Observer, RefName, Result};
-use crate::format::attrs::{Attrs, Value};
 use crate::history::timeline::Actor;
 
+mod commit;
 mod diff;
 mod get;
 mod ingest;
@@ -17,15 +17,19 @@ mod read;
 mod refs;
 mod stores;
 mod verify;
+mod workspace;
 
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
+pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport};
 pub use ingest::{IngestOptions, LeftOutPath, Published};
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
 pub use stores::{DatasetCard, StoreInfo};
+pub use workspace::{InitOptions, Initialised, Status};
 
 /// What the library would otherwise have to ask the environment for.
 #[derive(Debug, Clone)]

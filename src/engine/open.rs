@@ -12,6 +12,7 @@ use crate::store::locate::{Located, locate};
 use crate::store::objects::Bucket;
 use crate::store::recording::Recording;
 use crate::tree::manifest::Manifest;
+use crate::workspace::control::Control;
 
 use super::Engine;
 
@@ -29,11 +30,6 @@ impl OpenStore {
     pub fn manifest(&self, state: &VersionState) -> Manifest<'_> {
         Manifest::new(&self.content, state.row.manifest, Some(state.row.manifest_place))
     }
-
-    /// Makes the content's indexes those of the present fold.
-    pub fn renew_content(&mut self) {
-        self.content = content_of(&self.timeline);
-    }
 }
 
 fn content_of(timeline: &Timeline) -> Content {
@@ -48,7 +44,7 @@ pub struct Target {
     /// The path as written; `Some("")` is the root.
     pub path: Option<String>,
     /// What no REF means.
-    pub default_branch: String,
+    pub default_reference: String,
 }
 
 impl Target {
@@ -60,7 +56,7 @@ impl Target {
     /// The version that the address means.
     pub fn version(&self) -> Result<&VersionState> {
         let reference = self.reference.clone().unwrap_or_else(default_reference);
-        let id = refs::resolve(&self.dataset, self.dataset()?, &reference, &self.default_branch)?;
+        let id = refs::resolve(&self.dataset, self.dataset()?, &reference, &self.default_reference)?;
         self.version_state(&id)
     }
 
@@ -70,11 +66,6 @@ impl Target {
             .versions
             .get(id)
             .ok_or_else(|| Error::not_found(format!("{} has no version {}", self.dataset, id.short())))
-    }
-
-    /// The version that `text` (a REF) means in this dataset.
-    pub fn resolve(&self, text: &str) -> Result<Id> {
-        refs::resolve(&self.dataset, self.dataset()?, &RefExpr::parse(text)?, &self.default_branch)
     }
 
     /// The path without slashes at its ends; empty for the root.
@@ -118,14 +109,23 @@ impl Engine {
         match &address.location {
             Location::Store { text } => Ok(text.clone()),
             Location::Dataset(dataset) => {
+                if let Some(workspace) = Control::find(&self.settings.folder) {
+                    return Ok(format!("{}//{dataset}", workspace.store_text(&workspace.config()?)));
+                }
                 let store = self.settings.default_store.as_ref().ok_or_else(|| {
                     Error::usage(format!("{dataset} names no store, and there is no default store"))
                         .hint("write STORE/DATASET (a store begins with /, ./, ../, ~/ or scheme://), or `dagset config set default_store STORE`")
                 })?;
                 Ok(format!("{}//{dataset}", store.trim_end_matches('/')))
             }
-            Location::Here => Err(Error::usage("this is no workspace, so the address must name a dataset")
-                .hint("write STORE/DATASET[@REF][:PATH], or `dagset init` here")),
+            Location::Here => match Control::find(&self.settings.folder) {
+                Some(workspace) => {
+                    let config = workspace.config()?;
+                    Ok(format!("{}//{}", workspace.store_text(&config), config.dataset))
+                }
+                None => Err(Error::usage("this is no workspace, so the address must name a dataset")
+                    .hint("write STORE/DATASET[@REF][:PATH], or `dagset init` here")),
+            },
         }
     }
 
@@ -137,13 +137,25 @@ impl Engine {
             Error::usage(format!("{text} names a store and no dataset in it"))
                 .hint(format!("`dagset list {text}` shows its datasets"))
         })?;
+        let default_reference = match address.location {
+            Location::Here => self.workspace_reference()?,
+            _ => DEFAULT_BRANCH.to_owned(),
+        };
         Ok(Target {
             store,
             dataset: DatasetName::new(&name)?,
             reference: address.reference.clone(),
             path: address.path.clone(),
-            default_branch: DEFAULT_BRANCH.to_owned(),
+            default_reference,
         })
+    }
+
+    /// What no REF means in a workspace: the version that it is based on, else its branch.
+    fn workspace_reference(&self) -> Result<String> {
+        let state =
+            Control::find(&self.settings.folder).map(|workspace| workspace.state()).transpose()?.unwrap_or_default();
+        let base = state.base.map(|id| id.to_string());
+        Ok(base.or(state.branch.map(|branch| branch.to_string())).unwrap_or_else(|| DEFAULT_BRANCH.to_owned()))
     }
 
     /// Creates an empty store at `text`; it must not be one already, nor lie in one.

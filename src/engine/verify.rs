@@ -11,11 +11,21 @@ use crate::history::timeline::Timeline;
 use crate::store::locate::STORE_FILE;
 use crate::tree::manifest::Leaf;
 
-use super::{Address, Engine};
+use super::{Address, Engine, Location};
 
 const BATCH: usize = 1_024;
 
 impl Engine {
+    /// Whether an address names a store as a whole, and no dataset in it.
+    pub fn names_a_store(&self, address: &Address) -> Result<bool> {
+        match &address.location {
+            Location::Store { text } if address.reference.is_none() && address.path.is_none() => {
+                Ok(self.locate(text)?.rest.is_none())
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Reads a whole store, or `sample` percent of its packs; gives all findings.
     pub fn verify_store(&self, store: &str, sample: Option<f64>) -> Result<Report> {
         let sample = sample.unwrap_or(100.0);

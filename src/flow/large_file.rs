@@ -11,13 +11,10 @@ use rayon::prelude::*;
 use crate::base::{Counter, Id, Observer, Result};
 use crate::chunk::cut::{self, Rule};
 use crate::format::recipe::RecipeChild;
+use crate::tree::read_file::{BLOCK, fill};
 
 use super::known::Known;
 use super::packer::{Compress, Packer, pack_frame};
-use super::read_file::fill;
-
-/// Bytes read at a time.
-const BLOCK: usize = 16 << 20;
 
 /// Bytes of a file from a chunk's start on, with the chunks that are decided.
 struct Block {
@@ -35,17 +32,6 @@ struct Piece<'b> {
     bytes: &'b [u8],
     new: bool,
     packed: Option<Vec<u8>>,
-}
-
-/// The digest of a whole file, on all cores.
-pub fn hash_file(path: &Path, file: &mut File) -> Result<Id> {
-    let mut hasher = blake3::Hasher::new();
-    let mut block = Vec::with_capacity(BLOCK);
-    while fill(path, file, &mut block, BLOCK)? > 0 {
-        hasher.update_rayon(&block);
-        block.clear();
-    }
-    Ok(Id(*hasher.finalize().as_bytes()))
 }
 
 /// Stores the chunks of a file that the store lacks; gives its content id and all its chunks in order.

@@ -100,14 +100,8 @@ impl<'a> MetaPacker<'a> {
             let full = std::mem::replace(&mut self.pack, self.uploads.open_pack(ObjectKind::MetaPack)?);
             self.uploads.send(full)?;
         }
-        let frame = FramePlace {
-            pack: self.pack.name,
-            offset: self.pack.builder.len() as u32,
-            stored_bytes: stored.len() as u32,
-            raw_bytes: raw.len() as u32,
-            encoding,
-        };
-        self.pack.builder.add_frame(stored, frame.raw_bytes, encoding, &items)?;
+        let ordinal = self.pack.builder.add_frame(stored, raw.len() as u32, encoding, &items)?;
+        let frame: FramePlace = self.pack.builder.footer().frames[ordinal as usize].place(self.pack.name);
         let mut at = 0;
         for item in items {
             let place = Place { frame, at, len: item.len, hint_len: item.hint_len };

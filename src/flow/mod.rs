@@ -7,7 +7,6 @@ mod meta_packer;
 mod packer;
 pub mod propose;
 pub mod read_content;
-mod read_file;
 pub mod session;
 pub mod store_files;
 mod upload;

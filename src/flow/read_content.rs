@@ -82,8 +82,15 @@ fn fetch(store: &Content, group: Vec<ChunkToRead>) -> Result<Vec<Item>> {
 /// The chunks of one file in order, pages read as they are reached.
 pub struct Chunks<'a> {
     store: &'a Content,
-    /// Children not yet given, per level, the innermost last; each list reversed.
-    open: Vec<(u8, Vec<(RecipeChild, Option<Place>)>)>,
+    /// Nodes of the recipe that have children not yet given, the innermost last.
+    open: Vec<OpenPage>,
+}
+
+/// What is left of a recipe's root or page.
+struct OpenPage {
+    level: u8,
+    /// In reverse.
+    children: Vec<(RecipeChild, Option<Place>)>,
 }
 
 impl<'a> Chunks<'a> {
@@ -94,14 +101,14 @@ impl<'a> Chunks<'a> {
         if root.size != size {
             return Err(Error::damaged(format!("the recipe of {} isn't of {size} bytes", content.short())));
         }
-        Ok(Chunks { store, open: vec![(root.level, with_places(root.level, root.children, item.hint()))] })
+        Ok(Chunks { store, open: vec![OpenPage::new(root.level, root.children, item.hint())] })
     }
 
     /// The next chunk; `None` behind the last.
-    pub fn next(&mut self) -> Result<Option<ChunkToRead>> {
-        while let Some((level, children)) = self.open.last_mut() {
-            let level = *level;
-            let Some((child, place)) = children.pop() else {
+    pub fn next_chunk(&mut self) -> Result<Option<ChunkToRead>> {
+        while let Some(page) = self.open.last_mut() {
+            let level = page.level;
+            let Some((child, place)) = page.children.pop() else {
                 self.open.pop();
                 continue;
             };
@@ -110,7 +117,7 @@ impl<'a> Chunks<'a> {
             }
             let item = self.store.meta(&child.id, ItemKind::RecipePage, place.as_ref())?;
             let page = RecipePage::parse(item.bytes(), level - 1, child.bytes)?;
-            self.open.push((page.level, with_places(page.level, page.children, item.hint())));
+            self.open.push(OpenPage::new(page.level, page.children, item.hint()));
         }
         Ok(None)
     }
@@ -118,7 +125,7 @@ impl<'a> Chunks<'a> {
     fn group(&mut self) -> Result<Vec<ChunkToRead>> {
         let (mut group, mut bytes) = (Vec::new(), 0);
         while bytes < GROUP_BYTES {
-            let Some(chunk) = self.next()? else { break };
+            let Some(chunk) = self.next_chunk()? else { break };
             bytes += u64::from(chunk.len);
             group.push(chunk);
         }
@@ -126,13 +133,15 @@ impl<'a> Chunks<'a> {
     }
 }
 
-fn with_places(level: u8, children: Vec<RecipeChild>, hint: &[u8]) -> Vec<(RecipeChild, Option<Place>)> {
-    let shape = |child: &RecipeChild| match level {
-        0 => ChildShape::Chunk { len: child.bytes as u32 },
-        _ => ChildShape::Meta,
-    };
-    let shapes: Vec<_> = children.iter().map(shape).collect();
-    // A hint that can't be read is no hint: the indexes know.
-    let places = hint::decode(hint, &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
-    children.into_iter().zip(places).rev().collect()
+impl OpenPage {
+    fn new(level: u8, children: Vec<RecipeChild>, hint: &[u8]) -> OpenPage {
+        let shape = |child: &RecipeChild| match level {
+            0 => ChildShape::Chunk { len: child.bytes as u32 },
+            _ => ChildShape::Meta,
+        };
+        let shapes: Vec<_> = children.iter().map(shape).collect();
+        // A hint that can't be read is no hint: the indexes know.
+        let places = hint::decode(hint, &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
+        OpenPage { level, children: children.into_iter().zip(places).rev().collect() }
+    }
 }

@@ -13,13 +13,13 @@ use crate::chunk::cut::{self, Rule, SMALL_FILE};
 use crate::format::pack::ItemKind;
 use crate::format::recipe::RecipeChild;
 use crate::store::content::Content;
+use crate::tree::read_file::{fill, hash_file, read_settled};
 use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::Stat;
 
 use super::known::Known;
-use super::large_file::{hash_file, store_chunks};
+use super::large_file::store_chunks;
 use super::packer::{Compress, Packer};
-use super::read_file::{fill, read_settled};
 use super::upload::{OpenPack, Uploads};
 
 /// A worker takes neighbours of up to so many files and bytes at a time.
@@ -217,7 +217,7 @@ struct Done {
 fn unreadable(path: &Path, fault: Error) -> Result<Outcome> {
     let cause = std::error::Error::source(&fault).and_then(|source| source.downcast_ref::<std::io::Error>());
     match cause.map(|cause| cause.kind()) {
-        Some(std::io::ErrorKind::NotFound) if !path.symlink_metadata().is_ok() => Ok(Outcome::Vanished),
+        Some(std::io::ErrorKind::NotFound) if path.symlink_metadata().is_err() => Ok(Outcome::Vanished),
         Some(_) => Ok(Outcome::Unreadable(cause.map(ToString::to_string).unwrap_or_default())),
         None => Err(fault),
     }

@@ -8,6 +8,8 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use bytes::Bytes;
+
 use crate::base::files::random_bytes;
 use crate::base::{Counter, Error, Kind, ObjectName, Observer, Result};
 use crate::format::header::ObjectKind;
@@ -53,6 +55,32 @@ struct Shared {
     born: u64,
     failed: AtomicBool,
     outcome: Mutex<Outcome>,
+    spare: Arc<Spare>,
+}
+
+/// Buffers of packs that were written: taking fresh memory for each pack costs a quarter of storing large files.
+#[derive(Default)]
+struct Spare(Mutex<Vec<Vec<u8>>>);
+
+/// A pack's bytes, whose memory goes back to the spare buffers.
+struct Lent {
+    bytes: Vec<u8>,
+    spare: Arc<Spare>,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes.capacity() >= PACK_BYTES {
+            self.spare.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -64,8 +92,14 @@ struct Outcome {
 impl Uploads {
     /// Starts the writers; `born` is the log number that the session has seen.
     pub fn start(bucket: Bucket, born: u64, observer: Observer) -> Uploads {
-        let shared =
-            Arc::new(Shared { bucket, observer, born, failed: AtomicBool::new(false), outcome: Mutex::default() });
+        let shared = Arc::new(Shared {
+            bucket,
+            observer,
+            born,
+            failed: AtomicBool::new(false),
+            outcome: Mutex::default(),
+            spare: Arc::default(),
+        });
         let (queue, jobs) = sync_channel(WRITERS);
         let jobs = Arc::new(Mutex::new(jobs));
         let writers = (0..WRITERS)
@@ -80,7 +114,9 @@ impl Uploads {
     /// An empty pack with a fresh name.
     pub fn open_pack(&self, kind: ObjectKind) -> Result<OpenPack> {
         let name = ObjectName { born: self.shared.born, random: random_bytes()? };
-        Ok(OpenPack { name, kind, builder: PackBuilder::new(kind) })
+        let spare = || self.shared.spare.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let buffer = if kind == ObjectKind::Pack { spare().unwrap_or_default() } else { Vec::new() };
+        Ok(OpenPack { name, kind, builder: PackBuilder::reusing(kind, buffer) })
     }
 
     /// Queues a pack; waits while the queue is full. Fails at once when an earlier pack failed.
@@ -142,7 +178,8 @@ impl Shared {
         let OpenPack { name, kind, builder } = pack;
         let finished = builder.finish();
         let bytes = finished.bytes.len() as u64;
-        self.bucket.create(&format!("{}/{name}", kind.folder()), finished.bytes.into())?;
+        let lent = Lent { bytes: finished.bytes, spare: self.spare.clone() };
+        self.bucket.create(&format!("{}/{name}", kind.folder()), Bytes::from_owner(lent))?;
         self.observer.add(Counter::Packs, 1);
         Ok(StoredPack { name, kind, bytes, footer: finished.footer })
     }

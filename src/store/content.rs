@@ -4,7 +4,9 @@
 //! copy is good is that an error, and it names the object that is damaged.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
 
 use crate::base::{Error, Id, Kind, ObjectName, Result};
 use crate::chunk::compress::decompress;
@@ -23,7 +25,7 @@ const CACHED_BYTES: usize = 32 << 20;
 /// An item's bytes inside its decoded frame.
 #[derive(Clone)]
 pub struct Item {
-    frame: Arc<Vec<u8>>,
+    frame: Bytes,
     place: Place,
 }
 
@@ -132,7 +134,7 @@ impl Content {
         }
     }
 
-    fn frame(&self, folder: ObjectKind, place: &FramePlace) -> Result<Arc<Vec<u8>>> {
+    fn frame(&self, folder: ObjectKind, place: &FramePlace) -> Result<Bytes> {
         if let Some(frame) = self.cache(|cache| cache.get(place)) {
             return Ok(frame);
         }
@@ -140,19 +142,20 @@ impl Content {
         let stored = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into())?;
         let raw_bytes = place.raw_bytes as usize;
         let decoded = match place.encoding {
-            Encoding::Raw => stored.to_vec(),
-            Encoding::Zstd => decompress(&stored, raw_bytes, None).map_err(|fault| within(folder, place, fault))?,
+            Encoding::Raw => stored,
+            Encoding::Zstd => {
+                decompress(&stored, raw_bytes, None).map_err(|fault| within(folder, place, fault))?.into()
+            }
             Encoding::Based(base) => {
                 let base = self.plain_copy(folder, &base)?;
-                decompress(&stored, raw_bytes, Some(base.bytes())).map_err(|fault| within(folder, place, fault))?
+                decompress(&stored, raw_bytes, Some(base.bytes())).map_err(|fault| within(folder, place, fault))?.into()
             }
         };
         if decoded.len() != raw_bytes {
             return Err(damaged(folder, place, "has the wrong length"));
         }
-        let frame = Arc::new(decoded);
-        self.cache(|cache| cache.put(place, frame.clone()));
-        Ok(frame)
+        self.cache(|cache| cache.put(place, decoded.clone()));
+        Ok(decoded)
     }
 
     /// A plain copy of a base in the packs of `folder`: one in a based frame doesn't count, so that no chain or circle is followed.
@@ -224,33 +227,36 @@ fn within(folder: ObjectKind, place: &FramePlace, fault: Error) -> Error {
 /// Decoded frames, the least recently used leave first.
 #[derive(Default)]
 struct FrameCache {
-    frames: HashMap<(ObjectName, u32), (Arc<Vec<u8>>, u64)>,
+    frames: HashMap<(ObjectName, u32), CachedFrame>,
     bytes: usize,
     clock: u64,
 }
 
+struct CachedFrame {
+    bytes: Bytes,
+    /// The cache's clock when it was last asked for.
+    used: u64,
+}
+
 impl FrameCache {
-    fn get(&mut self, place: &FramePlace) -> Option<Arc<Vec<u8>>> {
+    fn get(&mut self, place: &FramePlace) -> Option<Bytes> {
         self.clock += 1;
-        let clock = self.clock;
-        self.frames.get_mut(&(place.pack, place.offset)).map(|(frame, used)| {
-            *used = clock;
-            frame.clone()
-        })
+        let frame = self.frames.get_mut(&(place.pack, place.offset))?;
+        frame.used = self.clock;
+        Some(frame.bytes.clone())
     }
 
-    fn put(&mut self, place: &FramePlace, frame: Arc<Vec<u8>>) {
+    fn put(&mut self, place: &FramePlace, bytes: Bytes) {
         self.clock += 1;
-        self.bytes += frame.len();
-        if let Some((old, _)) = self.frames.insert((place.pack, place.offset), (frame, self.clock)) {
-            self.bytes -= old.len();
+        self.bytes += bytes.len();
+        let frame = CachedFrame { bytes, used: self.clock };
+        if let Some(old) = self.frames.insert((place.pack, place.offset), frame) {
+            self.bytes -= old.bytes.len();
         }
         while self.bytes > CACHED_BYTES {
-            let Some(oldest) = self.frames.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| *key) else {
-                break;
-            };
-            let removed = self.frames.remove(&oldest).map_or(0, |(frame, _)| frame.len());
-            self.bytes -= removed;
+            let oldest = self.frames.iter().min_by_key(|(_, frame)| frame.used).map(|(key, _)| *key);
+            let Some(removed) = oldest.and_then(|key| self.frames.remove(&key)) else { break };
+            self.bytes -= removed.bytes.len();
         }
     }
 }

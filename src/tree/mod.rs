@@ -4,9 +4,10 @@ pub mod diff;
 pub mod ignore;
 pub mod listing;
 pub mod manifest;
+pub mod read_file;
 pub mod scan;
 pub mod select;
-pub mod stat;
+pub use crate::base::stat;
 
 pub use scan::{Found, FoundKind, LeftOut, LeftOutReason, Scan, ScanOptions, scan};
 pub use select::Selection;

@@ -10,3 +10,4 @@
 mod env;
 mod layers;
 mod source;
+mod workspace;

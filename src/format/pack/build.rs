@@ -49,7 +49,13 @@ pub struct FinishedPack {
 impl PackBuilder {
     /// An empty pack of `kind`; memory is taken with the first frame.
     pub fn new(kind: ObjectKind) -> PackBuilder {
-        PackBuilder { kind, bytes: Vec::new(), footer: Footer::default() }
+        PackBuilder::reusing(kind, Vec::new())
+    }
+
+    /// An empty pack of `kind` in the memory of `buffer`, whose bytes are dropped.
+    pub fn reusing(kind: ObjectKind, mut buffer: Vec<u8>) -> PackBuilder {
+        buffer.clear();
+        PackBuilder { kind, bytes: buffer, footer: Footer::default() }
     }
 
     /// Adds a frame whose bytes in the pack are `stored`, and that holds `items` back to back when decoded.

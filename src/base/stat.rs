@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode};
 
-use crate::base::{Error, Result};
+use super::{Error, Result};
 
 /// What changes when a file changes, as far as the file system tells. Two equal ones, the later taken after reading, mean that what was
 /// read is what is there, but for changes within one tick of the file system's clock.
@@ -46,10 +46,9 @@ pub fn stat_open(file: &File, path: &Path) -> Result<(Stat, NodeKind)> {
     rustix::fs::fstat(file).map(|raw| from_raw(&raw)).map_err(|fault| Error::io("look at", path, fault.into()))
 }
 
-pub(super) fn from_raw(raw: &rustix::fs::Stat) -> (Stat, NodeKind) {
+pub(crate) fn from_raw(raw: &rustix::fs::Stat) -> (Stat, NodeKind) {
     let nanos = |secs: i64, nanos: i64| secs.saturating_mul(1_000_000_000).saturating_add(nanos);
-    // The types of the fields differ by platform, so some of these casts are no-ops here.
-    #[allow(clippy::unnecessary_cast)]
+    #[allow(clippy::unnecessary_cast, reason = "the types of the fields differ by platform")]
     let stat = Stat {
         size: raw.st_size as u64,
         mtime_ns: nanos(raw.st_mtime as i64, raw.st_mtime_nsec as i64),

@@ -4,8 +4,11 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::base::{Error, Result};
-use crate::tree::stat::{Stat, stat_open};
+use super::stat::{Stat, stat_open};
+use crate::base::{Error, Id, Result};
+
+/// Bytes read at a time from large files.
+pub const BLOCK: usize = 16 << 20;
 
 /// A file that changes while it is read is read again, so often.
 pub const ATTEMPTS: u32 = 3;
@@ -29,4 +32,15 @@ pub fn read_settled<T>(path: &Path, mut read: impl FnMut(&mut File, &Stat) -> Re
 /// Appends up to `most` bytes to `buffer`; fewer only at the end of the file.
 pub fn fill(path: &Path, file: &mut File, buffer: &mut Vec<u8>, most: usize) -> Result<usize> {
     file.take(most as u64).read_to_end(buffer).map_err(|fault| Error::io("read", path, fault))
+}
+
+/// The digest of a whole file, on all cores.
+pub fn hash_file(path: &Path, file: &mut File) -> Result<Id> {
+    let mut hasher = blake3::Hasher::new();
+    let mut block = Vec::with_capacity(BLOCK);
+    while fill(path, file, &mut block, BLOCK)? > 0 {
+        hasher.update_rayon(&block);
+        block.clear();
+    }
+    Ok(Id(*hasher.finalize().as_bytes()))
 }

@@ -1,0 +1,3 @@
+//! The only user of SQLite: what a machine remembers and can always rebuild.
+
+pub mod stat_index;

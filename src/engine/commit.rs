@@ -1,0 +1,390 @@
+//! `commit`, `switch`, and the working folder's `diff`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::base::{BranchName, Error, Event, Id, Kind, RefName, RepoPath, Result};
+use crate::catalog::stat_index::StatRow;
+use crate::flow::propose::Proposal;
+use crate::flow::session::{LargeFiles, Session};
+use crate::flow::store_files::Outcome;
+use crate::format::attrs::Attrs;
+use crate::format::manifest::{Entry, EntryKind};
+use crate::history::refs::{self, DEFAULT_BRANCH};
+use crate::tree::diff::{Change, diff};
+use crate::tree::manifest::{Leaf, Manifest};
+use crate::tree::scan::{Found, FoundKind};
+use crate::workspace::compare::{LocalChange, hash_path};
+use crate::workspace::control::{Checkout, EMBEDDED, State};
+
+use super::get::{check_space, remove_with_empty_folders};
+use super::ingest::{Draft, Published, large_files, register_now};
+use super::open::OpenStore;
+use super::workspace::{Workspace, changes_at, left_out};
+use super::{DiffReport, Engine, RefExpr, ref_names};
+
+/// What to commit, and as what.
+#[derive(Debug, Clone, Default)]
+pub struct CommitOptions {
+    /// Everything that `status` lists, not only what is staged.
+    pub all: bool,
+    pub message: String,
+    pub name: Option<String>,
+    pub tags: Vec<String>,
+    pub meta: Attrs,
+    pub dry_run: bool,
+}
+
+/// What `switch` did.
+#[derive(Debug, Clone)]
+pub struct Switched {
+    pub branch: Option<BranchName>,
+    pub version: Id,
+    pub version_name: Option<RefName>,
+    /// Paths written and removed.
+    pub written: u64,
+    pub removed: u64,
+}
+
+impl Engine {
+    /// Makes a version of the staged changes, or of all.
+    pub fn commit(&self, options: &CommitOptions) -> Result<Published> {
+        let mut workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        if workspace.state.checkout.is_some() {
+            return Err(unfinished(&workspace));
+        }
+        let branch = workspace.state.branch.clone().ok_or_else(|| {
+            Error::usage("this workspace is on no branch, so a commit would be lost")
+                .hint("`dagset branch NAME`, then `dagset switch NAME`")
+        })?;
+        let name = options.name.as_deref().map(RefName::new).transpose()?;
+        let tags = ref_names(&options.tags)?;
+        let mut compared = self.compare(&workspace, workspace.manifest()?)?;
+        let mut staged = workspace.control.staged()?;
+        let changes = std::mem::take(&mut compared.comparison.changes);
+        let chosen: Vec<_> =
+            changes.into_iter().filter(|change| options.all || staged.contains(&change.path)).collect();
+        let unreadable = left_out(&compared.comparison);
+        if let Some(first) = unreadable.iter().find(|path| path.incomplete && options.all && path.why != "isn't UTF-8")
+        {
+            return Err(Error::new(
+                Kind::Failed,
+                format!("{} can't be read, so no version was made: {}", first.path, first.why),
+            )
+            .hint("`dagset status` lists all such paths; make them readable, or name them in .dagsetignore"));
+        }
+        let found: Vec<Found> = chosen.iter().filter_map(|change| change.after.clone()).collect();
+        let embedded = workspace.control.config()?.store == EMBEDDED;
+        self.check_room(&workspace, &found, embedded)?;
+
+        let base = workspace.base()?.cloned();
+        let proposal = Proposal {
+            dataset: workspace.target.dataset.clone(),
+            branch,
+            manifest: Id::ZERO,
+            parents: None,
+            expect: None,
+            name,
+            tags,
+            seen_head: workspace.state.base,
+        };
+        let OpenStore { timeline, content, .. } = &mut workspace.target.store;
+        let manifest =
+            base.as_ref().map(|state| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place)));
+        let large =
+            manifest.map(|manifest| large_files(&manifest, &found)).transpose()?.unwrap_or_else(LargeFiles::new);
+        let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
+        let mut session = match options.dry_run {
+            true => Session::dry(bucket, content, jobs, self.observer.clone()),
+            false => Session::new(bucket, content, born, jobs, self.observer.clone()),
+        };
+        let actor = self.actor();
+        let root = workspace.control.root().to_owned();
+        let outcomes = session.store(&root, &found, &large, |rows| register_now(timeline, &actor, rows))?;
+        let (edits, fresh) = edits_of(&chosen, outcomes)?;
+        let entries = apply(manifest, edits);
+        let draft =
+            Draft { proposal, message: options.message.clone(), meta: options.meta.clone(), create_dataset: true };
+        let published = self.publish(timeline, session, entries, draft, unreadable, options.dry_run)?;
+        if let (Some(version), false) = (published.version, options.dry_run) {
+            let branch = Some(published.branch.clone());
+            workspace.control.write_state(&State { branch, base: Some(version), checkout: None })?;
+            chosen.iter().for_each(|change| {
+                staged.remove(&change.path);
+            });
+            workspace.control.write_staged(&staged)?;
+            let settled = fresh.into_iter().filter(|row| row.is_settled(compared.began_ns));
+            let mut rows: BTreeMap<RepoPath, StatRow> =
+                std::mem::take(&mut compared.comparison.rows).into_iter().map(|row| (row.path.clone(), row)).collect();
+            rows.extend(settled.map(|row| (row.path.clone(), row)));
+            compared.index.replace(&rows.into_values().collect::<Vec<_>>())?;
+        }
+        Ok(published)
+    }
+
+    /// Says what a commit into the workspace's own store doubles, and refuses what can't fit.
+    fn check_room(&self, workspace: &Workspace, found: &[Found], embedded: bool) -> Result<()> {
+        let bytes: u64 = found.iter().map(|found| found.stat.size).sum();
+        if !embedded {
+            return Ok(());
+        }
+        if bytes >= 1 << 30 {
+            let text = format!(
+                "the workspace's own store takes up to {bytes} bytes more on this disk; `dagset init --store` names one elsewhere"
+            );
+            self.observer.tell(Event::Warning(text));
+        }
+        check_space(workspace.control.root(), bytes)
+    }
+
+    /// Makes the folder another version: a branch, which later commits then move, or any version without one.
+    ///
+    /// What isn't saved is never overwritten: a path that changed here and differs between the two versions is a conflict, and nothing is
+    /// touched. Cut off, the same command goes on.
+    pub fn switch(&self, reference: &str) -> Result<Switched> {
+        let workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        let dataset = workspace.target.dataset()?;
+        let default = workspace.state.branch.as_ref().map_or(DEFAULT_BRANCH, BranchName::as_str);
+        let version = refs::resolve(&workspace.target.dataset, dataset, &RefExpr::parse(reference)?, default)?;
+        let branch = BranchName::new(reference).ok().filter(|branch| dataset.branches.get(branch) == Some(&version));
+        if let Some(begun) = workspace.state.checkout.as_ref().filter(|begun| begun.version != version) {
+            return Err(Error::conflict(format!("a switch to {} hasn't ended", begun.version.short()))
+                .hint(format!("`dagset switch {}` goes on with it", begun.version)));
+        }
+        let goal = workspace.target.store.manifest(workspace.target.version_state(&version)?);
+        let base = workspace.manifest()?;
+        let steps = steps_between(base, goal)?;
+        let mut compared = self.compare(&workspace, base)?;
+        let open = self.open_steps(&workspace, &compared.comparison.changes, steps)?;
+        let version_name = dataset.name_of(&version).cloned();
+        let checkout = Some(Checkout { branch: branch.clone(), version });
+        workspace.control.write_state(&State { checkout, ..workspace.state.clone() })?;
+        let (gone, come): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| step.after.is_none());
+        for step in &gone {
+            remove_with_empty_folders(workspace.control.root(), step.path.as_str())?;
+        }
+        let leaves =
+            come.iter().map(|step| super::workspace::leaf_of(Some(goal), &step.path)).collect::<Result<Vec<Leaf>>>()?;
+        let written = self.write_leaves(&workspace, leaves)?;
+        let report = Switched {
+            branch: branch.clone(),
+            version,
+            version_name,
+            written: written.len() as u64,
+            removed: gone.len() as u64,
+        };
+        self.remember(&mut compared, written)?;
+        workspace.control.write_state(&State { branch, base: Some(version), checkout: None })?;
+        Ok(report)
+    }
+
+    /// The steps that are still to be taken; an error if one would overwrite what isn't saved.
+    fn open_steps(&self, workspace: &Workspace, local: &[LocalChange], steps: Vec<Change>) -> Result<Vec<Change>> {
+        let by_path: HashMap<&str, &LocalChange> = local.iter().map(|change| (change.path.as_str(), change)).collect();
+        let mut open = Vec::with_capacity(steps.len());
+        let mut conflicts = Vec::new();
+        for step in steps {
+            let in_the_way = match by_path.get(step.path.as_str()) {
+                Some(change) if self.is_already(workspace, change, step.after.as_ref())? => continue,
+                Some(change) => Some(change.path.to_string()),
+                None => blocking(local, &by_path, &step),
+            };
+            match in_the_way {
+                Some(path) => conflicts.push(path),
+                None => open.push(step),
+            }
+        }
+        if conflicts.is_empty() {
+            return Ok(open);
+        }
+        let shown = conflicts.iter().take(20).map(String::as_str).collect::<Vec<_>>().join("\n  ");
+        let more =
+            if conflicts.len() > 20 { format!("\n  … and {} more", conflicts.len() - 20) } else { String::new() };
+        Err(Error::conflict(format!("{} paths have changes that no version holds:\n  {shown}{more}", conflicts.len()))
+            .hint("`dagset commit -a` keeps them, `dagset restore PATH…` drops them"))
+    }
+
+    /// Whether a locally changed path is as the goal wants it.
+    fn is_already(&self, workspace: &Workspace, change: &LocalChange, goal: Option<&Entry>) -> Result<bool> {
+        let (found, goal) = match (&change.after, goal) {
+            (None, None) => return Ok(true),
+            (Some(found), Some(goal)) => (found, goal),
+            _ => return Ok(false),
+        };
+        Ok(match (&found.kind, &goal.kind) {
+            (FoundKind::File { executable }, EntryKind::File { size, content, executable: wanted }) => {
+                executable == wanted
+                    && found.stat.size == *size
+                    && hash_path(&workspace.control.root().join(found.path.as_str()))
+                        .is_ok_and(|hashed| hashed.is_some_and(|(id, _)| id == *content))
+            }
+            (FoundKind::Symlink { target }, EntryKind::Symlink { target: wanted }) => target == wanted,
+            (FoundKind::EmptyFolder, EntryKind::EmptyFolder) => true,
+            _ => false,
+        })
+    }
+
+    /// What differs from a version (the base if none is given) to the working folder, at and below `paths`.
+    pub fn diff_working(&self, reference: Option<&str>, paths: &[std::path::PathBuf]) -> Result<DiffReport> {
+        let workspace = self.open_workspace()?;
+        let manifest = match reference {
+            None => workspace.manifest()?,
+            Some(text) => {
+                let dataset = workspace.target.dataset()?;
+                let id = refs::resolve(
+                    &workspace.target.dataset,
+                    dataset,
+                    &RefExpr::parse(text)?,
+                    &workspace.target.default_reference,
+                )?;
+                Some(workspace.target.store.manifest(workspace.target.version_state(&id)?))
+            }
+        };
+        let compared = self.compare(&workspace, manifest)?;
+        let places = paths.iter().map(|path| self.place_in(&workspace, path)).collect::<Result<Vec<_>>>()?;
+        let chosen = |change: &LocalChange| {
+            places.is_empty()
+                || places.iter().any(|place| changes_at(std::slice::from_ref(change), place).next().is_some())
+        };
+        let known: HashMap<&str, &StatRow> =
+            compared.comparison.rows.iter().map(|row| (row.path.as_str(), row)).collect();
+        let mut changes = Vec::new();
+        for change in compared.comparison.changes.iter().filter(|change| chosen(change)) {
+            let after =
+                change.after.as_ref().map(|found| entry_now(workspace.control.root(), found, &known)).transpose()?;
+            changes.push(Change { path: change.path.clone(), before: change.before.clone(), after });
+        }
+        Ok(DiffReport::of(changes))
+    }
+}
+
+fn unfinished(workspace: &Workspace) -> Error {
+    let version = workspace.state.checkout.as_ref().map(|checkout| checkout.version.to_string()).unwrap_or_default();
+    Error::conflict("a switch was cut off, so the folder is between two versions")
+        .hint(format!("`dagset switch {version}` goes on with it"))
+}
+
+fn steps_between(base: Option<Manifest<'_>>, goal: Manifest<'_>) -> Result<Vec<Change>> {
+    let mut steps = Vec::new();
+    match base {
+        Some(base) => diff(base, goal, |change| {
+            steps.push(change);
+            Ok(())
+        })?,
+        None => {
+            for leaf in goal.entries("") {
+                let Leaf { path, entry, .. } = leaf?;
+                steps.push(Change { path, before: None, after: Some(entry) });
+            }
+        }
+    }
+    Ok(steps)
+}
+
+/// An unsaved path that stands where a step needs a folder, or in a folder that a step replaces by a file.
+fn blocking(local: &[LocalChange], by_path: &HashMap<&str, &LocalChange>, step: &Change) -> Option<String> {
+    step.after.as_ref()?;
+    let path = step.path.as_str();
+    let above = path.match_indices('/').filter_map(|(at, _)| by_path.get(&path[..at]));
+    let is_unsaved =
+        |change: &&LocalChange| change.after.as_ref().is_some_and(|found| found.kind != FoundKind::EmptyFolder);
+    let first_below = local.partition_point(|change| change.path.as_str() <= path);
+    let below = local[first_below..]
+        .iter()
+        .take_while(|change| change.path.as_str().starts_with(path))
+        .filter(|change| change.path.is_below(path));
+    above.copied().chain(below).find(is_unsaved).map(|change| change.path.to_string())
+}
+
+type Edits = BTreeMap<RepoPath, Option<Entry>>;
+
+/// What each chosen change makes of its path, and rows for the stat index.
+fn edits_of(chosen: &[LocalChange], outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {
+    let mut edits = Edits::new();
+    let mut rows = Vec::new();
+    let mut outcomes = outcomes.into_iter();
+    for change in chosen {
+        let Some(found) = &change.after else {
+            edits.insert(change.path.clone(), None);
+            continue;
+        };
+        let outcome = outcomes.next().ok_or_else(|| Error::new(Kind::Failed, "a file has no outcome"))?;
+        let kind = match (&found.kind, outcome) {
+            (FoundKind::File { executable }, Outcome::Stored { content, size, stat }) => {
+                rows.push(StatRow { path: change.path.clone(), stat, content });
+                EntryKind::File { size, content, executable: *executable }
+            }
+            (FoundKind::File { .. }, Outcome::Unreadable(why)) => {
+                return Err(Error::new(
+                    Kind::Failed,
+                    format!("{} can't be read, so no version was made: {why}", change.path),
+                ));
+            }
+            (FoundKind::File { .. }, _) => {
+                edits.insert(change.path.clone(), None);
+                continue;
+            }
+            (FoundKind::Symlink { target }, _) => EntryKind::Symlink { target: target.clone() },
+            (FoundKind::EmptyFolder, _) => EntryKind::EmptyFolder,
+        };
+        edits.insert(change.path.clone(), Some(Entry::plain(kind)));
+    }
+    Ok((edits, rows))
+}
+
+/// The base's entries with the edits applied, in path order.
+///
+/// An empty folder gives way to what is put into it, though only the latter was chosen.
+fn apply<'a>(base: Option<Manifest<'a>>, edits: Edits) -> impl Iterator<Item = Result<(RepoPath, Entry)>> + use<'a> {
+    let filled: std::collections::HashSet<String> = edits
+        .iter()
+        .filter(|(_, entry)| entry.is_some())
+        .flat_map(|(path, _)| path.as_str().match_indices('/').map(|(at, _)| path.as_str()[..at].to_owned()))
+        .collect();
+    let mut base = base.map(|base| base.entries("")).into_iter().flatten().peekable();
+    let mut edits = edits.into_iter().peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let edit_first = match (base.peek(), edits.peek()) {
+                (None, None) => return None,
+                (Some(Err(_)), _) | (Some(_), None) => false,
+                (None, Some(_)) => true,
+                (Some(Ok(leaf)), Some((path, _))) => *path <= leaf.path,
+            };
+            if !edit_first {
+                match base.next()? {
+                    Ok(leaf) if leaf.entry.kind == EntryKind::EmptyFolder && filled.contains(leaf.path.as_str()) => {
+                        continue;
+                    }
+                    leaf => return Some(leaf.map(|leaf| (leaf.path, leaf.entry))),
+                }
+            }
+            let (path, entry) = edits.next()?;
+            base.next_if(|leaf| leaf.as_ref().is_ok_and(|leaf| leaf.path == path));
+            if let Some(entry) = entry {
+                return Some(Ok((path, entry)));
+            }
+        }
+    })
+}
+
+fn entry_now(root: &std::path::Path, found: &Found, known: &HashMap<&str, &StatRow>) -> Result<Entry> {
+    let path = root.join(found.path.as_str());
+    Ok(Entry::plain(match &found.kind {
+        FoundKind::File { executable } => {
+            let row = known.get(found.path.as_str()).filter(|row| row.stat == found.stat);
+            let content = match row {
+                Some(row) => row.content,
+                None => match hash_path(&path) {
+                    Ok(Some((content, _))) => content,
+                    Ok(None) => Id::ZERO,
+                    Err(why) => return Err(Error::new(Kind::Failed, format!("cannot read {}: {why}", path.display()))),
+                },
+            };
+            EntryKind::File { size: found.stat.size, content, executable: *executable }
+        }
+        FoundKind::Symlink { target } => EntryKind::Symlink { target: target.clone() },
+        FoundKind::EmptyFolder => EntryKind::EmptyFolder,
+    }))
+}

@@ -1,0 +1,483 @@
+//! The workspace's commands: `init`, `status`, `add`, `rm`, `mv`, `restore`, `clean`.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use crate::base::path::CONTROL_FOLDER;
+use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result};
+use crate::catalog::stat_index::{StatIndex, StatRow};
+use crate::flow::materialize::{Existing, Placed, Written, write_entries};
+use crate::format::manifest::EntryKind;
+use crate::format::operation::Operation;
+use crate::history::fold::VersionState;
+use crate::history::refs::DEFAULT_BRANCH;
+use crate::tree::manifest::{Leaf, Manifest};
+use crate::tree::scan::{ScanOptions, scan};
+use crate::workspace::compare::{Comparison, LocalChange, compare};
+use crate::workspace::control::{Config, Control, EMBEDDED, State};
+
+use super::get::remove_with_empty_folders;
+use super::ingest::LeftOutPath;
+use super::open::Target;
+use super::{Address, Engine, Location};
+
+/// What to make a workspace of.
+#[derive(Debug, Clone, Default)]
+pub struct InitOptions {
+    /// The working folder if not given.
+    pub folder: Option<PathBuf>,
+    /// The folder's name if not given.
+    pub dataset: Option<String>,
+    /// The default store, else one embedded in the workspace, if not given.
+    pub store: Option<String>,
+}
+
+/// A workspace that was made.
+#[derive(Debug, Clone)]
+pub struct Initialised {
+    pub root: PathBuf,
+    pub dataset: DatasetName,
+    pub store: String,
+    pub embedded: bool,
+    pub branch: BranchName,
+    /// The branch's head, where the dataset was there before.
+    pub base: Option<Id>,
+}
+
+/// What `status` tells. Paths are from the workspace's root, in order.
+#[derive(Debug, Clone, Default)]
+pub struct Status {
+    pub dataset: String,
+    pub branch: Option<BranchName>,
+    pub base: Option<Id>,
+    pub base_name: Option<RefName>,
+    /// Changes that the next `commit` takes.
+    pub staged: Vec<String>,
+    pub added: Vec<String>,
+    pub removed: Vec<String>,
+    pub modified: Vec<String>,
+    pub conflicts: Vec<String>,
+    pub left_out: Vec<LeftOutPath>,
+    /// The version that a cut-off `switch` was going to.
+    pub unfinished_switch: Option<Id>,
+    /// Whether the branch has moved past the base.
+    pub behind: bool,
+}
+
+impl Status {
+    /// Whether the folder is as the base version says.
+    pub fn is_clean(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty() && self.modified.is_empty() && self.conflicts.is_empty()
+    }
+}
+
+/// An open workspace: its folder, its store, where it stands.
+pub(super) struct Workspace {
+    pub control: Control,
+    pub state: State,
+    pub target: Target,
+}
+
+/// A workspace compared with its base.
+pub(super) struct Compared {
+    pub comparison: Comparison,
+    pub index: StatIndex,
+    pub began_ns: i64,
+}
+
+impl Workspace {
+    /// The base version.
+    pub fn base(&self) -> Result<Option<&VersionState>> {
+        self.state.base.as_ref().map(|id| self.target.version_state(id)).transpose()
+    }
+
+    /// The base's manifest.
+    pub fn manifest(&self) -> Result<Option<Manifest<'_>>> {
+        Ok(self.base()?.map(|state| self.target.store.manifest(state)))
+    }
+}
+
+impl Engine {
+    /// Makes a folder a workspace. Nothing in it is stored yet.
+    pub fn init(&self, options: &InitOptions) -> Result<Initialised> {
+        let folder = self.path(options.folder.as_deref().unwrap_or(Path::new(".")));
+        crate::base::files::create_folders(&folder)?;
+        let root = folder.canonicalize().map_err(|fault| Error::io("find", &folder, fault))?;
+        if let Some(outer) = Control::find(&root) {
+            return Err(Error::conflict(format!("{} is in the workspace {}", root.display(), outer.root().display()))
+                .hint("`dagset status` shows it"));
+        }
+        let dataset = match &options.dataset {
+            Some(name) => DatasetName::new(name)?,
+            None => dataset_from(&root)?,
+        };
+        let given = options.store.clone().or_else(|| self.settings.default_store.clone());
+        let store = match &given {
+            Some(text) => self.absolute(&self.expand(text)?),
+            None => {
+                crate::base::files::create_folders(&root.join(CONTROL_FOLDER))?;
+                let embedded = root.join(CONTROL_FOLDER).join("store").to_string_lossy().into_owned();
+                self.make_store(&embedded)?;
+                embedded
+            }
+        };
+        let (mut open, rest) = self.open_store(&store)?;
+        if let Some(rest) = rest {
+            return Err(Error::usage(format!("{store} names {rest} in the store {}", open.root))
+                .hint(format!("--store {} --dataset {rest}", open.root)));
+        }
+        open.timeline.append(&self.actor(), |fold, _| match fold.datasets.contains_key(&dataset) {
+            true => Ok(Vec::new()),
+            false => Ok(vec![Operation::CreateDataset { dataset: dataset.clone() }]),
+        })?;
+        let branch = BranchName::new(DEFAULT_BRANCH)?;
+        let base = open.timeline.fold().dataset(&dataset)?.branches.get(&branch).copied();
+        let config = Config {
+            dataset: dataset.clone(),
+            store: if given.is_some() { store.clone() } else { EMBEDDED.to_owned() },
+        };
+        Control::create(&root, &config, &State { branch: Some(branch.clone()), base, checkout: None })?;
+        ignore_in_git(&root)?;
+        Ok(Initialised { root, dataset, store, embedded: given.is_none(), branch, base })
+    }
+
+    /// Whether the working folder lies in a workspace, so that arguments are REFs.
+    pub fn in_workspace(&self) -> bool {
+        Control::find(&self.settings.folder).is_some()
+    }
+
+    pub(super) fn open_workspace(&self) -> Result<Workspace> {
+        let control = Control::find(&self.settings.folder).ok_or_else(|| {
+            Error::not_found(format!("{} is in no workspace", self.settings.folder.display()))
+                .hint("`dagset init` makes the folder one")
+        })?;
+        let here = Address { location: Location::Here, reference: None, path: None };
+        Ok(Workspace { state: control.state()?, target: self.open_target(&here)?, control })
+    }
+
+    /// Compares the workspace with `base`, and keeps what was learned of its files.
+    pub(super) fn compare(&self, workspace: &Workspace, base: Option<Manifest<'_>>) -> Result<Compared> {
+        let root = workspace.control.root();
+        let began_ns = workspace.control.clock_ns()?;
+        let mut index = StatIndex::open(self.settings.state_folder.as_deref(), root)?;
+        let options = ScanOptions { exclude: Vec::new(), jobs: self.settings.jobs, observer: self.observer.clone() };
+        self.observer.tell(Event::Phase("scanning"));
+        let (found, rows) = std::thread::scope(|scope| {
+            let scanning = scope.spawn(|| scan(root, &options));
+            let rows = index.rows();
+            (scanning.join().expect("a scan doesn't panic"), rows)
+        });
+        let comparison = compare(root, found?, base, &rows?, began_ns, &self.observer)?;
+        if comparison.rows_changed {
+            index.replace(&comparison.rows)?;
+        }
+        Ok(Compared { comparison, index, began_ns })
+    }
+
+    /// What differs from the base version, and what the next commit takes.
+    pub fn status(&self) -> Result<Status> {
+        let workspace = self.open_workspace()?;
+        let compared = self.compare(&workspace, workspace.manifest()?)?;
+        let staged = workspace.control.staged()?;
+        let mut status = Status {
+            dataset: workspace.target.dataset.to_string(),
+            branch: workspace.state.branch.clone(),
+            base: workspace.state.base,
+            unfinished_switch: workspace.state.checkout.as_ref().map(|checkout| checkout.version),
+            ..Status::default()
+        };
+        let dataset = workspace.target.dataset()?;
+        status.base_name = status.base.and_then(|id| dataset.name_of(&id).cloned());
+        let head = status.branch.as_ref().and_then(|branch| dataset.branches.get(branch));
+        status.behind = head.is_some() && head.copied() != status.base;
+        for change in &compared.comparison.changes {
+            let path = change.path.to_string();
+            if staged.contains(&change.path) {
+                status.staged.push(path.clone());
+            }
+            match (&change.before, &change.after) {
+                (None, _) => status.added.push(path),
+                (_, None) => status.removed.push(path),
+                _ => status.modified.push(path),
+            }
+        }
+        status.left_out = left_out(&compared.comparison);
+        Ok(status)
+    }
+
+    /// Stages the changes at and below the paths; gives what is staged now of them.
+    pub fn add(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
+        let workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        let compared = self.compare(&workspace, workspace.manifest()?)?;
+        let mut staged = workspace.control.staged()?;
+        let mut added = Vec::new();
+        for path in paths {
+            let place = self.place_in(&workspace, path)?;
+            let below: Vec<_> = changes_at(&compared.comparison.changes, &place).collect();
+            if below.is_empty() && !place.is_empty() && !exists(&workspace.control.root().join(&place)) {
+                return Err(Error::not_found(format!("there is no {} here or in the base version", path.display())));
+            }
+            added.extend(below.iter().map(|change| change.path.to_string()));
+            staged.extend(below.iter().map(|change| change.path.clone()));
+        }
+        workspace.control.write_staged(&staged)?;
+        Ok(added)
+    }
+
+    /// Removes files of the base version from the folder and stages that. A file that was changed is refused without `force`.
+    pub fn remove(&self, paths: &[PathBuf], force: bool) -> Result<Vec<String>> {
+        let workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        let compared = self.compare(&workspace, workspace.manifest()?)?;
+        let mut staged = workspace.control.staged()?;
+        let manifest = workspace.manifest()?;
+        let mut removed = Vec::new();
+        for path in paths {
+            let place = self.place_in(&workspace, path)?;
+            let changed = changes_at(&compared.comparison.changes, &place)
+                .find(|change| change.before.is_some() && change.after.is_some());
+            if let Some(changed) = changed.filter(|_| !force) {
+                return Err(Error::conflict(format!("{} has changes that no version holds", changed.path))
+                    .hint("commit them, or give --force to lose them"));
+            }
+            let known = manifest.iter().flat_map(|manifest| manifest.entries(&place)).collect::<Result<Vec<Leaf>>>()?;
+            if known.is_empty() {
+                return Err(Error::not_found(format!("the base version has no {}", path.display()))
+                    .hint("a file that no version holds is removed with rm"));
+            }
+            removed.extend(known.into_iter().map(|leaf| leaf.path));
+        }
+        for path in &removed {
+            remove_with_empty_folders(workspace.control.root(), path.as_str())?;
+        }
+        staged.extend(removed.iter().cloned());
+        workspace.control.write_staged(&staged)?;
+        Ok(removed.iter().map(RepoPath::to_string).collect())
+    }
+
+    /// Renames a file or folder and stages both ends; `to` may be a folder to move into.
+    pub fn rename(&self, from: &Path, to: &Path) -> Result<(String, String)> {
+        let workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        let root = workspace.control.root();
+        let from = RepoPath::new(self.place_in(&workspace, from)?)?;
+        let mut to = self.place_in(&workspace, to)?;
+        if root.join(&to).is_dir() {
+            to = if to.is_empty() { from.file_name().to_owned() } else { format!("{to}/{}", from.file_name()) };
+        }
+        let to = RepoPath::new(to)?;
+        let (old, new) = (root.join(from.as_str()), root.join(to.as_str()));
+        if exists(&new) {
+            return Err(
+                Error::conflict(format!("{to} is there already")).hint("`dagset rm` it first, or choose another name")
+            );
+        }
+        if !exists(&old) {
+            return Err(Error::not_found(format!("there is no {from}")));
+        }
+        if to.is_below(from.as_str()) {
+            return Err(Error::usage(format!("{from} can't be moved into itself")));
+        }
+        if let Some(parent) = new.parent() {
+            crate::base::files::create_folders(parent)?;
+        }
+        crate::base::files::rename(&old, &new)?;
+        let compared = self.compare(&workspace, workspace.manifest()?)?;
+        let mut staged = workspace.control.staged()?;
+        for place in [from.as_str(), to.as_str()] {
+            staged.extend(changes_at(&compared.comparison.changes, place).map(|change| change.path.clone()));
+        }
+        workspace.control.write_staged(&staged)?;
+        Ok((from.to_string(), to.to_string()))
+    }
+
+    /// Takes paths out of what the next commit takes; the files stay as they are.
+    pub fn unstage(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
+        let workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        let mut staged = workspace.control.staged()?;
+        let places = paths.iter().map(|path| self.place_in(&workspace, path)).collect::<Result<Vec<_>>>()?;
+        let (out, kept): (BTreeSet<_>, BTreeSet<_>) =
+            std::mem::take(&mut staged).into_iter().partition(|path| places.iter().any(|place| is_at(path, place)));
+        workspace.control.write_staged(&kept)?;
+        Ok(out.iter().map(RepoPath::to_string).collect())
+    }
+
+    /// Makes paths what they are in the base version again; local changes at them are lost, files that no version holds stay.
+    pub fn restore(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
+        let workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        let manifest = workspace.manifest()?;
+        let mut compared = self.compare(&workspace, manifest)?;
+        let mut wanted = Vec::new();
+        for path in paths {
+            let place = self.place_in(&workspace, path)?;
+            let known = manifest
+                .map(|manifest| Ok(manifest.find(&place)?.is_some() || manifest.has_folder(&place)?))
+                .transpose()?;
+            if known != Some(true) {
+                return Err(Error::not_found(format!("the base version has no {}", path.display()))
+                    .hint("`dagset ls :` shows what it has"));
+            }
+            let changed = changes_at(&compared.comparison.changes, &place).filter(|change| change.before.is_some());
+            wanted.extend(changed.map(|change| change.path.clone()));
+        }
+        let leaves = wanted.iter().map(|path| leaf_of(manifest, path)).collect::<Result<Vec<_>>>()?;
+        let written = self.write_leaves(&workspace, leaves)?;
+        self.remember(&mut compared, written)?;
+        let mut staged = workspace.control.staged()?;
+        wanted.iter().for_each(|path| {
+            staged.remove(path);
+        });
+        workspace.control.write_staged(&staged)?;
+        Ok(wanted.iter().map(RepoPath::to_string).collect())
+    }
+
+    /// Removes what no version holds and no rule leaves out; with `dry_run` only says what.
+    pub fn clean(&self, dry_run: bool) -> Result<Vec<String>> {
+        let workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        let compared = self.compare(&workspace, workspace.manifest()?)?;
+        let untracked = compared.comparison.changes.iter().filter(|change| change.before.is_none());
+        let paths: Vec<_> = untracked.map(|change| change.path.to_string()).collect();
+        if !dry_run {
+            paths.iter().try_for_each(|path| remove_with_empty_folders(workspace.control.root(), path))?;
+        }
+        Ok(paths)
+    }
+
+    /// Writes entries into the workspace, over what is there.
+    pub(super) fn write_leaves(&self, workspace: &Workspace, leaves: Vec<Leaf>) -> Result<Vec<Written>> {
+        let placed = leaves.into_iter().map(|leaf| Ok(Placed { target: leaf.path.to_string(), leaf }));
+        let content = &workspace.target.store.content;
+        write_entries(
+            content,
+            workspace.control.root(),
+            placed,
+            Existing::Replace,
+            true,
+            self.settings.jobs,
+            &self.observer,
+        )
+    }
+
+    /// Adds files that were just written to the stat index.
+    pub(super) fn remember(&self, compared: &mut Compared, written: Vec<Written>) -> Result<()> {
+        let fresh = written.into_iter().filter_map(|written| match written.entry.kind {
+            EntryKind::File { content, .. } => Some((written.target, (written.stat, content))),
+            _ => None,
+        });
+        let mut fresh: HashMap<String, _> = fresh.collect();
+        let kept = std::mem::take(&mut compared.comparison.rows).into_iter();
+        let mut rows: Vec<StatRow> = kept.filter(|row| !fresh.contains_key(row.path.as_str())).collect();
+        for (path, (stat, content)) in fresh.drain() {
+            rows.push(StatRow { path: RepoPath::new(path)?, stat, content });
+        }
+        rows.sort_by(|a, b| a.path.cmp(&b.path));
+        compared.index.replace(&rows)?;
+        compared.comparison.rows = rows;
+        Ok(())
+    }
+
+    /// A path of the user's as a path of the workspace; empty for its root.
+    pub(super) fn place_in(&self, workspace: &Workspace, path: &Path) -> Result<String> {
+        let outside = || {
+            Error::usage(format!("{} is outside the workspace {}", path.display(), workspace.control.root().display()))
+        };
+        let absolute = normal(&self.path(path));
+        let place = match absolute.strip_prefix(workspace.control.root()) {
+            Ok(place) => place.to_owned(),
+            // The folder may be reached through a link.
+            Err(_) => {
+                let (parent, name) = (absolute.parent().ok_or_else(outside)?, absolute.file_name());
+                let real = parent.canonicalize().map_err(|_| outside())?;
+                let real = name.map_or(real.clone(), |name| real.join(name));
+                real.strip_prefix(workspace.control.root()).map_err(|_| outside())?.to_owned()
+            }
+        };
+        let text = place.to_str().ok_or_else(|| Error::usage(format!("{} isn't UTF-8", path.display())))?;
+        match text {
+            "" => Ok(String::new()),
+            text => RepoPath::new(text).map(|path| path.to_string()),
+        }
+    }
+}
+
+/// The entry of the base at a path that a comparison named.
+pub(super) fn leaf_of(manifest: Option<Manifest<'_>>, path: &RepoPath) -> Result<Leaf> {
+    let leaf = manifest.map(|manifest| manifest.find(path.as_str())).transpose()?.flatten();
+    leaf.ok_or_else(|| Error::new(Kind::Failed, format!("the base version has no {path}")))
+}
+
+/// The changes at a path and below it.
+pub(super) fn changes_at<'a>(changes: &'a [LocalChange], place: &'a str) -> impl Iterator<Item = &'a LocalChange> {
+    changes.iter().filter(move |change| is_at(&change.path, place))
+}
+
+fn is_at(path: &RepoPath, place: &str) -> bool {
+    path.as_str() == place || path.is_below(place)
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+/// What a comparison left out, as the user is told.
+pub(super) fn left_out(comparison: &Comparison) -> Vec<LeftOutPath> {
+    let scanned = comparison.left_out.iter().map(|path| LeftOutPath {
+        path: path.path.clone(),
+        why: path.why.to_string(),
+        incomplete: path.why.is_incomplete(),
+    });
+    let unread = comparison.unreadable.iter().map(|(path, why)| LeftOutPath {
+        path: path.to_string(),
+        why: why.clone(),
+        incomplete: true,
+    });
+    scanned.chain(unread).collect()
+}
+
+/// Without `.` and `..`, by the text alone.
+fn normal(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                out.pop();
+            }
+            part => out.push(part),
+        }
+    }
+    out
+}
+
+/// A dataset name out of a folder's: what the alphabet lacks becomes `-`.
+fn dataset_from(root: &Path) -> Result<DatasetName> {
+    let name = root.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let good = |c: char| if c.is_ascii_alphanumeric() || "._+-".contains(c) { c } else { '-' };
+    let name: String = name.chars().map(good).collect();
+    DatasetName::new(name.trim_start_matches(|c: char| !c.is_ascii_alphanumeric())).map_err(|_| {
+        Error::usage(format!("the folder {} gives no name for a dataset", root.display())).hint("give --dataset NAME")
+    })
+}
+
+/// In a git repository, keeps `.dagset/` out of it.
+fn ignore_in_git(root: &Path) -> Result<()> {
+    if !root.ancestors().any(|folder| folder.join(".git").exists()) {
+        return Ok(());
+    }
+    let path = root.join(".gitignore");
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    if text.lines().any(|line| [".dagset", ".dagset/", "/.dagset/", "/.dagset"].contains(&line.trim())) {
+        return Ok(());
+    }
+    let gap = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    crate::base::files::write_file(
+        &path,
+        format!("{text}{gap}.dagset/\n").as_bytes(),
+        crate::base::files::Durability::Renamed,
+    )
+}

@@ -1,0 +1,255 @@
+//! `.dagset/`: the workspace's own files, each small and replaced by rename.
+//!
+//! ```text
+//! .dagset/config.toml   dataset, home store
+//! .dagset/state.json    branch, base version, a checkout that hasn't ended
+//! .dagset/staged        paths that the next commit takes, each ended by NUL
+//! .dagset/lock          held while the workspace is changed
+//! .dagset/store/        the home store, where it is embedded
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::files::{self, Durability};
+use crate::base::lock::FileLock;
+use crate::base::path::CONTROL_FOLDER;
+use crate::base::{BranchName, DatasetName, Error, Id, RepoPath, Result};
+
+const SCHEMA: u32 = 1;
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The home store's text where it lies in `.dagset/store`.
+pub const EMBEDDED: &str = "embedded";
+
+/// A workspace's folder, found and open.
+#[derive(Debug, Clone)]
+pub struct Control {
+    root: PathBuf,
+}
+
+/// Which dataset of which store a workspace is of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    pub dataset: DatasetName,
+    /// A store's path or URL, or [`EMBEDDED`].
+    pub store: String,
+}
+
+/// Which version a workspace is based on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// `None`: a version was switched to that no branch was named for; nothing can be committed.
+    pub branch: Option<BranchName>,
+    /// `None`: there is no version yet.
+    pub base: Option<Id>,
+    /// The target of a checkout that was begun and hasn't ended.
+    pub checkout: Option<Checkout>,
+}
+
+/// A checkout on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkout {
+    pub branch: Option<BranchName>,
+    pub version: Id,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ConfigToml {
+    dataset: String,
+    store: String,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StateJson {
+    schema: u32,
+    branch: Option<String>,
+    base: Option<String>,
+    #[serde(default)]
+    checkout: Option<CheckoutJson>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct CheckoutJson {
+    branch: Option<String>,
+    version: String,
+}
+
+impl Control {
+    /// The workspace that `folder` lies in: itself or the nearest above it with `.dagset/`.
+    pub fn find(folder: &Path) -> Option<Control> {
+        let is_root = |folder: &&Path| folder.join(CONTROL_FOLDER).join("config.toml").is_file();
+        folder.ancestors().find(is_root).map(|root| Control { root: root.to_owned() })
+    }
+
+    /// Makes `root` a workspace. It must not be one.
+    pub fn create(root: &Path, config: &Config, state: &State) -> Result<Control> {
+        let control = Control { root: root.to_owned() };
+        if control.file("config.toml").exists() {
+            return Err(
+                Error::conflict(format!("{} is a workspace already", root.display())).hint("`dagset status` shows it")
+            );
+        }
+        files::create_folders(&control.folder())?;
+        control.write_state(state)?;
+        let text = toml::to_string(&ConfigToml { dataset: config.dataset.to_string(), store: config.store.clone() })
+            .map_err(|fault| Error::usage("the configuration can't be written").because(fault))?;
+        files::write_file(&control.file("config.toml"), text.as_bytes(), Durability::Synced)?;
+        Ok(control)
+    }
+
+    /// The folder that is versioned.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The folder `.dagset/`.
+    pub fn folder(&self) -> PathBuf {
+        self.root.join(CONTROL_FOLDER)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder().join(name)
+    }
+
+    /// Waits for other commands that change the workspace; [`Kind::Busy`](crate::base::Kind::Busy) after ten seconds.
+    pub fn lock(&self) -> Result<FileLock> {
+        FileLock::take(&self.file("lock"), PATIENCE)
+    }
+
+    pub fn config(&self) -> Result<Config> {
+        let path = self.file("config.toml");
+        let text = fs::read_to_string(&path).map_err(|fault| Error::io("read", &path, fault))?;
+        let damaged = |fault: String| Error::damaged(format!("{} can't be understood: {fault}", path.display()));
+        let toml: ConfigToml = toml::from_str(&text).map_err(|fault| damaged(fault.to_string()))?;
+        let dataset = DatasetName::new(&toml.dataset).map_err(|fault| damaged(fault.to_string()))?;
+        Ok(Config { dataset, store: toml.store })
+    }
+
+    /// The text that opens the home store.
+    pub fn store_text(&self, config: &Config) -> String {
+        match config.store.as_str() {
+            EMBEDDED => self.folder().join("store").to_string_lossy().into_owned(),
+            text if text.contains("://") || text.starts_with('/') => text.to_owned(),
+            text => self.root.join(text).to_string_lossy().into_owned(),
+        }
+    }
+
+    pub fn state(&self) -> Result<State> {
+        let path = self.file("state.json");
+        let text = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
+        let damaged = || Error::damaged(format!("{} can't be understood", path.display()));
+        let json: StateJson = serde_json::from_slice(&text).map_err(|fault| damaged().because(fault))?;
+        if json.schema != SCHEMA {
+            return Err(crate::format::needs_newer(path.display()));
+        }
+        let branch = |text: Option<String>| text.map(|text| BranchName::new(&text)).transpose();
+        let id = |text: &str| Id::from_hex(text).ok_or_else(damaged);
+        let checkout = json.checkout.map(|checkout| {
+            Ok::<_, Error>(Checkout { branch: branch(checkout.branch)?, version: id(&checkout.version)? })
+        });
+        Ok(State {
+            branch: branch(json.branch)?,
+            base: json.base.as_deref().map(id).transpose()?,
+            checkout: checkout.transpose()?,
+        })
+    }
+
+    pub fn write_state(&self, state: &State) -> Result<()> {
+        let json = StateJson {
+            schema: SCHEMA,
+            branch: state.branch.as_ref().map(BranchName::to_string),
+            base: state.base.as_ref().map(Id::to_string),
+            checkout: state.checkout.as_ref().map(|checkout| CheckoutJson {
+                branch: checkout.branch.as_ref().map(BranchName::to_string),
+                version: checkout.version.to_string(),
+            }),
+        };
+        let text =
+            serde_json::to_vec(&json).map_err(|fault| Error::usage("the state can't be written").because(fault))?;
+        files::write_file(&self.file("state.json"), &text, Durability::Synced)
+    }
+
+    /// The paths that the next commit takes.
+    pub fn staged(&self) -> Result<BTreeSet<RepoPath>> {
+        let path = self.file("staged");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
+            Err(fault) => return Err(Error::io("read", &path, fault)),
+        };
+        let damaged = || {
+            Error::damaged(format!("{} can't be understood", path.display()))
+                .hint("remove the file and `dagset add` the paths again")
+        };
+        let text = std::str::from_utf8(&bytes).map_err(|fault| damaged().because(fault))?;
+        text.split_terminator('\0').map(|path| RepoPath::new(path).map_err(|fault| damaged().because(fault))).collect()
+    }
+
+    pub fn write_staged(&self, staged: &BTreeSet<RepoPath>) -> Result<()> {
+        let path = self.file("staged");
+        if staged.is_empty() {
+            return match fs::remove_file(&path) {
+                Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path, fault)),
+                _ => Ok(()),
+            };
+        }
+        let text: String = staged.iter().flat_map(|path| [path.as_str(), "\0"]).collect();
+        files::write_file(&path, text.as_bytes(), Durability::Synced)
+    }
+
+    /// Now, in nanoseconds, by the clock of the file system that holds the workspace.
+    pub fn clock_ns(&self) -> Result<i64> {
+        let path = self.folder().join(files::temporary_name());
+        let new = files::NewFile::create(&path)?;
+        let stat = crate::base::stat::stat_open(new.file(), &path)?.0;
+        Ok(stat.mtime_ns)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config { dataset: DatasetName::new("a/b").expect("good name"), store: EMBEDDED.to_owned() };
+        let control = Control::create(folder.path(), &config, &State::default()).expect("creates");
+        assert_eq!(control.config().expect("reads"), config);
+        assert_eq!(control.state().expect("reads"), State::default());
+        let branch = Some(BranchName::new("main").expect("good name"));
+        let checkout = Some(Checkout { branch: branch.clone(), version: Id::of(b"v") });
+        let state = State { branch, base: Some(Id::of(b"b")), checkout };
+        control.write_state(&state).expect("writes");
+        assert_eq!(control.state().expect("reads"), state);
+        assert!(Control::create(folder.path(), &config, &State::default()).is_err());
+        let inner = folder.path().join("x/y");
+        fs::create_dir_all(&inner).expect("a folder");
+        assert_eq!(Control::find(&inner).expect("found from inside").root(), folder.path());
+    }
+
+    #[test]
+    fn staged_paths_may_hold_line_feeds() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config { dataset: DatasetName::new("d").expect("good name"), store: EMBEDDED.to_owned() };
+        let control = Control::create(folder.path(), &config, &State::default()).expect("creates");
+        let staged: BTreeSet<_> = ["a\nb", "c"].map(|path| RepoPath::new(path).expect("good path")).into();
+        control.write_staged(&staged).expect("writes");
+        assert_eq!(control.staged().expect("reads"), staged);
+        control.write_staged(&BTreeSet::new()).expect("removes");
+        assert!(control.staged().expect("reads").is_empty());
+    }
+
+    #[test]
+    fn the_clock_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config { dataset: DatasetName::new("d").expect("good name"), store: EMBEDDED.to_owned() };
+        let control = Control::create(folder.path(), &config, &State::default()).expect("creates");
+        let first = control.clock_ns().expect("a time");
+        assert!(control.clock_ns().expect("a time") >= first);
+    }
+}
