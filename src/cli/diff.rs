@@ -18,7 +18,7 @@ Examples:
   dagset diff ./store/photos@1.0:train ./store/photos --stat
   dagset diff                                 in a workspace: what changed in it";
 
-/// Show what differs between two versions, or what changed in the workspace
+/// Show what differs between two versions, or in the workspace
 ///
 /// A file with the same content elsewhere is a rename. With one address, a version is compared to its
 /// parent; in a workspace, one REF or none is compared to the folder.
