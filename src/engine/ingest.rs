@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, Time};
+use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::propose::{Decision, Proposal, decide, tag_operations};
 use crate::flow::session::{LargeFiles, NewVersion, Session};
 use crate::flow::store_files::Outcome;
@@ -315,7 +316,7 @@ impl Engine {
         let named = version
             .and_then(|version| Some(timeline.fold().datasets.get(&proposal.dataset)?.name_of(&version)?.clone()));
         let count = |counter| self.observer.get(counter);
-        Ok(Published {
+        let published = Published {
             name: named.or(if dry_run && changed { proposal.name.clone() } else { None }),
             dataset: proposal.dataset,
             version,
@@ -328,7 +329,15 @@ impl Engine {
             stored_bytes: count(crate::base::Counter::StoredBytes),
             left_out,
             dry_run,
-        })
+        };
+        if published.stored_bytes > 0 && !dry_run {
+            // What was asked for is done; tidying up may fail without a word to the user but in the notes.
+            merge_indexes(timeline, &actor, &self.observer).unwrap_or_else(|fault| {
+                self.observer.tell(Event::Note(format!("indexes were not merged: {fault}")));
+                false
+            });
+        }
+        Ok(published)
     }
 
     fn give_names(&self, timeline: &mut Timeline, actor: &Actor, proposal: &Proposal, version: Id) -> Result<()> {

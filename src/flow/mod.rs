@@ -3,6 +3,7 @@
 mod known;
 mod large_file;
 pub mod materialize;
+pub mod merge_indexes;
 mod meta_packer;
 mod packer;
 pub mod propose;

@@ -13,6 +13,7 @@ mod cli_shapes;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
 mod frozen;
+mod indexes;
 mod layers;
 mod source;
 mod workspace;
