@@ -37,9 +37,8 @@ impl ChildShape {
 ///
 /// A place that can't be that child's is written as not known.
 pub fn encode(children: &[(ChildShape, Option<Place>)]) -> Vec<u8> {
-    let known = |(shape, place): &(ChildShape, Option<Place>)| {
-        place.filter(|place| place.is_possible() && place.len > 0 && shape.fits(place))
-    };
+    let known =
+        |(shape, place): &(ChildShape, Option<Place>)| place.filter(|place| place.is_possible() && shape.fits(place));
     let mut packs = Vec::new();
     let mut numbers: HashMap<ObjectName, usize> = HashMap::new();
     let mut rows = Vec::new();
@@ -168,7 +167,7 @@ fn read_child(
         ChildShape::Meta => (reader.varint_u32()?, reader.varint_u32()?),
     };
     let place = Place { frame, at, len, hint_len };
-    match place.is_possible() && len > 0 {
+    match place.is_possible() {
         true => Ok(Some(place)),
         false => Err(reader.fault("a place that can't be")),
     }

@@ -1,6 +1,6 @@
 //! Nodes of the sorted maps that manifests and states are (docs/format.md §7).
 
-use crate::base::{Id, Result};
+use crate::base::{Error, Id, Result};
 
 use super::codec::{Put, Reader, varint_len};
 
@@ -8,6 +8,8 @@ use super::codec::{Put, Reader, varint_len};
 pub const MAX_NODE: usize = 65_536;
 /// No key is longer.
 pub const MAX_KEY: usize = 4_200;
+/// The keys of a node, written out in full, are no longer together.
+pub const MAX_KEYS: usize = 262_144;
 const MAX_LEVEL: u8 = 15;
 
 /// Which map a node belongs to: its tag.
@@ -52,6 +54,10 @@ impl Weight {
             bytes: self.bytes.checked_add(other.bytes)?,
         })
     }
+
+    fn is_possible(self) -> bool {
+        self.files <= self.entries && (self.files > 0 || self.bytes == 0)
+    }
 }
 
 /// A node: validated whole, after which no accessor fails.
@@ -63,6 +69,8 @@ pub struct Node {
     /// For each item: where its key ends and where its value ends in the arena.
     ends: Vec<(u32, u32)>,
     children: Vec<NodeChild>,
+    /// Bytes of all keys.
+    key_bytes: usize,
 }
 
 impl Node {
@@ -87,7 +95,8 @@ impl Node {
             level,
             arena: Vec::with_capacity(bytes.len() * 2),
             ends: Vec::with_capacity(count),
-            children: Vec::new(),
+            children: Vec::with_capacity(if level == 0 { 0 } else { count }),
+            key_bytes: 0,
         };
         for _ in 0..count {
             node.read_item(&mut reader)?;
@@ -116,20 +125,20 @@ impl Node {
             self.arena.extend_from_within(range.start..range.start + shared);
         }
         self.arena.extend_from_slice(rest);
+        self.key_bytes += shared + rest.len();
+        if self.key_bytes > MAX_KEYS {
+            return Err(reader.fault("its keys are too long together"));
+        }
         let key_end = self.arena.len() as u32;
         if self.level == 0 {
             self.arena.extend_from_slice(reader.bytes(MAX_NODE)?);
         } else {
             let id = reader.id()?;
             let weight = Weight { entries: reader.varint()?, files: reader.varint()?, bytes: reader.varint()? };
-            if weight.files > weight.entries || weight.entries == 0 {
+            if !weight.is_possible() || weight.entries == 0 {
                 return Err(reader.fault("a child's counts can't be"));
             }
             self.children.push(NodeChild { id, weight });
-        }
-        // Shared prefixes can expand to far more than the input: bounded by keys × their length, still in 32 bits.
-        if self.arena.len() > MAX_EXPANDED {
-            return Err(reader.fault("its keys are too long together"));
         }
         self.ends.push((key_end, self.arena.len() as u32));
         Ok(())
@@ -181,6 +190,32 @@ impl Node {
         self.len().checked_sub(1).map(|last| self.key(last))
     }
 
+    /// Checks what this node, an inner one, says of the child that stands at `index`.
+    ///
+    /// With it a walk down can't go in circles, and keys ascend over the whole map. That a child's files and bytes are what
+    /// is said of a leaf isn't seen here: its entries aren't parsed.
+    pub fn check_child(&self, index: usize, child: &Node) -> Result<()> {
+        let own = self.child(index).weight;
+        let below = child.children.iter().try_fold(Weight::default(), |sum, child| sum.plus(child.weight));
+        let weighs = match child.level {
+            0 => child.len() as u64 == own.entries,
+            _ => below == Some(own),
+        };
+        let ascends = index == 0 || !child.is_empty() && self.key(index - 1) < child.key(0);
+        match child.level + 1 == self.level && child.last_key() == Some(self.key(index)) && ascends && weighs {
+            true => Ok(()),
+            false => Err(Error::damaged("a node isn't what its parent says")),
+        }
+    }
+
+    /// Checks what holds for the root of a map: an inner one has two children at least, else the one would be the root.
+    pub fn check_root(&self) -> Result<()> {
+        match self.level == 0 || self.len() > 1 {
+            true => Ok(()),
+            false => Err(Error::damaged("the root of a map has but one child")),
+        }
+    }
+
     /// The first item whose key is at least `key`; `len()` if there is none. In an inner node that is the child to descend to.
     pub fn lower_bound(&self, key: &[u8]) -> usize {
         let (mut low, mut high) = (0, self.len());
@@ -195,9 +230,6 @@ impl Node {
     }
 }
 
-/// The most that a node's keys and values can come to when prefixes are written out.
-const MAX_EXPANDED: usize = 32 << 20;
-
 /// Writes one node, item by item.
 #[derive(Debug, Clone)]
 pub(super) struct NodeWriter {
@@ -205,12 +237,14 @@ pub(super) struct NodeWriter {
     items: Vec<u8>,
     count: usize,
     last_key: Vec<u8>,
+    /// Bytes of all keys, written out in full.
+    key_bytes: usize,
     pub weight: Weight,
 }
 
 impl NodeWriter {
     pub fn new(level: u8) -> NodeWriter {
-        NodeWriter { level, items: Vec::new(), count: 0, last_key: Vec::new(), weight: Weight::default() }
+        NodeWriter { level, items: Vec::new(), count: 0, last_key: Vec::new(), key_bytes: 0, weight: Weight::default() }
     }
 
     pub fn count(&self) -> usize {
@@ -226,6 +260,7 @@ impl NodeWriter {
         let rest = key.len() - shared_prefix(&self.last_key, key);
         let item = varint_len((key.len() - rest) as u64) + varint_len(rest as u64) + rest + payload;
         2 + varint_len(self.count as u64 + 1) + self.items.len() + item <= MAX_NODE
+            && self.key_bytes + key.len() <= MAX_KEYS
     }
 
     pub fn push(&mut self, key: &[u8], payload: &[u8]) {
@@ -235,6 +270,7 @@ impl NodeWriter {
         self.items.put_slice(payload);
         self.last_key.clear();
         self.last_key.extend_from_slice(key);
+        self.key_bytes += key.len();
         self.count += 1;
     }
 
@@ -251,3 +287,7 @@ impl NodeWriter {
 fn shared_prefix(a: &[u8], b: &[u8]) -> usize {
     a.iter().zip(b).take_while(|(x, y)| x == y).count()
 }
+
+#[cfg(test)]
+#[path = "node_tests.rs"]
+mod tests;

@@ -9,6 +9,8 @@ use super::place::{Place, put_object_name, read_object_name};
 const MAX_PARENTS: usize = 1_024;
 const MAX_NOTE: usize = 4 << 10;
 const MAX_META_KEY: usize = 255;
+/// A value of metadata stands in a row of a state, beside its key, so that it must fit in a node.
+const MAX_META_VALUE: usize = 32 << 10;
 /// No operation's payload is longer: it must fit in a record.
 const MAX_PAYLOAD: usize = 4 << 20;
 
@@ -262,12 +264,15 @@ impl Operation {
                 version: reader.id()?,
                 note: reader.string(MAX_NOTE)?.to_owned(),
             },
-            9 => Operation::SetMetadata {
-                dataset: read_dataset(reader)?,
-                version: reader.option_id()?,
-                key: reader.string(MAX_META_KEY)?.to_owned(),
-                value: reader.flag()?.then(|| Value::read(reader)).transpose()?,
-            },
+            9 => {
+                let (dataset, version) = (read_dataset(reader)?, reader.option_id()?);
+                let key = reader.string(MAX_META_KEY)?.to_owned();
+                if !metadata_key_is_possible(&key) {
+                    return Err(reader.fault("a key of metadata is empty"));
+                }
+                let value = reader.flag()?.then(|| read_metadata(reader)).transpose()?;
+                Operation::SetMetadata { dataset, version, key, value }
+            }
             10 => Operation::Rely(Things::read(reader)?),
             11 => Operation::ReplaceIndexes { removed: read_names(reader)?, added: read_rows(reader)? },
             12 => Operation::Mark,
@@ -349,6 +354,20 @@ impl Things {
     }
 }
 
+/// Whether metadata can have this key.
+pub fn metadata_key_is_possible(key: &str) -> bool {
+    (1..=MAX_META_KEY).contains(&key.len())
+}
+
+pub(super) fn read_metadata(reader: &mut Reader<'_>) -> Result<Value> {
+    let start = reader.position();
+    let value = Value::read(reader)?;
+    match reader.position() - start <= MAX_META_VALUE {
+        true => Ok(value),
+        false => Err(reader.fault("a value of metadata is too long")),
+    }
+}
+
 fn put_rows(out: &mut Vec<u8>, rows: &[IndexRow]) {
     out.put_count(rows.len());
     for row in rows {
@@ -374,7 +393,11 @@ fn put_ids(out: &mut Vec<u8>, ids: &[Id]) {
 
 fn read_ids(reader: &mut Reader<'_>) -> Result<Vec<Id>> {
     let count = reader.count(32)?;
-    (0..count).map(|_| reader.id()).collect()
+    let mut ids = Vec::with_capacity(count);
+    for _ in 0..count {
+        ids.push(reader.id()?);
+    }
+    Ok(ids)
 }
 
 fn put_names(out: &mut Vec<u8>, names: &[ObjectName]) {
@@ -384,17 +407,25 @@ fn put_names(out: &mut Vec<u8>, names: &[ObjectName]) {
 
 fn read_names(reader: &mut Reader<'_>) -> Result<Vec<ObjectName>> {
     let count = reader.count(17)?;
-    (0..count).map(|_| read_object_name(reader)).collect()
+    let mut names = Vec::with_capacity(count);
+    for _ in 0..count {
+        names.push(read_object_name(reader)?);
+    }
+    Ok(names)
 }
 
-pub(super) fn read_dataset(reader: &mut Reader<'_>) -> Result<DatasetName> {
+fn read_dataset(reader: &mut Reader<'_>) -> Result<DatasetName> {
     DatasetName::new(reader.string(255)?).map_err(|fault| reader.fault(fault))
 }
 
-pub(super) fn read_branch(reader: &mut Reader<'_>) -> Result<BranchName> {
+fn read_branch(reader: &mut Reader<'_>) -> Result<BranchName> {
     BranchName::new(reader.string(255)?).map_err(|fault| reader.fault(fault))
 }
 
 fn read_ref(reader: &mut Reader<'_>) -> Result<RefName> {
     RefName::new(reader.string(128)?).map_err(|fault| reader.fault(fault))
 }
+
+#[cfg(test)]
+#[path = "operation_tests.rs"]
+pub mod tests;

@@ -11,7 +11,7 @@ use crate::base::{Id, ObjectName};
 
 use super::codec::{Put, check_of};
 use super::header::{ObjectKind, header};
-use super::place::{Encoding, FramePlace, MAX_FRAME_RAW, MAX_ITEM, Place};
+use super::place::{Encoding, FramePlace, MAX_ITEM, Place, lengths_are_possible};
 
 mod build;
 mod parse;
@@ -174,12 +174,6 @@ fn carries_check(kind: ObjectKind, encoding: &Encoding) -> bool {
 /// Whether the bytes of a frame are those that `check` was made of.
 pub fn frame_is_intact(stored: &[u8], check: [u8; 8]) -> bool {
     check_of(stored) == check
-}
-
-/// Whether a frame may have these lengths (the limits of §4).
-pub(super) fn lengths_are_possible(stored: u32, raw: u32, encoding: &Encoding) -> bool {
-    let bounded = |len| (1..=MAX_FRAME_RAW).contains(&len);
-    bounded(stored) && bounded(raw) && (*encoding != Encoding::Raw || stored == raw)
 }
 
 /// Whether an item of this kind may have these lengths.

@@ -4,6 +4,7 @@ use crate::base::id::MAX_BORN;
 use crate::base::{Id, ObjectName, Result};
 
 use super::codec::{Put, Reader};
+use super::header::HEADER_LEN;
 
 /// No frame decodes to more than this, in any pack.
 pub const MAX_FRAME_RAW: u32 = (1 << 20) + (64 << 10);
@@ -97,17 +98,29 @@ impl Place {
         }
     }
 
-    /// Whether the numbers respect the limits and lie within each other.
+    /// Whether the numbers respect the limits of §4 and lie within each other.
     pub fn is_possible(&self) -> bool {
-        let end = [self.len, self.hint_len].iter().try_fold(self.at, |sum, part| sum.checked_add(*part));
-        let frame_end = self.frame.offset.checked_add(self.frame.stored_bytes);
-        self.len <= MAX_ITEM
-            && self.frame.stored_bytes > 0
-            && self.frame.raw_bytes <= MAX_FRAME_RAW
-            && frame_end.is_some()
+        let whole = self.len.checked_add(self.hint_len);
+        let end = whole.and_then(|whole| self.at.checked_add(whole));
+        self.frame.is_possible()
+            && self.len > 0
+            && whole.is_some_and(|whole| whole <= MAX_ITEM)
             && end.is_some_and(|end| end <= self.frame.raw_bytes)
-            && (self.frame.encoding != Encoding::Raw || self.frame.stored_bytes == self.frame.raw_bytes)
     }
+}
+
+impl FramePlace {
+    fn is_possible(&self) -> bool {
+        lengths_are_possible(self.stored_bytes, self.raw_bytes, &self.encoding)
+            && self.offset as usize >= HEADER_LEN
+            && self.offset.checked_add(self.stored_bytes).is_some()
+    }
+}
+
+/// Whether a frame may have these lengths (the limits of §4).
+pub(super) fn lengths_are_possible(stored: u32, raw: u32, encoding: &Encoding) -> bool {
+    let bounded = |len| (1..=MAX_FRAME_RAW).contains(&len);
+    bounded(stored) && bounded(raw) && (*encoding != Encoding::Raw || stored == raw)
 }
 
 /// born as a varint, then the 16 random bytes.
@@ -123,3 +136,7 @@ pub fn read_object_name(reader: &mut Reader<'_>) -> Result<ObjectName> {
     }
     Ok(ObjectName { born, random: reader.array()? })
 }
+
+#[cfg(test)]
+#[path = "place_tests.rs"]
+mod tests;

@@ -78,14 +78,14 @@ impl RecordCore {
             time: Time(reader.i64()?),
             fold_rule: reader.u16()?,
             context: Attrs::read(reader)?,
-            operations: {
-                let count = reader.count(3)?;
-                (0..count).map(|_| Operation::read(reader)).collect::<Result<_>>()?
-            },
+            operations: read_operations(reader)?,
         };
-        match core.number >= 1 && core.fold_rule >= 1 {
+        if core.number < 1 || core.fold_rule < 1 {
+            return Err(reader.fault("a number or fold rule is 0"));
+        }
+        match (core.number == 1) == (core.before == Id::ZERO) {
             true => Ok(core),
-            false => Err(reader.fault("a number or fold rule is 0")),
+            false => Err(reader.fault("it names no record before, or one before the first")),
         }
     }
 
@@ -140,14 +140,20 @@ impl Record {
         reader.end()?;
         let contiguous =
             earlier.iter().rev().zip(1..).all(|(earlier, back)| earlier.number.checked_add(back) == Some(core.number));
-        if !contiguous || state.as_ref().is_some_and(|state| state.number >= core.number) {
+        if !contiguous || state.as_ref().is_some_and(|state| !(1..core.number).contains(&state.number)) {
             return Err(reader.fault("what it repeats doesn't lead up to it"));
-        }
-        if (core.number == 1) != (core.before == Id::ZERO) {
-            return Err(reader.fault("it names no record before, or one before the first"));
         }
         Ok(Record { core, state, earlier, extensions })
     }
+}
+
+fn read_operations(reader: &mut Reader<'_>) -> Result<Vec<Operation>> {
+    let count = reader.count(3)?;
+    let mut operations = Vec::with_capacity(count);
+    for _ in 0..count {
+        operations.push(Operation::read(reader)?);
+    }
+    Ok(operations)
 }
 
 fn read_state(reader: &mut Reader<'_>) -> Result<StateRef> {
@@ -165,3 +171,7 @@ fn read_earlier(reader: &mut Reader<'_>) -> Result<Vec<RecordCore>> {
     }
     Ok(earlier)
 }
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

@@ -1,10 +1,10 @@
 //! The rows of a folded state (docs/format.md §7.2).
 
-use crate::base::{BranchName, DatasetName, Id, ObjectName, RefName, Result, Time};
+use crate::base::{BranchName, DatasetName, Error, Id, ObjectName, RefName, Result, Time};
 
 use super::attrs::Value;
 use super::codec::{Put, Reader};
-use super::operation::{IndexRow, VersionRow};
+use super::operation::{IndexRow, VersionRow, metadata_key_is_possible, read_metadata};
 
 /// One key and value of a state.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,10 +111,14 @@ impl StateRow {
         let first = parts.next().unwrap_or_default();
         let second = parts.next();
         let text = |part: &[u8]| std::str::from_utf8(part).map(str::to_owned).map_err(|_| fault("it isn't UTF-8"));
-        let dataset = || text(first).and_then(|name| DatasetName::new(&name));
-        let name = || text(second.unwrap_or_default()).and_then(|name| RefName::new(&name));
+        let named = |why: Error| fault("it holds a forbidden name").because(why);
+        let dataset = || text(first).and_then(|name| DatasetName::new(&name).map_err(named));
+        let name = || text(second.unwrap_or_default()).and_then(|name| RefName::new(&name).map_err(named));
+        if *kind == b'h' && !rest.is_empty() || *kind == b'd' && second.is_some() {
+            return Err(fault("it has a part too many"));
+        }
         let row = match kind {
-            b'h' if rest.is_empty() => StateRow::Head {
+            b'h' => StateRow::Head {
                 number: reader.u64()?,
                 record: reader.id()?,
                 fold_rule: reader.u16()?,
@@ -123,7 +127,7 @@ impl StateRow {
             b'i' => StateRow::Index(IndexRow::read_rest(ObjectName::parse(&text(rest)?)?, &mut reader)?),
             b'd' => StateRow::Dataset { dataset: dataset()?, created: Time(reader.i64()?) },
             b'b' => {
-                let branch = text(second.unwrap_or_default()).and_then(|name| BranchName::new(&name))?;
+                let branch = text(second.unwrap_or_default()).and_then(|name| BranchName::new(&name).map_err(named))?;
                 StateRow::Branch { dataset: dataset()?, branch, version: reader.id()? }
             }
             b'n' => StateRow::Name { dataset: dataset()?, name: name()?, version: reader.id()? },
@@ -139,6 +143,9 @@ impl StateRow {
             b'm' => {
                 let second = text(second.unwrap_or_default())?;
                 let (version, key) = second.split_once('\0').ok_or_else(|| fault("it lacks a part"))?;
+                if !metadata_key_is_possible(key) {
+                    return Err(fault("its key is empty or too long"));
+                }
                 let version = match version {
                     "" => None,
                     hex => Some(Id::from_hex(hex).ok_or_else(|| fault("it holds no id"))?),
@@ -147,7 +154,7 @@ impl StateRow {
                     dataset: dataset()?,
                     version,
                     key: key.to_owned(),
-                    value: Value::read(&mut reader)?,
+                    value: read_metadata(&mut reader)?,
                 }
             }
             _ => return Ok(StateRow::Unknown { key: key.to_vec(), value: value.to_vec() }),
@@ -163,3 +170,7 @@ fn key(kind: u8, parts: &[&[u8]]) -> Vec<u8> {
     out.extend_from_slice(&parts.join(&0));
     out
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

@@ -12,6 +12,9 @@ pub const FORMAT: u32 = 1;
 /// The chunking rule that this dagset knows.
 pub const CHUNKING: &str = "gear-1";
 
+/// No `dagset.json` is longer.
+const MAX_STORE_FILE: usize = 64 << 10;
+
 /// The content of `dagset.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreFile {
@@ -66,6 +69,9 @@ impl StoreFile {
     /// ([`Kind::Failed`](crate::base::Kind::Failed)).
     pub fn parse(bytes: &[u8], place: &str) -> Result<StoreFile> {
         let not_ours = || Error::damaged(format!("{place}/dagset.json isn't that of a dagset store"));
+        if bytes.len() > MAX_STORE_FILE {
+            return Err(not_ours());
+        }
         let json: Json = serde_json::from_slice(bytes).map_err(|fault| not_ours().because(fault))?;
         if json.dagset != "store" {
             return Err(not_ours());

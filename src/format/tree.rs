@@ -142,7 +142,7 @@ mod tests {
             Ok(())
         });
         for (key, value) in map {
-            builder.push(key, value, Weight { entries: 1, files: 0, bytes: 3 }).expect("ascending keys");
+            builder.push(key, value, Weight { entries: 1, files: 1, bytes: 3 }).expect("ascending keys");
         }
         let root = builder.finish().expect("a root");
         (root, stored)

@@ -51,6 +51,7 @@ impl Version {
         let fits = self.author.len() <= MAX_AUTHOR
             && self.message.len() <= MAX_MESSAGE
             && self.parents.len() <= MAX_PARENTS
+            && self.parents.iter().all(|parent| parent.role.len() <= MAX_ROLE)
             && self.meta.fits()
             && self.provenance.fits();
         if !fits {

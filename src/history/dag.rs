@@ -1,6 +1,6 @@
 //! Questions about the DAG of versions of one dataset, answered from the fold.
 
-use std::collections::{BinaryHeap, HashSet};
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use crate::base::Id;
 
@@ -8,26 +8,44 @@ use super::fold::{Dataset, VersionState};
 
 /// A version and its ancestors, each once, newest first and never a parent before its child.
 pub fn ancestry<'a>(dataset: &'a Dataset, from: &[Id]) -> Vec<&'a VersionState> {
-    // Records are appended in order and a version's parents must exist, so that the record number sorts topologically.
-    let mut seen: HashSet<Id> = from.iter().copied().collect();
+    let children = count_children(dataset, from);
+    // Record numbers alone wouldn't do: one record can add a version and its parent, and a parent can come later.
+    let mut waits_for = children.clone();
     let mut open: BinaryHeap<(u64, i64, Id)> = BinaryHeap::new();
     let enter = |id: &Id, open: &mut BinaryHeap<(u64, i64, Id)>| {
         if let Some(state) = dataset.versions.get(id) {
             open.push((state.record, state.row.time.0, *id));
         }
     };
-    seen.iter().for_each(|id| enter(id, &mut open));
+    children.iter().filter(|(_, count)| **count == 0).for_each(|(id, _)| enter(id, &mut open));
     let mut order = Vec::new();
     while let Some((_, _, id)) = open.pop() {
         let state = &dataset.versions[&id];
         order.push(state);
         for parent in &state.row.parents {
-            if seen.insert(*parent) {
+            let count = waits_for.entry(*parent).or_default();
+            *count -= 1;
+            if *count == 0 {
                 enter(parent, &mut open);
             }
         }
     }
     order
+}
+
+/// Every version that is reached from `from`, with the number of its children that are.
+fn count_children(dataset: &Dataset, from: &[Id]) -> HashMap<Id, usize> {
+    let mut children: HashMap<Id, usize> = from.iter().map(|id| (*id, 0)).collect();
+    let mut open: Vec<Id> = children.keys().copied().collect();
+    while let Some(id) = open.pop() {
+        for parent in dataset.versions.get(&id).map(|state| state.row.parents.as_slice()).unwrap_or_default() {
+            *children.entry(*parent).or_insert_with(|| {
+                open.push(*parent);
+                0
+            }) += 1;
+        }
+    }
+    children
 }
 
 /// Whether `ancestor` is `version` or one of its ancestors.
@@ -43,3 +61,7 @@ pub fn is_ancestor(dataset: &Dataset, ancestor: &Id, version: &Id) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+#[path = "dag_tests.rs"]
+mod tests;

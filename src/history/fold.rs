@@ -70,6 +70,7 @@ pub struct Fold {
 
 /// How one step of a record is taken back.
 enum Undo {
+    Store([u8; 16]),
     Index(ObjectName),
     IndexBack(IndexRow),
     Dataset(DatasetName),
@@ -105,13 +106,12 @@ impl Fold {
         }
         let mut undo = Vec::new();
         for operation in &core.operations {
-            match self.take(operation, core, &mut undo) {
-                Ok(()) => {}
-                Err(fault) if fault.kind() == Kind::Failed => return Err(fault),
-                Err(_) => {
-                    undo.into_iter().rev().for_each(|step| self.take_back(step));
-                    break;
+            if let Err(fault) = self.take(operation, core, &mut undo) {
+                undo.into_iter().rev().for_each(|step| self.take_back(step));
+                if fault.kind() == Kind::Failed {
+                    return Err(fault);
                 }
+                break;
             }
         }
         self.number = core.number;
@@ -129,15 +129,20 @@ impl Fold {
 
     fn take(&mut self, operation: &Operation, core: &RecordCore, undo: &mut Vec<Undo>) -> Result<()> {
         match operation {
-            Operation::StoreCreated { store } => self.store = *store,
-            Operation::Register { indexes } => indexes.iter().for_each(|row| self.add_index(row, undo)),
+            Operation::StoreCreated { store } => {
+                if core.number != 1 {
+                    return Err(Error::conflict("the store was created before"));
+                }
+                undo.push(Undo::Store(std::mem::replace(&mut self.store, *store)));
+            }
+            Operation::Register { indexes } => indexes.iter().try_for_each(|row| self.add_index(row, undo))?,
             Operation::ReplaceIndexes { removed, added } => {
                 for name in removed {
                     let row =
                         self.indexes.remove(name).ok_or_else(|| Error::conflict(format!("index {name} is gone")))?;
                     undo.push(Undo::IndexBack(row));
                 }
-                added.iter().for_each(|row| self.add_index(row, undo));
+                added.iter().try_for_each(|row| self.add_index(row, undo))?;
             }
             Operation::CreateDataset { dataset } => {
                 if self.datasets.contains_key(dataset) {
@@ -159,6 +164,9 @@ impl Fold {
                 undo.push(Undo::Published(dataset.clone(), *version, before));
             }
             Operation::SetMetadata { dataset, version, key, value } => {
+                if let Some(version) = version {
+                    self.version_mut(dataset, version)?;
+                }
                 let target = self.dataset_mut(dataset)?;
                 let key = (*version, key.clone());
                 let before = match value {
@@ -179,9 +187,15 @@ impl Fold {
         Ok(())
     }
 
-    fn add_index(&mut self, row: &IndexRow, undo: &mut Vec<Undo>) {
-        if self.indexes.insert(row.name, row.clone()).is_none() {
-            undo.push(Undo::Index(row.name));
+    fn add_index(&mut self, row: &IndexRow, undo: &mut Vec<Undo>) -> Result<()> {
+        match self.indexes.get(&row.name) {
+            Some(present) if present == row => Ok(()),
+            Some(_) => Err(Error::conflict(format!("index {} is registered as another object", row.name))),
+            None => {
+                self.indexes.insert(row.name, row.clone());
+                undo.push(Undo::Index(row.name));
+                Ok(())
+            }
         }
     }
 
@@ -264,7 +278,7 @@ impl Fold {
             let message = format!("the tag {tag} of {dataset} moved to {}", describe(present.map(|tag| tag.version)));
             return Err(Error::conflict(message));
         }
-        if present.is_none() && target.has_ref(tag.as_str()) {
+        if present.is_none() && new.is_some() && target.has_ref(tag.as_str()) {
             return Err(Error::conflict(format!("{dataset} has a version name or branch {tag} already")));
         }
         match new {
@@ -288,6 +302,7 @@ impl Fold {
 
     fn take_back(&mut self, step: Undo) {
         match step {
+            Undo::Store(store) => self.store = store,
             Undo::Index(name) => {
                 self.indexes.remove(&name);
             }
@@ -338,3 +353,7 @@ fn needs_newer(number: u64) -> Error {
     Error::new(Kind::Failed, format!("log record {number} needs a newer dagset"))
         .hint("install the newest dagset; this one neither reads nor writes the store, so nothing is harmed")
 }
+
+#[cfg(test)]
+#[path = "fold_tests.rs"]
+pub mod tests;

@@ -61,3 +61,7 @@ fn follow(name: &DatasetName, dataset: &Dataset, version: Id, step: &Step) -> Re
         Step::Parent(which) => parent(version, which as usize - 1),
     }
 }
+
+#[cfg(test)]
+#[path = "refs_tests.rs"]
+mod tests;

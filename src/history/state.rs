@@ -96,7 +96,7 @@ fn rows(fold: &Fold) -> Vec<StateRow> {
 pub fn read(bucket: &Bucket, state: &StateRef) -> Result<Fold> {
     let content = Content::new(bucket.clone(), Vec::new());
     let mut fold = Fold::default();
-    read_node(&content, &state.root, Some(state.place), None, &mut fold)
+    read_root(&content, state, &mut fold)
         .map_err(|fault| fault.within(format!("state/{} can't be read", state.pack())))?;
     match fold.number == state.number {
         true => Ok(fold),
@@ -104,19 +104,29 @@ pub fn read(bucket: &Bucket, state: &StateRef) -> Result<Fold> {
     }
 }
 
-fn read_node(content: &Content, id: &Id, place: Option<Place>, level: Option<u8>, fold: &mut Fold) -> Result<()> {
+fn read_root(content: &Content, state: &StateRef, fold: &mut Fold) -> Result<()> {
+    let (node, places) = open_node(content, &state.root, Some(state.place))?;
+    node.check_root()?;
+    take_node(content, &node, &places, fold)
+}
+
+/// A node and the places of its children.
+fn open_node(content: &Content, id: &Id, place: Option<Place>) -> Result<(Node, Vec<Option<Place>>)> {
     let item = content.meta(id, ItemKind::StateNode, place.as_ref())?;
     let node = Node::parse(TreeKind::State, item.bytes())?;
-    if level.is_some_and(|level| level != node.level()) {
-        return Err(Error::damaged("a node of the state is of the wrong level"));
-    }
+    let places = hint::decode(item.hint(), &vec![ChildShape::Meta; node.children().len()])?;
+    Ok((node, places))
+}
+
+fn take_node(content: &Content, node: &Node, places: &[Option<Place>], fold: &mut Fold) -> Result<()> {
     if node.level() == 0 {
         return (0..node.len())
             .try_for_each(|index| take_row(fold, StateRow::parse(node.key(index), node.value(index))?));
     }
-    let places = hint::decode(item.hint(), &vec![ChildShape::Meta; node.len()])?;
-    for (child, place) in node.children().iter().zip(places) {
-        read_node(content, &child.id, place, Some(node.level() - 1), fold)?;
+    for (index, place) in places.iter().enumerate() {
+        let (child, places) = open_node(content, &node.child(index).id, *place)?;
+        node.check_child(index, &child)?;
+        take_node(content, &child, &places, fold)?;
     }
     Ok(())
 }

@@ -147,6 +147,10 @@ impl Timeline {
             let record = self.compose(actor, &mut make)?;
             self.fold.check(&record.core)?;
             let bytes = record.encode();
+            // What no reader takes would end the log: nobody could ever follow it further.
+            Record::parse(&bytes).map_err(|fault| {
+                Error::usage("what is to be published doesn't fit in a record of the log").because(fault)
+            })?;
             match log::append(&self.bucket, &record, &bytes)? {
                 Appended::Ours => {
                     self.take(record.core, Id::of(&bytes))?;
@@ -226,3 +230,7 @@ fn jitter(round: u32) -> Result<Duration> {
     let ceiling = 5u64 << round.min(8);
     Ok(Duration::from_millis(ceiling.min(1000) * u64::from(u16::from_le_bytes([low, high])) / 65_536))
 }
+
+#[cfg(test)]
+#[path = "timeline_tests.rs"]
+mod tests;

@@ -17,21 +17,31 @@ pub fn record_name(number: u64) -> String {
 
 /// The number of the newest record, 0 for an empty log.
 ///
-/// Three lists; a list is a hint, so what lies behind its answer is asked for by name.
+/// Three lists; a list is a hint, so what lies behind its answer is asked for by name. A writer that died may have left
+/// folders without a record: those cost a list each.
 pub fn head(bucket: &Bucket) -> Result<u64> {
-    let mut number = 0;
-    let mut folder = "log".to_owned();
-    for _ in 0..2 {
-        let listing = bucket.list(&folder)?;
-        let Some((name, value)) = listing.folders.iter().filter_map(|name| three_digits(name)).max() else {
-            return Ok(0);
-        };
-        number = number * 1000 + value;
-        folder = format!("{folder}/{name}");
+    Ok(newest_below(bucket, "log", 2)?.unwrap_or(0))
+}
+
+/// The highest number of a record below `folder`, which holds folders of folders, `depth` deep, of records.
+fn newest_below(bucket: &Bucket, folder: &str, depth: u32) -> Result<Option<u64>> {
+    let listing = bucket.list(folder)?;
+    if depth == 0 {
+        return Ok(listing
+            .objects
+            .iter()
+            .filter_map(|object| three_digits(&object.name))
+            .map(|(_, value)| value)
+            .max());
     }
-    let listing = bucket.list(&folder)?;
-    let last = listing.objects.iter().filter_map(|object| three_digits(&object.name)).max();
-    Ok(last.map_or(number * 1000, |(_, value)| number * 1000 + value))
+    let mut folders: Vec<_> = listing.folders.iter().filter_map(|name| three_digits(name)).collect();
+    folders.sort_unstable();
+    for (name, value) in folders.into_iter().rev() {
+        if let Some(number) = newest_below(bucket, &format!("{folder}/{name}"), depth - 1)? {
+            return Ok(Some(value * 1000u64.pow(depth) + number));
+        }
+    }
+    Ok(None)
 }
 
 /// The last component of a listed name, if it is three digits, and its value.
@@ -67,12 +77,18 @@ pub enum Appended {
 /// Takes the record's number for it, if no other record has it.
 ///
 /// `bytes` are the record's. "Already exists" may be the echo of a lost answer: the record there is read, and its nonce tells.
+/// Where the store didn't answer at all it is asked once more, since the record may stand there for everyone to see.
 pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended> {
     let number = record.core.number;
     if number > MAX_NUMBER {
         return Err(Error::new(Kind::Failed, "the log is full"));
     }
-    match bucket.create(&record_name(number), Bytes::copy_from_slice(bytes))? {
+    let create = || bucket.create(&record_name(number), Bytes::copy_from_slice(bytes));
+    let created = match create() {
+        Err(fault) if fault.kind() == Kind::Unreachable => create().map_err(|_| fault),
+        outcome => outcome,
+    };
+    match created? {
         Created::New => Ok(Appended::Ours),
         Created::Exists => match read(bucket, number)? {
             Some((present, _)) if present.core.nonce == record.core.nonce => Ok(Appended::Ours),
@@ -81,3 +97,7 @@ pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended
         },
     }
 }
+
+#[cfg(test)]
+#[path = "log_tests.rs"]
+mod tests;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::base::{Error, Id, RepoPath, Result};
 use crate::chunk::cut::SMALL_FILE;
 use crate::format::hint::{self, ChildShape};
-use crate::format::manifest::{Entry, EntryKind};
+use crate::format::manifest::{Entry, EntryKind, FolderGuard};
 use crate::format::node::{Node, TreeKind};
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
@@ -76,7 +76,7 @@ impl<'a> Manifest<'a> {
 
     /// All entries at or below `folder` (`""`: all) in path order.
     pub fn entries(&self, folder: &str) -> Entries<'a> {
-        Entries { cursor: Cursor::new(*self), folder: folder.into(), started: false }
+        Entries { cursor: Cursor::new(*self), folder: folder.into(), guard: FolderGuard::default(), started: false }
     }
 
     /// The entry at exactly `path`.
@@ -124,17 +124,17 @@ impl<'a> Manifest<'a> {
     }
 
     pub(super) fn open_root(&self) -> Result<Opened> {
-        self.open(&self.root, self.place.as_ref())
+        let root = self.open(&self.root, self.place.as_ref())?;
+        root.node.check_root().map_err(|fault| unreadable(&self.root, fault))?;
+        Ok(root)
     }
 
-    /// Opens a child of an inner node; it must be one level below.
+    /// Opens a child of an inner node; it must be what that says of it.
     pub(super) fn open_child(&self, parent: &Opened, index: usize) -> Result<Opened> {
         let id = parent.node.child(index).id;
         let child = self.open(&id, parent.places[index].as_ref())?;
-        match child.node.level() + 1 == parent.node.level() {
-            true => Ok(child),
-            false => Err(Error::damaged(format!("the manifest node {} is of the wrong level", id.short()))),
-        }
+        parent.node.check_child(index, &child.node).map_err(|fault| unreadable(&id, fault))?;
+        Ok(child)
     }
 
     fn open(&self, id: &Id, place: Option<&Place>) -> Result<Opened> {
@@ -145,6 +145,10 @@ impl<'a> Manifest<'a> {
         let places = hint::decode(item.hint(), &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
         Ok(Opened { node, places })
     }
+}
+
+fn unreadable(id: &Id, fault: Error) -> Error {
+    fault.within(format!("the manifest node {} can't be used", id.short()))
 }
 
 /// The children of a node that a hint speaks of.
@@ -257,6 +261,7 @@ impl<'a> Cursor<'a> {
 pub struct Entries<'a> {
     cursor: Cursor<'a>,
     folder: Box<str>,
+    guard: FolderGuard,
     started: bool,
 }
 
@@ -272,6 +277,7 @@ impl Entries<'_> {
             let Some(leaf) = self.cursor.leaf()? else { return Ok(None) };
             let path = leaf.path.as_str();
             if path == &*self.folder || leaf.path.is_below(&self.folder) {
+                self.guard.next(&leaf.path)?;
                 return Ok(Some(leaf));
             }
             if !path.starts_with(&*self.folder) {
@@ -294,3 +300,7 @@ impl Iterator for Entries<'_> {
         self.step().transpose()
     }
 }
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

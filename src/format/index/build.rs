@@ -8,8 +8,8 @@ use crate::base::{Error, Id, Kind, ObjectName, Result};
 
 use super::super::codec::{Put, check_of};
 use super::super::header::{HEADER_LEN, ObjectKind, TRAILER_LEN, Trailer, header};
-use super::super::pack::{Footer, ItemKind, item_is_possible, lengths_are_possible};
-use super::super::place::Encoding;
+use super::super::pack::{Footer, ItemKind, item_is_possible};
+use super::super::place::{Encoding, lengths_are_possible};
 use super::layout::{BLOCK, ChunkRow, FrameRow, Layout, MetaRow, put_pack};
 use super::parse::Fan;
 use super::{Index, IndexPack};

@@ -7,7 +7,8 @@ use crate::base::{Error, Id, Result};
 
 use super::super::codec::{Reader, check_of};
 use super::super::header::{HEADER_LEN, ObjectKind, TRAILER_LEN, Trailer, check_header};
-use super::super::pack::{item_is_possible, lengths_are_possible};
+use super::super::pack::item_is_possible;
+use super::super::place::lengths_are_possible;
 use super::layout::{self, BLOCK, CHECK, Layout};
 use super::{FrameRow, Index, ItemKind};
 

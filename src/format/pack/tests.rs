@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::super::header::{TRAILER_LEN, Trailer};
+use super::super::place::MAX_FRAME_RAW;
 use super::*;
 
 const PACKS: [ObjectKind; 3] = [ObjectKind::Pack, ObjectKind::MetaPack, ObjectKind::State];

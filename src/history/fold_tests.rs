@@ -1,0 +1,248 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::format::attrs::Attrs;
+use crate::format::operation::Things;
+use crate::format::place::{Encoding, FramePlace, Place};
+
+pub fn dataset() -> DatasetName {
+    DatasetName::new("signs").expect("a good name")
+}
+
+fn named(text: &str) -> RefName {
+    RefName::new(text).expect("a good name")
+}
+
+fn branch(text: &str) -> BranchName {
+    BranchName::new(text).expect("a good name")
+}
+
+pub fn version(seed: u8) -> Id {
+    Id([seed; 32])
+}
+
+pub fn version_row(seed: u8, parents: &[u8]) -> VersionRow {
+    let pack = ObjectName { born: 1, random: [seed; 16] };
+    let frame = FramePlace { pack, offset: 16, stored_bytes: 90, raw_bytes: 90, encoding: Encoding::Raw };
+    let place = Place { frame, at: 0, len: 80, hint_len: 10 };
+    VersionRow {
+        version: version(seed),
+        manifest: Id::of(&[seed]),
+        parents: parents.iter().map(|parent| version(*parent)).collect(),
+        time: Time(i64::from(seed)),
+        files: 1,
+        bytes: 2,
+        stored_bytes: 3,
+        version_place: place,
+        manifest_place: place,
+    }
+}
+
+pub fn add(seed: u8, parents: &[u8]) -> Operation {
+    Operation::AddVersion { dataset: dataset(), row: Box::new(version_row(seed, parents)) }
+}
+
+fn set_branch(text: &str, old: Option<u8>, new: Option<u8>) -> Operation {
+    Operation::SetBranch { dataset: dataset(), branch: branch(text), old: old.map(version), new: new.map(version) }
+}
+
+fn set_tag(text: &str, old: Option<u8>, new: Option<u8>) -> Operation {
+    let (old, new) = (old.map(version), new.map(version));
+    Operation::SetTag { dataset: dataset(), tag: named(text), old, new, protected: true }
+}
+
+fn take_name(text: &str, seed: u8) -> Operation {
+    Operation::TakeName { dataset: dataset(), name: named(text), version: version(seed) }
+}
+
+fn set_meta(seed: Option<u8>, value: Option<i64>) -> Operation {
+    let (version, value) = (seed.map(version), value.map(Value::Int));
+    Operation::SetMetadata { dataset: dataset(), version, key: "k".to_owned(), value }
+}
+
+fn publish(seed: u8) -> Operation {
+    Operation::Publish { dataset: dataset(), version: version(seed), note: String::new() }
+}
+
+fn index(seed: u8, bytes: u64) -> IndexRow {
+    let name = ObjectName { born: 0, random: [seed; 16] };
+    IndexRow { name, bytes, id: Id([seed; 32]), packs: 1, pack_bytes: 2, meta_bytes: 3 }
+}
+
+fn register(seed: u8, bytes: u64) -> Operation {
+    Operation::Register { indexes: vec![index(seed, bytes)] }
+}
+
+fn replace(removed: &[u8], added: &[u8]) -> Operation {
+    Operation::ReplaceIndexes {
+        removed: removed.iter().map(|seed| index(*seed, 0).name).collect(),
+        added: added.iter().map(|seed| index(*seed, 1)).collect(),
+    }
+}
+
+fn next(fold: &Fold, operations: Vec<Operation>) -> RecordCore {
+    RecordCore {
+        number: fold.number + 1,
+        before: fold.record,
+        nonce: [0; 16],
+        actor: "ann".to_owned(),
+        time: Time(5),
+        fold_rule: FOLD_RULE,
+        context: Attrs::default(),
+        operations,
+    }
+}
+
+/// Folds a record of `operations` in; whether it had to have an effect, by `check`, which must leave the fold alone.
+fn apply(fold: &mut Fold, operations: Vec<Operation>) -> bool {
+    let core = next(fold, operations);
+    let before = fold.clone();
+    let holds = fold.check(&core).is_ok();
+    assert_eq!(*fold, before, "a check changes nothing");
+    let record = Id::of(&core.number.to_le_bytes());
+    fold.apply(&core, record).expect("known operations");
+    assert_eq!((fold.number, fold.record), (core.number, record));
+    if !holds {
+        assert_eq!(*fold, Fold { number: fold.number, record, ..before }, "a record that doesn't hold has no effect");
+    }
+    holds
+}
+
+/// A store with versions 1 and 2 ← 1, branch `main` at 2, tag `t` and name `n` at 1, index 1.
+fn begun() -> Fold {
+    let mut fold = Fold::default();
+    let created = Operation::StoreCreated { store: [9; 16] };
+    let operations = vec![
+        created,
+        Operation::CreateDataset { dataset: dataset() },
+        add(1, &[]),
+        add(2, &[1]),
+        set_branch("main", None, Some(2)),
+        set_tag("t", None, Some(1)),
+        take_name("n", 1),
+        set_meta(Some(1), Some(1)),
+        register(1, 1),
+    ];
+    assert!(apply(&mut fold, operations));
+    fold
+}
+
+fn holds(operation: Operation) -> bool {
+    apply(&mut begun(), vec![operation])
+}
+
+#[test]
+fn datasets_and_versions() {
+    assert!(!holds(Operation::CreateDataset { dataset: dataset() }));
+    assert!(!holds(Operation::StoreCreated { store: [1; 16] }), "the store exists");
+    let other = DatasetName::new("other").expect("a good name");
+    assert!(!holds(Operation::AddVersion { dataset: other.clone(), row: Box::new(version_row(3, &[])) }));
+    assert!(holds(Operation::CreateDataset { dataset: other }));
+    assert!(holds(add(3, &[77])), "a parent may be of elsewhere");
+    let mut fold = begun();
+    assert!(apply(&mut fold, vec![publish(1)]) && apply(&mut fold, vec![add(1, &[2])]));
+    let state = &fold.datasets[&dataset()].versions[&version(1)];
+    assert!(state.published && state.record == 1 && state.row.parents.is_empty(), "added once");
+    assert!(!holds(publish(3)));
+}
+
+#[test]
+fn branches() {
+    assert!(holds(set_branch("main", Some(2), Some(1))) && holds(set_branch("main", Some(2), None)));
+    assert!(!holds(set_branch("main", Some(1), Some(2))) && !holds(set_branch("main", None, Some(2))));
+    assert!(!holds(set_branch("main", Some(2), Some(3))), "no such version");
+    assert!(holds(set_branch("new", None, Some(1))) && !holds(set_branch("new", Some(1), None)));
+    assert!(!holds(set_branch("n", None, Some(1))) && !holds(set_branch("t", None, Some(1))), "one namespace");
+    assert!(holds(set_branch("n", None, None)), "nothing stays nothing");
+}
+
+#[test]
+fn tags_and_names() {
+    assert!(holds(set_tag("t", Some(1), Some(2))) && holds(set_tag("t", Some(1), None)));
+    assert!(!holds(set_tag("t", Some(2), Some(1))) && !holds(set_tag("t", None, Some(1))));
+    assert!(!holds(set_tag("main", None, Some(1))) && !holds(set_tag("n", None, Some(1))), "one namespace");
+    assert!(holds(set_tag("n", None, None)), "nothing stays nothing");
+    assert!(holds(take_name("n", 1)) && !holds(take_name("n", 2)), "a name stays");
+    assert!(!holds(take_name("m", 1)), "a version has one name");
+    assert!(holds(take_name("m", 2)) && !holds(take_name("main", 2)) && !holds(take_name("t", 2)));
+    assert!(!holds(take_name("m", 3)), "no such version");
+}
+
+#[test]
+fn metadata_and_indexes() {
+    assert!(holds(set_meta(Some(1), None)) && holds(set_meta(None, Some(2))) && holds(set_meta(None, None)));
+    assert!(!holds(set_meta(Some(3), Some(1))), "no such version");
+    assert!(holds(register(1, 1)) && holds(register(2, 7)) && !holds(register(1, 7)), "a name is one object");
+    assert!(holds(replace(&[1], &[2, 3])) && holds(replace(&[1], &[1])));
+    assert!(!holds(replace(&[2], &[])) && !holds(replace(&[1, 1], &[])));
+    let rely = |seed| Operation::Rely(Things { versions: vec![version(seed)], packs: Vec::new() });
+    assert!(holds(rely(1)) && !holds(rely(3)));
+}
+
+#[test]
+fn unknown_operations() {
+    let unknown =
+        |critical| vec![set_tag("u", None, Some(1)), Operation::Unknown { code: 99, critical, payload: vec![1] }];
+    let mut fold = begun();
+    assert!(apply(&mut fold, unknown(false)));
+    assert!(fold.datasets[&dataset()].tags.contains_key(&named("u")), "skipped, the others hold");
+    for operations in [unknown(true), vec![set_tag("u", None, Some(1)), Operation::Mark]] {
+        let mut fold = begun();
+        let before = fold.clone();
+        let fault = fold.apply(&next(&before, operations), Id::MAX).expect_err("a newer dagset is needed");
+        assert_eq!(fault.kind(), Kind::Failed);
+        assert_eq!(fold, before, "nothing was folded");
+    }
+}
+
+#[test]
+fn the_chain_holds() {
+    let mut fold = begun();
+    let good = next(&fold, Vec::new());
+    for bad in [
+        RecordCore { number: 3, ..good.clone() },
+        RecordCore { number: 1, ..good.clone() },
+        RecordCore { before: Id::MAX, ..good.clone() },
+    ] {
+        assert_eq!(fold.apply(&bad, Id::MAX).expect_err("out of turn").kind(), Kind::Damaged);
+    }
+    let newer = RecordCore { fold_rule: FOLD_RULE + 1, ..good.clone() };
+    assert_eq!(fold.apply(&newer, Id::MAX).expect_err("a newer rule").kind(), Kind::Failed);
+    assert_eq!(fold, begun());
+    fold.apply(&good, Id::MAX).expect("in turn");
+}
+
+fn any_step() -> impl Strategy<Value = Operation> {
+    let seed = || 1u8..5;
+    let maybe = || proptest::option::of(1u8..5);
+    let text = || prop::sample::select(vec!["main", "n", "t", "x"]);
+    prop_oneof![
+        seed().prop_map(|seed| add(seed, &[1])),
+        (text(), maybe(), maybe()).prop_map(|(text, old, new)| set_branch(text, old, new)),
+        (text(), maybe(), maybe()).prop_map(|(text, old, new)| set_tag(text, old, new)),
+        (text(), seed()).prop_map(|(text, seed)| take_name(text, seed)),
+        seed().prop_map(publish),
+        (maybe(), proptest::option::of(any::<i64>())).prop_map(|(seed, value)| set_meta(seed, value)),
+        (seed(), 1u64..3).prop_map(|(seed, bytes)| register(seed, bytes)),
+        (seed(), seed()).prop_map(|(from, to)| replace(&[from], &[to])),
+        Just(Operation::CreateDataset { dataset: DatasetName::new("b").expect("a good name") }),
+        Just(Operation::StoreCreated { store: [4; 16] }),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn a_record_happens_whole_or_not_at_all(records in proptest::collection::vec(proptest::collection::vec(any_step(), 1..5), 1..12)) {
+        let mut fold = begun();
+        for operations in records {
+            apply(&mut fold, operations);
+        }
+    }
+
+    #[test]
+    fn one_that_fails_undoes_the_others(steps in proptest::collection::vec(any_step(), 0..6)) {
+        let mut fold = begun();
+        let failing = publish(200);
+        prop_assert!(!apply(&mut fold, steps.into_iter().chain([failing]).collect()));
+    }
+}

@@ -1,0 +1,96 @@
+use super::super::backend::{memory, open};
+use super::super::faulty::{Fault, Faulty, Plan};
+use super::super::objects::Verb;
+use super::*;
+use crate::base::Time;
+use crate::format::attrs::Attrs;
+use crate::format::record::{FOLD_RULE, RecordCore};
+
+fn record(number: u64, nonce: u8) -> Record {
+    let core = RecordCore {
+        number,
+        before: if number == 1 { Id::ZERO } else { Id::MAX },
+        nonce: [nonce; 16],
+        actor: "ann".to_owned(),
+        time: Time(0),
+        fold_rule: FOLD_RULE,
+        context: Attrs::default(),
+        operations: Vec::new(),
+    };
+    Record { core, state: None, earlier: Vec::new(), extensions: Vec::new() }
+}
+
+fn put(bucket: &Bucket, record: &Record) -> Result<Appended> {
+    append(bucket, record, &record.encode())
+}
+
+#[test]
+fn numbers_have_names() {
+    assert_eq!(record_name(1), "log/000/000/001");
+    assert_eq!(record_name(MAX_NUMBER), "log/999/999/999");
+    assert!(put(&memory(), &record(MAX_NUMBER + 1, 1)).is_err());
+}
+
+#[test]
+fn the_head_is_the_highest_number() {
+    let bucket = memory();
+    assert_eq!(head(&bucket).expect("an empty log"), 0);
+    for number in [1, 2, 999, 1_000, 1_999, 2_000, 1_000_000, 123_456_789] {
+        put(&bucket, &record(number, 1)).expect("appended");
+        assert_eq!(head(&bucket).expect("a log"), number);
+    }
+    bucket.create("log/999/readme", Bytes::new()).expect("created");
+    assert_eq!(head(&bucket).expect("a log"), 123_456_789, "what isn't three digits is no record");
+}
+
+#[test]
+fn folders_that_a_dead_writer_left_hold_no_record() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bucket = open(folder.path().to_str().expect("UTF-8")).expect("a store");
+    let empty = |name: &str| std::fs::create_dir_all(folder.path().join(name)).expect("a folder");
+    empty("log/000/000");
+    assert_eq!(head(&bucket).expect("a log"), 0);
+    put(&bucket, &record(999, 1)).expect("appended");
+    empty("log/000/001");
+    assert_eq!(head(&bucket).expect("a log"), 999);
+    empty("log/001/000");
+    assert_eq!(head(&bucket).expect("a log"), 999);
+}
+
+#[test]
+fn one_record_takes_a_number() {
+    let bucket = memory();
+    assert_eq!(put(&bucket, &record(1, 1)).expect("appended"), Appended::Ours);
+    assert_eq!(put(&bucket, &record(1, 2)).expect("asked"), Appended::Taken);
+    assert_eq!(put(&bucket, &record(1, 1)).expect("asked"), Appended::Ours, "the echo of a lost answer");
+    let (present, hash) = read(&bucket, 1).expect("readable").expect("there");
+    assert_eq!((present.core.nonce, hash), ([1; 16], Id::of(&record(1, 1).encode())));
+    assert!(read(&bucket, 2).expect("readable").is_none());
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again() {
+    for fault in [Fault::Before, Fault::After] {
+        let faulty = Faulty::new(memory());
+        faulty.plan(Plan::at(1, fault).of(Verb::Create));
+        assert_eq!(put(&faulty.bucket(), &record(1, 1)).expect("appended"), Appended::Ours);
+        assert!(faulty.fired());
+    }
+    // Somebody else was first, and the answer that says so is lost.
+    let faulty = Faulty::new(memory());
+    put(&faulty.bucket(), &record(1, 1)).expect("appended");
+    faulty.plan(Plan::at(2, Fault::After).of(Verb::Create));
+    assert_eq!(put(&faulty.bucket(), &record(1, 2)).expect("asked"), Appended::Taken);
+    // A store that stays away.
+    faulty.plan(Plan::at(faulty.calls() + 1, Fault::After).and_power_loss());
+    assert_eq!(put(&faulty.bucket(), &record(2, 2)).expect_err("gone").kind(), Kind::Unreachable);
+}
+
+#[test]
+fn a_record_under_another_number_is_damage() {
+    let bucket = memory();
+    bucket.create(&record_name(2), record(1, 1).encode().into()).expect("created");
+    assert_eq!(read(&bucket, 2).expect_err("record 1").kind(), Kind::Damaged);
+    bucket.create(&record_name(3), Bytes::from_static(b"junk")).expect("created");
+    assert_eq!(read(&bucket, 3).expect_err("junk").kind(), Kind::Damaged);
+}
