@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Error, Result};
@@ -99,8 +100,30 @@ impl Drop for NewFile {
 /// A name for a temporary that no other process or thread uses.
 pub fn temporary_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
+    // The process number alone comes again: in a container each run has the same.
+    static PROCESS: LazyLock<u64> = LazyLock::new(|| {
+        let word = |bytes: [u8; 16]| bytes[..8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        random_bytes().map_or(0, word)
+    });
     let count = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{TEMPORARY_PREFIX}{}-{count}", std::process::id())
+    format!("{TEMPORARY_PREFIX}{}-{:016x}-{count}", std::process::id(), *PROCESS)
+}
+
+/// Removes the temporaries that a process which died left in and below `folder`, but for the file `kept`.
+///
+/// The caller knows that no other process is writing there.
+pub fn sweep_temporaries(folder: &Path, kept: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))? {
+        let entry = entry.map_err(|fault| Error::io("list", folder, fault))?;
+        let (path, name) = (entry.path(), entry.file_name());
+        let kind = entry.file_type().map_err(|fault| Error::io("look at", &path, fault))?;
+        if kind.is_dir() {
+            sweep_temporaries(&path, kept)?;
+        } else if name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) && path != kept {
+            fs::remove_file(&path).map_err(|fault| Error::io("remove", &path, fault))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a whole small file.

@@ -298,7 +298,8 @@ impl Engine {
         })?;
         let root: Root = root.expect("the session gave the root");
         let planned = planned.expect("the session asked for a decision");
-        let changed = matches!(planned, Decision::New { changed: true, .. });
+        let planned_change = matches!(planned, Decision::New { changed: true, .. });
+        let written = new.as_ref().map(|new| new.id);
         let version = match (dry_run, planned, new) {
             (true, Decision::Unchanged { version, .. }, _) => Some(version),
             (true, ..) => None,
@@ -312,6 +313,8 @@ impl Engine {
             }
             (false, Decision::New { .. }, None) => return Err(Error::new(Kind::Failed, "the version was not written")),
         };
+        // Another writer may have published the same content meanwhile.
+        let changed = planned_change && (dry_run || version == written);
         let named = version
             .and_then(|version| Some(timeline.fold().datasets.get(&proposal.dataset)?.name_of(&version)?.clone()));
         let count = |counter| self.observer.get(counter);
@@ -354,7 +357,7 @@ impl Engine {
         let mut published = new.id;
         timeline.append(actor, |fold, record_bytes| {
             match decide(fold, proposal)? {
-                Decision::New { parents: now, .. } if now == parents => {}
+                Decision::New { parents: now, .. } if now == parents => published = new.id,
                 // Another writer published the same content meanwhile: that is what was asked for.
                 Decision::Unchanged { version, operations } => {
                     published = version;

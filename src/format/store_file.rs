@@ -76,14 +76,14 @@ impl StoreFile {
         if json.dagset != "store" {
             return Err(not_ours());
         }
+        if !is_sealed(bytes) {
+            return Err(Error::damaged(format!("{place}/dagset.json is damaged: its check doesn't hold")));
+        }
         if json.format != FORMAT {
             return Err(super::needs_newer(format!(
                 "the store {place} (format {}, this one reads {FORMAT})",
                 json.format
             )));
-        }
-        if !is_sealed(bytes) {
-            return Err(Error::damaged(format!("{place}/dagset.json is damaged: its check doesn't hold")));
         }
         if json.chunking != CHUNKING {
             return Err(super::needs_newer(format!("the store {place} (chunking rule {:?})", json.chunking)));
@@ -136,7 +136,8 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(StoreFile::parse(&flipped, "s").is_err(), "bit {bit}");
+            let fault = StoreFile::parse(&flipped, "s").expect_err("flipped");
+            assert_eq!(fault.kind(), Kind::Damaged, "bit {bit}: a flipped number is no newer format");
         }
     }
 

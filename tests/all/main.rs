@@ -8,6 +8,9 @@
 
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
+mod faults;
 mod layers;
 mod source;
+#[allow(dead_code, reason = "a stage has more doors than a play uses")]
+mod stage;
 mod workspace;
