@@ -33,7 +33,9 @@ pub enum Missing {
 /// The default reaches what this build can reach. A caller that gives another decorates every store that is opened, or serves
 /// stores of its own.
 #[derive(Clone)]
-pub struct Opener(Arc<dyn Fn(&str, Missing) -> Result<Bucket> + Send + Sync>);
+pub struct Opener(Arc<Open>);
+
+type Open = dyn Fn(&str, Missing) -> Result<Bucket> + Send + Sync;
 
 impl Opener {
     /// Opens by `open`; relative paths have been made absolute when it is called.
@@ -229,6 +231,11 @@ impl Engine {
             Err(fault) => return Err(fault),
         }
         let bucket = recorded(self.opener.open(&self.absolute(root), Missing::IsMade)?, &self.observer);
+        // A second identity over another store's log would make both unreadable.
+        if crate::store::log::head(&bucket)? > 0 {
+            return Err(Error::damaged(format!("{root} has the log of a store, and its dagset.json is missing"))
+                .hint("put dagset.json back from a copy of the store, or create the new store in another place"));
+        }
         let file = StoreFile {
             store: crate::base::files::random_bytes()?,
             created: crate::base::Time::now(),

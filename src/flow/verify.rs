@@ -20,7 +20,7 @@ use crate::format::node::{Node, TreeKind};
 use crate::format::pack::{ItemKind, frame_is_intact, parse_pack};
 use crate::format::place::Encoding;
 use crate::format::recipe::{RecipePage, RecipeRoot};
-use crate::format::record::StateRef;
+use crate::format::record::{Record, StateRef};
 use crate::format::version::Version;
 use crate::history::fold::Fold;
 use crate::history::state;
@@ -143,7 +143,7 @@ impl Check<'_> {
         };
         let outcome = match object.kind {
             Some(ObjectKind::Index) => Index::parse(bytes.clone()).map(drop),
-            Some(ObjectKind::Record) => crate::format::record::Record::parse(&bytes).map(drop),
+            Some(ObjectKind::Record) => record(&object.name, &bytes),
             Some(ObjectKind::Use) | None => Ok(()),
             Some(kind) => self.pack(kind, &object.name, &bytes),
         };
@@ -393,6 +393,15 @@ impl Check<'_> {
         }
         self.find("missing", &id.to_string(), path, describe(&fault));
         Ok(())
+    }
+}
+
+/// A record is whole, and stands under its own number.
+fn record(name: &str, bytes: &[u8]) -> Result<()> {
+    let number = Record::parse(bytes)?.core.number;
+    match log::record_name(number) == name {
+        true => Ok(()),
+        false => Err(Error::damaged(format!("holds record {number}"))),
     }
 }
 

@@ -38,6 +38,8 @@ struct Json {
     tool: String,
 }
 
+const WHAT_NEXT: &str = "put the file back from a copy of the store, or name another place";
+
 /// What stands between the keys and the check of all before it.
 const CHECK_KEY: &str = ",\"check\":\"";
 
@@ -68,7 +70,7 @@ impl StoreFile {
     /// Errors: not a store's file ([`Kind::Damaged`](crate::base::Kind::Damaged)); a format or chunking rule of a newer dagset
     /// ([`Kind::Failed`](crate::base::Kind::Failed)).
     pub fn parse(bytes: &[u8], place: &str) -> Result<StoreFile> {
-        let not_ours = || Error::damaged(format!("{place}/dagset.json isn't that of a dagset store"));
+        let not_ours = || Error::damaged(format!("{place}/dagset.json isn't that of a dagset store")).hint(WHAT_NEXT);
         if bytes.len() > MAX_STORE_FILE {
             return Err(not_ours());
         }
@@ -77,7 +79,8 @@ impl StoreFile {
             return Err(not_ours());
         }
         if !is_sealed(bytes) {
-            return Err(Error::damaged(format!("{place}/dagset.json is damaged: its check doesn't hold")));
+            let message = format!("{place}/dagset.json is damaged: its check doesn't hold");
+            return Err(Error::damaged(message).hint(WHAT_NEXT));
         }
         if json.format != FORMAT {
             return Err(super::needs_newer(format!(

@@ -55,7 +55,9 @@ impl Timeline {
         }
         timeline.refresh()?;
         if timeline.fold.number > 0 && timeline.fold.store != store {
-            return Err(Error::damaged("dagset.json and the log speak of different stores"));
+            let message =
+                format!("dagset.json and the log of {} speak of different stores", timeline.bucket.describe());
+            return Err(Error::damaged(message).hint("put back the dagset.json that this store had"));
         }
         Ok(timeline)
     }

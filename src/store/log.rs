@@ -60,7 +60,10 @@ pub fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
         Err(fault) if fault.kind() == Kind::NotFound => return Ok(None),
         Err(fault) => return Err(fault),
     };
-    let record = Record::parse(&bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(WHAT_NEXT))?;
+    let record = Record::parse(&bytes).map_err(|fault| match fault.kind() {
+        Kind::Damaged => fault.within(format!("{name} is damaged")).hint(WHAT_NEXT),
+        _ => fault.within(format!("{name} can't be read")),
+    })?;
     if record.core.number != number {
         return Err(Error::damaged(format!("{name} holds record {}", record.core.number)).hint(WHAT_NEXT));
     }

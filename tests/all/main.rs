@@ -6,10 +6,13 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
 mod faults;
+mod full_disk;
 mod layers;
+mod races;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
