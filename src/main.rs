@@ -1,16 +1,12 @@
-//! The `dagset` command.
+//! The `dagset` command: what is typed in, what comes out, and the exit code.
 
 #![allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
     clippy::disallowed_methods,
-    reason = "the one place, with cli/, that prints and reads the environment"
+    reason = "the one place, with cli/, that reads the environment; files it writes through base::files"
 )]
 
-fn main() {
-    clap::Command::new("dagset")
-        .version(env!("CARGO_PKG_VERSION"))
-        .about("Version control for machine-learning datasets")
-        .arg_required_else_help(true)
-        .get_matches();
+mod cli;
+
+fn main() -> std::process::ExitCode {
+    cli::main()
 }

@@ -100,30 +100,40 @@ impl Drop for NewFile {
 /// A name for a temporary that no other process or thread uses.
 pub fn temporary_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    // The process number alone comes again: in a container each run has the same.
-    static PROCESS: LazyLock<u64> = LazyLock::new(|| {
-        let word = |bytes: [u8; 16]| bytes[..8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
-        random_bytes().map_or(0, word)
-    });
     let count = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{TEMPORARY_PREFIX}{}-{:016x}-{count}", std::process::id(), *PROCESS)
+    format!("{}{count}", own_prefix())
 }
 
-/// Removes the temporaries that a process which died left in and below `folder`, but for the file `kept`.
-///
-/// The caller knows that no other process is writing there.
-pub fn sweep_temporaries(folder: &Path, kept: &Path) -> Result<()> {
-    for entry in fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))? {
-        let entry = entry.map_err(|fault| Error::io("list", folder, fault))?;
-        let (path, name) = (entry.path(), entry.file_name());
-        let kind = entry.file_type().map_err(|fault| Error::io("look at", &path, fault))?;
-        if kind.is_dir() {
-            sweep_temporaries(&path, kept)?;
-        } else if name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) && path != kept {
-            fs::remove_file(&path).map_err(|fault| Error::io("remove", &path, fault))?;
+/// What the temporaries of this process begin with. Its number alone comes again: in a container each run has the same.
+fn own_prefix() -> &'static str {
+    static OWN: LazyLock<String> = LazyLock::new(|| {
+        let word = |bytes: [u8; 16]| bytes[..8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        format!("{TEMPORARY_PREFIX}{}-{:016x}-", std::process::id(), random_bytes().map_or(0, word))
+    });
+    &OWN
+}
+
+/// Removes the temporaries below `folder` whose process has ended, as far as it may; links are not followed.
+pub fn sweep_temporaries(folder: &Path) {
+    let Ok(listing) = fs::read_dir(folder) else { return };
+    for entry in listing.flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            sweep_temporaries(&entry.path());
+        } else if entry.file_name().to_str().is_some_and(is_abandoned) {
+            fs::remove_file(entry.path()).ok();
         }
     }
-    Ok(())
+}
+
+/// Whether this is the name of a temporary whose process doesn't run here any more.
+fn is_abandoned(name: &str) -> bool {
+    let process = || name.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?.0.parse().ok();
+    let Some(process) = process().and_then(rustix::process::Pid::from_raw) else { return false };
+    match process == rustix::process::getpid() {
+        // An earlier process had our number.
+        true => !name.starts_with(own_prefix()),
+        false => rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH),
+    }
 }
 
 /// Writes a whole small file.

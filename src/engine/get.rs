@@ -60,15 +60,12 @@ impl Engine {
         if options.patterns.is_empty() && part.prefix.is_empty() {
             self.observer.add(Counter::FilesTotal, state.row.files);
             self.observer.add(Counter::BytesTotal, state.row.bytes);
-            // What is resumed or replaced takes room that is counted as used already.
+            // What stands there already needs no room, and nobody knows yet how much that is.
             if !resumed && !options.overwrite && !options.delete {
                 check_space(&folder, state.row.bytes)?;
             }
         }
         let _alone = marker.put(resumed)?;
-        if resumed {
-            files::sweep_temporaries(&folder, &marker.path)?;
-        }
         self.observer.tell(Event::Phase("getting"));
         let existing = if options.overwrite || options.delete { Existing::Replace } else { Existing::Resume };
         let mut kept: HashSet<String> = HashSet::new();
@@ -107,14 +104,18 @@ impl Engine {
         let names = listing
             .map(|entry| entry.map(|entry| entry.file_name()).map_err(|fault| Error::io("list", folder, fault)))
             .collect::<Result<Vec<_>>>()?;
-        // A `get` that was cut off while it wrote its marker leaves a temporary and nothing else.
-        let is_ours = |name: &OsString| name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes());
-        let only_leftovers = names.iter().all(|name| is_ours(name) && Some(&**name) != marker.path.file_name());
-        if only_leftovers || marker.is_there() {
-            return Ok(!names.is_empty());
-        }
-        match options.overwrite || options.delete {
-            true => Ok(false),
+        // A `get` that was cut off while it wrote its marker leaves a temporary of that and nothing else.
+        let is_leftover = |name: &OsString| {
+            name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) && Some(&**name) != marker.path.file_name()
+        };
+        let resumes = marker.is_there();
+        match resumes || names.iter().all(is_leftover) || options.overwrite || options.delete {
+            true => {
+                if !names.is_empty() {
+                    files::sweep_temporaries(folder);
+                }
+                Ok(resumes)
+            }
             false => Err(Error::conflict(format!("{} isn't empty", folder.display())).hint(
                 "choose an empty folder, or give --overwrite (and --delete to remove what the version doesn't have)",
             )),

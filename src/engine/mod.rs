@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use crate::base::{Observer, RefName, Result};
-use crate::format::attrs::{Attrs, Value};
 use crate::history::timeline::Actor;
 
 mod commit;
@@ -21,6 +20,7 @@ mod verify;
 mod workspace;
 
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
+pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};

@@ -12,11 +12,23 @@ use crate::history::timeline::Timeline;
 use crate::store::locate::STORE_FILE;
 use crate::tree::manifest::Leaf;
 
-use super::{Address, Engine};
+use super::{Address, Engine, Location};
 
 const BATCH: usize = 1_024;
+/// What is damaged where the records can't be folded.
+const LOG: &str = "log";
 
 impl Engine {
+    /// Whether an address names a store as a whole, and no dataset in it.
+    pub fn names_a_store(&self, address: &Address) -> Result<bool> {
+        match &address.location {
+            Location::Store { text } if address.reference.is_none() && address.path.is_none() => {
+                Ok(self.locate(text)?.rest.is_none())
+            }
+            _ => Ok(false),
+        }
+    }
+
     /// Reads a whole store, or `sample` percent of its packs; gives all findings.
     pub fn verify_store(&self, store: &str, sample: Option<f64>) -> Result<Report> {
         let sample = sample.unwrap_or(100.0);
@@ -26,12 +38,12 @@ impl Engine {
         self.observer.tell(Event::Phase("verifying"));
         let located = self.locate(&self.expand(store)?)?;
         let (fold, object, fault) = match StoreFile::parse(&located.store_file, &located.store_root) {
-            Err(fault) if fault.kind() == Kind::Damaged => (Fold::default(), STORE_FILE, Some(fault)),
-            Err(fault) => return Err(fault),
+            Err(fault) if StoreFile::is_sealed(&located.store_file) && fault.kind() != Kind::Damaged => return Err(fault),
+            Err(fault) => (Fold::default(), STORE_FILE, Some(fault)),
             Ok(file) => match Timeline::open(located.bucket.clone(), file.store, self.observer.clone()) {
-                Ok(timeline) => (timeline.fold().clone(), "log", None),
+                Ok(timeline) => (timeline.fold().clone(), LOG, None),
                 Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
-                Err(fault) => (Fold::default(), "log", Some(fault)),
+                Err(fault) => (Fold::default(), LOG, Some(fault)),
             },
         };
         let mut report = verify_store(&located.bucket, &fold, Extent { sample }, &self.observer)?;
@@ -39,7 +51,9 @@ impl Engine {
         report.objects += 1;
         match fault {
             // A log that needs a newer dagset is no damage, unless it is a flipped bit that makes it look so.
-            Some(fault) if fault.kind() != Kind::Damaged && report.findings.is_empty() => return Err(fault),
+            Some(fault) if fault.kind() != Kind::Damaged && object == LOG && report.findings.is_empty() => {
+                return Err(fault);
+            }
             Some(fault) => {
                 let why = std::iter::once(fault.to_string()).chain(fault.causes()).collect::<Vec<_>>().join(": ");
                 report.findings.push(Finding { kind: "damaged", object: object.to_owned(), path: None, why });

@@ -3,7 +3,7 @@
 //! Entries stream from the manifest in path order and are handed out in runs of neighbours, so that files that share a frame are
 //! written by one worker from one decoded frame.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,11 @@ use crate::tree::stat::{NodeKind, Stat, stat_file};
 
 use super::read_content::read_content;
 
-const RUN_FILES: usize = 128;
-const RUN_BYTES: u64 = 2 << 20;
+/// A run ends with its folder, so that two workers seldom write into one folder at a time; or here.
+const RUN_FILES: usize = 1024;
+const RUN_BYTES: u64 = 4 << 20;
+/// Runs of small folders are joined up to this.
+const LEAST_RUN_FILES: usize = 64;
 
 /// An entry and where it goes, relative to the target.
 pub struct Placed {
@@ -84,18 +87,33 @@ fn feed(
     let (mut run, mut bytes) = (Vec::new(), 0);
     for placed in entries {
         let placed = placed.inspect_err(|_| stop.store(true, Ordering::Release))?;
-        bytes += placed.leaf.entry.bytes();
-        run.push(placed);
-        if run.len() >= RUN_FILES || bytes >= RUN_BYTES {
+        let next_folder = |before: &Placed| folder_of(&before.target) != folder_of(&placed.target);
+        let ends = run.len() >= LEAST_RUN_FILES && run.last().is_some_and(next_folder);
+        if ends || run.len() >= RUN_FILES || bytes >= RUN_BYTES {
             bytes = 0;
             if stop.load(Ordering::Acquire) || queue.send(std::mem::take(&mut run)).is_err() {
                 return Ok(());
             }
         }
+        bytes += placed.leaf.entry.bytes();
+        run.push(placed);
     }
     // A closed queue means that the workers stopped at an error of their own.
     queue.send(run).ok();
     Ok(())
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// What is known of a folder that files go into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    /// Made by this run: nothing of others is in it.
+    Fresh,
+    /// It was there.
+    Old,
 }
 
 struct Writer<'a> {
@@ -105,7 +123,7 @@ struct Writer<'a> {
     keep: bool,
     observer: &'a Observer,
     /// Folders that are known to be real folders.
-    made: Mutex<HashSet<PathBuf>>,
+    made: Mutex<HashMap<PathBuf, Known>>,
     stop: AtomicBool,
 }
 
@@ -140,11 +158,14 @@ impl Writer<'_> {
     fn write(&self, placed: &Placed) -> Result<Stat> {
         let target = self.folder.join(&placed.target);
         let entry = &placed.leaf.entry;
-        if let Some(parent) = target.parent() {
-            self.make_folder(parent)?;
-        }
+        let is_fresh = match target.parent() {
+            Some(parent) => self.make_folder(parent)? == Known::Fresh,
+            None => false,
+        };
         match &entry.kind {
-            EntryKind::EmptyFolder => self.make_folder(&target)?,
+            EntryKind::EmptyFolder => {
+                self.make_folder(&target)?;
+            }
             EntryKind::Symlink { target: points_to } => {
                 if !fs::read_link(&target).is_ok_and(|now| now.as_os_str() == &**points_to) {
                     self.make_room(&target)?;
@@ -152,11 +173,14 @@ impl Writer<'_> {
                 }
             }
             EntryKind::File { size, content, executable } => {
-                if !self.is_right(&target, content, *size, *executable)? {
-                    self.make_room(&target)?;
+                if is_fresh || !self.is_right(&target, content, *size, *executable)? {
+                    if !is_fresh {
+                        self.make_room(&target)?;
+                    }
                     self.write_file(placed, &target, content, *size, *executable)?;
+                } else {
+                    self.observer.add(Counter::Bytes, *size);
                 }
-                self.observer.add(Counter::Bytes, *size);
                 self.observer.add(Counter::Files, 1);
             }
         }
@@ -168,7 +192,11 @@ impl Writer<'_> {
 
     fn write_file(&self, placed: &Placed, target: &Path, content: &Id, size: u64, executable: bool) -> Result<()> {
         let mut new = NewFile::create(target)?;
-        let write = |bytes: &[u8]| new.write_all(bytes).map_err(|fault| Error::io("write", target, fault));
+        let write = |bytes: &[u8]| {
+            // Piece by piece, so that a large file is seen to advance.
+            self.observer.add(Counter::Bytes, bytes.len() as u64);
+            new.write_all(bytes).map_err(|fault| Error::io("write", target, fault))
+        };
         read_content(self.content, content, size, placed.leaf.place.as_ref(), write)
             .map_err(|fault| fault.within(format!("{} can't be got", placed.leaf.path)))?;
         if executable {
@@ -198,23 +226,30 @@ impl Writer<'_> {
     }
 
     /// Makes `folder` and those above it, up to the target, real folders: a symlink there would lead the write elsewhere.
-    fn make_folder(&self, folder: &Path) -> Result<()> {
-        if folder == self.folder || self.made.lock().unwrap_or_else(PoisonError::into_inner).contains(folder) {
-            return Ok(());
+    fn make_folder(&self, folder: &Path) -> Result<Known> {
+        if folder == self.folder {
+            return Ok(Known::Old);
+        }
+        let known = || self.made.lock().unwrap_or_else(PoisonError::into_inner).get(folder).copied();
+        if let Some(known) = known() {
+            return Ok(known);
         }
         if let Some(parent) = folder.parent() {
             self.make_folder(parent)?;
         }
-        match stat_file(folder) {
-            Ok((_, NodeKind::Folder)) => {}
-            Ok(_) if self.existing == Existing::Replace => {
-                fs::remove_file(folder).map_err(|fault| Error::io("replace", folder, fault))?;
-                files::create_folders(folder)?;
+        let mut known = match fs::create_dir(folder) {
+            Ok(()) => Known::Fresh,
+            Err(_) => Known::Old,
+        };
+        if known == Known::Old && !matches!(stat_file(folder), Ok((_, NodeKind::Folder))) {
+            if self.existing != Existing::Replace {
+                return Err(Error::conflict(format!("{} is not a folder", folder.display())));
             }
-            Ok(_) => return Err(Error::conflict(format!("{} is not a folder", folder.display()))),
-            Err(_) => files::create_folders(folder)?,
+            fs::remove_file(folder).map_err(|fault| Error::io("replace", folder, fault))?;
+            files::create_folders(folder)?;
+            known = Known::Fresh;
         }
-        self.made.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned());
-        Ok(())
+        // Another worker may have made it just before: then it said so, and that stands.
+        Ok(*self.made.lock().unwrap_or_else(PoisonError::into_inner).entry(folder.to_owned()).or_insert(known))
     }
 }

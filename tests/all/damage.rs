@@ -143,7 +143,7 @@ fn try_get(engine: &Engine, address: &str, source: &Path) -> Result<(), Error> {
 fn no_damage_panics_gives_wrong_bytes_or_goes_unseen() {
     let scene = Scene::new();
     let truth = list(&serving(&scene.store), "/store//signs@1.34").expect("lists");
-    let newest = objects(&scene.store).into_iter().filter(|name| name.starts_with("log/")).next_back();
+    let newest = objects(&scene.store).into_iter().rfind(|name| name.starts_with("log/"));
     let mut complaints = Vec::new();
     for object in scene.victims() {
         for damage in damages(&scene.store, &object) {

@@ -221,3 +221,16 @@ fn a_landed_ingest_with_an_expected_head_is_recognised() {
     let other = dagset::engine::IngestOptions { source: folders.first(), ..options };
     assert_eq!(engine.ingest(&other).expect_err("the head has moved").kind(), Kind::Conflict);
 }
+
+#[test]
+fn a_get_sweeps_what_one_that_died_has_left() {
+    let folders = Folders::new();
+    let store = backend::memory();
+    ingest(&serving(&store), &folders.first(), INTO, None).expect("ingests");
+    // As in a container, where each run has the same number; and of a process that was killed before its marker was there.
+    let ours = format!(".dagset-tmp-{}-0", std::process::id());
+    let out = tempfile::tempdir().expect("a folder");
+    std::fs::write(out.path().join(ours), "half of a mark").expect("writes");
+    get(&serving(&store), INTO, out.path()).expect("gets");
+    assert_eq!(contents(out.path()), contents(&folders.first()));
+}

@@ -1,6 +1,7 @@
 //! A disk that is full: an error that says so, nothing half-visible, and the same command works when there is room.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -22,7 +23,8 @@ impl SmallDisk {
         fs::create_dir(disk.path()).expect("a folder");
         let mounted = disk.mount_with("size=2m");
         if !mounted {
-            eprintln!("LEFT OUT: {test}: only root may mount a small tmpfs");
+            // Past the capture of a test's output: what is left out must be seen.
+            writeln!(std::io::stderr(), "LEFT OUT: {test}: only root may mount a small tmpfs").expect("stderr");
         }
         mounted.then_some(disk)
     }

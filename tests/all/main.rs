@@ -6,6 +6,10 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod cli_errors;
+mod cli_help;
+mod cli_main_job;
+mod cli_shapes;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;

@@ -1,0 +1,149 @@
+//! `log` and `show`: versions and what is written of them.
+
+use clap::Args;
+use dagset::base::{Result, Time};
+use dagset::engine::{LogOptions, VersionCard};
+
+use super::graph::Graph;
+use super::ui::Paint;
+use super::{Context, Ending, addresses, json, table, ui};
+
+const EXAMPLES: &str = "\
+Examples:
+  dagset log ./store/photos
+  dagset log ./store/photos@2.0 --graph -n 20
+  dagset log ./store/photos --since 2026-01-31 --json";
+
+/// Show a version and its ancestors, newest first
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Log {
+    /// [STORE/]DATASET[@REF], or a REF in a workspace [default: the workspace's]
+    #[arg(value_name = "ADDRESS")]
+    address: Option<String>,
+    /// Draw which version came from which
+    #[arg(long)]
+    graph: bool,
+    /// At most N versions
+    #[arg(short = 'n', value_name = "N")]
+    most: Option<usize>,
+    /// None older than T, as 2026-01-31 or 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "T")]
+    since: Option<String>,
+}
+
+/// Show all that is known of a version
+#[derive(Args)]
+pub struct Show {
+    /// [STORE/]DATASET[@REF], or a REF in a workspace [default: the workspace's]
+    #[arg(value_name = "ADDRESS")]
+    address: Option<String>,
+}
+
+pub fn log(context: &mut Context, args: &Log) -> Result<Ending> {
+    let address = addresses::parse_or_here(context, args.address.as_deref())?;
+    let since = args.since.as_deref().map(Time::parse).transpose()?;
+    let cards = context.watched(|engine| engine.log(&address, LogOptions { most: args.most, since }))?;
+    if !context.for_people() {
+        let versions = cards.iter().map(json::Version::from).collect();
+        context.out.document(&json::document(json::Versions { versions }));
+        return Ok(Ending::Done);
+    }
+    let paint = context.paint;
+    let mut graph = Graph::default();
+    for (at, card) in cards.iter().enumerate() {
+        let lines = entry(paint, card);
+        if args.graph {
+            for line in graph.draw(card.version, &card.parents, &lines, paint) {
+                writeln!(context.out, "{line}");
+            }
+        } else {
+            if at > 0 {
+                writeln!(context.out);
+            }
+            lines.iter().for_each(|line| writeln!(context.out, "{line}"));
+        }
+    }
+    if cards.is_empty() {
+        context.say("no versions");
+    }
+    Ok(Ending::Done)
+}
+
+/// A version in two or three lines: what it is called, what it is, the first line of its message.
+fn entry(paint: Paint, card: &VersionCard) -> Vec<String> {
+    let mut head = paint.yellow(card.version.short());
+    if let Some(name) = &card.name {
+        head = format!("{head} {}", paint.green(paint.bold(name.as_str())));
+    }
+    let refs = refs(card);
+    if !refs.is_empty() {
+        head = format!("{head} ({})", paint.cyan(refs));
+    }
+    let what = format!(
+        "{}  {}  {}, {}",
+        ui::moment(card.time),
+        ui::clean(who(&card.author)),
+        ui::count(card.files, "file"),
+        ui::size(card.bytes)
+    );
+    let mut lines = vec![head, paint.dim(what)];
+    lines.extend(ui::clean_lines(&card.message).into_iter().next().filter(|line| !line.is_empty()));
+    lines
+}
+
+/// An author without the mail address, unless there is nothing else.
+fn who(author: &str) -> &str {
+    author.split_once('<').map(|(name, _)| name.trim()).filter(|name| !name.is_empty()).unwrap_or(author)
+}
+
+fn refs(card: &VersionCard) -> String {
+    let branches = card.branches.iter().map(ToString::to_string);
+    let tags = card.tags.iter().map(|tag| format!("tag {tag}"));
+    branches.chain(tags).collect::<Vec<_>>().join(", ")
+}
+
+pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
+    let address = addresses::parse_or_here(context, args.address.as_deref())?;
+    let card = context.watched(|engine| engine.show(&address))?;
+    if !context.for_people() {
+        context.out.document(&json::document(json::Version::from(&card)));
+        return Ok(Ending::Done);
+    }
+    let paint = context.paint;
+    let short = |ids: &[dagset::base::Id]| ids.iter().map(dagset::base::Id::short).collect::<Vec<_>>().join(" ");
+    let id = card.version.short();
+    let title = match &card.name {
+        Some(name) => (format!("{name} {id}"), format!("{} {}", paint.green(name.as_str()), paint.yellow(&id))),
+        None => (id.clone(), paint.yellow(&id)),
+    };
+    let mut rows = vec![("author", card.author.clone()), ("time", ui::moment(card.time))];
+    rows.push(("parents", if card.parents.is_empty() { "none: the first".to_owned() } else { short(&card.parents) }));
+    rows.push(("refs", refs(&card)));
+    rows.push(("files", format!("{}, {}", ui::count(card.files, "file"), ui::size(card.bytes))));
+    rows.push(("stored", ui::size(card.stored_bytes)));
+    rows.push(("manifest", card.manifest.short()));
+    let rows = rows.into_iter().filter(|(_, text)| !text.is_empty());
+    let rows: Vec<_> = rows.map(|(label, text)| (label, ui::clean(&text), ui::clean(&text))).collect();
+    table::card(&mut context.out, paint, (&title.0, &title.1), &rows);
+    for line in ui::clean_lines(&card.message) {
+        writeln!(context.out, "  {line}");
+    }
+    section(context, "meta", &card.meta);
+    section(context, "provenance", &card.provenance);
+    Ok(Ending::Done)
+}
+
+fn section(context: &mut Context, title: &str, attrs: &dagset::engine::Attrs) {
+    if attrs.is_empty() {
+        return;
+    }
+    let paint = context.paint;
+    let widest = attrs.0.keys().map(|key| ui::width(&ui::clean(key))).max().unwrap_or(0);
+    writeln!(context.out, "\n{}", paint.bold(title));
+    for (key, value) in &attrs.0 {
+        let key = ui::clean(key);
+        let fill = " ".repeat(widest - ui::width(&key));
+        writeln!(context.out, "  {}{fill}  {}", paint.dim(key), ui::value(value));
+    }
+}

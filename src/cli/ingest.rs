@@ -1,0 +1,248 @@
+//! `ingest`, and the card of a version that was just made.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use clap::Args;
+use dagset::base::{Counter, Error, Kind, Result};
+use dagset::engine::{IngestOptions, LeftOutPath, Published, parse_metadata};
+use serde::Serialize;
+
+use super::{Context, Ending, json, progress, table, ui};
+
+const EXAMPLES: &str = "\
+Nothing is written but to the store. A folder that equals the newest version of
+the branch makes no new one, so the same command can be run again at any time.
+
+Examples:
+  dagset ingest ./photos --into ./store/photos --create --as 1.0
+  dagset ingest /data/run7 --into s3://bucket/sets/run --branch nightly --json
+  find . -name '*.png' | dagset ingest . --into ./store/png --files-from -";
+
+/// Store a folder as a new version, without a workspace
+#[derive(Args)]
+#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+pub struct Ingest {
+    /// A folder, a file, or a link to one
+    #[arg(value_name = "SRC")]
+    source: PathBuf,
+    /// The dataset that gets the version
+    #[arg(long, value_name = "[STORE/]DATASET")]
+    into: String,
+    /// Create store and dataset if they aren't there
+    #[arg(long)]
+    create: bool,
+    /// Name the version, as 1.2.0
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Say what the version is about
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Add metadata; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    meta: Vec<String>,
+    /// Point a tag at it; repeatable
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// The branch; made if needed [default: main]
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<String>,
+    /// A parent; repeatable [default: the newest]
+    #[arg(long = "parent", value_name = "REF")]
+    parents: Vec<String>,
+    /// Fail (4) unless the branch is at this
+    #[arg(long, value_name = "REF")]
+    expect: Option<String>,
+    /// Leave out, by gitignore's rules; repeatable
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Only paths in FILE, by line or NUL; - is stdin
+    #[arg(long, value_name = "FILE")]
+    files_from: Option<PathBuf>,
+    /// Leave out what can't be read, and exit with 8
+    #[arg(long)]
+    skip_unreadable: bool,
+    /// Store nothing; show what would come of it
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub fn run(context: &mut Context, args: Ingest) -> Result<Ending> {
+    let only = args.files_from.map(|list| read_list(context, &list)).transpose()?;
+    let options = IngestOptions {
+        source: args.source,
+        into: args.into,
+        name: args.name,
+        branch: args.branch,
+        parents: args.parents,
+        expect: args.expect,
+        message: args.message.unwrap_or_default(),
+        meta: parse_metadata(&args.meta)?,
+        tags: args.tags,
+        create: args.create,
+        skip_unreadable: args.skip_unreadable,
+        exclude: args.exclude,
+        only,
+        dry_run: args.dry_run,
+    };
+    let published = context.watched(|engine| engine.ingest(&options))?;
+    Ok(tell(context, &published, &options.into))
+}
+
+fn read_list(context: &Context, list: &std::path::Path) -> Result<Vec<String>> {
+    let mut bytes = Vec::new();
+    if list.as_os_str() == "-" {
+        let read = std::io::stdin().lock().read_to_end(&mut bytes);
+        read.map_err(|fault| Error::new(Kind::Failed, "cannot read the list from stdin").because(fault))?;
+    } else {
+        let path = context.folder()?.join(list);
+        bytes = std::fs::read(&path).map_err(|fault| match fault.kind() {
+            std::io::ErrorKind::NotFound => Error::not_found(format!("there is no {}", list.display())),
+            _ => Error::io("read", &path, fault),
+        })?;
+    }
+    let separator = if bytes.contains(&0) { 0 } else { b'\n' };
+    let paths = bytes.split(|byte| *byte == separator).filter(|path| !path.is_empty());
+    let text = |path: &[u8]| {
+        let path = path.strip_suffix(b"\r").filter(|_| separator == b'\n').unwrap_or(path);
+        String::from_utf8(path.to_owned()).map_err(|fault| {
+            Error::usage(format!("a path of the list isn't UTF-8: {}", String::from_utf8_lossy(fault.as_bytes())))
+        })
+    };
+    let paths = paths.map(text).collect::<Result<Vec<_>>>()?;
+    // A broken pipe in front of us must not become a version without files.
+    match paths.is_empty() {
+        true => Err(Error::usage("the list of --files-from is empty")),
+        false => Ok(paths),
+    }
+}
+
+#[derive(Serialize)]
+struct PublishedDocument<'a> {
+    dataset: &'a str,
+    version: Option<String>,
+    name: Option<&'a str>,
+    branch: &'a str,
+    manifest: String,
+    changed: bool,
+    files: u64,
+    bytes: u64,
+    new_bytes: u64,
+    stored_bytes: u64,
+    dry_run: bool,
+    left_out: Vec<LeftOutDocument<'a>>,
+    #[serde(flatten)]
+    cost: Option<Cost>,
+}
+
+#[derive(Serialize)]
+struct LeftOutDocument<'a> {
+    path: &'a str,
+    why: &'a str,
+    incomplete: bool,
+}
+
+/// Shown under `-v`.
+#[derive(Serialize)]
+struct Cost {
+    requests: u64,
+    sent_bytes: u64,
+    received_bytes: u64,
+}
+
+/// Says what publishing came to, for people or as JSON.
+///
+/// `into` is the address of the dataset; empty in its workspace.
+pub fn tell(context: &mut Context, published: &Published, into: &str) -> Ending {
+    if context.for_people() {
+        card(context, published, into);
+    } else {
+        let document = document(context, published);
+        context.out.document(&json::document(document));
+    }
+    for path in &published.left_out {
+        context.say(&progress::left_out(context.paint_err, &path.path, &path.why));
+    }
+    match published.left_out.iter().any(|path| path.incomplete) {
+        true => Ending::Incomplete,
+        false => Ending::Done,
+    }
+}
+
+fn document<'a>(context: &Context, published: &'a Published) -> PublishedDocument<'a> {
+    let get = |counter| context.observer.get(counter);
+    let row = |path: &'a LeftOutPath| LeftOutDocument { path: &path.path, why: &path.why, incomplete: path.incomplete };
+    PublishedDocument {
+        dataset: published.dataset.as_str(),
+        version: published.version.as_ref().map(json::id),
+        name: published.name.as_ref().map(dagset::base::RefName::as_str),
+        branch: published.branch.as_str(),
+        manifest: json::id(&published.manifest),
+        changed: published.changed,
+        files: published.files,
+        bytes: published.bytes,
+        new_bytes: published.new_bytes,
+        stored_bytes: published.stored_bytes,
+        dry_run: published.dry_run,
+        left_out: published.left_out.iter().map(row).collect(),
+        cost: (context.global.verbose > 0).then(|| Cost {
+            requests: [Counter::Gets, Counter::Puts, Counter::Lists, Counter::Heads].map(get).iter().sum(),
+            sent_bytes: get(Counter::SentBytes),
+            received_bytes: get(Counter::ReceivedBytes),
+        }),
+    }
+}
+
+fn card(context: &mut Context, published: &Published, into: &str) {
+    if context.global.quiet {
+        return;
+    }
+    let paint = context.paint;
+    let dataset = published.dataset.as_str();
+    let name = published.name.as_ref().map(dagset::base::RefName::as_str);
+    let short = published.version.as_ref().map(dagset::base::Id::short);
+    let what = format!("{}, {}", ui::count(published.files, "file"), ui::size(published.bytes));
+    if !published.changed {
+        let named = [name.map(|name| paint.green(name)), short.as_deref().map(|id| paint.yellow(id))];
+        let named = named.into_iter().flatten().collect::<Vec<_>>().join(" ");
+        writeln!(
+            context.out,
+            "Nothing changed: {} on {} is {named} ({what})",
+            paint.bold(dataset),
+            paint.cyan(published.branch.as_str())
+        );
+        return;
+    }
+    let title = match name {
+        Some(name) => (format!("{dataset} {name}"), format!("{} {}", paint.bold(dataset), paint.green(name))),
+        None => (dataset.to_owned(), paint.bold(dataset)),
+    };
+    let id = short.unwrap_or_else(|| "not made: a dry run".to_owned());
+    let plain = |text: String| (text.clone(), text);
+    let on = published.branch.as_str();
+    let share = match published.new_bytes {
+        0 => String::new(),
+        new => format!(" for {} of new content", ui::size(new)),
+    };
+    let stored = match published.dry_run {
+        true => plain(format!("{} of new content", ui::size(published.new_bytes))),
+        false => plain(format!("{}{share}", ui::size(published.stored_bytes))),
+    };
+    let files = plain(what);
+    let rows = [
+        ("version", format!("{id} on {on}"), format!("{} on {}", paint.yellow(&id), paint.cyan(on))),
+        ("files", files.0, files.1),
+        (if published.dry_run { "would store" } else { "stored" }, stored.0, stored.1),
+    ];
+    table::card(&mut context.out, paint, (&title.0, &title.1), &rows);
+    if !published.dry_run {
+        let reference =
+            name.map(str::to_owned).or(published.version.as_ref().map(dagset::base::Id::short)).unwrap_or_default();
+        let address = match into.trim_end_matches('/') {
+            "" => reference,
+            into => format!("{into}@{reference}"),
+        };
+        let command = format!("dagset ls {}", ui::quoted(&address));
+        writeln!(context.out, "{} {}", paint.dim("next:"), paint.cyan(command));
+    }
+}

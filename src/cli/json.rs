@@ -1,0 +1,162 @@
+//! The shapes of `--json`. Fields may be added to them; none is ever renamed or taken away within a schema number.
+
+use dagset::base::Id;
+use dagset::engine::{Attrs, DatasetCard, ListedEntry, ListedKind, Value, VersionCard};
+use serde::{Serialize, Serializer};
+
+/// The number that every document bears.
+pub const SCHEMA: u32 = 1;
+
+/// A document: the schema number, then what it is about.
+#[derive(Serialize)]
+pub struct Document<T> {
+    schema: u32,
+    #[serde(flatten)]
+    body: T,
+}
+
+/// Puts the schema number before an answer.
+pub fn document<T: Serialize>(body: T) -> Document<T> {
+    Document { schema: SCHEMA, body }
+}
+
+/// An id with its 64 digits.
+pub fn id(id: &Id) -> String {
+    id.to_string()
+}
+
+/// Metadata, typed.
+pub fn attrs(attrs: &Attrs) -> serde_json::Map<String, serde_json::Value> {
+    let value = |value: &Value| match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => (*value).into(),
+        Value::Int(value) => (*value).into(),
+        Value::Float(value) => (*value).into(),
+        Value::Text(text) => text.as_str().into(),
+    };
+    attrs.0.iter().map(|(key, it)| (key.clone(), value(it))).collect()
+}
+
+/// `ls`, `tree`.
+#[derive(Serialize)]
+pub struct Entries<'a> {
+    pub entries: Vec<Entry<'a>>,
+}
+
+/// A path of a version.
+#[derive(Serialize)]
+pub struct Entry<'a> {
+    path: &'a str,
+    #[serde(serialize_with = "kind")]
+    kind: ListedKind,
+    bytes: Option<u64>,
+    content: Option<String>,
+    executable: bool,
+    target: Option<&'a str>,
+}
+
+impl<'a> From<&'a ListedEntry> for Entry<'a> {
+    fn from(entry: &'a ListedEntry) -> Entry<'a> {
+        Entry {
+            path: &entry.path,
+            kind: entry.kind,
+            bytes: entry.bytes,
+            content: entry.content.as_ref().map(id),
+            executable: entry.executable,
+            target: entry.target.as_deref(),
+        }
+    }
+}
+
+fn kind<S: Serializer>(kind: &ListedKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind_name(*kind))
+}
+
+/// What a kind of entry is called.
+pub fn kind_name(kind: ListedKind) -> &'static str {
+    match kind {
+        ListedKind::File => "file",
+        ListedKind::Symlink => "symlink",
+        ListedKind::Folder => "folder",
+    }
+}
+
+/// `list`.
+#[derive(Serialize)]
+pub struct Datasets {
+    pub datasets: Vec<Dataset>,
+}
+
+/// A dataset at a glance.
+#[derive(Serialize)]
+pub struct Dataset {
+    dataset: String,
+    name: Option<String>,
+    version: Option<String>,
+    updated: String,
+    versions: u64,
+    files: u64,
+    bytes: u64,
+    stored_bytes: u64,
+}
+
+impl From<&DatasetCard> for Dataset {
+    fn from(card: &DatasetCard) -> Dataset {
+        Dataset {
+            dataset: card.dataset.clone(),
+            name: card.name.as_ref().map(ToString::to_string),
+            version: card.version.as_ref().map(id),
+            updated: card.updated.to_string(),
+            versions: card.versions,
+            files: card.files,
+            bytes: card.bytes,
+            stored_bytes: card.stored_bytes,
+        }
+    }
+}
+
+/// `log`.
+#[derive(Serialize)]
+pub struct Versions {
+    pub versions: Vec<Version>,
+}
+
+/// A version: an element of `log`, and all of `show`.
+#[derive(Serialize)]
+pub struct Version {
+    version: String,
+    name: Option<String>,
+    branches: Vec<String>,
+    tags: Vec<String>,
+    parents: Vec<String>,
+    author: String,
+    time: String,
+    message: String,
+    meta: serde_json::Map<String, serde_json::Value>,
+    provenance: serde_json::Map<String, serde_json::Value>,
+    manifest: String,
+    files: u64,
+    bytes: u64,
+    stored_bytes: u64,
+}
+
+impl From<&VersionCard> for Version {
+    fn from(card: &VersionCard) -> Version {
+        Version {
+            version: id(&card.version),
+            name: card.name.as_ref().map(ToString::to_string),
+            branches: card.branches.iter().map(ToString::to_string).collect(),
+            tags: card.tags.iter().map(ToString::to_string).collect(),
+            parents: card.parents.iter().map(id).collect(),
+            author: card.author.clone(),
+            time: card.time.to_string(),
+            message: card.message.clone(),
+            meta: attrs(&card.meta),
+            provenance: attrs(&card.provenance),
+            manifest: id(&card.manifest),
+            files: card.files,
+            bytes: card.bytes,
+            stored_bytes: card.stored_bytes,
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The face: raw arguments → the engine's options → one call → what it returned, for a person or as JSON.
+//!
+//! Each command has a thin file. What they share:
+//! - [`output`]: stdout is an answer and nothing else; a reader that goes away (`| head`) is no error.
+//! - [`report`]: an error becomes text, JSON and an exit code.
+//! - [`progress`]: what a long operation is doing, on stderr.
+//! - [`settings`]: the only reader of the environment and of the user's configuration.
+
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use dagset::base::{Observer, Result};
+use dagset::engine::Engine;
+
+mod addresses;
+mod args;
+mod commit;
+mod config;
+mod diff;
+mod generate;
+mod get;
+mod graph;
+mod history;
+mod ingest;
+mod json;
+mod list;
+mod listing;
+mod output;
+mod progress;
+mod refs;
+mod report;
+mod settings;
+mod store;
+mod table;
+mod ui;
+mod verify;
+mod workspace;
+
+use args::{Cli, Command, Global};
+use output::Output;
+use progress::Watch;
+use ui::Paint;
+
+/// How a command that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Done,
+    /// There are differences, and `--exit-code` asked.
+    Differs,
+    /// A verification found something.
+    Damaged,
+    /// Something was left out.
+    Incomplete,
+}
+
+impl Ending {
+    fn code(self) -> u8 {
+        match self {
+            Ending::Done => 0,
+            Ending::Differs => 1,
+            Ending::Damaged => report::DAMAGED,
+            Ending::Incomplete => report::INCOMPLETE,
+        }
+    }
+}
+
+/// What every command is handed: the engine, the user's wishes about output, and stdout.
+pub struct Context {
+    pub global: Global,
+    pub out: Output,
+    /// Colours of stdout and of stderr.
+    pub paint: Paint,
+    pub paint_err: Paint,
+    observer: Observer,
+    engine: OnceCell<Engine>,
+}
+
+impl Context {
+    fn new(global: Global) -> Context {
+        Context {
+            paint: Paint::of_stdout(),
+            paint_err: Paint::of_stderr(),
+            out: Output::new(),
+            observer: Observer::new(),
+            engine: OnceCell::new(),
+            global,
+        }
+    }
+
+    /// The engine; made when first asked for, as not every command needs what it reads.
+    pub fn engine(&self) -> Result<&Engine> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let engine = Engine::new(settings::settings(&self.global)?, self.observer.clone());
+        Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// Runs an operation under the eyes of the progress display.
+    pub fn watched<T>(&self, operation: impl FnOnce(&Engine) -> Result<T>) -> Result<T> {
+        let engine = self.engine()?;
+        let watch = Watch::start(&self.global, self.observer.clone(), self.paint_err);
+        let outcome = operation(engine);
+        watch.finish();
+        outcome
+    }
+
+    /// The folder that commands are about: `-C`, else where they are run.
+    pub fn folder(&self) -> Result<PathBuf> {
+        settings::folder(&self.global)
+    }
+
+    /// Whether a person reads the answer, rather than a program.
+    pub fn for_people(&self) -> bool {
+        !self.global.json
+    }
+
+    /// A line on stderr that is no error; `--quiet` silences it.
+    pub fn say(&self, line: &str) {
+        if !self.global.quiet {
+            output::stderr_line(line);
+        }
+    }
+}
+
+/// Parses, runs, reports.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(refusal) => return report::usage(&refusal),
+    };
+    let mut context = Context::new(cli.global);
+    let outcome = start_threads(&context.global).and_then(|()| run(&mut context, cli.command));
+    let outcome = match outcome {
+        Ok(ending) => context.out.finish().map(|()| ending),
+        failed => failed,
+    };
+    match outcome {
+        Ok(ending) => ExitCode::from(ending.code()),
+        // Whoever read the answer has seen enough.
+        Err(_) if context.out.reader_left() => ExitCode::SUCCESS,
+        Err(fault) => report::fault(&fault, &mut context),
+    }
+}
+
+/// With `--jobs`, the library's threads are limited too; else they start when they are needed.
+fn start_threads(global: &Global) -> Result<()> {
+    if let Some(jobs) = global.jobs {
+        rayon::ThreadPoolBuilder::new().num_threads(jobs.get()).build_global().map_err(|fault| {
+            dagset::base::Error::new(dagset::base::Kind::Failed, "cannot start the threads").because(fault)
+        })?;
+    }
+    Ok(())
+}
+
+fn run(context: &mut Context, command: Command) -> Result<Ending> {
+    match command {
+        Command::Init(args) => workspace::init(context, args),
+        Command::Status(args) => workspace::status(context, &args),
+        Command::Add(args) => workspace::add(context, &args),
+        Command::Rm(args) => workspace::rm(context, &args),
+        Command::Mv(args) => workspace::mv(context, &args),
+        Command::Commit(args) => commit::commit(context, args),
+        Command::Restore(args) => workspace::restore(context, &args),
+        Command::Switch(args) => commit::switch(context, &args),
+        Command::Clean(args) => workspace::clean(context, &args),
+        Command::Ingest(args) => ingest::run(context, args),
+        Command::Get(args) => get::run(context, args),
+        Command::List(args) => list::run(context, &args),
+        Command::Ls(args) => listing::ls(context, &args),
+        Command::Tree(args) => listing::tree(context, &args),
+        Command::Cat(args) => listing::cat(context, &args),
+        Command::Stat(args) => listing::stat(context, &args),
+        Command::Log(args) => history::log(context, &args),
+        Command::Show(args) => history::show(context, &args),
+        Command::Diff(args) => diff::run(context, &args),
+        Command::Branch(args) => refs::branch(context, &args),
+        Command::Tag(args) => refs::tag(context, &args),
+        Command::Store(args) => store::run(context, &args),
+        Command::Verify(args) => verify::run(context, &args),
+        Command::Config(args) => config::run(context, &args),
+        Command::Completions(args) => generate::completions(context, &args),
+        Command::Man(args) => generate::man(context, &args),
+    }
+}

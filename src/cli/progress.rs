@@ -1,0 +1,256 @@
+//! What a long operation is doing, on stderr: a line that redraws itself on a terminal, a line now and then elsewhere, or JSON lines.
+//!
+//! A thread polls the observer. What ends within [`BLINK`] shows nothing; events appear as they come, above the line.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use dagset::base::{Counter, Event, Observer};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
+
+use super::args::{Global, ProgressKind};
+use super::output::{stderr_is_terminal, stderr_line};
+use super::ui::{self, Paint};
+
+/// Shorter work shows no progress.
+const BLINK: Duration = Duration::from_millis(200);
+const REDRAW: Duration = Duration::from_millis(100);
+const LINE_EVERY: Duration = Duration::from_secs(10);
+const JSON_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Silent,
+    Bar,
+    Lines,
+    Json,
+}
+
+/// The display of one operation.
+#[must_use = "it is shown until it is finished"]
+pub struct Watch {
+    stop: Sender<()>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    /// Begins to watch.
+    pub fn start(global: &Global, observer: Observer, paint: Paint) -> Watch {
+        let mode = match global.progress {
+            Some(ProgressKind::Json) => Mode::Json,
+            _ if global.quiet || global.no_progress => Mode::Silent,
+            Some(ProgressKind::Bar) => Mode::Bar,
+            Some(ProgressKind::Lines) => Mode::Lines,
+            None if stderr_is_terminal() => Mode::Bar,
+            None => Mode::Lines,
+        };
+        let shown = Shown {
+            observer,
+            mode,
+            paint,
+            quiet: global.quiet,
+            verbose: global.verbose > 0,
+            started: Instant::now(),
+            phase: "",
+            rate: Rate::default(),
+            bar: None,
+        };
+        let (stop, stopped) = channel();
+        // Without a thread to spare, the work goes on unwatched.
+        let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(move || shown.run(&stopped)).ok();
+        Watch { stop, thread }
+    }
+
+    /// Takes the display away and prints the events that are left.
+    pub fn finish(self) {
+        self.stop.send(()).ok();
+        if let Some(thread) = self.thread {
+            thread.join().ok();
+        }
+    }
+}
+
+struct Shown {
+    observer: Observer,
+    mode: Mode,
+    paint: Paint,
+    quiet: bool,
+    verbose: bool,
+    started: Instant,
+    phase: &'static str,
+    rate: Rate,
+    bar: Option<ProgressBar>,
+}
+
+impl Shown {
+    fn run(mut self, stopped: &Receiver<()>) {
+        let mut next_line = self.started + if self.mode == Mode::Json { JSON_EVERY } else { LINE_EVERY };
+        loop {
+            let ended = !matches!(stopped.recv_timeout(REDRAW), Err(RecvTimeoutError::Timeout));
+            self.tell_events();
+            self.rate.note(self.observer.get(Counter::Bytes));
+            let is_due = Instant::now() >= next_line;
+            match self.mode {
+                Mode::Bar if !ended && self.started.elapsed() >= BLINK => self.redraw(),
+                Mode::Lines if is_due && !ended => stderr_line(&self.line()),
+                // The last one says where it ended, however soon that was.
+                Mode::Json if is_due || ended => stderr_line(&self.json()),
+                _ => {}
+            }
+            if is_due {
+                next_line += if self.mode == Mode::Json { JSON_EVERY } else { LINE_EVERY };
+            }
+            if ended {
+                break;
+            }
+        }
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+        if self.verbose && !self.quiet {
+            self.tell_requests();
+        }
+    }
+
+    fn tell_events(&mut self) {
+        for event in self.observer.take_events() {
+            let line = match event {
+                Event::Phase(phase) => {
+                    self.phase = phase;
+                    None
+                }
+                Event::LeftOut { path, why, .. } => Some(left_out(self.paint, &path, &why)),
+                Event::Warning(text) => Some(format!("{} {}", self.paint.yellow("warning:"), ui::clean(&text))),
+                Event::Note(text) if self.verbose => Some(self.paint.dim(ui::clean(&text))),
+                Event::Note(_) => None,
+            };
+            match (line.filter(|_| !self.quiet), &self.bar) {
+                (Some(line), Some(bar)) => bar.suspend(|| stderr_line(&line)),
+                (Some(line), None) => stderr_line(&line),
+                (None, _) => {}
+            }
+        }
+    }
+
+    fn tell_requests(&self) {
+        let get = |counter| self.observer.get(counter);
+        let text = format!(
+            "{}: {} got, {} put, {} listed; {} sent, {} received",
+            ui::count([Counter::Gets, Counter::Puts, Counter::Lists, Counter::Heads].map(get).iter().sum(), "request"),
+            ui::number(get(Counter::Gets)),
+            ui::number(get(Counter::Puts)),
+            ui::number(get(Counter::Lists)),
+            ui::size(get(Counter::SentBytes)),
+            ui::size(get(Counter::ReceivedBytes)),
+        );
+        stderr_line(&self.paint.dim(text));
+    }
+
+    fn redraw(&mut self) {
+        let total = self.observer.get(Counter::BytesTotal);
+        let done = self.observer.get(Counter::Bytes);
+        let text = self.line();
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(20));
+            let style = ProgressStyle::with_template("{spinner} {wide_msg}")
+                .unwrap_or_else(|_| ProgressStyle::default_spinner());
+            bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
+            bar
+        });
+        let gauge = if total > 0 && done > 0 { gauge(self.paint, done, total) } else { String::new() };
+        bar.set_message(format!("{gauge}{text}"));
+        bar.tick();
+    }
+
+    /// `storing  1,200/5,000 files  1.2/4.0 GB  310.0 MB/s  9 s left`
+    fn line(&self) -> String {
+        let get = |counter| self.observer.get(counter);
+        let (files, files_total) = (get(Counter::Files), get(Counter::FilesTotal));
+        let (bytes, bytes_total) = (get(Counter::Bytes), get(Counter::BytesTotal));
+        let phase = if self.phase.is_empty() { "working" } else { self.phase };
+        let mut parts = vec![phase.to_owned()];
+        match (files, files_total) {
+            (0, 0) => {}
+            (0, total) if bytes == 0 => parts.push(format!("{} found", ui::count(total, "file"))),
+            (done, total) if total >= done => parts.push(format!("{}/{} files", ui::number(done), ui::number(total))),
+            (done, _) => parts.push(ui::count(done, "file")),
+        }
+        match (bytes, bytes_total) {
+            (0, 0) => {}
+            (0, total) => parts.push(ui::size(total)),
+            (done, total) if total >= done => parts.push(format!("{} of {}", ui::size(done), ui::size(total))),
+            (done, _) => parts.push(ui::size(done)),
+        }
+        if let Some(rate) = self.rate.bytes_per_second() {
+            parts.push(format!("{}/s", ui::size(rate)));
+            parts.extend(self.seconds_left().map(|left| format!("{} left", ui::duration(left))));
+        }
+        parts.join("  ")
+    }
+
+    fn seconds_left(&self) -> Option<u64> {
+        let rate = self.rate.bytes_per_second().filter(|rate| *rate > 0)?;
+        let left = self.observer.get(Counter::BytesTotal).checked_sub(self.observer.get(Counter::Bytes))?;
+        (left > 0).then(|| left.div_ceil(rate))
+    }
+
+    fn json(&self) -> String {
+        let get = |counter| self.observer.get(counter);
+        json!({
+            "schema": 1,
+            "phase": self.phase,
+            "files": get(Counter::Files),
+            "files_total": get(Counter::FilesTotal),
+            "bytes": get(Counter::Bytes),
+            "bytes_total": get(Counter::BytesTotal),
+            "bytes_per_second": self.rate.bytes_per_second(),
+            "seconds": self.started.elapsed().as_secs_f64(),
+            "seconds_left": self.seconds_left(),
+        })
+        .to_string()
+    }
+}
+
+/// `left out: a/b: is a socket`.
+pub fn left_out(paint: Paint, path: &str, why: &str) -> String {
+    format!("{} {}: {}", paint.yellow("left out:"), ui::clean(path), ui::clean(why))
+}
+
+fn gauge(paint: Paint, done: u64, total: u64) -> String {
+    const CELLS: u64 = 10;
+    let full = (done.min(total).saturating_mul(CELLS) / total.max(1)) as usize;
+    let rest = CELLS as usize - full;
+    format!("{}{} ", paint.cyan("━".repeat(full)), paint.dim("─".repeat(rest)))
+}
+
+/// A rate over the last seconds: each measurement counts half after three seconds.
+#[derive(Default)]
+struct Rate {
+    last: Option<(Instant, u64)>,
+    smooth: Option<f64>,
+}
+
+impl Rate {
+    fn note(&mut self, bytes: u64) {
+        const HALF_LIFE_SECONDS: f64 = 3.0;
+        let now = Instant::now();
+        let Some((then, before)) = self.last else {
+            self.last = (bytes > 0).then_some((now, bytes));
+            return;
+        };
+        let seconds = (now - then).as_secs_f64();
+        if seconds < 0.05 {
+            return;
+        }
+        let present = bytes.saturating_sub(before) as f64 / seconds;
+        let weight = 0.5_f64.powf(seconds / HALF_LIFE_SECONDS);
+        self.smooth = Some(self.smooth.map_or(present, |smooth| smooth * weight + present * (1.0 - weight)));
+        self.last = Some((now, bytes));
+    }
+
+    fn bytes_per_second(&self) -> Option<u64> {
+        self.smooth.map(|smooth| smooth as u64)
+    }
+}

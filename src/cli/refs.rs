@@ -1,0 +1,148 @@
+//! `branch` and `tag`: names that point at versions.
+
+use clap::Args;
+use dagset::base::{Error, Result};
+use dagset::engine::{Address, Location, RefKind, RefRow};
+use serde_json::json;
+
+use super::table::{left, print};
+use super::ui::Paint;
+use super::{Context, Ending, addresses, json};
+
+const BRANCH_EXAMPLES: &str = "\
+Examples, in a workspace:
+  dagset branch                    list
+  dagset branch fixes [REF]        make fixes, at REF or at the workspace's version
+  dagset branch -m fixes done      rename
+  dagset branch -d done            delete; the versions stay
+Anywhere, with an address before the name:
+  dagset branch ./store/photos@1.0 fixes";
+
+const TAG_EXAMPLES: &str = "\
+Examples, in a workspace:
+  dagset tag                       list
+  dagset tag stable [REF]          point stable at REF, wherever it is now
+  dagset tag -d stable             delete
+Anywhere, with an address before the name:
+  dagset tag ./store/photos@1.0 stable";
+
+/// List, make, rename or delete branches
+#[derive(Args)]
+#[command(after_help = BRANCH_EXAMPLES)]
+pub struct Branch {
+    /// In a workspace NAME [REF]; anywhere [STORE/]DATASET[@REF] NAME
+    #[arg(value_name = "ADDRESS|NAME", num_args = 0..=3)]
+    words: Vec<String>,
+    /// Rename: the two names come last
+    #[arg(short = 'm', long = "rename", conflicts_with = "delete")]
+    rename: bool,
+    /// Delete; the versions stay
+    #[arg(short, long)]
+    delete: bool,
+}
+
+/// List, set or delete tags
+#[derive(Args)]
+#[command(after_help = TAG_EXAMPLES)]
+pub struct Tag {
+    /// In a workspace NAME [REF]; anywhere [STORE/]DATASET[@REF] NAME
+    #[arg(value_name = "ADDRESS|NAME", num_args = 0..=2)]
+    words: Vec<String>,
+    /// Delete
+    #[arg(short, long)]
+    delete: bool,
+}
+
+pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
+    let (address, names) = split(context, &args.words, !args.rename && !args.delete)?;
+    let (action, row) = match (names.as_slice(), args.rename, args.delete) {
+        ([], false, false) => return list(context, &address, RefKind::Branch),
+        ([from, to], true, _) => ("renamed", context.watched(|engine| engine.rename_branch(&address, from, to))?),
+        ([name], _, true) => ("deleted", context.watched(|engine| engine.delete_branch(&address, name))?),
+        ([name], false, false) => ("created", context.watched(|engine| engine.create_branch(&address, name))?),
+        _ => return Err(Error::usage("these are not the names that this needs").hint("dagset branch --help")),
+    };
+    tell(context, "branch", action, &row);
+    Ok(Ending::Done)
+}
+
+pub fn tag(context: &mut Context, args: &Tag) -> Result<Ending> {
+    let (address, names) = split(context, &args.words, !args.delete)?;
+    let (action, row) = match (names.as_slice(), args.delete) {
+        ([], false) => return list(context, &address, RefKind::Tag),
+        ([name], true) => ("deleted", context.watched(|engine| engine.delete_tag(&address, name))?),
+        ([name], false) => ("set", context.watched(|engine| engine.set_tag(&address, name))?),
+        _ => return Err(Error::usage("these are not the names that this needs").hint("dagset tag --help")),
+    };
+    tell(context, "tag", action, &row);
+    Ok(Ending::Done)
+}
+
+/// The address that is meant, and the names: in a workspace `NAME [REF]` (`takes_ref`), anywhere an address before the names.
+fn split(context: &Context, words: &[String], takes_ref: bool) -> Result<(Address, Vec<String>)> {
+    let Some(here) = addresses::here(context)? else {
+        let (first, names) = words.split_first().ok_or_else(|| {
+            Error::usage("this is no workspace, so a dataset must be named").hint("write [STORE/]DATASET[@REF] first")
+        })?;
+        return Ok((addresses::parse(context, first)?, names.to_vec()));
+    };
+    match words {
+        [first, names @ ..] if addresses::parse(context, first)?.location != Location::Here => {
+            Ok((addresses::parse(context, first)?, names.to_vec()))
+        }
+        [name, reference] if takes_ref => Ok((addresses::parse(context, reference)?, vec![name.clone()])),
+        names => Ok((here, names.to_vec())),
+    }
+}
+
+fn tell(context: &mut Context, what: &str, action: &str, row: &RefRow) {
+    if !context.for_people() {
+        let version = json::id(&row.version);
+        context
+            .out
+            .document(&json::document(json!({"kind": what, "action": action, "name": row.name, "version": version})));
+    } else if !context.global.quiet {
+        let paint = context.paint;
+        let at = if action == "deleted" { "was at" } else { "at" };
+        let name = paint.cyan(&row.name);
+        writeln!(context.out, "{action} the {what} {name}, {at} {}", paint.yellow(row.version.short()));
+    }
+}
+
+fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<Ending> {
+    if address.reference.is_some() {
+        return Err(Error::usage("to list, the address is that of a dataset, without a REF")
+            .hint("to make one there, give its name too: `dagset branch ADDRESS NAME`, `dagset tag ADDRESS NAME`"));
+    }
+    let rows = context.watched(|engine| engine.list_refs(address, kind))?;
+    let (key, what) = match kind {
+        RefKind::Branch => ("branches", "branches"),
+        RefKind::Tag => ("tags", "tags"),
+    };
+    if !context.for_people() {
+        let row = |row: &RefRow| json!({"name": row.name, "version": json::id(&row.version), "version_name": row.version_name.as_ref().map(ToString::to_string), "protected": row.protected});
+        let rows: Vec<_> = rows.iter().map(row).collect();
+        context.out.document(&json::document(json!({ key: rows })));
+        return Ok(Ending::Done);
+    }
+    if rows.is_empty() {
+        context.say(&format!("no {what}"));
+    }
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let protected = if row.protected { "protected" } else { "" };
+            let named = row.version_name.as_ref().map(ToString::to_string).unwrap_or_default();
+            vec![row.name.clone(), row.version.short(), named, protected.to_owned()]
+        })
+        .collect();
+    let columns = [
+        left("").flexible().painted(Paint::cyan),
+        left("").painted(Paint::yellow),
+        left("").painted(Paint::green),
+        left("").painted(Paint::dim),
+    ];
+    let paint = context.paint;
+    print(&mut context.out, paint, &columns, &cells);
+    Ok(Ending::Done)
+}

@@ -1,0 +1,107 @@
+//! From an error to what is seen of it: text with numbered causes and the next command, a JSON document, an exit code.
+
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use dagset::base::{Error, Kind};
+use serde::Serialize;
+
+use super::Context;
+use super::output::{Output, stderr_line};
+use super::ui::{Paint, clean};
+
+/// Exit codes that are no error's alone.
+pub const USAGE: u8 = 2;
+pub const DAMAGED: u8 = 5;
+pub const INCOMPLETE: u8 = 8;
+
+/// The exit code of a kind, and its name in JSON.
+pub fn code_and_name(kind: Kind) -> (u8, &'static str) {
+    match kind {
+        Kind::Failed => (1, "failed"),
+        Kind::Usage => (USAGE, "usage"),
+        Kind::NotFound => (3, "not_found"),
+        Kind::Conflict => (4, "conflict"),
+        Kind::Damaged => (DAMAGED, "damaged"),
+        Kind::Unreachable => (6, "unreachable"),
+        Kind::Busy => (7, "busy"),
+        Kind::Incomplete => (INCOMPLETE, "incomplete"),
+        Kind::Interrupted => (130, "interrupted"),
+    }
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    error: Body<'a>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    kind: &'a str,
+    message: &'a str,
+    causes: &'a [String],
+    hint: Option<&'a str>,
+}
+
+/// Says on stderr what failed and why, and gives the exit code; with `--json` the document too.
+pub fn fault(fault: &Error, context: &mut Context) -> ExitCode {
+    let (code, kind) = code_and_name(fault.kind());
+    let message = fault.to_string();
+    let causes = fault.causes();
+    text(context.paint_err, &message, &causes, fault.next_step());
+    if context.global.json {
+        document(&mut context.out, Body { kind, message: &message, causes: &causes, hint: fault.next_step() });
+    }
+    ExitCode::from(code)
+}
+
+fn document(out: &mut Output, error: Body<'_>) {
+    out.document(&Document { schema: 1, error });
+    // Nothing is left to do where even this can't be written.
+    out.finish().ok();
+}
+
+fn text(paint: Paint, message: &str, causes: &[String], hint: Option<&str>) {
+    stderr_line(&format!("{} {}", paint.red("error:"), lines(message)));
+    match causes {
+        [] => {}
+        [cause] => stderr_line(&format!("  {} {}", paint.dim("because:"), lines(cause))),
+        _ => {
+            stderr_line(&format!("  {}", paint.dim("because:")));
+            for (number, cause) in causes.iter().enumerate() {
+                stderr_line(&format!("  {:>2}. {}", number + 1, lines(cause)));
+            }
+        }
+    }
+    if let Some(hint) = hint {
+        stderr_line(&format!("{} {}", paint.cyan("hint:"), lines(hint)));
+    }
+}
+
+/// Cleans a message, but keeps the line breaks of its lists, which are followed by two spaces.
+fn lines(message: &str) -> String {
+    message.split("\n  ").map(clean).collect::<Vec<_>>().join("\n  ")
+}
+
+/// A command line that clap doesn't take, or its help.
+pub fn usage(refusal: &clap::Error) -> ExitCode {
+    let is_asked_for = matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    // As text for stderr or, if it was asked for, stdout; a closed pipe is nobody's loss.
+    refusal.print().ok();
+    if is_asked_for {
+        return ExitCode::SUCCESS;
+    }
+    let wants_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    if wants_json {
+        let rendered = refusal.render().to_string();
+        let message = rendered.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().trim().to_owned();
+        let hint = match refusal.get(ContextKind::Usage) {
+            Some(ContextValue::StyledStr(usage)) => usage.to_string().trim_start_matches("Usage: ").replace('\n', " "),
+            _ => "dagset --help".to_owned(),
+        };
+        let body = Body { kind: "usage", message: &message, causes: &[], hint: Some(hint.trim()) };
+        document(&mut Output::new(), body);
+    }
+    ExitCode::from(USAGE)
+}

@@ -1,0 +1,150 @@
+//! Rows in columns: as wide as their longest cell, the last flexible one cut to the terminal; and the card, a box.
+
+use std::fmt::Write as _;
+
+use super::output::Output;
+use super::ui::{Paint, clean, columns, width};
+
+/// How a column stands, and in which colour.
+#[derive(Clone, Copy)]
+pub struct Column {
+    title: &'static str,
+    right: bool,
+    /// May be cut in its middle if the table is too wide.
+    flexible: bool,
+    paint: fn(Paint, String) -> String,
+}
+
+/// Text, to the left.
+pub fn left(title: &'static str) -> Column {
+    Column { title, right: false, flexible: false, paint: |_, text| text }
+}
+
+/// Numbers, to the right.
+pub fn right(title: &'static str) -> Column {
+    Column { right: true, ..left(title) }
+}
+
+impl Column {
+    pub fn flexible(self) -> Column {
+        Column { flexible: true, ..self }
+    }
+
+    pub fn painted(self, paint: fn(Paint, String) -> String) -> Column {
+        Column { paint, ..self }
+    }
+}
+
+/// Prints a table; the cells are cleaned here. Without titles there is no head.
+pub fn print(out: &mut Output, paint: Paint, table: &[Column], rows: &[Vec<String>]) {
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
+    let has_head = table.iter().any(|column| !column.title.is_empty());
+    let mut widths: Vec<usize> = table.iter().map(|column| if has_head { width(column.title) } else { 0 }).collect();
+    for row in &rows {
+        for (widest, cell) in widths.iter_mut().zip(row) {
+            *widest = (*widest).max(width(cell));
+        }
+    }
+    if let Some(columns) = columns() {
+        shrink(table, &mut widths, columns);
+    }
+    if has_head {
+        let titles: Vec<String> = table.iter().map(|column| column.title.to_owned()).collect();
+        writeln!(out, "{}", paint.dim(line(table, &widths, &titles, |_, text| text)));
+    }
+    for row in &rows {
+        writeln!(out, "{}", line(table, &widths, row, |column, text| (column.paint)(paint, text)));
+    }
+}
+
+/// Takes what is too much from the flexible columns, the widest first, down to 12.
+fn shrink(table: &[Column], widths: &mut [usize], columns: usize) {
+    const LEAST: usize = 12;
+    let gaps = 2 * table.len().saturating_sub(1);
+    while widths.iter().sum::<usize>() + gaps > columns {
+        let flexible = (0..table.len()).filter(|at| table[*at].flexible && widths[*at] > LEAST);
+        match flexible.max_by_key(|at| widths[*at]) {
+            Some(widest) => widths[widest] -= 1,
+            None => return,
+        }
+    }
+}
+
+fn line(table: &[Column], widths: &[usize], cells: &[String], paint: impl Fn(&Column, String) -> String) -> String {
+    let mut out = String::new();
+    for (at, column) in table.iter().enumerate() {
+        let cell = cut(cells.get(at).map_or("", String::as_str), widths[at]);
+        let fill = " ".repeat(widths[at].saturating_sub(width(&cell)));
+        let is_last = at + 1 == table.len();
+        let gap = if is_last { "" } else { "  " };
+        let cell = if cell.is_empty() { cell } else { paint(column, cell) };
+        match column.right {
+            true => drop(write!(out, "{fill}{cell}{gap}")),
+            false if is_last => out.push_str(&cell),
+            false => drop(write!(out, "{cell}{fill}{gap}")),
+        }
+    }
+    out.truncate(out.trim_end_matches(' ').len());
+    out
+}
+
+/// The text in at most `columns` columns, with `…` in its middle for what is left out.
+pub fn cut(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let room = columns.saturating_sub(1);
+    let take = |chars: &mut dyn Iterator<Item = char>, room: usize| {
+        let mut used = 0;
+        let fits = |c: &char| {
+            used += width(c.encode_utf8(&mut [0; 4]));
+            used <= room
+        };
+        chars.take_while(fits).collect::<Vec<char>>()
+    };
+    let front: String = take(&mut text.chars(), room.div_ceil(2)).into_iter().collect();
+    let back: String = take(&mut text.chars().rev(), room / 2).into_iter().rev().collect();
+    format!("{front}…{back}")
+}
+
+/// A box with a title in its rim. A row is what it is called, and what it is, plain and as painted; what is too wide for the
+/// terminal is cut.
+pub fn card(out: &mut Output, paint: Paint, title: (&str, &str), rows: &[(&str, String, String)]) {
+    let labels = rows.iter().map(|(label, ..)| width(label)).max().unwrap_or(0);
+    let room = columns().map_or(usize::MAX, |columns| columns.saturating_sub(4 + labels + 2).max(12));
+    let longest = rows.iter().map(|(_, plain, _)| width(plain).min(room)).max().unwrap_or(0);
+    let inner = (labels + 2 + longest).max(width(title.0) + 2).max(40);
+    let rim = |text: &str| paint.dim(text);
+    let top = "─".repeat(inner - width(title.0) - 1);
+    writeln!(out, "{} {} {}", rim("╭─"), title.1, rim(&format!("{top}╮")));
+    for (label, plain, painted) in rows {
+        let shown = cut(plain, inner - labels - 2);
+        let fill = " ".repeat(inner - labels - 2 - width(&shown));
+        let text = if shown == *plain { painted } else { &shown };
+        let label = format!("{}{}", paint.dim(label), " ".repeat(labels - width(label)));
+        writeln!(out, "{} {label}  {text}{fill} {}", rim("│"), rim("│"));
+    }
+    writeln!(out, "{}", rim(&format!("╰{}╯", "─".repeat(inner + 2))));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_is_cut_in_its_middle() {
+        assert_eq!(cut("abcdef", 6), "abcdef");
+        assert_eq!(cut("abcdefg", 6), "abc…fg");
+        assert_eq!(cut("夜夜夜夜", 6), "夜…夜");
+    }
+
+    #[test]
+    fn flexible_columns_give_way() {
+        let table = [left("a").flexible(), right("b")];
+        let mut widths = [40, 10];
+        shrink(&table, &mut widths, 30);
+        assert_eq!(widths, [18, 10]);
+        shrink(&table, &mut widths, 10);
+        assert_eq!(widths, [12, 10]);
+    }
+}

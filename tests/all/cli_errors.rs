@@ -1,0 +1,286 @@
+//! How commands refuse: kinds, exit codes, what is said, and what is left as it was.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::cli_main_job::three_versions;
+use crate::env::{TestEnv, everything_below};
+
+/// Asserts exit code and JSON kind of a refusal; gives the error.
+#[track_caller]
+fn refused(env: &TestEnv, arguments: &[&str], code: i32, kind: &str) -> Value {
+    let said = env.run([arguments, &["--json"]].concat()).exits(code);
+    let error = said.document()["error"].clone();
+    assert_eq!(error["kind"], kind, "{error}");
+    for key in ["message", "causes", "hint"] {
+        assert!(error.get(key).is_some(), "no {key} in {error}");
+    }
+    error
+}
+
+#[test]
+fn each_kind_has_its_code() {
+    let env = three_versions();
+    let before = everything_below(&env.path("store")).len();
+    for (arguments, code, kind) in [
+        (&["ls", "./nowhere/set"][..], 3, "not_found"),
+        (&["ls", "./store/other"], 3, "not_found"),
+        (&["ls", "./store/signs@9.9"], 3, "not_found"),
+        (&["ls", "./store/signs:nope"], 3, "not_found"),
+        (&["cat", "./store/signs:nope"], 3, "not_found"),
+        (&["-C", "nowhere", "list", "./store"], 3, "not_found"),
+        (&["ingest", "nowhere", "--into", "./store/signs"], 3, "not_found"),
+        (&["ingest", "v1", "--into", "./nowhere/set"], 3, "not_found"),
+        (&["ingest", "v1", "--into", "./store/new"], 3, "not_found"),
+        (&["ingest", "v1", "--into", "./store/signs", "--parent", "nope"], 3, "not_found"),
+        (&["ingest", "v1", "--into", "./store/signs", "--as", "a b"], 2, "usage"),
+        (&["ingest", "v1", "--into", "./store/signs@main"], 2, "usage"),
+        (&["ingest", "v1", "--into", "./store/signs", "--meta", "x"], 2, "usage"),
+        (&["ingest", "v1"], 2, "usage"),
+        (&["ls"], 2, "usage"),
+        (&["no-such-command"], 2, "usage"),
+        (&["list", "store"], 2, "usage"),
+        (&["ls", "signs"], 2, "usage"),
+        (&["cat", "./store/signs"], 2, "usage"),
+        (&["log", "./store/signs", "--since", "yesterday"], 2, "usage"),
+        (&["verify", "./store", "--sample", "0%"], 2, "usage"),
+        (&["verify", "./store/signs", "--sample", "5%"], 2, "usage"),
+        (&["store", "create", "./store"], 4, "conflict"),
+        (&["store", "create", "./store/inner"], 4, "conflict"),
+        (&["ingest", "v1", "--into", "./store/signs", "--as", "2.0.0"], 4, "conflict"),
+        (&["ingest", "v1", "--into", "./store/signs", "--expect", "1.0.0"], 4, "conflict"),
+        (&["ingest", "v1", "--into", "./store/signs", "--parent", "1.0.0"], 4, "conflict"),
+        (&["get", "./store/signs", "v1"], 4, "conflict"),
+    ] {
+        refused(&env, arguments, code, kind);
+    }
+    assert_eq!(everything_below(&env.path("store")).len(), before, "a refusal changes nothing");
+}
+
+#[test]
+fn an_error_says_what_and_what_next() {
+    let env = TestEnv::new();
+    env.write("data/a", "1");
+    insta::assert_snapshot!(env.run(["ingest", "data", "--into", "./store/set"]).snapshot(), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: no store at ./store/set
+    hint: --create makes the store and the dataset
+    ");
+    insta::assert_snapshot!(env.run(["ls", "./store/set", "--json"]).snapshot(), @r#"
+    exit: 3
+    --- stdout
+    {"schema":1,"error":{"kind":"not_found","message":"no store at ./store/set","causes":[],"hint":"dagset store create ./store"}}
+    --- stderr
+    error: no store at ./store/set
+    hint: dagset store create ./store
+    "#);
+    insta::assert_snapshot!(env.run(["ingest", "--json"]).snapshot(), @r#"
+    exit: 2
+    --- stdout
+    {"schema":1,"error":{"kind":"usage","message":"the following required arguments were not provided:\n  --into <[STORE/]DATASET>\n  <SRC>","causes":[],"hint":"dagset ingest --into <[STORE/]DATASET> --json <SRC>"}}
+    --- stderr
+    error: the following required arguments were not provided:
+      --into <[STORE/]DATASET>
+      <SRC>
+
+    Usage: dagset ingest --into <[STORE/]DATASET> --json <SRC>
+
+    For more information, try '--help'.
+    "#);
+    let _ = env.run(["ingest", "data", "--into", "./store/set", "--create"]).exits(0);
+    insta::assert_snapshot!(env.run(["ls", "./store/set@9"]).snapshot(), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: set has no version name, tag, branch or id 9
+    hint: `dagset log` shows the versions, `dagset branch` and `dagset tag` the refs of set
+    ");
+}
+
+#[test]
+fn a_store_of_a_newer_format_and_what_is_no_store_are_refused() {
+    let env = TestEnv::new();
+    let _ = env.run(["store", "create", "./store"]).exits(0);
+    let file = env.path("store/dagset.json");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&file, text.replacen("\"format\":1", "\"format\":99", 1).replacen("\"format\": 1", "\"format\": 99", 1))
+        .unwrap();
+    let said = env.run(["list", "./store"]);
+    assert!(said.code != Some(0) && said.stderr.contains("newer"), "{said:?}");
+    fs::write(&file, "{}").unwrap();
+    let _ = env.run(["list", "./store"]).exits(5);
+}
+
+#[test]
+fn a_name_belongs_to_one_content() {
+    let env = TestEnv::new();
+    env.write("data/a", "1");
+    let ingest =
+        |more: &[&str]| env.run([&["ingest", "data", "--into", "./store/set", "--create", "--json"], more].concat());
+    let first = ingest(&[]).json();
+    let named = ingest(&["--as", "1.0"]).json();
+    assert_eq!((named["name"].clone(), named["changed"].clone()), ("1.0".into(), false.into()));
+    assert_eq!(named["version"], first["version"], "the head had no name");
+    let again = ingest(&["--as", "1.0"]).json();
+    assert_eq!((again["version"].clone(), again["changed"].clone()), (first["version"].clone(), false.into()));
+    let other = ingest(&["--as", "1.1"]).json();
+    assert_eq!((other["name"].clone(), other["changed"].clone()), ("1.1".into(), false.into()));
+    assert_ne!(other["version"], first["version"], "one name per version");
+    assert_eq!(other["manifest"], first["manifest"]);
+    env.write("data/a", "2");
+    let _ = ingest(&["--as", "1.0"]).exits(4);
+    let _ = ingest(&["--as", "2.0"]).exits(0);
+}
+
+#[test]
+fn expectations_and_parents_are_held() {
+    let env = TestEnv::new();
+    let ingest = |content: &str, more: &[&str]| {
+        env.write("data/a", content);
+        env.run([&["ingest", "data", "--into", "./store/set", "--create", "--json"], more].concat())
+    };
+    let first = ingest("1", &["--as", "1"]).json();
+    let _ = ingest("2", &["--as", "2", "--expect", "1"]).exits(0);
+    let _ = ingest("3", &["--expect", "1"]).exits(4);
+    let _ = ingest("3", &["--parent", "1"]).exits(4);
+    let _ = ingest("3", &["--parent", "1", "--branch", "side"]).exits(0);
+    let merged = ingest("4", &["--parent", "main", "--parent", "side"]).json();
+    let show = env.run(["show", "./store/set", "--json"]).json();
+    assert_eq!((show["version"].clone(), show["parents"].as_array().unwrap().len()), (merged["version"].clone(), 2));
+    let log = env.run(["log", "./store/set", "--json"]).json();
+    assert_eq!(log["versions"].as_array().unwrap().len(), 4);
+    assert_eq!(log["versions"][3]["version"], first["version"]);
+    let graph = env.run(["log", "./store/set", "--graph"]).text();
+    let marks = |line: &&str| line.contains('●') || line.contains('╮') || line.contains('╯');
+    let shape: Vec<String> = graph.lines().filter(marks).map(|line| line.chars().take(3).collect()).collect();
+    assert_eq!(shape, ["●  ", "├─╮", "│ ●", "● │", "├─╯", "●  "], "{graph}");
+}
+
+#[test]
+fn what_cannot_be_kept_is_said() {
+    let env = TestEnv::new();
+    env.write("data/a", "1");
+    let made = std::process::Command::new("mkfifo").arg(env.path("data/pipe")).status().unwrap();
+    assert!(made.success());
+    let ingest = ["ingest", "data", "--into", "./store/set", "--create"];
+    let said = env.run(ingest).exits(0);
+    assert!(said.stderr.contains("left out: pipe: "), "{}", said.stderr);
+    fs::write(env.path("data").join(OsStr::from_bytes(b"caf\xe9")), "x").unwrap();
+    env.write("data/b", "2");
+    let said = env.run([&ingest[..], &["--json"]].concat()).exits(8);
+    let document = said.document();
+    assert_eq!((document["changed"].clone(), document["files"].clone()), (true.into(), 2.into()));
+    let left_out = document["left_out"].as_array().unwrap();
+    assert_eq!(left_out.iter().filter(|it| it["incomplete"] == true).count(), 1, "{document}");
+    assert!(said.stderr.contains("isn't UTF-8"), "{}", said.stderr);
+}
+
+#[test]
+fn an_unreadable_file_makes_no_version() {
+    let env = TestEnv::new();
+    env.write("data/a", "1");
+    env.write("data/secret", "2");
+    fs::set_permissions(env.path("data/secret"), fs::Permissions::from_mode(0o000)).unwrap();
+    if fs::read(env.path("data/secret")).is_ok() {
+        eprintln!("SKIPPED: this user reads everything, as root does: unreadable files can't be made");
+        return;
+    }
+    let _ = env.run(["store", "create", "./store"]).exits(0);
+    let ingest = ["ingest", "data", "--into", "./store/set", "--create"];
+    let said = env.run(ingest).exits(1);
+    assert!(said.stderr.contains("secret") && said.stderr.contains("--skip-unreadable"), "{}", said.stderr);
+    let _ = env.run(["ls", "./store/set"]).exits(3);
+    let said = env.run([&ingest[..], &["--skip-unreadable", "--json"]].concat()).exits(8);
+    assert_eq!(said.document()["left_out"][0]["path"], "secret");
+}
+
+#[test]
+fn names_cannot_steer_the_terminal() {
+    let env = TestEnv::new();
+    let evil = "a\x1b[31m\nb\u{202e}c";
+    env.write(&format!("data/{evil}"), "1");
+    let _ = env.run(["ingest", "data", "--into", "./store/set", "--create", "-m", "hi\x1b]0;x\x07"]).exits(0);
+    for arguments in [
+        &["ls", "./store/set"][..],
+        &["ls", "-l", "./store/set"],
+        &["tree", "./store/set"],
+        &["log", "./store/set"],
+        &["show", "./store/set"],
+        &["diff", "./store/set"],
+    ] {
+        let said = env.run(arguments).text();
+        assert!(!said.contains('\x1b') && !said.contains('\x07') && !said.contains('\u{202e}'), "{said:?}");
+    }
+    let listed = env.run(["ls", "./store/set", "--json"]).json();
+    assert_eq!(listed["entries"][0]["path"], evil);
+    let said = env.run(["ls", "./store/set:no\x1b[1m"]).exits(3);
+    assert!(!said.stderr.contains('\x1b'), "{said:?}");
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let env = TestEnv::new();
+    for number in 0..3_000 {
+        env.write(&format!("data/a-rather-long-name-that-fills-the-pipe-{number}"), "");
+    }
+    env.write("data/large", vec![b'x'; 1 << 20]);
+    let _ = env.run(["ingest", "data", "--into", "./store/set", "--create"]).exits(0);
+    for arguments in [&["ls", "./store/set"][..], &["ls", "./store/set", "--json"], &["cat", "./store/set:large"]] {
+        let mut child = env.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.stderr.is_empty(), "{}", String::from_utf8_lossy(&ended.stderr));
+        assert_eq!(ended.status.code(), Some(0));
+    }
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let ended = env.command().args(["ls", "./store/set"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "a full disk is an error");
+}
+
+#[test]
+fn verify_finds_a_flipped_bit_in_every_kind_of_object() {
+    let env = three_versions();
+    for folder in ["packs", "meta", "index", "log"] {
+        let objects: Vec<_> =
+            everything_below(&env.path("store").join(folder)).into_iter().filter(|it| it.is_file()).collect();
+        assert!(!objects.is_empty(), "no {folder}");
+        for object in [objects.first().unwrap(), objects.last().unwrap()] {
+            let whole = fs::read(object).unwrap();
+            fs::set_permissions(object, fs::Permissions::from_mode(0o644)).unwrap();
+            for at in [0, whole.len() / 3, whole.len() / 2, whole.len() - 1] {
+                let mut bytes = whole.clone();
+                bytes[at] ^= 0x10;
+                fs::write(object, &bytes).unwrap();
+                let said = env.run(["verify", "./store", "--json"]).exits(5).document();
+                let findings = said["findings"].as_array().unwrap();
+                assert!(!findings.is_empty(), "{folder} {at}");
+                for key in ["kind", "object", "path"] {
+                    assert!(findings[0].get(key).is_some(), "{said}");
+                }
+            }
+            fs::write(object, &whole).unwrap();
+        }
+    }
+    let said = env.run(["verify", "./store", "--json"]).json();
+    assert_eq!(said["findings"], json!([]));
+    assert!(said["checked_bytes"].as_u64().unwrap() > 100_000);
+    let _ = env.run(["verify", "./store", "--sample", "50%"]).exits(0);
+    let _ = env.run(["verify", "./store/signs@1.0.0:images"]).exits(0);
+}
+
+#[test]
+fn quiet_leaves_answers_and_errors() {
+    let env = three_versions();
+    assert!(!env.run(["ls", "./store/signs", "-q"]).text().is_empty());
+    assert!(env.run(["get", "./store/signs", "out", "-q"]).text().is_empty());
+    let said = env.run(["ls", "./store/nope", "-q"]).exits(3);
+    assert!(!said.stderr.is_empty());
+}

@@ -1,0 +1,158 @@
+//! The help: it fits 80 columns, every command has it, and a change to it is seen.
+
+use crate::env::TestEnv;
+
+const COMMANDS: &[&[&str]] = &[
+    &[],
+    &["init"],
+    &["status"],
+    &["add"],
+    &["rm"],
+    &["mv"],
+    &["commit"],
+    &["restore"],
+    &["switch"],
+    &["clean"],
+    &["ingest"],
+    &["get"],
+    &["list"],
+    &["ls"],
+    &["tree"],
+    &["cat"],
+    &["stat"],
+    &["log"],
+    &["show"],
+    &["diff"],
+    &["branch"],
+    &["tag"],
+    &["store"],
+    &["store", "create"],
+    &["store", "info"],
+    &["verify"],
+    &["config"],
+    &["config", "get"],
+    &["config", "set"],
+    &["completions"],
+    &["man"],
+];
+
+#[test]
+fn help_fits_the_screen() {
+    let env = TestEnv::new();
+    for command in COMMANDS {
+        let help = env.run([command, &["--help"][..]].concat()).text();
+        assert_eq!(help, env.run([command, &["-h"][..]].concat()).text(), "one help, however it is asked for");
+        assert!(help.lines().count() <= 60, "{command:?} is long:\n{help}");
+        for line in help.lines() {
+            assert!(line.chars().count() <= 80, "{command:?}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_first_screen() {
+    insta::assert_snapshot!(TestEnv::new().run(["--help"]).text(), @r#"
+    Version control for machine-learning datasets
+
+    Usage: dagset [OPTIONS] <COMMAND>
+
+    Commands:
+      init         Make a folder a workspace
+      status       Show what changed in the workspace since its version
+      add          Stage changes for the next commit
+      rm           Remove files from the folder and stage that
+      mv           Rename a file or folder and stage that
+      commit       Make a version of what is staged, or of all changes
+      restore      Make paths what they are in the version again, losing their
+                   changes
+      switch       Make the folder another version
+      clean        Remove files that no version holds and no .dagsetignore names
+      ingest       Store a folder as a new version, without a workspace
+      get          Write a version, or a part of it, into a folder
+      list         List the datasets of a store
+      ls           List what is in a folder of a version
+      tree         Draw a version as a tree
+      cat          Print a file of a version
+      stat         Show what is known of one path
+      log          Show a version and its ancestors, newest first
+      show         Show all that is known of a version
+      diff         Show what differs between two versions, or in the workspace
+      branch       List, make, rename or delete branches
+      tag          List, set or delete tags
+      store        Create a store, or show what one holds
+      verify       Read a store or a version, and say what is damaged
+      config       Show or change your configuration
+      completions  Print completions for a shell
+
+    Options:
+      -V, --version  Print version
+
+    Global options:
+          --json             Print one JSON document on stdout
+      -q, --quiet            Print answers and errors only
+      -v, --verbose...       Say more of what is done
+      -C <DIR>               Run as if started in DIR
+          --store <STORE>    Where datasets are that are named without a store
+          --author <WHO>     Who versions are by, as "Name <mail>"
+          --jobs <N>         Threads [default: the CPUs this process may use]
+          --progress <FORM>  bar, lines, or json: a line a second on stderr
+          --no-progress      Show no progress
+      -h, --help             Print this help
+
+    Examples:
+      dagset ingest ./photos --into ./store/photos --create --as 1.0
+      dagset ls ./store/photos@1.0
+      dagset get ./store/photos@1.0 ./copy
+
+    An address is [STORE/]DATASET[@REF][:PATH]. A STORE begins with / ./ ../ ~/ or
+    scheme://. A REF is a version name, tag, branch or id, and ~1 is its parent;
+    none is the branch main.
+    "#);
+}
+
+#[test]
+fn the_help_of_ingest() {
+    insta::assert_snapshot!(TestEnv::new().run(["ingest", "--help"]).text(), @r#"
+    Store a folder as a new version, without a workspace
+
+    Usage: dagset ingest [OPTIONS] --into <[STORE/]DATASET> <SRC>
+
+    Arguments:
+      <SRC>  A folder, a file, or a link to one
+
+    Options:
+          --into <[STORE/]DATASET>  The dataset that gets the version
+          --create                  Create store and dataset if they aren't there
+          --as <NAME>               Name the version, as 1.2.0
+      -m, --message <TEXT>          Say what the version is about
+          --meta <KEY=VALUE>        Add metadata; repeatable
+          --tag <TAG>               Point a tag at it; repeatable
+          --branch <BRANCH>         The branch; made if needed [default: main]
+          --parent <REF>            A parent; repeatable [default: the newest]
+          --expect <REF>            Fail (4) unless the branch is at this
+          --exclude <GLOB>          Leave out, by gitignore's rules; repeatable
+          --files-from <FILE>       Only paths in FILE, by line or NUL; - is stdin
+          --skip-unreadable         Leave out what can't be read, and exit with 8
+      -n, --dry-run                 Store nothing; show what would come of it
+
+    Global options:
+          --json             Print one JSON document on stdout
+      -q, --quiet            Print answers and errors only
+      -v, --verbose...       Say more of what is done
+      -C <DIR>               Run as if started in DIR
+          --store <STORE>    Where datasets are that are named without a store
+          --author <WHO>     Who versions are by, as "Name <mail>"
+          --jobs <N>         Threads [default: the CPUs this process may use]
+          --progress <FORM>  bar, lines, or json: a line a second on stderr
+          --no-progress      Show no progress
+      -h, --help             Print this help
+
+    Nothing is written but to the store. A folder that equals the newest version of
+    the branch makes no new one, so the same command can be run again at any time.
+
+    Examples:
+      dagset ingest ./photos --into ./store/photos --create --as 1.0
+      dagset ingest /data/run7 --into s3://bucket/sets/run --branch nightly --json
+      find . -name '*.png' | dagset ingest . --into ./store/png --files-from -
+    "#);
+}
