@@ -38,7 +38,9 @@ impl Engine {
         self.observer.tell(Event::Phase("verifying"));
         let located = self.locate(&self.expand(store)?)?;
         let (fold, object, fault) = match StoreFile::parse(&located.store_file, &located.store_root) {
-            Err(fault) if StoreFile::is_sealed(&located.store_file) && fault.kind() != Kind::Damaged => return Err(fault),
+            Err(fault) if StoreFile::is_sealed(&located.store_file) && fault.kind() != Kind::Damaged => {
+                return Err(fault);
+            }
             Err(fault) => (Fold::default(), STORE_FILE, Some(fault)),
             Ok(file) => match Timeline::open(located.bucket.clone(), file.store, self.observer.clone()) {
                 Ok(timeline) => (timeline.fold().clone(), LOG, None),

@@ -14,6 +14,7 @@ mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
 mod faults;
+mod frozen;
 mod full_disk;
 mod layers;
 mod races;
