@@ -71,7 +71,9 @@ impl Error {
 
     /// An input or output error on a local file: says what was tried on which path.
     pub fn io(tried: &str, path: &std::path::Path, source: std::io::Error) -> Self {
-        Self::new(Kind::Failed, format!("cannot {tried} {}", path.display())).because(source)
+        let is_full = matches!(source.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded);
+        let fault = Self::new(Kind::Failed, format!("cannot {tried} {}", path.display())).because(source);
+        if is_full { fault.hint("free space (or raise the quota) and run the command again") } else { fault }
     }
 
     /// Adds the cause.

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Error, Result};
@@ -100,27 +101,39 @@ impl Drop for NewFile {
 pub fn temporary_name() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let count = NEXT.fetch_add(1, Ordering::Relaxed);
-    format!("{TEMPORARY_PREFIX}{}-{count}", std::process::id())
+    format!("{}{count}", own_prefix())
+}
+
+/// What the temporaries of this process begin with. Its number alone comes again: in a container each run has the same.
+fn own_prefix() -> &'static str {
+    static OWN: LazyLock<String> = LazyLock::new(|| {
+        let word = |bytes: [u8; 16]| bytes[..8].iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        format!("{TEMPORARY_PREFIX}{}-{:016x}-", std::process::id(), random_bytes().map_or(0, word))
+    });
+    &OWN
 }
 
 /// Removes the temporaries below `folder` whose process has ended, as far as it may; links are not followed.
 pub fn sweep_temporaries(folder: &Path) {
     let Ok(listing) = fs::read_dir(folder) else { return };
     for entry in listing.flatten() {
-        let name = entry.file_name();
-        let owner = name.to_str().and_then(|name| name.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?.0.parse().ok());
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             sweep_temporaries(&entry.path());
-        } else if owner.is_some_and(has_ended) {
+        } else if entry.file_name().to_str().is_some_and(is_abandoned) {
             fs::remove_file(entry.path()).ok();
         }
     }
 }
 
-/// Whether no process of this number runs here.
-fn has_ended(process: i32) -> bool {
-    let Some(process) = rustix::process::Pid::from_raw(process) else { return false };
-    rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH)
+/// Whether this is the name of a temporary whose process doesn't run here any more.
+fn is_abandoned(name: &str) -> bool {
+    let process = || name.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?.0.parse().ok();
+    let Some(process) = process().and_then(rustix::process::Pid::from_raw) else { return false };
+    match process == rustix::process::getpid() {
+        // An earlier process had our number.
+        true => !name.starts_with(own_prefix()),
+        false => rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH),
+    }
 }
 
 /// Writes a whole small file.

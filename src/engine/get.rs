@@ -1,10 +1,13 @@
 //! `get`: a version, or a part of it, becomes a folder.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::files::{self, Durability, TEMPORARY_PREFIX};
+use crate::base::lock::FileLock;
 use crate::base::{Counter, Error, Event, Id, Kind, Result};
 use crate::flow::materialize::{Existing, Placed, write_entries};
 use crate::format::manifest::EntryKind;
@@ -62,7 +65,7 @@ impl Engine {
                 check_space(&folder, state.row.bytes)?;
             }
         }
-        marker.put()?;
+        let _alone = marker.put(resumed)?;
         self.observer.tell(Event::Phase("getting"));
         let existing = if options.overwrite || options.delete { Existing::Replace } else { Existing::Resume };
         let mut kept: HashSet<String> = HashSet::new();
@@ -97,12 +100,18 @@ impl Engine {
     /// Makes the folder, or checks that it may be written into. True if a `get` that was cut off goes on.
     fn make_ready(&self, folder: &Path, marker: &Marker, options: &GetOptions) -> Result<bool> {
         files::create_folders(folder)?;
-        let mut listing = fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))?;
-        let is_empty = listing.next().is_none();
-        let resumes = !is_empty && marker.is_there();
-        match is_empty || resumes || options.overwrite || options.delete {
+        let listing = fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))?;
+        let names = listing
+            .map(|entry| entry.map(|entry| entry.file_name()).map_err(|fault| Error::io("list", folder, fault)))
+            .collect::<Result<Vec<_>>>()?;
+        // A `get` that was cut off while it wrote its marker leaves a temporary of that and nothing else.
+        let is_leftover = |name: &OsString| {
+            name.as_encoded_bytes().starts_with(TEMPORARY_PREFIX.as_bytes()) && Some(&**name) != marker.path.file_name()
+        };
+        let resumes = marker.is_there();
+        match resumes || names.iter().all(is_leftover) || options.overwrite || options.delete {
             true => {
-                if !is_empty {
+                if !names.is_empty() {
                     files::sweep_temporaries(folder);
                 }
                 Ok(resumes)
@@ -222,11 +231,22 @@ impl Marker {
         fs::read_to_string(&self.path).is_ok_and(|text| text == self.text)
     }
 
-    fn put(&self) -> Result<()> {
-        files::write_file(&self.path, self.text.as_bytes(), Durability::Renamed)
+    /// Puts the mark, and keeps every other `get` off while the lock is held. On a file system without locks there is none.
+    fn put(&self, resumed: bool) -> Result<Option<FileLock>> {
+        if !resumed || !self.is_there() {
+            files::write_file(&self.path, self.text.as_bytes(), Durability::Synced)?;
+        }
+        match FileLock::take(&self.path, Duration::ZERO) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(fault) if fault.kind() == Kind::Busy => Err(fault),
+            Err(_) => Ok(None),
+        }
     }
 
     fn remove(&self) -> Result<()> {
-        fs::remove_file(&self.path).map_err(|fault| Error::io("remove", &self.path, fault))
+        match fs::remove_file(&self.path) {
+            Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &self.path, fault)),
+            _ => Ok(()),
+        }
     }
 }

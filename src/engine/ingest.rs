@@ -299,7 +299,8 @@ impl Engine {
         })?;
         let root: Root = root.expect("the session gave the root");
         let planned = planned.expect("the session asked for a decision");
-        let changed = matches!(planned, Decision::New { changed: true, .. });
+        let planned_change = matches!(planned, Decision::New { changed: true, .. });
+        let mut made = true;
         let version = match (dry_run, planned, new) {
             (true, Decision::Unchanged { version, .. }, _) => Some(version),
             (true, ..) => None,
@@ -309,10 +310,13 @@ impl Engine {
             }
             (false, Decision::New { parents, .. }, Some(new)) => {
                 let time = record.map_or_else(Time::now, |record| record.time);
-                Some(self.append_version(timeline, &actor, &proposal, &parents, time, new, create_dataset)?)
+                let appended = self.append_version(timeline, &actor, &proposal, &parents, time, new, create_dataset)?;
+                made = appended.made;
+                Some(appended.version)
             }
             (false, Decision::New { .. }, None) => return Err(Error::new(Kind::Failed, "the version was not written")),
         };
+        let changed = planned_change && made;
         let named = version
             .and_then(|version| Some(timeline.fold().datasets.get(&proposal.dataset)?.name_of(&version)?.clone()));
         let count = |counter| self.observer.get(counter);
@@ -358,15 +362,17 @@ impl Engine {
         time: Time,
         new: NewVersion,
         create_dataset: bool,
-    ) -> Result<Id> {
+    ) -> Result<AppendedVersion> {
         let stored_before = self.observer.get(crate::base::Counter::StoredBytes);
-        let mut published = new.id;
+        let mut appended = AppendedVersion { version: new.id, made: true };
         timeline.append(actor, |fold, record_bytes| {
             match decide(fold, proposal)? {
-                Decision::New { parents: now, .. } if now == parents => {}
+                Decision::New { parents: now, .. } if now == parents => {
+                    appended = AppendedVersion { version: new.id, made: true };
+                }
                 // Another writer published the same content meanwhile: that is what was asked for.
                 Decision::Unchanged { version, operations } => {
-                    published = version;
+                    appended = AppendedVersion { version, made: false };
                     return Ok(operations);
                 }
                 Decision::New { .. } => return Err(moved(proposal)),
@@ -385,8 +391,14 @@ impl Engine {
             };
             publishing_operations(fold, proposal, row, &new.indexes, create_dataset)
         })?;
-        Ok(published)
+        Ok(appended)
     }
+}
+
+struct AppendedVersion {
+    version: Id,
+    /// False if another writer had published the same content meanwhile.
+    made: bool,
 }
 
 fn publishing_operations(

@@ -26,6 +26,7 @@ pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport};
 pub use ingest::{IngestOptions, LeftOutPath, Published};
+pub use open::{Missing, Opener};
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
 pub use stores::{DatasetCard, StoreInfo};
@@ -54,12 +55,18 @@ pub struct Settings {
 pub struct Engine {
     pub settings: Settings,
     pub observer: Observer,
+    opener: Opener,
 }
 
 impl Engine {
     /// An engine for one command.
     pub fn new(settings: Settings, observer: Observer) -> Engine {
-        Engine { settings, observer }
+        Engine::with_opener(settings, observer, Opener::default())
+    }
+
+    /// An engine that opens stores in a way of the caller's.
+    pub fn with_opener(settings: Settings, observer: Observer, opener: Opener) -> Engine {
+        Engine { settings, observer, opener }
     }
 
     fn actor(&self) -> Actor {

@@ -1,5 +1,8 @@
 //! From an address to an open store, a dataset, a version, a path.
 
+use std::fmt;
+use std::sync::Arc;
+
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
 use crate::format::store_file::StoreFile;
 use crate::history::fold::{Dataset, VersionState};
@@ -15,6 +18,50 @@ use crate::tree::manifest::Manifest;
 use crate::workspace::control::Control;
 
 use super::Engine;
+
+/// What opening does where the folder of a store isn't there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// It fails as [`Kind::NotFound`].
+    Fails,
+    /// It makes the folder: a store is about to be created.
+    IsMade,
+}
+
+/// How an engine comes from the path or URL of a store to its objects; cheap to clone.
+///
+/// The default reaches what this build can reach. A caller that gives another decorates every store that is opened, or serves
+/// stores of its own.
+#[derive(Clone)]
+pub struct Opener(Arc<Open>);
+
+type Open = dyn Fn(&str, Missing) -> Result<Bucket> + Send + Sync;
+
+impl Opener {
+    /// Opens by `open`; relative paths have been made absolute when it is called.
+    pub fn new(open: impl Fn(&str, Missing) -> Result<Bucket> + Send + Sync + 'static) -> Opener {
+        Opener(Arc::new(open))
+    }
+
+    fn open(&self, root: &str, missing: Missing) -> Result<Bucket> {
+        (self.0)(root, missing)
+    }
+}
+
+impl Default for Opener {
+    fn default() -> Opener {
+        Opener::new(|root, missing| match missing {
+            Missing::Fails => backend::open(root),
+            Missing::IsMade => backend::open_or_create(root),
+        })
+    }
+}
+
+impl fmt::Debug for Opener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Opener")
+    }
+}
 
 /// A store with its log folded.
 pub struct OpenStore {
@@ -90,7 +137,7 @@ impl Engine {
 
     /// Finds the store that `text` begins with, without reading its log.
     pub(super) fn locate(&self, text: &str) -> Result<Located> {
-        let located = locate(text, |root| backend::open(&self.absolute(root)))?;
+        let located = locate(text, |root| self.opener.open(&self.absolute(root), Missing::Fails))?;
         let bucket = recorded(located.bucket, &self.observer);
         Ok(Located { bucket, ..located })
     }
@@ -158,6 +205,16 @@ impl Engine {
         Ok(base.or(state.branch.map(|branch| branch.to_string())).unwrap_or_else(|| DEFAULT_BRANCH.to_owned()))
     }
 
+    /// The store at `text`, if its creation was cut off before the first record of its log.
+    pub(super) fn unfinished_store(&self, text: &str) -> Result<Option<(String, StoreFile, Bucket)>> {
+        let found = self.locate(text.strip_suffix("//").unwrap_or(text))?;
+        if found.rest.is_some() || crate::store::log::head(&found.bucket)? > 0 {
+            return Ok(None);
+        }
+        let file = StoreFile::parse(&found.store_file, &found.store_root)?;
+        Ok(Some((found.store_root, file, found.bucket)))
+    }
+
     /// Creates an empty store at `text`; it must not be one already, nor lie in one.
     pub(super) fn make_store(&self, text: &str) -> Result<(String, StoreFile, Bucket)> {
         let root = text.strip_suffix("//").unwrap_or(text);
@@ -173,7 +230,12 @@ impl Engine {
             Err(fault) if fault.kind() == Kind::NotFound => {}
             Err(fault) => return Err(fault),
         }
-        let bucket = recorded(backend::open_or_create(&self.absolute(root))?, &self.observer);
+        let bucket = recorded(self.opener.open(&self.absolute(root), Missing::IsMade)?, &self.observer);
+        // A second identity over another store's log would make both unreadable.
+        if crate::store::log::head(&bucket)? > 0 {
+            return Err(Error::damaged(format!("{root} has the log of a store, and its dagset.json is missing"))
+                .hint("put dagset.json back from a copy of the store, or create the new store in another place"));
+        }
         let file = StoreFile {
             store: crate::base::files::random_bytes()?,
             created: crate::base::Time::now(),

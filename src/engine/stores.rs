@@ -1,6 +1,6 @@
 //! `store create`, `store info`, `list`.
 
-use crate::base::{Id, RefName, Result, Time};
+use crate::base::{Id, Kind, RefName, Result, Time};
 use crate::history::timeline::Timeline;
 
 use super::Engine;
@@ -45,10 +45,13 @@ pub struct DatasetCard {
 }
 
 impl Engine {
-    /// Creates an empty store: a folder, or a prefix of a bucket.
+    /// Creates an empty store: a folder, or a prefix of a bucket. A creation that was cut off is ended.
     pub fn create_store(&self, store: &str) -> Result<StoreInfo> {
         let store = self.expand(store)?;
-        let (root, file, bucket) = self.make_store(&store)?;
+        let (root, file, bucket) = match self.make_store(&store) {
+            Err(fault) if fault.kind() == Kind::Conflict => self.unfinished_store(&store)?.ok_or(fault)?,
+            made => made?,
+        };
         let mut timeline = Timeline::open(bucket, file.store, self.observer.clone())?;
         timeline.begin(&self.actor())?;
         self.store_info(&root)

@@ -129,26 +129,30 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn work(&self, runs: &Mutex<Receiver<Vec<Placed>>>) -> Result<Vec<Written>> {
-        let mut written = Vec::new();
+        let mut written = Ok(Vec::new());
         loop {
             let run = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(run) = run else { return Ok(written) };
-            if self.stop.load(Ordering::Acquire) {
-                continue;
-            }
-            for placed in run {
-                match self.write(&placed) {
-                    Ok(stat) if self.keep => {
-                        written.push(Written { target: placed.target, entry: placed.leaf.entry, stat });
-                    }
-                    Ok(_) => {}
-                    Err(fault) => {
-                        self.stop.store(true, Ordering::Release);
-                        return Err(fault);
-                    }
-                }
+            let Ok(run) = run else { return written };
+            // After a failure the queue is emptied: who fills it would wait for ever.
+            let Ok(done) = &mut written else { continue };
+            if let Err(fault) = self.write_run(run, done) {
+                self.stop.store(true, Ordering::Release);
+                written = Err(fault);
             }
         }
+    }
+
+    fn write_run(&self, run: Vec<Placed>, written: &mut Vec<Written>) -> Result<()> {
+        for placed in run {
+            if self.stop.load(Ordering::Acquire) {
+                break;
+            }
+            let stat = self.write(&placed)?;
+            if self.keep {
+                written.push(Written { target: placed.target, entry: placed.leaf.entry, stat });
+            }
+        }
+        Ok(())
     }
 
     fn write(&self, placed: &Placed) -> Result<Stat> {

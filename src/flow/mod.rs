@@ -1,5 +1,6 @@
 //! What moves bytes: from folders into a store and back.
 
+mod agree;
 mod known;
 mod large_file;
 pub mod materialize;

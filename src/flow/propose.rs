@@ -52,7 +52,12 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
             return Err(name_is_taken(proposal, name, "a branch or a tag"));
         }
     }
-    if let Some(expected) = proposal.expect.filter(|expected| head != Some(*expected)) {
+    // Content that stands right behind the expected version is what an earlier run of the same command published.
+    let stands_behind = |expected: &Id| {
+        let head = head.and_then(|id| dataset.versions.get(&id));
+        head.is_some_and(|head| head.row.manifest == proposal.manifest && head.row.parents.contains(expected))
+    };
+    if let Some(expected) = proposal.expect.filter(|expected| head != Some(*expected) && !stands_behind(expected)) {
         let message = format!(
             "the branch {} of {} {}, not at {}",
             proposal.branch,

@@ -131,19 +131,20 @@ impl<'a> Session<'a> {
             jobs: self.jobs,
             parent,
         };
-        let round = match workshop.store(files, std::mem::take(&mut self.tails)) {
-            Ok(round) => round,
-            Err(fault) => {
-                return Err(match self.uploads.take() {
-                    Some(uploads) => uploads.root_cause(fault),
-                    None => fault,
-                });
+        let stored = workshop.store(files, std::mem::take(&mut self.tails)).and_then(|mut round| {
+            let tails = std::mem::take(&mut round.tails);
+            let tail = self.uploads.as_ref().map_or(Ok(None), |uploads| join_tails(tails, uploads))?;
+            Ok((round, tail))
+        });
+        let (round, tail) = match (stored, self.uploads.take()) {
+            (Err(fault), Some(uploads)) => return uploads.conclude(Err(fault)).map(|(never, _)| never),
+            (stored, uploads) => {
+                self.uploads = uploads;
+                stored?
             }
         };
         self.recipes.extend(round.recipes);
-        if let Some(uploads) = &self.uploads {
-            self.tails.extend(join_tails(round.tails, uploads)?);
-        }
+        self.tails.extend(tail);
         Ok(round.outcomes)
     }
 
@@ -155,10 +156,12 @@ impl<'a> Session<'a> {
     fn seal(&mut self) -> Result<Vec<IndexRow>> {
         let data = self.finish_data()?;
         let uploads = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
-        let mut meta = MetaPacker::new(&uploads)?;
-        self.write_recipes(&mut meta, &data.index)?;
-        meta.finish()?;
-        let row = self.write_index(data, uploads.finish()?)?;
+        let written = MetaPacker::new(&uploads).and_then(|mut meta| {
+            self.write_recipes(&mut meta, &data.index)?;
+            meta.finish().map(drop)
+        });
+        let ((), packs) = uploads.conclude(written)?;
+        let row = self.write_index(data, packs)?;
         self.sealed_bytes = self.observer.get(Counter::StoredBytes);
         Ok(row.into_iter().collect())
     }
@@ -179,9 +182,24 @@ impl<'a> Session<'a> {
         }
         let data = self.finish_data()?;
         let uploads = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
-        let mut meta = MetaPacker::new(&uploads)?;
-        self.write_recipes(&mut meta, &data.index)?;
-        let places = Places { data: &data.index, own: &self.own, content: self.content };
+        let written = self.write_version(&uploads, &data.index, entries, version);
+        let (written, packs) = uploads.conclude(written)?;
+        let Some(written) = written else { return Ok(None) };
+        let indexes = self.write_index(data, packs)?.into_iter().collect();
+        Ok(Some(NewVersion { indexes, ..written }))
+    }
+
+    /// The meta objects of a version, without its index.
+    fn write_version(
+        &mut self,
+        uploads: &Uploads,
+        data: &Index,
+        entries: impl Iterator<Item = Result<(RepoPath, Entry)>>,
+        version: impl FnOnce(&Root) -> Result<Option<Version>>,
+    ) -> Result<Option<NewVersion>> {
+        let mut meta = MetaPacker::new(uploads)?;
+        self.write_recipes(&mut meta, data)?;
+        let places = Places { data, own: &self.own, content: self.content };
         let mut builder = TreeBuilder::new(TreeKind::Manifest, |node| write_node(&mut meta, &places, node));
         push_entries(&mut builder, entries)?;
         let root = builder.finish()?;
@@ -196,8 +214,7 @@ impl<'a> Session<'a> {
         let missing = || crate::base::Error::damaged("an object of the new version has no place");
         let version_place = placed.get(&(id, ItemKind::Version)).copied().ok_or_else(missing)?;
         let manifest_place = placed.get(&(root.id, ItemKind::Node)).copied().or(old_place).ok_or_else(missing)?;
-        let indexes = self.write_index(data, uploads.finish()?)?.into_iter().collect();
-        Ok(Some(NewVersion { id, root, version_place, manifest_place, indexes }))
+        Ok(Some(NewVersion { id, root, version_place, manifest_place, indexes: Vec::new() }))
     }
 
     fn finish_data(&mut self) -> Result<DataPacks> {
@@ -205,10 +222,7 @@ impl<'a> Session<'a> {
         let next = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
         let tails = std::mem::take(&mut self.tails);
         let sent = tails.into_iter().try_for_each(|tail| uploads.send(tail));
-        let packs = match sent {
-            Ok(()) => uploads.finish()?,
-            Err(fault) => return Err(uploads.root_cause(fault)),
-        };
+        let ((), packs) = uploads.conclude(sent)?;
         self.uploads = Some(next);
         let mut builder = IndexBuilder::new();
         let mut totals = Totals::default();

@@ -138,9 +138,11 @@ impl Uploads {
         }
     }
 
-    /// Prefers the writers' first error over what `fault` says of its consequences.
-    pub fn root_cause(self, fault: Error) -> Error {
-        self.finish().err().unwrap_or(fault)
+    /// As [`Uploads::finish`], with the outcome of the work that filled the packs. A writer's error comes before that of the
+    /// work, which is its consequence.
+    pub fn conclude<T>(self, work: Result<T>) -> Result<(T, Vec<StoredPack>)> {
+        let stored = self.finish()?;
+        Ok((work?, stored))
     }
 
     fn stop(&mut self) {

@@ -1,15 +1,16 @@
 //! Reading everything and saying what is wrong: findings, not the first error.
 //!
-//! Objects first (every stored bit is covered by some hash), then the log's chain, then whether each version is complete: every
-//! node, recipe and chunk that it needs stands in a registered index.
+//! Objects first (every stored bit is covered by some hash, and a pack must be the one that the indexes speak of), then the log's
+//! chain with the states that it names, then whether each version is complete: every node, recipe and chunk that it needs stands
+//! in a registered index.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Error, Id, Kind, Observer, Result};
+use crate::base::{Counter, Error, Id, Kind, ObjectName, Observer, Result};
 use crate::chunk::compress::decompress;
 use crate::chunk::cut::SMALL_FILE;
 use crate::format::header::ObjectKind;
@@ -19,11 +20,15 @@ use crate::format::node::{Node, TreeKind};
 use crate::format::pack::{ItemKind, frame_is_intact, parse_pack};
 use crate::format::place::Encoding;
 use crate::format::recipe::{RecipePage, RecipeRoot};
+use crate::format::record::{Record, StateRef};
 use crate::format::version::Version;
 use crate::history::fold::Fold;
+use crate::history::state;
 use crate::store::content::Content;
 use crate::store::log;
 use crate::store::objects::Bucket;
+
+use super::agree::Agreement;
 
 /// Something that isn't as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,7 +63,13 @@ pub struct Extent {
 /// `fold` is what the log says; an empty one, where the log itself can't be read, leaves the check of objects.
 pub fn verify_store(bucket: &Bucket, fold: &Fold, extent: Extent, observer: &Observer) -> Result<Report> {
     let content = &Content::new(bucket.clone(), fold.indexes.values().cloned().collect());
-    let check = Check { bucket, content, observer, report: Mutex::default() };
+    let agreement = match content.indexes() {
+        Ok(indexes) => Agreement::of(indexes),
+        Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+        // That one is damaged or missing is found below.
+        Err(_) => Agreement::default(),
+    };
+    let check = Check { bucket, content, agreement, observer, report: Mutex::default() };
     let objects = list_objects(bucket)?;
     let sampled: Vec<_> = objects.into_iter().filter(|object| object.is_due(extent.sample)).collect();
     observer.add(Counter::BytesTotal, sampled.iter().map(|object| object.bytes).sum());
@@ -110,6 +121,7 @@ fn list_below(bucket: &Bucket, kind: ObjectKind, folder: String, into: &mut Vec<
 struct Check<'a> {
     bucket: &'a Bucket,
     content: &'a Content,
+    agreement: Agreement,
     observer: &'a Observer,
     report: Mutex<Report>,
 }
@@ -131,7 +143,7 @@ impl Check<'_> {
         };
         let outcome = match object.kind {
             Some(ObjectKind::Index) => Index::parse(bytes.clone()).map(drop),
-            Some(ObjectKind::Record) => crate::format::record::Record::parse(&bytes).map(drop),
+            Some(ObjectKind::Record) => record(&object.name, &bytes),
             Some(ObjectKind::Use) | None => Ok(()),
             Some(kind) => self.pack(kind, &object.name, &bytes),
         };
@@ -147,6 +159,10 @@ impl Check<'_> {
 
     fn pack(&self, kind: ObjectKind, name: &str, bytes: &[u8]) -> Result<()> {
         let footer = parse_pack(kind, bytes)?;
+        let agrees = |pack: ObjectName| self.agreement.holds(pack, &footer);
+        if !name.rsplit('/').next().is_some_and(|last| ObjectName::parse(last).is_ok_and(agrees)) {
+            self.find("damaged", name, None, "holds other things than an index says of it");
+        }
         for (frame, items) in footer.items_by_frame() {
             let stored = &bytes[frame.offset as usize..(frame.offset + frame.stored_bytes) as usize];
             let at = |why: &str| format!("the frame at byte {} {why}", frame.offset);
@@ -184,9 +200,15 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// The chain of records without a gap, each naming the one before.
+    fn is_found(&self, object: &str) -> bool {
+        let report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.findings.iter().any(|finding| finding.object == object)
+    }
+
+    /// The chain of records without a gap, each naming the one before, and the states that they name.
     fn chain(&self, fold: &Fold) -> Result<()> {
         let mut before = Id::ZERO;
+        let mut states = BTreeSet::new();
         for number in 1..=fold.number {
             let name = log::record_name(number);
             match log::read(self.bucket, number) {
@@ -195,15 +217,34 @@ impl Check<'_> {
                         self.find("damaged", &name, None, "doesn't name the record before it");
                     }
                     before = hash;
+                    if let Some(state) = record.state.filter(|state| states.insert(state.pack())) {
+                        self.state(&state)?;
+                    }
                 }
                 Ok(None) => {
                     self.find("missing", &name, None, "the log has a gap");
                     before = Id::MAX;
                 }
                 Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
-                // Damage was found when the object was read; the chain goes on behind it.
-                Err(_) => before = Id::MAX,
+                Err(fault) => {
+                    before = Id::MAX;
+                    // Most damage was found when the object was read.
+                    if !self.is_found(&name) {
+                        self.find("damaged", &name, None, describe(&fault));
+                    }
+                }
             }
+        }
+        Ok(())
+    }
+
+    fn state(&self, state: &StateRef) -> Result<()> {
+        let name = format!("{}/{}", ObjectKind::State.folder(), state.pack());
+        match (state::read(self.bucket, state), self.bucket.size(&name)?) {
+            (Err(fault), _) if fault.kind() == Kind::Unreachable => return Err(fault),
+            (_, None) => self.find("missing", &name, None, "the log names it"),
+            (Err(fault), _) if !self.is_found(&name) => self.find("damaged", &name, None, describe(&fault)),
+            _ => {}
         }
         Ok(())
     }
@@ -352,6 +393,15 @@ impl Check<'_> {
         }
         self.find("missing", &id.to_string(), path, describe(&fault));
         Ok(())
+    }
+}
+
+/// A record is whole, and stands under its own number.
+fn record(name: &str, bytes: &[u8]) -> Result<()> {
+    let number = Record::parse(bytes)?.core.number;
+    match log::record_name(number) == name {
+        true => Ok(()),
+        false => Err(Error::damaged(format!("holds record {number}"))),
     }
 }
 

@@ -38,6 +38,8 @@ struct Json {
     tool: String,
 }
 
+const WHAT_NEXT: &str = "put the file back from a copy of the store, or name another place";
+
 /// What stands between the keys and the check of all before it.
 const CHECK_KEY: &str = ",\"check\":\"";
 
@@ -63,12 +65,18 @@ impl StoreFile {
         seal(text)
     }
 
+    /// Whether the object's check holds. It does so in every format: where it doesn't, another format is but a flipped bit.
+    pub fn is_sealed(bytes: &[u8]) -> bool {
+        let Ok(text) = std::str::from_utf8(bytes) else { return false };
+        text.rfind(CHECK_KEY).is_some_and(|at| seal(text[..at].to_owned()) == bytes)
+    }
+
     /// Parses the object; `place` names the store in errors.
     ///
     /// Errors: not a store's file ([`Kind::Damaged`](crate::base::Kind::Damaged)); a format or chunking rule of a newer dagset
     /// ([`Kind::Failed`](crate::base::Kind::Failed)).
     pub fn parse(bytes: &[u8], place: &str) -> Result<StoreFile> {
-        let not_ours = || Error::damaged(format!("{place}/dagset.json isn't that of a dagset store"));
+        let not_ours = || Error::damaged(format!("{place}/dagset.json isn't that of a dagset store")).hint(WHAT_NEXT);
         if bytes.len() > MAX_STORE_FILE {
             return Err(not_ours());
         }
@@ -82,8 +90,9 @@ impl StoreFile {
                 json.format
             )));
         }
-        if !is_sealed(bytes) {
-            return Err(Error::damaged(format!("{place}/dagset.json is damaged: its check doesn't hold")));
+        if !Self::is_sealed(bytes) {
+            let message = format!("{place}/dagset.json is damaged: its check doesn't hold");
+            return Err(Error::damaged(message).hint(WHAT_NEXT));
         }
         if json.chunking != CHUNKING {
             return Err(super::needs_newer(format!("the store {place} (chunking rule {:?})", json.chunking)));
@@ -105,11 +114,6 @@ fn seal(open: String) -> Vec<u8> {
     hex_fmt(&check, &mut text).expect("writing to a string doesn't fail");
     text.push_str("\"}\n");
     text.into_bytes()
-}
-
-fn is_sealed(bytes: &[u8]) -> bool {
-    let Ok(text) = std::str::from_utf8(bytes) else { return false };
-    text.rfind(CHECK_KEY).is_some_and(|at| seal(text[..at].to_owned()) == bytes)
 }
 
 #[cfg(test)]
@@ -136,7 +140,7 @@ mod tests {
         for bit in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(StoreFile::parse(&flipped, "s").is_err(), "bit {bit}");
+            assert!(StoreFile::parse(&flipped, "s").is_err() && !StoreFile::is_sealed(&flipped), "bit {bit}");
         }
     }
 

@@ -55,7 +55,9 @@ impl Timeline {
         }
         timeline.refresh()?;
         if timeline.fold.number > 0 && timeline.fold.store != store {
-            return Err(Error::damaged("dagset.json and the log speak of different stores"));
+            let message =
+                format!("dagset.json and the log of {} speak of different stores", timeline.bucket.describe());
+            return Err(Error::damaged(message).hint("put back the dagset.json that this store had"));
         }
         Ok(timeline)
     }
@@ -72,8 +74,15 @@ impl Timeline {
 
     fn start_from(&mut self, newest: Record, hash: Id) -> Result<()> {
         if let Some(state) = newest.state.clone() {
-            self.fold = state::read(&self.bucket, &state)?;
-            self.state = Some(state);
+            match state::read(&self.bucket, &state) {
+                Ok(fold) => (self.fold, self.state) = (fold, Some(state)),
+                // A state only saves reading: all records are there, and they are the truth.
+                Err(fault) if fault.kind() == Kind::Damaged => {
+                    let note = format!("{fault}: the log is read from its beginning; `dagset verify STORE` says more");
+                    self.observer.tell(Event::Note(note));
+                }
+                Err(fault) => return Err(fault),
+            }
         }
         let first_repeated = newest.earlier.first().map_or(newest.core.number, |core| core.number);
         while self.fold.number + 1 < first_repeated {

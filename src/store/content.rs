@@ -19,6 +19,10 @@ use crate::format::recipe::RecipeRoot;
 
 use super::objects::Bucket;
 
+/// What helps where data is damaged or missing.
+const WHAT_NEXT: &str =
+    "`dagset verify STORE` lists all damage; what another store still has can be ingested again from there";
+
 /// Decoded frames are kept up to this many bytes.
 const CACHED_BYTES: usize = 32 << 20;
 
@@ -97,10 +101,13 @@ impl Content {
     }
 
     fn item(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
-        if let Some(Ok(item)) = hint.map(|place| self.item_at(id, kind, place)) {
-            return Ok(item);
-        }
-        let mut first_fault = None;
+        let mut first_fault = match hint.map(|place| self.item_at(id, kind, place)) {
+            Some(Ok(item)) => return Ok(item),
+            // A store that doesn't answer isn't damaged.
+            Some(Err(fault)) if fault.kind() == Kind::Unreachable => return Err(fault),
+            Some(Err(fault)) => Some(fault),
+            None => None,
+        };
         for index in self.indexes()? {
             let place = match kind {
                 ItemKind::Chunk => index.find_chunk(id),
@@ -109,12 +116,13 @@ impl Content {
             let Some(place) = place else { continue };
             match self.item_at(id, kind, &place) {
                 Ok(item) => return Ok(item),
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
                 Err(fault) => first_fault.get_or_insert(fault),
             };
         }
         Err(first_fault.unwrap_or_else(|| {
             let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
-            Error::damaged(message).hint("`dagset verify STORE` says what is damaged")
+            Error::damaged(message).hint(WHAT_NEXT)
         }))
     }
 
@@ -128,6 +136,10 @@ impl Content {
                 _ => Id::of(item.bytes()) == *id,
             }
         };
+        if !good {
+            // The next reader asks the store again: perhaps it was the reading that went wrong.
+            self.cache(|cache| cache.forget(&place.frame));
+        }
         match good {
             true => Ok(item),
             false => Err(damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
@@ -139,7 +151,12 @@ impl Content {
             return Ok(frame);
         }
         let object = format!("{}/{}", folder.folder(), place.pack);
-        let stored = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into())?;
+        let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
+        let stored = read.map_err(|fault| match fault.kind() {
+            Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
+            Kind::Damaged => fault.hint(WHAT_NEXT),
+            _ => fault,
+        })?;
         let raw_bytes = place.raw_bytes as usize;
         let decoded = match place.encoding {
             Encoding::Raw => stored,
@@ -191,15 +208,14 @@ impl Content {
 fn load_index(bucket: &Bucket, row: &IndexRow) -> Result<Index> {
     let name = format!("index/{}", row.name);
     let missing = |fault: Error| match fault.kind() {
-        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault),
+        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault).hint(WHAT_NEXT),
         _ => fault,
     };
     let bytes = bucket.get(&name).map_err(missing)?;
     if Id::of(&bytes) != row.id {
-        return Err(Error::damaged(format!("{name} isn't what the log registered"))
-            .hint("`dagset verify STORE` says what is damaged"));
+        return Err(Error::damaged(format!("{name} isn't what the log registered")).hint(WHAT_NEXT));
     }
-    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")))
+    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(WHAT_NEXT))
 }
 
 fn describe(kind: ItemKind) -> &'static str {
@@ -217,7 +233,7 @@ fn describe(kind: ItemKind) -> &'static str {
 
 fn damaged(folder: ObjectKind, place: &FramePlace, why: &str) -> Error {
     Error::damaged(format!("{}/{}: the frame at byte {} {why}", folder.folder(), place.pack, place.offset))
-        .hint("`dagset verify STORE` lists all damage; what another store still has can be ingested again from there")
+        .hint(WHAT_NEXT)
 }
 
 fn within(folder: ObjectKind, place: &FramePlace, fault: Error) -> Error {
@@ -233,6 +249,8 @@ struct FrameCache {
 }
 
 struct CachedFrame {
+    /// As it was asked for: a hint may be wrong about lengths and encoding.
+    place: FramePlace,
     bytes: Bytes,
     /// The cache's clock when it was last asked for.
     used: u64,
@@ -241,15 +259,20 @@ struct CachedFrame {
 impl FrameCache {
     fn get(&mut self, place: &FramePlace) -> Option<Bytes> {
         self.clock += 1;
-        let frame = self.frames.get_mut(&(place.pack, place.offset))?;
+        let frame = self.frames.get_mut(&(place.pack, place.offset)).filter(|frame| frame.place == *place)?;
         frame.used = self.clock;
         Some(frame.bytes.clone())
+    }
+
+    fn forget(&mut self, place: &FramePlace) {
+        let removed = self.frames.remove(&(place.pack, place.offset));
+        self.bytes -= removed.map_or(0, |frame| frame.bytes.len());
     }
 
     fn put(&mut self, place: &FramePlace, bytes: Bytes) {
         self.clock += 1;
         self.bytes += bytes.len();
-        let frame = CachedFrame { bytes, used: self.clock };
+        let frame = CachedFrame { place: *place, bytes, used: self.clock };
         if let Some(old) = self.frames.insert((place.pack, place.offset), frame) {
             self.bytes -= old.bytes.len();
         }

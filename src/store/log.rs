@@ -50,6 +50,8 @@ fn three_digits(name: &str) -> Option<(&str, u64)> {
     (last.len() == 3 && last.bytes().all(|b| b.is_ascii_digit())).then_some((last, last.parse().ok()?))
 }
 
+const WHAT_NEXT: &str = "`dagset verify STORE` says what is damaged";
+
 /// A record and the hash of its object; `None` if the number isn't taken.
 pub fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
     let name = record_name(number);
@@ -58,9 +60,12 @@ pub fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
         Err(fault) if fault.kind() == Kind::NotFound => return Ok(None),
         Err(fault) => return Err(fault),
     };
-    let record = Record::parse(&bytes).map_err(|fault| fault.within(format!("{name} is damaged")))?;
+    let record = Record::parse(&bytes).map_err(|fault| match fault.kind() {
+        Kind::Damaged => fault.within(format!("{name} is damaged")).hint(WHAT_NEXT),
+        _ => fault.within(format!("{name} can't be read")),
+    })?;
     if record.core.number != number {
-        return Err(Error::damaged(format!("{name} holds record {}", record.core.number)));
+        return Err(Error::damaged(format!("{name} holds record {}", record.core.number)).hint(WHAT_NEXT));
     }
     Ok(Some((record, Id::of(&bytes))))
 }

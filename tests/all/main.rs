@@ -10,10 +10,16 @@ mod cli_errors;
 mod cli_help;
 mod cli_main_job;
 mod cli_shapes;
+mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
+mod faults;
 mod frozen;
 mod indexes;
+mod full_disk;
 mod layers;
+mod races;
 mod source;
+#[allow(dead_code, reason = "a stage has more doors than a play uses")]
+mod stage;
 mod workspace;
