@@ -19,6 +19,10 @@ test *ARGS:
 ci:
     .ci/run
 
+# Fuzz every parser, or one: just fuzz 300 record
+fuzz SECONDS *TARGET:
+    scripts/fuzz {{SECONDS}} {{TARGET}}
+
 # Run the benchmarks of the parts.
 bench *ARGS:
     cargo bench --locked {{ARGS}}

@@ -1,33 +1,42 @@
 //! Addresses and stores as they are typed. Every reading command takes its address through here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use dagset::base::{Error, Result};
-use dagset::engine::{Address, Settings};
+use dagset::engine::{Address, Location};
 
 use super::Context;
 
 /// An address; in a workspace a bare word is a ref of its dataset, elsewhere a dataset.
 pub fn parse(context: &Context, text: &str) -> Result<Address> {
-    let settings = &context.engine()?.settings;
-    match workspace(settings) {
-        Some(_) => Address::parse_in_workspace(text, settings.home.as_deref()),
-        None => Address::parse(text, settings.home.as_deref()),
+    let engine = context.engine()?;
+    match engine.in_workspace() {
+        true => Address::parse_in_workspace(text, engine.settings.home.as_deref()),
+        false => Address::parse(text, engine.settings.home.as_deref()),
     }
 }
 
-/// The workspace that the working folder lies in. None is looked for as long as no command makes one: the place for that is here,
-/// walking up from the folder to the first that holds `.dagset/`.
-fn workspace(_settings: &Settings) -> Option<PathBuf> {
-    None
+/// An address, or what the workspace is based on where none is given.
+pub fn parse_or_here(context: &Context, text: Option<&str>) -> Result<Address> {
+    match text {
+        Some(text) => parse(context, text),
+        None => Ok(here(context)?.unwrap_or(Address { location: Location::Here, reference: None, path: None })),
+    }
+}
+
+/// The workspace's dataset, where there is a workspace.
+pub fn here(context: &Context) -> Result<Option<Address>> {
+    let address = Address { location: Location::Here, reference: None, path: None };
+    Ok(context.engine()?.in_workspace().then_some(address))
 }
 
 /// A store that is named as such, else the default store.
 pub fn store(context: &Context, given: Option<&str>) -> Result<String> {
-    let settings = &context.engine()?.settings;
+    let engine = context.engine()?;
     match given {
         Some(text) => checked_store(text),
-        None => settings.default_store.clone().ok_or_else(|| {
+        None if engine.in_workspace() => engine.home_store(),
+        None => engine.settings.default_store.clone().ok_or_else(|| {
             Error::usage("no store is named, and there is no default store")
                 .hint("give one, or set it with `dagset config set default_store STORE`")
         }),

@@ -90,6 +90,16 @@ pub enum ProgressKind {
 
 #[derive(Subcommand)]
 pub enum Command {
+    // A folder with versions of its own.
+    Init(super::workspace::Init),
+    Status(super::workspace::StatusArgs),
+    Add(super::workspace::Add),
+    Rm(super::workspace::Rm),
+    Mv(super::workspace::Mv),
+    Commit(super::commit::Commit),
+    Restore(super::workspace::Restore),
+    Switch(super::commit::Switch),
+    Clean(super::workspace::Clean),
     // Putting in and taking out.
     Ingest(super::ingest::Ingest),
     Get(super::get::Get),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{DiffEntry, DiffReport, ListedKind};
+use dagset::engine::{DiffEntry, DiffReport, ListedKind, Location};
 use serde_json::json;
 
 use super::table::{left, print, right};
@@ -15,15 +15,19 @@ const EXAMPLES: &str = "\
 Examples:
   dagset diff ./store/photos@1.0 ./store/photos@2.0
   dagset diff ./store/photos@2.0              what 2.0 changed in its parent
-  dagset diff ./store/photos@1.0:train ./store/photos --stat";
+  dagset diff ./store/photos@1.0:train ./store/photos --stat
+  dagset diff                                 in a workspace: what changed in it";
 
-/// Show what differs between two versions
+/// Show what differs between two versions, or in the workspace
+///
+/// A file with the same content elsewhere is a rename. With one address, a version is compared to its
+/// parent; in a workspace, one REF or none is compared to the folder.
 #[derive(Args)]
-#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(after_help = EXAMPLES)]
 pub struct Diff {
-    /// The version before; alone, it is compared to its parent
+    /// The version before
     #[arg(value_name = "A")]
-    before: String,
+    before: Option<String>,
     /// The version after
     #[arg(value_name = "B")]
     after: Option<String>,
@@ -39,11 +43,12 @@ pub struct Diff {
 }
 
 pub fn run(context: &mut Context, args: &Diff) -> Result<Ending> {
-    let before = addresses::parse(context, &args.before)?;
+    let before = addresses::parse_or_here(context, args.before.as_deref())?;
     let after = args.after.as_deref().map(|text| addresses::parse(context, text)).transpose()?;
-    let report = context.watched(|engine| match &after {
-        Some(after) => engine.diff(&before, after),
-        None => engine.diff_to_parent(&before),
+    let report = context.watched(|engine| match (&after, &before.location) {
+        (Some(after), _) => engine.diff(&before, after),
+        (None, Location::Here) => engine.diff_working(&before),
+        (None, _) => engine.diff_to_parent(&before),
     })?;
     tell(context, &report, args.stat, args.name_status);
     Ok(if args.exit_code && !report.is_empty() { Ending::Differs } else { Ending::Done })

@@ -16,11 +16,11 @@ Examples:
 
 /// Show a version and its ancestors, newest first
 #[derive(Args)]
-#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(after_help = EXAMPLES)]
 pub struct Log {
-    /// [STORE/]DATASET[@REF]
+    /// [STORE/]DATASET[@REF], or a REF in a workspace [default: the workspace's]
     #[arg(value_name = "ADDRESS")]
-    address: String,
+    address: Option<String>,
     /// Draw which version came from which
     #[arg(long)]
     graph: bool,
@@ -34,15 +34,14 @@ pub struct Log {
 
 /// Show all that is known of a version
 #[derive(Args)]
-#[command(arg_required_else_help = true)]
 pub struct Show {
-    /// [STORE/]DATASET[@REF]
+    /// [STORE/]DATASET[@REF], or a REF in a workspace [default: the workspace's]
     #[arg(value_name = "ADDRESS")]
-    address: String,
+    address: Option<String>,
 }
 
 pub fn log(context: &mut Context, args: &Log) -> Result<Ending> {
-    let address = addresses::parse(context, &args.address)?;
+    let address = addresses::parse_or_here(context, args.address.as_deref())?;
     let since = args.since.as_deref().map(Time::parse).transpose()?;
     let cards = context.watched(|engine| engine.log(&address, LogOptions { most: args.most, since }))?;
     if !context.for_people() {
@@ -105,7 +104,7 @@ fn refs(card: &VersionCard) -> String {
 }
 
 pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
-    let address = addresses::parse(context, &args.address)?;
+    let address = addresses::parse_or_here(context, args.address.as_deref())?;
     let card = context.watched(|engine| engine.show(&address))?;
     if !context.for_people() {
         context.out.document(&json::document(json::Version::from(&card)));

@@ -151,6 +151,8 @@ struct Cost {
 }
 
 /// Says what publishing came to, for people or as JSON.
+///
+/// `into` is the address of the dataset; empty in its workspace.
 pub fn tell(context: &mut Context, published: &Published, into: &str) -> Ending {
     if context.for_people() {
         card(context, published, into);
@@ -236,7 +238,11 @@ fn card(context: &mut Context, published: &Published, into: &str) {
     if !published.dry_run {
         let reference =
             name.map(str::to_owned).or(published.version.as_ref().map(dagset::base::Id::short)).unwrap_or_default();
-        let address = ui::quoted(&format!("{}@{reference}", into.trim_end_matches('/')));
-        writeln!(context.out, "{} {}", paint.dim("next:"), paint.cyan(format!("dagset ls {address}")));
+        let address = match into.trim_end_matches('/') {
+            "" => reference,
+            into => format!("{into}@{reference}"),
+        };
+        let command = format!("dagset ls {}", ui::quoted(&address));
+        writeln!(context.out, "{} {}", paint.dim("next:"), paint.cyan(command));
     }
 }

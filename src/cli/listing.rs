@@ -16,11 +16,11 @@ Examples:
 
 /// List what is in a folder of a version
 #[derive(Args)]
-#[command(after_help = LS_EXAMPLES, arg_required_else_help = true)]
+#[command(after_help = LS_EXAMPLES)]
 pub struct Ls {
-    /// [STORE/]DATASET[@REF][:PATH]
+    /// [STORE/]DATASET[@REF][:PATH]; in a workspace REF, REF:PATH or :PATH
     #[arg(value_name = "ADDRESS")]
-    address: String,
+    address: Option<String>,
     /// All that lies below too
     #[arg(short = 'R', long)]
     recursive: bool,
@@ -31,11 +31,10 @@ pub struct Ls {
 
 /// Draw a version as a tree
 #[derive(Args)]
-#[command(arg_required_else_help = true)]
 pub struct Tree {
-    /// [STORE/]DATASET[@REF][:PATH]
+    /// [STORE/]DATASET[@REF][:PATH]; in a workspace REF, REF:PATH or :PATH
     #[arg(value_name = "ADDRESS")]
-    address: String,
+    address: Option<String>,
     /// Not deeper than this
     #[arg(short = 'L', long, value_name = "N")]
     depth: Option<usize>,
@@ -60,7 +59,7 @@ pub struct Stat {
 }
 
 pub fn ls(context: &mut Context, args: &Ls) -> Result<Ending> {
-    let address = addresses::parse(context, &args.address)?;
+    let address = addresses::parse_or_here(context, args.address.as_deref())?;
     let entries = context.watched(|engine| engine.list_entries(&address, args.recursive))?;
     if !context.for_people() {
         context.out.document(&json::document(json::Entries { entries: entries.iter().map(Into::into).collect() }));
@@ -128,7 +127,7 @@ impl<'a> Node<'a> {
 }
 
 pub fn tree(context: &mut Context, args: &Tree) -> Result<Ending> {
-    let address = addresses::parse(context, &args.address)?;
+    let address = addresses::parse_or_here(context, args.address.as_deref())?;
     let entries = context.watched(|engine| engine.list_entries(&address, true))?;
     if !context.for_people() {
         context.out.document(&json::document(json::Entries { entries: entries.iter().map(Into::into).collect() }));
@@ -144,7 +143,7 @@ pub fn tree(context: &mut Context, args: &Tree) -> Result<Ending> {
         root.insert(&below.split('/').collect::<Vec<_>>(), entry);
     }
     let paint = context.paint;
-    writeln!(context.out, "{}", paint.bold(ui::clean(&args.address)));
+    writeln!(context.out, "{}", paint.bold(ui::clean(args.address.as_deref().unwrap_or("."))));
     draw(context, &root, "", 1, args.depth.unwrap_or(usize::MAX));
     let files = entries.iter().filter(|entry| entry.kind == ListedKind::File);
     let bytes = files.clone().filter_map(|entry| entry.bytes).sum();

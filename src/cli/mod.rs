@@ -16,6 +16,7 @@ use dagset::engine::Engine;
 
 mod addresses;
 mod args;
+mod commit;
 mod config;
 mod diff;
 mod generate;
@@ -35,6 +36,7 @@ mod store;
 mod table;
 mod ui;
 mod verify;
+mod workspace;
 
 use args::{Cli, Command, Global};
 use output::Output;
@@ -155,6 +157,15 @@ fn start_threads(global: &Global) -> Result<()> {
 
 fn run(context: &mut Context, command: Command) -> Result<Ending> {
     match command {
+        Command::Init(args) => workspace::init(context, args),
+        Command::Status(args) => workspace::status(context, &args),
+        Command::Add(args) => workspace::add(context, &args),
+        Command::Rm(args) => workspace::rm(context, &args),
+        Command::Mv(args) => workspace::mv(context, &args),
+        Command::Commit(args) => commit::commit(context, args),
+        Command::Restore(args) => workspace::restore(context, &args),
+        Command::Switch(args) => commit::switch(context, &args),
+        Command::Clean(args) => workspace::clean(context, &args),
         Command::Ingest(args) => ingest::run(context, args),
         Command::Get(args) => get::run(context, args),
         Command::List(args) => list::run(context, &args),

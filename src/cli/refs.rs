@@ -2,83 +2,97 @@
 
 use clap::Args;
 use dagset::base::{Error, Result};
-use dagset::engine::{RefKind, RefRow};
+use dagset::engine::{Address, Location, RefKind, RefRow};
 use serde_json::json;
 
 use super::table::{left, print};
 use super::ui::Paint;
-use super::{Context, Ending, addresses, json, ui};
+use super::{Context, Ending, addresses, json};
 
 const BRANCH_EXAMPLES: &str = "\
-Examples:
-  dagset branch ./store/photos                  list
-  dagset branch ./store/photos@1.0 fixes        make fixes at 1.0
-  dagset branch -m ./store/photos fixes done    rename
-  dagset branch -d ./store/photos done          delete; the versions stay";
+Examples, in a workspace:
+  dagset branch                    list
+  dagset branch fixes [REF]        make fixes, at REF or at the workspace's version
+  dagset branch -m fixes done      rename
+  dagset branch -d done            delete; the versions stay
+Anywhere, with an address before the name:
+  dagset branch ./store/photos@1.0 fixes";
 
 const TAG_EXAMPLES: &str = "\
-Examples:
-  dagset tag ./store/photos                list
-  dagset tag ./store/photos@1.0 stable     point stable at 1.0, wherever it is now
-  dagset tag -d ./store/photos stable      delete";
+Examples, in a workspace:
+  dagset tag                       list
+  dagset tag stable [REF]          point stable at REF, wherever it is now
+  dagset tag -d stable             delete
+Anywhere, with an address before the name:
+  dagset tag ./store/photos@1.0 stable";
 
 /// List, make, rename or delete branches
 #[derive(Args)]
-#[command(after_help = BRANCH_EXAMPLES, arg_required_else_help = true)]
+#[command(after_help = BRANCH_EXAMPLES)]
 pub struct Branch {
-    /// [STORE/]DATASET[@REF]
-    #[arg(value_name = "ADDRESS")]
-    address: String,
-    /// The branch to make at the address's version, or to rename or delete
-    #[arg(value_name = "NAME")]
-    name: Option<String>,
-    /// With -m: its new name
-    #[arg(value_name = "NEW", requires = "rename")]
-    new: Option<String>,
-    /// Rename NAME to NEW
-    #[arg(short = 'm', long = "rename", requires = "new", conflicts_with = "delete")]
+    /// In a workspace NAME [REF]; anywhere [STORE/]DATASET[@REF] NAME
+    #[arg(value_name = "ADDRESS|NAME", num_args = 0..=3)]
+    words: Vec<String>,
+    /// Rename: the two names come last
+    #[arg(short = 'm', long = "rename", conflicts_with = "delete")]
     rename: bool,
-    /// Delete NAME; the versions stay
-    #[arg(short, long, requires = "name")]
+    /// Delete; the versions stay
+    #[arg(short, long)]
     delete: bool,
 }
 
 /// List, set or delete tags
 #[derive(Args)]
-#[command(after_help = TAG_EXAMPLES, arg_required_else_help = true)]
+#[command(after_help = TAG_EXAMPLES)]
 pub struct Tag {
-    /// [STORE/]DATASET[@REF]
-    #[arg(value_name = "ADDRESS")]
-    address: String,
-    /// The tag to point at the address's version, or to delete
-    #[arg(value_name = "NAME")]
-    name: Option<String>,
-    /// Delete NAME
-    #[arg(short, long, requires = "name")]
+    /// In a workspace NAME [REF]; anywhere [STORE/]DATASET[@REF] NAME
+    #[arg(value_name = "ADDRESS|NAME", num_args = 0..=2)]
+    words: Vec<String>,
+    /// Delete
+    #[arg(short, long)]
     delete: bool,
 }
 
 pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
-    let address = addresses::parse(context, &args.address)?;
-    let Some(name) = &args.name else { return list(context, &args.address, RefKind::Branch) };
-    let (action, row) = match (&args.new, args.delete) {
-        (Some(new), _) => ("renamed", context.watched(|engine| engine.rename_branch(&address, name, new))?),
-        (None, true) => ("deleted", context.watched(|engine| engine.delete_branch(&address, name))?),
-        (None, false) => ("created", context.watched(|engine| engine.create_branch(&address, name))?),
+    let (address, names) = split(context, &args.words, !args.rename && !args.delete)?;
+    let (action, row) = match (names.as_slice(), args.rename, args.delete) {
+        ([], false, false) => return list(context, &address, RefKind::Branch),
+        ([from, to], true, _) => ("renamed", context.watched(|engine| engine.rename_branch(&address, from, to))?),
+        ([name], _, true) => ("deleted", context.watched(|engine| engine.delete_branch(&address, name))?),
+        ([name], false, false) => ("created", context.watched(|engine| engine.create_branch(&address, name))?),
+        _ => return Err(Error::usage("these are not the names that this needs").hint("dagset branch --help")),
     };
     tell(context, "branch", action, &row);
     Ok(Ending::Done)
 }
 
 pub fn tag(context: &mut Context, args: &Tag) -> Result<Ending> {
-    let address = addresses::parse(context, &args.address)?;
-    let Some(name) = &args.name else { return list(context, &args.address, RefKind::Tag) };
-    let (action, row) = match args.delete {
-        true => ("deleted", context.watched(|engine| engine.delete_tag(&address, name))?),
-        false => ("set", context.watched(|engine| engine.set_tag(&address, name))?),
+    let (address, names) = split(context, &args.words, !args.delete)?;
+    let (action, row) = match (names.as_slice(), args.delete) {
+        ([], false) => return list(context, &address, RefKind::Tag),
+        ([name], true) => ("deleted", context.watched(|engine| engine.delete_tag(&address, name))?),
+        ([name], false) => ("set", context.watched(|engine| engine.set_tag(&address, name))?),
+        _ => return Err(Error::usage("these are not the names that this needs").hint("dagset tag --help")),
     };
     tell(context, "tag", action, &row);
     Ok(Ending::Done)
+}
+
+/// The address that is meant, and the names: in a workspace `NAME [REF]` (`takes_ref`), anywhere an address before the names.
+fn split(context: &Context, words: &[String], takes_ref: bool) -> Result<(Address, Vec<String>)> {
+    let Some(here) = addresses::here(context)? else {
+        let (first, names) = words.split_first().ok_or_else(|| {
+            Error::usage("this is no workspace, so a dataset must be named").hint("write [STORE/]DATASET[@REF] first")
+        })?;
+        return Ok((addresses::parse(context, first)?, names.to_vec()));
+    };
+    match words {
+        [first, names @ ..] if addresses::parse(context, first)?.location != Location::Here => {
+            Ok((addresses::parse(context, first)?, names.to_vec()))
+        }
+        [name, reference] if takes_ref => Ok((addresses::parse(context, reference)?, vec![name.clone()])),
+        names => Ok((here, names.to_vec())),
+    }
 }
 
 fn tell(context: &mut Context, what: &str, action: &str, row: &RefRow) {
@@ -95,14 +109,12 @@ fn tell(context: &mut Context, what: &str, action: &str, row: &RefRow) {
     }
 }
 
-fn list(context: &mut Context, address: &str, kind: RefKind) -> Result<Ending> {
-    let parsed = addresses::parse(context, address)?;
-    if parsed.reference.is_some() {
-        let text = ui::quoted(address);
+fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<Ending> {
+    if address.reference.is_some() {
         return Err(Error::usage("to list, the address is that of a dataset, without a REF")
-            .hint(format!("to make one there: `dagset branch {text} NAME` or `dagset tag {text} NAME`")));
+            .hint("to make one there, give its name too: `dagset branch ADDRESS NAME`, `dagset tag ADDRESS NAME`"));
     }
-    let rows = context.watched(|engine| engine.list_refs(&parsed, kind))?;
+    let rows = context.watched(|engine| engine.list_refs(address, kind))?;
     let (key, what) = match kind {
         RefKind::Branch => ("branches", "branches"),
         RefKind::Tag => ("tags", "tags"),

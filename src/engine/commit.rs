@@ -20,7 +20,7 @@ use super::get::{check_space, remove_with_empty_folders};
 use super::ingest::{Draft, Published, large_files, register_now};
 use super::open::OpenStore;
 use super::workspace::{Workspace, changes_at, left_out};
-use super::{DiffReport, Engine, RefExpr, ref_names};
+use super::{Address, DiffReport, Engine, RefExpr, ref_names};
 
 /// What to commit, and as what.
 #[derive(Debug, Clone, Default)]
@@ -225,34 +225,26 @@ impl Engine {
         })
     }
 
-    /// What differs from a version (the base if none is given) to the working folder, at and below `paths`.
-    pub fn diff_working(&self, reference: Option<&str>, paths: &[std::path::PathBuf]) -> Result<DiffReport> {
+    /// What differs from a version of the workspace's dataset (its base if the address has no REF) to the working folder, at and below
+    /// the address's path.
+    pub fn diff_working(&self, address: &Address) -> Result<DiffReport> {
         let workspace = self.open_workspace()?;
-        let manifest = match reference {
+        let manifest = match &address.reference {
             None => workspace.manifest()?,
-            Some(text) => {
-                let dataset = workspace.target.dataset()?;
-                let id = refs::resolve(
-                    &workspace.target.dataset,
-                    dataset,
-                    &RefExpr::parse(text)?,
-                    &workspace.target.default_reference,
-                )?;
+            Some(reference) => {
+                let (dataset, default) = (workspace.target.dataset()?, &workspace.target.default_reference);
+                let id = refs::resolve(&workspace.target.dataset, dataset, reference, default)?;
                 Some(workspace.target.store.manifest(workspace.target.version_state(&id)?))
             }
         };
         let compared = self.compare(&workspace, manifest)?;
-        let places = paths.iter().map(|path| self.place_in(&workspace, path)).collect::<Result<Vec<_>>>()?;
-        let chosen = |change: &LocalChange| {
-            places.is_empty()
-                || places.iter().any(|place| changes_at(std::slice::from_ref(change), place).next().is_some())
-        };
+        let place = address.path.as_deref().unwrap_or("").trim_matches('/');
         let known: HashMap<&str, &StatRow> =
             compared.comparison.rows.iter().map(|row| (row.path.as_str(), row)).collect();
         let mut changes = Vec::new();
-        for change in compared.comparison.changes.iter().filter(|change| chosen(change)) {
-            let after =
-                change.after.as_ref().map(|found| entry_now(workspace.control.root(), found, &known)).transpose()?;
+        for change in changes_at(&compared.comparison.changes, place) {
+            let now = |found| entry_now(workspace.control.root(), found, &known);
+            let after = change.after.as_ref().map(now).transpose()?;
             changes.push(Change { path: change.path.clone(), before: change.before.clone(), after });
         }
         Ok(DiffReport::of(changes))

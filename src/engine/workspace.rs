@@ -147,11 +147,21 @@ impl Engine {
         Control::find(&self.settings.folder).is_some()
     }
 
-    pub(super) fn open_workspace(&self) -> Result<Workspace> {
-        let control = Control::find(&self.settings.folder).ok_or_else(|| {
+    /// The store that the workspace's versions are kept in.
+    pub fn home_store(&self) -> Result<String> {
+        let control = self.find_workspace()?;
+        Ok(control.store_text(&control.config()?))
+    }
+
+    fn find_workspace(&self) -> Result<Control> {
+        Control::find(&self.settings.folder).ok_or_else(|| {
             Error::not_found(format!("{} is in no workspace", self.settings.folder.display()))
                 .hint("`dagset init` makes the folder one")
-        })?;
+        })
+    }
+
+    pub(super) fn open_workspace(&self) -> Result<Workspace> {
+        let control = self.find_workspace()?;
         let here = Address { location: Location::Here, reference: None, path: None };
         Ok(Workspace { state: control.state()?, target: self.open_target(&here)?, control })
     }

@@ -1,5 +1,5 @@
-use super::super::tree::{NewNode, TreeBuilder};
 use super::*;
+use crate::format::tree::{NewNode, TreeBuilder};
 
 fn weight(entries: u64, files: u64, bytes: u64) -> Weight {
     Weight { entries, files, bytes }

@@ -1,9 +1,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::attrs::tests::any_value;
-use super::super::place::{Encoding, FramePlace};
 use super::*;
+use crate::format::attrs::tests::any_value;
+use crate::format::place::{Encoding, FramePlace};
 
 fn any_id() -> impl Strategy<Value = Id> {
     any::<[u8; 32]>().prop_map(Id)

@@ -1,9 +1,9 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::super::attrs::tests::any_attrs;
-use super::super::operation::tests::{any_operation, any_place};
 use super::*;
+use crate::format::attrs::tests::any_attrs;
+use crate::format::operation::tests::{any_operation, any_place};
 
 fn core(number: u64, operations: Vec<Operation>) -> RecordCore {
     RecordCore {

@@ -1,8 +1,8 @@
 use proptest::prelude::*;
 
-use super::super::attrs::tests::any_value;
-use super::super::operation::tests::{any_branch, any_dataset, any_index_row, any_ref, any_version_row};
 use super::*;
+use crate::format::attrs::tests::any_value;
+use crate::format::operation::tests::{any_branch, any_dataset, any_index_row, any_ref, any_version_row};
 
 fn any_row() -> impl Strategy<Value = StateRow> {
     let id = || any::<[u8; 32]>().prop_map(Id);

@@ -1,5 +1,5 @@
-use super::super::fold::tests::{version, version_row};
 use super::*;
+use crate::history::fold::tests::{version, version_row};
 
 /// A dataset of versions given as (seed, record, parents).
 fn dataset(versions: &[(u8, u64, &[u8])]) -> Dataset {

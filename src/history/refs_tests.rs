@@ -1,7 +1,7 @@
-use super::super::fold::tests::{dataset as name, version, version_row};
-use super::super::fold::{Tag, VersionState};
 use super::*;
 use crate::base::{BranchName, Kind, RefName};
+use crate::history::fold::tests::{dataset as name, version, version_row};
+use crate::history::fold::{Tag, VersionState};
 
 /// 1 ← 2 ← 4 and 1 ← 3 ← 4; names, tags and branches on them.
 fn dataset() -> Dataset {

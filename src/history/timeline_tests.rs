@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 
-use super::super::fold::tests::{add, dataset, version};
 use super::*;
 use crate::base::{BranchName, RefName};
+use crate::history::fold::tests::{add, dataset, version};
 use crate::store::backend::memory;
 use crate::store::faulty::{Fault, Faulty, Plan};
 use crate::store::objects::Verb;

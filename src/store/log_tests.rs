@@ -1,10 +1,10 @@
-use super::super::backend::{memory, open};
-use super::super::faulty::{Fault, Faulty, Plan};
-use super::super::objects::Verb;
 use super::*;
 use crate::base::Time;
 use crate::format::attrs::Attrs;
 use crate::format::record::{FOLD_RULE, RecordCore};
+use crate::store::backend::{memory, open};
+use crate::store::faulty::{Fault, Faulty, Plan};
+use crate::store::objects::Verb;
 
 fn record(number: u64, nonce: u8) -> Record {
     let core = RecordCore {

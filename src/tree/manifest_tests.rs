@@ -2,7 +2,6 @@ use std::collections::{BTreeMap, HashMap};
 
 use proptest::prelude::*;
 
-use super::super::diff::{Change, diff};
 use super::*;
 use crate::base::{ObjectName, Observer};
 use crate::format::header::ObjectKind;
@@ -15,6 +14,7 @@ use crate::format::tree::{NewNode, TreeBuilder};
 use crate::store::backend::memory;
 use crate::store::objects::Bucket;
 use crate::store::recording::Recording;
+use crate::tree::diff::{Change, diff};
 
 type Model = BTreeMap<String, Entry>;
 

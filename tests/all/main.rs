@@ -12,6 +12,7 @@ mod cli_main_job;
 mod cli_shapes;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
+mod frozen;
 mod layers;
 mod source;
 mod workspace;

@@ -132,7 +132,8 @@ fn rm_mv_restore_and_clean_do_what_git_users_expect() {
     assert_eq!(bench.status(), lists([&[], &["sub/a", "sub/b"], &[], &["sub/a", "sub/b"]]));
     bench.engine().rename(Path::new("keep"), Path::new("kept")).expect("renames");
     assert_eq!(bench.status()[3], ["keep", "kept", "sub/a", "sub/b"]);
-    let diff = bench.engine().diff_working(None, &[]).expect("diffs");
+    let diff =
+        bench.engine().diff_working(&Address::parse_in_workspace(":", None).expect("an address")).expect("diffs");
     assert_eq!(
         diff.renamed.iter().map(|pair| (pair.from.as_str(), pair.to.as_str())).collect::<Vec<_>>(),
         [("keep", "kept")]

@@ -1,0 +1,93 @@
+//! `commit` and `switch`: the workspace's folder becomes a version, a version becomes the folder.
+
+use clap::Args;
+use dagset::base::Result;
+use dagset::engine::{CommitOptions, parse_metadata};
+use serde_json::json;
+
+use super::{Context, Ending, ingest, json, ui};
+
+const EXAMPLES: &str = "\
+Examples:
+  dagset commit -a -m 'night scenes' --as 1.1
+  dagset add labels && dagset commit -m 'labels only'";
+
+/// Make a version of what is staged, or of all changes
+///
+/// Nothing to commit is no error.
+#[derive(Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Commit {
+    /// Take all that `status` lists: new, changed and removed
+    #[arg(short, long)]
+    all: bool,
+    /// Say what the version is about
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Name the version, as 1.2.0
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Add metadata to the version; may be repeated
+    #[arg(long, value_name = "KEY=VALUE")]
+    meta: Vec<String>,
+    /// Point this tag at the version; may be repeated
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Store nothing; show what would come of it
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+/// Make the folder another version
+///
+/// A branch is what later commits move; any other REF leaves the workspace on no branch. What no version
+/// holds is never overwritten.
+#[derive(Args)]
+#[command(arg_required_else_help = true)]
+pub struct Switch {
+    /// A branch, version name, tag or id
+    #[arg(value_name = "REF")]
+    reference: String,
+}
+
+pub fn commit(context: &mut Context, args: Commit) -> Result<Ending> {
+    let options = CommitOptions {
+        all: args.all,
+        message: args.message.unwrap_or_default(),
+        name: args.name,
+        tags: args.tags,
+        meta: parse_metadata(&args.meta)?,
+        dry_run: args.dry_run,
+    };
+    let published = context.watched(|engine| engine.commit(&options))?;
+    let ending = ingest::tell(context, &published, "");
+    if !published.changed && !options.all && published.version.is_some() {
+        context.say("nothing is staged; `dagset commit -a` takes all changes");
+    }
+    Ok(ending)
+}
+
+pub fn switch(context: &mut Context, args: &Switch) -> Result<Ending> {
+    let switched = context.watched(|engine| engine.switch(&args.reference))?;
+    if !context.for_people() {
+        context.out.document(&json::document(json!({
+            "branch": switched.branch.as_ref().map(ToString::to_string),
+            "version": json::id(&switched.version),
+            "name": switched.version_name.as_ref().map(ToString::to_string),
+            "written": switched.written, "removed": switched.removed,
+        })));
+    } else if !context.global.quiet {
+        let paint = context.paint;
+        let version = match &switched.version_name {
+            Some(name) => paint.green(name.as_str()),
+            None => paint.yellow(switched.version.short()),
+        };
+        let place = match &switched.branch {
+            Some(branch) => format!("on {}", paint.cyan(branch.as_str())),
+            None => "on no branch".to_owned(),
+        };
+        let (written, removed) = (ui::count(switched.written, "path"), ui::number(switched.removed));
+        writeln!(context.out, "at {version}, {place}: {written} written, {removed} removed");
+    }
+    Ok(Ending::Done)
+}
