@@ -172,7 +172,7 @@ mod tests {
             let parents: Vec<Id> = letters.map(id).collect();
             lines.extend(graph.draw(id(own), &parents, &[own.to_string()], Paint::none()));
         }
-        format!("\n{}\n", lines.join("\n"))
+        lines.join("\n")
     }
 
     #[test]

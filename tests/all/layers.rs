@@ -37,9 +37,14 @@ fn row(layer: &str) -> Option<usize> {
     ROWS.iter().position(|row| row.contains(&layer))
 }
 
-/// Where a file hangs in its crate: `store/backend.rs` is `["store", "backend"]`, `lib.rs` the root.
+/// Where a file hangs in its crate: `store/backend.rs` is `["store", "backend"]`, `lib.rs` the root; `store/log_tests.rs` is
+/// `["store", "log", "tests"]`, since the tests of a long file lie beside it.
 fn module_of(file: &str) -> Vec<&str> {
     let mut parts: Vec<&str> = file.trim_end_matches(".rs").split('/').collect();
+    if let Some(tested) = parts.last().and_then(|last| last.strip_suffix("_tests")) {
+        parts.pop();
+        parts.extend([tested, "tests"]);
+    }
     if matches!(parts.last(), Some(&("mod" | "lib"))) || file == "main.rs" {
         parts.pop();
     }
@@ -174,6 +179,7 @@ fn an_import_that_points_down_passes() {
             "// use crate::engine;\n/* crate::flow::x /* nested */ */ const S: &str = \"use crate::store;\";",
         ),
         ("base/id.rs", "const S: &str = r#\"crate::store::x \" \"#; fn r#type() {}"),
+        ("format/node_tests.rs", "use super::super::tree::NewNode; use super::*;"),
         ("base/id.rs", "pub(in crate::base) fn f() { std::fs::read(\"x\").ok(); }"),
         ("lib.rs", "pub mod base; pub use base::Error; pub use crate::engine::Engine;"),
         ("store/mod.rs", "fn f<'a>() -> impl Iterator + use<'a> { x(); y() } use super::base::Id;"),
