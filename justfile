@@ -23,6 +23,10 @@ ci:
 fuzz SECONDS *TARGET:
     scripts/fuzz {{SECONDS}} {{TARGET}}
 
+# Whole commands against cp, b3sum and find; the scale makes the data smaller: just whole 0.1
+whole *SCALE:
+    benches/whole {{SCALE}}
+
 # Run the benchmarks of the parts.
 bench *ARGS:
     cargo bench --locked {{ARGS}}

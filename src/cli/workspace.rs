@@ -133,6 +133,8 @@ pub fn status(context: &mut Context, args: &StatusArgs) -> Result<Ending> {
     })
 }
 
+type Colour = fn(Paint, String) -> String;
+
 fn tell(context: &mut Context, status: &Status) {
     let paint = context.paint;
     let place = match &status.branch {
@@ -157,7 +159,7 @@ fn tell(context: &mut Context, status: &Status) {
         return;
     }
     let staged: std::collections::BTreeSet<&str> = status.staged.iter().map(String::as_str).collect();
-    let lists: [(&str, &Vec<String>, fn(Paint, String) -> String); 3] = [
+    let lists: [(&str, &Vec<String>, Colour); 3] = [
         ("added", &status.added, |paint, text| paint.green(text)),
         ("modified", &status.modified, |paint, text| paint.yellow(text)),
         ("removed", &status.removed, |paint, text| paint.red(text)),

@@ -3,8 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use dagset::base::{Error, Kind};
+use dagset::base::{Error, Kind, Observer};
 use dagset::engine::{Address, Engine};
+use dagset::format::store_file::StoreFile;
+use dagset::history::timeline::Timeline;
 use dagset::store::{Bucket, backend};
 
 use crate::stage::{STORE, contents, copy_of, findings, get, ingest, lay_out, noise, objects, serving, whole_text};
@@ -51,7 +53,7 @@ impl Scene {
 
     /// Of each kind of object the first and the last, and the records and states that are read.
     fn victims(&self) -> Vec<String> {
-        let all = objects(&self.store);
+        let all = needed(&self.store);
         let mut victims = Vec::new();
         for folder in ["packs/", "meta/", "index/", "state/", "log/", "dagset.json"] {
             let mut of_kind = all.iter().filter(|name| name.starts_with(folder));
@@ -67,13 +69,22 @@ impl Scene {
     }
 }
 
+/// The objects that the store rests on: not the indexes that a merged one stands for, which may be lost without loss.
+fn needed(store: &Bucket) -> Vec<String> {
+    let file = StoreFile::parse(&store.get("dagset.json").expect("is there"), "the store").expect("is a store's");
+    let timeline = Timeline::open(store.clone(), file.store, Observer::new()).expect("opens");
+    let registered: Vec<_> = timeline.fold().indexes.keys().map(|name| format!("index/{name}")).collect();
+    let is_needed = |name: &String| !name.starts_with("index/") || registered.contains(name);
+    objects(store).into_iter().filter(is_needed).collect()
+}
+
 /// Every damage that is tried on an object.
 fn damages(store: &Bucket, object: &str) -> Vec<Damage> {
     let len = store.size(object).expect("is listed").expect("is there") as usize;
     let bytes = [0, 6, 7, 9, 16, 20, len / 3, len / 2, len * 2 / 3, len - 60, len - 45, len - 9, len - 1];
     let flips = bytes.into_iter().zip(0..).map(|(byte, bit)| Damage::Flipped { byte, bit: bit % 8 });
     let folder = object.split('/').next().unwrap_or_default();
-    let all = objects(store);
+    let all = needed(store);
     let mut others = all.iter().filter(|name| *name != object && name.contains('/') && name.starts_with(folder));
     let swaps = [others.next().cloned(), others.next_back().cloned()].into_iter().flatten();
     let cuts = [0, 15, len / 2, len - 1].map(Damage::Truncated);
