@@ -129,8 +129,7 @@ fn write_seeds() {
     }
 }
 
-/// Mutations of all targets in turn, or of the one named by DAGSET_FUZZ_TARGET, for DAGSET_FUZZ_SECONDS. What was taken in becomes
-/// a start for further mutations. DAGSET_FUZZ_SEED repeats a run.
+/// Mutations of all targets in turn, or of the one named by DAGSET_FUZZ_TARGET, for DAGSET_FUZZ_SECONDS. DAGSET_FUZZ_SEED repeats a run.
 #[test]
 #[ignore = "runs for as long as it is told: scripts/fuzz"]
 fn for_long() {
@@ -140,23 +139,53 @@ fn for_long() {
     let only = std::env::var("DAGSET_FUZZ_TARGET").ok();
     let mut random = Random::new(seed);
     let chosen = targets::all().into_iter().filter(|target| only.as_deref().is_none_or(|only| only == target.name));
-    let mut work: Vec<_> = chosen.map(|target| (corpus(&target), target, 0u64)).collect();
+    let mut work: Vec<_> = chosen.map(Work::new).collect();
     assert!(!work.is_empty(), "no such target");
     println!("seed {seed}");
     let begun = Instant::now();
     while begun.elapsed() < seconds {
-        for (corpus, target, runs) in &mut work {
-            for _ in 0..500 {
-                let input = mutation(target, corpus, &mut random);
-                run(target, &input);
-                *runs += 1;
-                // Chains of mutations go further than one: some of them are kept for a while.
-                if random.one_in(64) && input.len() < 16 << 10 {
-                    let at = random.below(256);
-                    if corpus.len() < 256 { corpus.push(input) } else { corpus[at] = input }
-                }
+        work.iter_mut().for_each(|work| (0..100).for_each(|_| work.step(&mut random)));
+    }
+    println!("{:>12} {:>12}", "inputs", "parsed");
+    work.iter().for_each(|work| println!("{:>12} {:>12} {}", work.runs, work.taken, work.target.name));
+}
+
+/// A target under way.
+struct Work {
+    target: Target,
+    /// The corpus, and behind it mutations that parsed: chains of them go further than one. The corpus itself stays.
+    starts: Vec<Vec<u8>>,
+    kept_from: usize,
+    runs: u64,
+    taken: u64,
+}
+
+impl Work {
+    /// So many mutations are kept, none longer than this.
+    const KEPT: usize = 256;
+    const LONGEST_KEPT: usize = 32 << 10;
+
+    fn new(target: Target) -> Work {
+        let starts = corpus(&target);
+        Work { target, kept_from: starts.len(), starts, runs: 0, taken: 0 }
+    }
+
+    fn step(&mut self, random: &mut Random) {
+        let input = mutation(&self.target, &self.starts, random);
+        run(&self.target, &input);
+        self.runs += 1;
+        if !(self.target.parse)(&input) {
+            return;
+        }
+        self.taken += 1;
+        if random.one_in(32) && input.len() <= Self::LONGEST_KEPT {
+            let kept = self.starts.len() - self.kept_from;
+            if kept < Self::KEPT {
+                self.starts.push(input);
+            } else {
+                let at = self.kept_from + random.below(kept);
+                self.starts[at] = input;
             }
         }
     }
-    work.iter().for_each(|(_, target, runs)| println!("{:>12} {}", runs, target.name));
 }

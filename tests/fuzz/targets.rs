@@ -20,15 +20,16 @@ use dagset::format::version::Version;
 use dagset::store::address::{Address, RefExpr};
 use dagset::tree::ignore::Rules;
 
-type Check = Box<dyn Fn(&[u8])>;
+/// Something that is done to an input.
+type Run<T> = Box<dyn Fn(&[u8]) -> T>;
 
 /// A parser under test.
 pub struct Target {
     pub name: &'static str,
-    /// Parses, and drops what it got.
-    pub parse: Check,
+    /// Parses, and drops what it got; whether it got anything.
+    pub parse: Run<bool>,
     /// Parses, and panics unless what parsed encodes to the same bytes, or holds what else it must.
-    pub check: Check,
+    pub check: Run<()>,
     /// Mends hashes and checks, so that a mutation reaches what lies behind them.
     pub seal: fn(&mut Vec<u8>),
     /// Whether docs/format.md §1 bounds its memory.
@@ -49,7 +50,7 @@ fn target<T: 'static>(
     };
     Target {
         name,
-        parse: Box::new(move |bytes| drop(parse(bytes))),
+        parse: Box::new(move |bytes| parse(bytes).is_ok()),
         check: Box::new(check),
         seal: |_| (),
         is_bounded: true,
