@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::base::{BranchName, Error, Event, Id, Kind, RefName, RepoPath, Result};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
-use crate::flow::session::{LargeFiles, Session};
+use crate::flow::session::Session;
 use crate::flow::store_files::Outcome;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
@@ -17,8 +17,8 @@ use crate::workspace::compare::{LocalChange, hash_path};
 use crate::workspace::control::{Checkout, EMBEDDED, State};
 
 use super::get::{check_space, remove_with_empty_folders};
-use super::ingest::{Draft, Published, large_files, register_now};
 use super::open::OpenStore;
+use super::publish::{Draft, Published, register_now};
 use super::workspace::{Workspace, changes_at, left_out};
 use super::{Address, DiffReport, Engine, RefExpr, ref_names};
 
@@ -91,8 +91,7 @@ impl Engine {
         let OpenStore { timeline, content, .. } = &mut workspace.target.store;
         let manifest =
             base.as_ref().map(|state| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place)));
-        let large =
-            manifest.map(|manifest| large_files(&manifest, &found)).transpose()?.unwrap_or_else(LargeFiles::new);
+        let large = self.large_files(manifest.as_ref(), &found);
         let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
         let mut session = match options.dry_run {
             true => Session::dry(bucket, content, jobs, self.observer.clone()),
