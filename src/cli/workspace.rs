@@ -7,7 +7,7 @@ use dagset::base::Result;
 use dagset::engine::{InitOptions, Status};
 use serde_json::json;
 
-use super::ui::Paint;
+use super::ui::Colour;
 use super::{Context, Ending, addresses, json, progress, ui};
 
 /// Of each kind of change, so many are listed for people unless -v is given.
@@ -157,7 +157,7 @@ fn tell(context: &mut Context, status: &Status) {
         return;
     }
     let staged: std::collections::BTreeSet<&str> = status.staged.iter().map(String::as_str).collect();
-    let lists: [(&str, &Vec<String>, fn(Paint, String) -> String); 3] = [
+    let lists: [(&str, &Vec<String>, Colour); 3] = [
         ("added", &status.added, |paint, text| paint.green(text)),
         ("modified", &status.modified, |paint, text| paint.yellow(text)),
         ("removed", &status.removed, |paint, text| paint.red(text)),

@@ -11,7 +11,7 @@ fn many_publishes_leave_few_indexes() {
     let env = TestEnv::new();
     for version in 0..40 {
         env.write("data/steady.txt", "the same all along");
-        env.write(&format!("data/{version}.txt"), &format!("content of {version}"));
+        env.write(&format!("data/{version}.txt"), format!("content of {version}"));
         let name = version.to_string();
         let made = env.run(["ingest", "data", "--into", "./store/set", "--create", "--as", &name, "--json"]).json();
         assert_eq!(made["changed"], Value::Bool(true));
