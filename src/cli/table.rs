@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::output::Output;
-use super::ui::{Paint, clean, columns, width};
+use super::ui::{Colour, Paint, clean, columns, width};
 
 /// How a column stands, and in which colour.
 #[derive(Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Column {
     right: bool,
     /// May be cut in its middle if the table is too wide.
     flexible: bool,
-    paint: fn(Paint, String) -> String,
+    paint: Colour,
 }
 
 /// Text, to the left.
@@ -30,7 +30,7 @@ impl Column {
         Column { flexible: true, ..self }
     }
 
-    pub fn painted(self, paint: fn(Paint, String) -> String) -> Column {
+    pub fn painted(self, paint: Colour) -> Column {
         Column { paint, ..self }
     }
 }

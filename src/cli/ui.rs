@@ -63,6 +63,9 @@ impl Paint {
     }
 }
 
+/// One of the colours, to be chosen before there is text.
+pub type Colour = fn(Paint, String) -> String;
+
 fn colours_are_welcome() -> bool {
     let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")

@@ -7,7 +7,7 @@ use dagset::base::Result;
 use dagset::engine::{InitOptions, Status};
 use serde_json::json;
 
-use super::ui::Paint;
+use super::ui::Colour;
 use super::{Context, Ending, addresses, json, progress, ui};
 
 /// Of each kind of change, so many are listed for people unless -v is given.
