@@ -125,6 +125,18 @@ pub fn sweep_temporaries(folder: &Path) {
     }
 }
 
+/// The mark of a `get` that hasn't ended; a temporary too.
+pub const GET_MARKER: &str = ".dagset-tmp-get";
+
+/// Whether a name is that of a temporary of ours, by its exact form: a user's `.dagset-tmp-notes` is data.
+pub fn is_temporary(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix(TEMPORARY_PREFIX) else { return false };
+    let parts: Vec<&str> = rest.split('-').collect();
+    let digits = |text: &str, radix| !text.is_empty() && text.chars().all(|c| c.is_digit(radix));
+    name == GET_MARKER
+        || matches!(parts[..], [process, random, count] if digits(process, 10) && random.len() == 16 && digits(random, 16) && digits(count, 10))
+}
+
 /// Whether this is the name of a temporary whose process doesn't run here any more.
 fn is_abandoned(name: &str) -> bool {
     let process = || name.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?.0.parse().ok();

@@ -92,7 +92,7 @@ pub fn init(context: &mut Context, args: Init) -> Result<Ending> {
     if !context.for_people() {
         context.out.document(&json::document(json!({
             "root": made.root.to_string_lossy(), "dataset": made.dataset.as_str(), "store": made.store,
-            "embedded": made.embedded, "branch": made.branch.as_str(), "base": made.base.as_ref().map(json::id),
+            "embedded": made.embedded, "branch": made.branch.as_str(), "head": made.head.as_ref().map(json::id),
         })));
         return Ok(Ending::Done);
     }
@@ -103,7 +103,8 @@ pub fn init(context: &mut Context, args: Init) -> Result<Ending> {
             if made.embedded { "in .dagset/store".to_owned() } else { format!("in {}", ui::clean(&made.store)) };
         let dataset = paint.bold(made.dataset.as_str());
         writeln!(context.out, "{} is a workspace of {dataset}; its versions are kept {store}", ui::clean(&root));
-        writeln!(context.out, "{} {}", paint.dim("next:"), paint.cyan("dagset commit -a --as 1.0"));
+        let next = if made.head.is_some() { "dagset switch main" } else { "dagset commit -a --as 1.0" };
+        writeln!(context.out, "{} {}", paint.dim("next:"), paint.cyan(next));
     }
     Ok(Ending::Done)
 }
@@ -121,19 +122,19 @@ pub fn status(context: &mut Context, args: &StatusArgs) -> Result<Ending> {
             "staged": status.staged, "added": status.added, "removed": status.removed,
             "modified": status.modified, "conflicts": status.conflicts,
             "behind": status.behind,
+            "left_out": status.left_out.iter().map(|it| json!({"path": it.path, "why": it.why, "incomplete": it.incomplete})).collect::<Vec<_>>(),
             "unfinished_switch": status.unfinished_switch.as_ref().map(json::id),
         })));
     }
     for path in &status.left_out {
         context.say(&progress::left_out(context.paint_err, &path.path, &path.why));
     }
-    Ok(match args.exit_code && !status.is_clean() {
-        true => Ending::Differs,
-        false => Ending::Done,
+    Ok(match (args.exit_code && !status.is_clean(), status.left_out.iter().any(|path| path.incomplete)) {
+        (true, _) => Ending::Differs,
+        (false, true) => Ending::Incomplete,
+        (false, false) => Ending::Done,
     })
 }
-
-type Colour = fn(Paint, String) -> String;
 
 fn tell(context: &mut Context, status: &Status) {
     let paint = context.paint;

@@ -1,6 +1,7 @@
 //! `commit`, `switch`, and the working folder's `diff`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 
 use crate::base::{BranchName, Error, Event, Id, Kind, RefName, RepoPath, Result};
 use crate::catalog::stat_index::StatRow;
@@ -13,13 +14,15 @@ use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::tree::diff::{Change, diff};
 use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::scan::{Found, FoundKind};
+use crate::tree::stat::{NodeKind, stat_file};
 use crate::workspace::compare::{LocalChange, hash_path};
 use crate::workspace::control::{Checkout, EMBEDDED, State};
 
 use super::get::{check_space, remove_with_empty_folders};
+use super::ingest::cannot_read;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
-use super::workspace::{Workspace, changes_at, left_out};
+use super::workspace::{Workspace, changes_at, left_out, unreadable};
 use super::{Address, DiffReport, Engine, RefExpr, ref_names};
 
 /// What to commit, and as what.
@@ -64,20 +67,22 @@ impl Engine {
         let changes = std::mem::take(&mut compared.comparison.changes);
         let chosen: Vec<_> =
             changes.into_iter().filter(|change| options.all || staged.contains(&change.path)).collect();
-        let unreadable = left_out(&compared.comparison);
-        if let Some(first) = unreadable.iter().find(|path| path.incomplete && options.all && path.why != "isn't UTF-8")
-        {
-            return Err(Error::new(
-                Kind::Failed,
-                format!("{} can't be read, so no version was made: {}", first.path, first.why),
-            )
-            .hint("`dagset status` lists all such paths; make them readable, or name them in .dagsetignore"));
+        let passed_over = left_out(&compared.comparison);
+        let unreadable = unreadable(&compared.comparison);
+        if options.all && !unreadable.is_empty() {
+            return Err(cannot_read(
+                &unreadable,
+                "make them readable; a file that can't be read never counts as removed",
+            ));
         }
         let found: Vec<Found> = chosen.iter().filter_map(|change| change.after.clone()).collect();
         let embedded = workspace.control.config()?.store == EMBEDDED;
         self.check_room(&workspace, &found, embedded)?;
 
         let base = workspace.base()?.cloned();
+        // Without a base and without a change there is nothing that a first version could hold.
+        let nothing = chosen.is_empty() && base.is_none();
+        let head = workspace.target.dataset()?.branches.get(&branch).copied();
         let proposal = Proposal {
             dataset: workspace.target.dataset.clone(),
             branch,
@@ -86,14 +91,14 @@ impl Engine {
             expect: None,
             name,
             tags,
-            seen_head: workspace.state.base,
+            seen_head: if nothing { head } else { workspace.state.base },
         };
         let OpenStore { timeline, content, .. } = &mut workspace.target.store;
         let manifest =
             base.as_ref().map(|state| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place)));
         let large = self.large_files(manifest.as_ref(), &found);
         let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
-        let mut session = match options.dry_run {
+        let mut session = match nothing || options.dry_run {
             true => Session::dry(bucket, content, jobs, self.observer.clone()),
             false => Session::new(bucket, content, born, jobs, self.observer.clone()),
         };
@@ -104,7 +109,11 @@ impl Engine {
         let entries = apply(manifest, edits);
         let draft =
             Draft { proposal, message: options.message.clone(), meta: options.meta.clone(), create_dataset: true };
-        let published = self.publish(timeline, session, entries, draft, unreadable, options.dry_run)?;
+        let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;
+        if nothing {
+            published.changed = false;
+            published.dry_run = options.dry_run;
+        }
         if let (Some(version), false) = (published.version, options.dry_run) {
             let branch = Some(published.branch.clone());
             workspace.control.write_state(&State { branch, base: Some(version), checkout: None })?;
@@ -156,6 +165,9 @@ impl Engine {
         let steps = steps_between(base, goal)?;
         let mut compared = self.compare(&workspace, base)?;
         let open = self.open_steps(&workspace, &compared.comparison.changes, steps)?;
+        if workspace.state.checkout.is_some() {
+            crate::base::files::sweep_temporaries(workspace.control.root());
+        }
         let version_name = dataset.name_of(&version).cloned();
         let checkout = Some(Checkout { branch: branch.clone(), version });
         workspace.control.write_state(&State { checkout, ..workspace.state.clone() })?;
@@ -183,11 +195,14 @@ impl Engine {
         let by_path: HashMap<&str, &LocalChange> = local.iter().map(|change| (change.path.as_str(), change)).collect();
         let mut open = Vec::with_capacity(steps.len());
         let mut conflicts = Vec::new();
+        let leaving: HashSet<String> =
+            steps.iter().filter(|step| step.after.is_none()).map(|step| step.path.to_string()).collect();
         for step in steps {
             let in_the_way = match by_path.get(step.path.as_str()) {
                 Some(change) if self.is_already(workspace, change, step.after.as_ref())? => continue,
                 Some(change) => Some(change.path.to_string()),
-                None => blocking(local, &by_path, &step),
+                None => blocking(local, &by_path, &step)
+                    .or_else(|| unseen_in_the_way(workspace.control.root(), &step, &leaving)),
             };
             match in_the_way {
                 Some(path) => conflicts.push(path),
@@ -286,6 +301,42 @@ fn blocking(local: &[LocalChange], by_path: &HashMap<&str, &LocalChange>, step: 
         .take_while(|change| change.path.as_str().starts_with(path))
         .filter(|change| change.path.is_below(path));
     above.copied().chain(below).find(is_unsaved).map(|change| change.path.to_string())
+}
+
+/// What rules leave out of the comparison, and special files, are nobody's to overwrite either: the path of one that a step would
+/// replace or lead through. `leaving` are the paths that other steps remove.
+fn unseen_in_the_way(root: &Path, step: &Change, leaving: &HashSet<String>) -> Option<String> {
+    step.after.as_ref()?;
+    let path = step.path.as_str();
+    let folders = path.match_indices('/').map(|(at, _)| &path[..at]);
+    for folder in folders {
+        match stat_file(&root.join(folder)) {
+            Err(_) => return None,
+            Ok((_, NodeKind::Folder)) => {}
+            Ok(_) if leaving.contains(folder) => return None,
+            Ok(_) => return Some(folder.to_owned()),
+        }
+    }
+    match stat_file(&root.join(path)) {
+        Err(_) => None,
+        Ok((_, NodeKind::Folder)) => stays_below(root, path, leaving),
+        Ok(_) => step.before.is_none().then(|| path.to_owned()),
+    }
+}
+
+/// The first path below `folder` that no step removes.
+fn stays_below(root: &Path, folder: &str, leaving: &HashSet<String>) -> Option<String> {
+    for entry in std::fs::read_dir(root.join(folder)).ok()?.flatten() {
+        let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
+        let stays = match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            true => stays_below(root, &path, leaving),
+            false => (!leaving.contains(&path)).then_some(path),
+        };
+        if stays.is_some() {
+            return stays;
+        }
+    }
+    None
 }
 
 type Edits = BTreeMap<RepoPath, Option<Entry>>;

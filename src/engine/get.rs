@@ -3,14 +3,17 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::files::{self, Durability, TEMPORARY_PREFIX};
+use crate::base::files::{self, Durability, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::lock::FileLock;
+use crate::base::path::CONTROL_FOLDER;
 use crate::base::{Counter, Error, Event, Id, Kind, Result};
 use crate::flow::materialize::{Existing, Placed, write_entries};
 use crate::format::manifest::EntryKind;
+use crate::store::locate::STORE_FILE;
 use crate::tree::Selection;
 use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::scan::{ScanOptions, scan};
@@ -56,6 +59,13 @@ impl Engine {
         let part = Part::of(&manifest, target.folder())?.ok_or_else(|| no_such_path(&target, target.folder()))?;
         let folder = self.path(&options.folder);
         let marker = Marker::new(&folder, &state.row.manifest, &part, &options.patterns);
+        if options.delete && (!options.patterns.is_empty() || part.file.is_some()) {
+            return Err(Error::usage(
+                "--delete makes a folder all that a version or a folder of it is, so it takes no PATH",
+            )
+            .hint("name the folder in the address: `dagset get ADDRESS:FOLDER/ DIR --delete`"));
+        }
+        keep_off_stores(&folder, &self.absolute(&target.store.root))?;
         let resumed = self.make_ready(&folder, &marker, options)?;
         if options.patterns.is_empty() && part.prefix.is_empty() {
             self.observer.add(Counter::FilesTotal, state.row.files);
@@ -68,15 +78,10 @@ impl Engine {
         let _alone = marker.put(resumed)?;
         self.observer.tell(Event::Phase("getting"));
         let existing = if options.overwrite || options.delete { Existing::Replace } else { Existing::Resume };
-        let mut kept: HashSet<String> = HashSet::new();
+        let deleted = if options.delete { self.delete_others(&folder, &part, &manifest)? } else { Vec::new() };
         let entries = part.entries(&manifest).filter(|placed| match placed {
             Ok(placed) => selection.matches(&placed.target),
             Err(_) => true,
-        });
-        let entries = entries.inspect(|placed| {
-            if let (true, Ok(placed)) = (options.delete, placed) {
-                kept.insert(placed.target.clone());
-            }
         });
         write_entries(&target.store.content, &folder, entries, existing, false, self.settings.jobs, &self.observer)?;
         if let Some(nothing) = selection.unmatched().first() {
@@ -84,7 +89,6 @@ impl Engine {
             return Err(Error::not_found(format!("nothing in this version matches {nothing:?}"))
                 .hint("`dagset ls -R ADDRESS` shows all paths"));
         }
-        let deleted = if options.delete { self.delete_others(&folder, &kept)? } else { Vec::new() };
         marker.remove()?;
         Ok(GetReport {
             dataset: target.dataset.to_string(),
@@ -122,19 +126,45 @@ impl Engine {
         }
     }
 
-    fn delete_others(&self, folder: &Path, kept: &HashSet<String>) -> Result<Vec<String>> {
+    /// Removes what the version doesn't have, and what stands where it has something of another kind. Ignored files stay.
+    fn delete_others(&self, folder: &Path, part: &Part, manifest: &Manifest<'_>) -> Result<Vec<String>> {
         let options = ScanOptions { jobs: self.settings.jobs, ..ScanOptions::default() };
-        let mut deleted = Vec::new();
-        for found in scan(folder, &options)?.found {
-            let path = found.path.as_str();
-            if kept.contains(path) {
-                continue;
-            }
-            remove_with_empty_folders(folder, path)?;
-            deleted.push(path.to_owned());
+        let kept = part.entries(manifest).map(|placed| Ok(placed?.target)).collect::<Result<HashSet<String>>>()?;
+        let found = scan(folder, &options)?.found;
+        let others: Vec<&str> =
+            found.iter().map(|found| found.path.as_str()).filter(|path| !kept.contains(*path)).collect();
+        if let Some(store) = others.iter().find(|path| path.rsplit('/').next() == Some(STORE_FILE)) {
+            return Err(Error::conflict(format!("{} holds a store: {store}", folder.display()))
+                .hint("choose another folder, or get without --delete"));
         }
-        Ok(deleted)
+        others.iter().try_for_each(|path| remove_with_empty_folders(folder, path))?;
+        Ok(others.into_iter().map(str::to_owned).collect())
     }
+}
+
+/// Refuses a folder that lies in a store, or that a store lies in.
+fn keep_off_stores(folder: &Path, store: &str) -> Result<()> {
+    let refuse = |what: &str| {
+        Err(Error::conflict(format!("{} {what} a store, which a get must not write into", folder.display()))
+            .hint("choose a folder beside the store"))
+    };
+    let existing = folder.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
+    if existing.ancestors().any(|above| above.join(STORE_FILE).is_file() && above.join("log").is_dir()) {
+        return refuse("lies in");
+    }
+    match Path::new(store).canonicalize() {
+        Ok(store)
+            if folder.canonicalize().is_ok_and(|folder| store.starts_with(&folder)) && !in_control_folder(&store) =>
+        {
+            refuse("holds")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a path lies in a workspace's own folder, which no command takes for data.
+fn in_control_folder(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == CONTROL_FOLDER)
 }
 
 /// Removes a file, link or empty folder, then the folders above it that are empty now.
@@ -144,7 +174,8 @@ pub(super) fn remove_with_empty_folders(root: &Path, path: &str) -> Result<()> {
     let removed = if is_folder { fs::remove_dir(&full) } else { fs::remove_file(&full) };
     match removed {
         Ok(()) => {}
-        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {}
+        // What rules leave out may still be in a folder: then it stays.
+        Err(fault) if matches!(fault.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {}
         Err(fault) => return Err(Error::io("remove", &full, fault)),
     }
     let mut above = full.parent();
@@ -224,7 +255,7 @@ impl Marker {
         let file = part.file.as_ref().map(|leaf| leaf.path.as_str()).unwrap_or_default();
         let what = [manifest.to_string(), part.prefix.clone(), file.to_owned(), patterns.join("\n")].join("\n");
         let text = format!("dagset get, not ended: run the same command again\n{}\n", Id::of(what.as_bytes()));
-        Marker { path: folder.join(format!("{TEMPORARY_PREFIX}get")), text }
+        Marker { path: folder.join(GET_MARKER), text }
     }
 
     fn is_there(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use crate::base::path::CONTROL_FOLDER;
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result};
 use crate::flow::propose::Proposal;
 use crate::flow::session::{LargeFiles, Session};
@@ -96,6 +97,7 @@ impl Engine {
             (proposal, known)
         };
 
+        self.keep_store_out(&source, &store)?;
         self.observer.tell(Event::Phase("scanning"));
         let found = self.find(&source, source_kind, options)?;
         let parent =
@@ -134,9 +136,12 @@ impl Engine {
         }
         let text = self.location_text(&address)?;
         let (store, rest) = match self.open_store(&text) {
-            Err(fault) if fault.kind() == Kind::NotFound && options.create && !options.dry_run => {
+            Err(fault) if fault.kind() == Kind::NotFound && options.create => {
                 let (root, dataset) = cut_for_creation(&text)?;
                 DatasetName::new(&dataset)?;
+                if options.dry_run {
+                    return Ok((self.imagined_store(&root)?, DatasetName::new(&dataset)?));
+                }
                 match self.make_store(&root) {
                     Ok(_) => {}
                     // Another process was first: its store is as good.
@@ -156,6 +161,22 @@ impl Engine {
             store.timeline.fold().dataset(&dataset).map_err(|fault| fault.hint("--create makes the dataset"))?;
         }
         Ok((store, dataset))
+    }
+
+    /// Refuses a folder that the store lies in: each ingest would find what the one before wrote.
+    fn keep_store_out(&self, source: &Path, store: &OpenStore) -> Result<()> {
+        let root = Path::new(&self.absolute(&store.root)).canonicalize().unwrap_or_default();
+        let Ok(below) = source
+            .canonicalize()
+            .and_then(|source| root.strip_prefix(source).map(Path::to_owned).map_err(std::io::Error::other))
+        else {
+            return Ok(());
+        };
+        match below.starts_with(CONTROL_FOLDER) {
+            true => Ok(()),
+            false => Err(Error::usage(format!("the store {} lies in the folder that is ingested", store.root))
+                .hint("put the store beside the folder")),
+        }
     }
 
     fn find(&self, source: &Path, kind: NodeKind, options: &IngestOptions) -> Result<Scan> {
@@ -210,7 +231,8 @@ impl Engine {
             }
         }
         if !unreadable.is_empty() && !skip_unreadable {
-            return Err(cannot_read(&unreadable));
+            let hint = "make them readable, leave them out with --exclude, or give --skip-unreadable (the exit code will be 8)";
+            return Err(cannot_read(&unreadable, hint));
         }
         left_out.extend(unreadable);
         left_out.sort_by(|a, b| a.path.cmp(&b.path));
@@ -293,11 +315,12 @@ fn choose(found: &mut Scan, only: &[String]) -> Result<()> {
     }
 }
 
-fn cannot_read(paths: &[LeftOutPath]) -> Error {
+/// The error that lists what can't be read; `hint` says what to do.
+pub(super) fn cannot_read(paths: &[LeftOutPath], hint: &str) -> Error {
     let shown = paths.iter().take(20).map(|row| format!("{}: {}", row.path, row.why));
     let more = paths.len().saturating_sub(20);
     let rest = (more > 0).then(|| format!("… and {more} more"));
     let list = shown.chain(rest).collect::<Vec<_>>().join("\n  ");
     Error::new(Kind::Failed, format!("{} paths can't be read, so no version was made:\n  {list}", paths.len()))
-        .hint("make them readable, leave them out with --exclude, or give --skip-unreadable (the exit code will be 8)")
+        .hint(hint)
 }

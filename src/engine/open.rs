@@ -215,6 +215,18 @@ impl Engine {
         Ok(Some((found.store_root, file, found.bucket)))
     }
 
+    /// An empty store in memory that stands for the one that would be made at `root`.
+    pub(super) fn imagined_store(&self, root: &str) -> Result<OpenStore> {
+        let file = StoreFile {
+            store: crate::base::files::random_bytes()?,
+            created: crate::base::Time::now(),
+            tool: super::TOOL.to_owned(),
+        };
+        let timeline = Timeline::open(backend::memory(), file.store, self.observer.clone())?;
+        let content = content_of(&timeline);
+        Ok(OpenStore { root: root.to_owned(), file, timeline, content })
+    }
+
     /// Creates an empty store at `text`; it must not be one already, nor lie in one.
     pub(super) fn make_store(&self, text: &str) -> Result<(String, StoreFile, Bucket)> {
         let root = text.strip_suffix("//").unwrap_or(text);

@@ -9,7 +9,7 @@ use crate::history::dag::ancestry;
 use crate::history::fold::VersionState;
 
 use super::open::Target;
-use super::{Address, Engine};
+use super::{Address, Engine, Location};
 
 /// A version with what its record says.
 #[derive(Debug, Clone)]
@@ -60,6 +60,7 @@ pub struct RefRow {
 impl Engine {
     /// The address's version and its ancestors, newest first.
     pub fn log(&self, address: &Address, options: LogOptions) -> Result<Vec<VersionCard>> {
+        whole_versions_only(address)?;
         let target = self.open_target(address)?;
         let dataset = target.dataset()?;
         if dataset.versions.is_empty() && address.reference.is_none() {
@@ -76,6 +77,7 @@ impl Engine {
 
     /// One version.
     pub fn show(&self, address: &Address) -> Result<VersionCard> {
+        whole_versions_only(address)?;
         let target = self.open_target(address)?;
         card(&target, target.version()?)
     }
@@ -103,6 +105,10 @@ impl Engine {
         let branch = BranchName::new(branch)?;
         let mut target = self.open_target(address)?;
         let version = target.version()?.row.version;
+        if target.dataset()?.branches.contains_key(&branch) {
+            return Err(Error::conflict(format!("{} has a branch {branch} already", target.dataset))
+                .hint("choose another name, or move it with `dagset branch -m`"));
+        }
         let dataset = target.dataset.clone();
         target.store.timeline.append(&self.actor(), |_, _| {
             Ok(vec![Operation::SetBranch {
@@ -120,6 +126,10 @@ impl Engine {
         let branch = BranchName::new(branch)?;
         let mut target = self.open_target(address)?;
         let version = branch_head(&target, &branch)?;
+        if address.location == Location::Here && self.workspace_branch()?.as_ref() == Some(&branch) {
+            return Err(Error::conflict(format!("the workspace is on the branch {branch}"))
+                .hint("`dagset switch` to another one first"));
+        }
         let dataset = target.dataset.clone();
         target.store.timeline.append(&self.actor(), |_, _| {
             Ok(vec![Operation::SetBranch {
@@ -188,6 +198,15 @@ impl Engine {
             Ok(vec![Operation::SetTag { dataset: dataset.clone(), tag: tag.clone(), old, new: None, protected: false }])
         })?;
         Ok(RefRow { name: tag.to_string(), version: present.version, version_name: None, protected: present.protected })
+    }
+}
+
+/// A path says nothing to a command about versions.
+fn whole_versions_only(address: &Address) -> Result<()> {
+    match &address.path {
+        None => Ok(()),
+        Some(path) => Err(Error::usage(format!("this is about versions, and {path:?} is a path in one"))
+            .hint("leave out what follows the colon; `dagset stat ADDRESS` is about a path")),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::history::timeline::Timeline;
 use crate::store::locate::STORE_FILE;
 use crate::tree::manifest::Leaf;
 
+use super::read::no_such_path;
 use super::{Address, Engine, Location};
 
 const BATCH: usize = 1_024;
@@ -71,8 +72,12 @@ impl Engine {
         self.observer.tell(Event::Phase("verifying"));
         let target = self.open_target(address)?;
         let manifest = target.store.manifest(target.version()?);
+        let folder = target.folder();
+        if !folder.is_empty() && manifest.find(folder)?.is_none() && !manifest.has_folder(folder)? {
+            return Err(no_such_path(&target, folder));
+        }
         let mut report = Report::default();
-        let mut entries = manifest.entries(target.folder());
+        let mut entries = manifest.entries(folder);
         loop {
             let batch = entries.by_ref().take(BATCH).collect::<Result<Vec<_>>>()?;
             if batch.is_empty() {

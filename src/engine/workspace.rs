@@ -12,8 +12,9 @@ use crate::format::manifest::EntryKind;
 use crate::format::operation::Operation;
 use crate::history::fold::VersionState;
 use crate::history::refs::DEFAULT_BRANCH;
+use crate::tree::ignore::IGNORE_FILE;
 use crate::tree::manifest::{Leaf, Manifest};
-use crate::tree::scan::{ScanOptions, scan};
+use crate::tree::scan::{LeftOutReason, ScanOptions, scan};
 use crate::workspace::compare::{Comparison, LocalChange, compare};
 use crate::workspace::control::{Config, Control, EMBEDDED, State};
 
@@ -41,8 +42,8 @@ pub struct Initialised {
     pub store: String,
     pub embedded: bool,
     pub branch: BranchName,
-    /// The branch's head, where the dataset was there before.
-    pub base: Option<Id>,
+    /// The branch's head, where the dataset was there before: `switch` takes it.
+    pub head: Option<Id>,
 }
 
 /// What `status` tells. Paths are from the workspace's root, in order.
@@ -132,14 +133,14 @@ impl Engine {
             false => Ok(vec![Operation::CreateDataset { dataset: dataset.clone() }]),
         })?;
         let branch = BranchName::new(DEFAULT_BRANCH)?;
-        let base = open.timeline.fold().dataset(&dataset)?.branches.get(&branch).copied();
+        let head = open.timeline.fold().dataset(&dataset)?.branches.get(&branch).copied();
         let config = Config {
             dataset: dataset.clone(),
             store: if given.is_some() { store.clone() } else { EMBEDDED.to_owned() },
         };
-        Control::create(&root, &config, &State { branch: Some(branch.clone()), base, checkout: None })?;
+        Control::create(&root, &config, &State { branch: Some(branch.clone()), base: None, checkout: None })?;
         ignore_in_git(&root)?;
-        Ok(Initialised { root, dataset, store, embedded: given.is_none(), branch, base })
+        Ok(Initialised { root, dataset, store, embedded: given.is_none(), branch, head })
     }
 
     /// Whether the working folder lies in a workspace, so that arguments are REFs.
@@ -151,6 +152,11 @@ impl Engine {
     pub fn home_store(&self) -> Result<String> {
         let control = self.find_workspace()?;
         Ok(control.store_text(&control.config()?))
+    }
+
+    /// The branch that the workspace is on.
+    pub(super) fn workspace_branch(&self) -> Result<Option<BranchName>> {
+        Ok(self.find_workspace()?.state()?.branch)
     }
 
     fn find_workspace(&self) -> Result<Control> {
@@ -273,7 +279,12 @@ impl Engine {
         let _lock = workspace.control.lock()?;
         let root = workspace.control.root();
         let from = RepoPath::new(self.place_in(&workspace, from)?)?;
+        let wants_folder = to.as_os_str().as_encoded_bytes().ends_with(b"/");
         let mut to = self.place_in(&workspace, to)?;
+        if wants_folder && !root.join(&to).is_dir() {
+            return Err(Error::not_found(format!("there is no folder {to}"))
+                .hint("make it first, or write the name without the slash"));
+        }
         if root.join(&to).is_dir() {
             to = if to.is_empty() { from.file_name().to_owned() } else { format!("{to}/{}", from.file_name()) };
         }
@@ -334,6 +345,14 @@ impl Engine {
             let changed = changes_at(&compared.comparison.changes, &place).filter(|change| change.before.is_some());
             wanted.extend(changed.map(|change| change.path.clone()));
         }
+        let unsaved = |path: &RepoPath| {
+            let inside = |change: &&LocalChange| change.before.is_none() && path.is_below(change.path.as_str());
+            compared.comparison.changes.iter().find(inside).map(|change| change.path.clone())
+        };
+        if let Some(path) = wanted.iter().find_map(unsaved) {
+            return Err(Error::conflict(format!("{path} stands where a folder must be, and no version holds it"))
+                .hint("move it away, then run the command again"));
+        }
         let leaves = wanted.iter().map(|path| leaf_of(manifest, path)).collect::<Result<Vec<_>>>()?;
         let written = self.write_leaves(&workspace, leaves)?;
         self.remember(&mut compared, written)?;
@@ -350,7 +369,14 @@ impl Engine {
         let workspace = self.open_workspace()?;
         let _lock = workspace.control.lock()?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
-        let untracked = compared.comparison.changes.iter().filter(|change| change.before.is_none());
+        if workspace.state.base.is_none() && !dry_run {
+            return Err(Error::conflict("the workspace has no version yet, so nothing here is saved")
+                .hint("`dagset commit -a` saves it; `dagset clean --dry-run` shows what would go"));
+        }
+        // The rules of what to leave out stay: without them the next clean would take what they protect.
+        let is_rules = |change: &&LocalChange| change.path.file_name() == IGNORE_FILE;
+        let untracked =
+            compared.comparison.changes.iter().filter(|change| change.before.is_none() && !is_rules(change));
         let paths: Vec<_> = untracked.map(|change| change.path.to_string()).collect();
         if !dry_run {
             paths.iter().try_for_each(|path| remove_with_empty_folders(workspace.control.root(), path))?;
@@ -358,7 +384,7 @@ impl Engine {
         Ok(paths)
     }
 
-    /// Writes entries into the workspace, over what is there.
+    /// Writes entries into the workspace, over the files that are there.
     pub(super) fn write_leaves(&self, workspace: &Workspace, leaves: Vec<Leaf>) -> Result<Vec<Written>> {
         let placed = leaves.into_iter().map(|leaf| Ok(Placed { target: leaf.path.to_string(), leaf }));
         let content = &workspace.target.store.content;
@@ -447,6 +473,14 @@ pub(super) fn left_out(comparison: &Comparison) -> Vec<LeftOutPath> {
         incomplete: true,
     });
     scanned.chain(unread).collect()
+}
+
+/// What the user must make readable before everything can be committed.
+pub(super) fn unreadable(comparison: &Comparison) -> Vec<LeftOutPath> {
+    let scanned = comparison.left_out.iter().filter(|path| matches!(path.why, LeftOutReason::Unreadable(_)));
+    let scanned = scanned.map(|path| (path.path.clone(), path.why.to_string()));
+    let hashed = comparison.unreadable.iter().map(|(path, why)| (path.to_string(), why.clone()));
+    scanned.chain(hashed).map(|(path, why)| LeftOutPath { path, why, incomplete: true }).collect()
 }
 
 /// Without `.` and `..`, by the text alone.

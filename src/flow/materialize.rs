@@ -168,7 +168,9 @@ impl Writer<'_> {
             }
             EntryKind::Symlink { target: points_to } => {
                 if !fs::read_link(&target).is_ok_and(|now| now.as_os_str() == &**points_to) {
-                    self.make_room(&target)?;
+                    if !is_fresh {
+                        self.make_room(&target)?;
+                    }
                     files::write_symlink(&target, points_to)?;
                 }
             }
@@ -215,13 +217,21 @@ impl Writer<'_> {
         Ok(crate::tree::read_file::hash_file(target, &mut file)? == *content)
     }
 
-    /// Takes a folder away that stands where a file goes; what a rename replaces may stay.
+    /// Takes an empty folder away that stands where a file goes. What a rename replaces may stay where that was asked for; a folder with
+    /// something in it is never removed.
     fn make_room(&self, target: &Path) -> Result<()> {
-        match stat_file(target) {
-            Ok((_, NodeKind::Folder)) if self.existing == Existing::Replace => {
-                fs::remove_dir_all(target).map_err(|fault| Error::io("replace the folder", target, fault))
+        match (stat_file(target), self.existing) {
+            (Err(_), _) => Ok(()),
+            (Ok((_, NodeKind::Folder)), Existing::Replace) => fs::remove_dir(target).map_err(|fault| {
+                Error::conflict(format!("the folder {} stands where a file goes", target.display()))
+                    .because(fault)
+                    .hint("move the folder away, then run the command again")
+            }),
+            (Ok(_), Existing::Replace) => Ok(()),
+            (Ok(_), Existing::Resume) => {
+                Err(Error::conflict(format!("{} was changed since the get that was cut off", target.display()))
+                    .hint("move the file away, or give --overwrite to replace it"))
             }
-            _ => Ok(()),
         }
     }
 

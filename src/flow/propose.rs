@@ -100,7 +100,7 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
             let message =
                 format!("the branch {} of {} moved meanwhile: it {}", proposal.branch, proposal.dataset, where_it_is());
             Err(Error::conflict(message)
-                .hint("look at the new version, then run the command again; nothing is stored twice"))
+                .hint("`dagset log` shows what is there now; run an ingest again, or `dagset switch` a workspace to the branch"))
         }
     }
 }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::ignore::{IGNORE_FILE, Rules};
 use super::scan::{LeftOut, LeftOutReason};
 use super::stat::{NodeKind, Stat, from_raw};
-use crate::base::files::TEMPORARY_PREFIX;
+use crate::base::files::is_temporary;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{Error, RepoPath, Result};
 
@@ -162,7 +162,7 @@ fn list(dir: Dir, listing: &mut Listing, left_out: &mut Vec<LeftOut>) -> Result<
     for entry in dir {
         let entry = entry?;
         let raw = entry.file_name().to_bytes();
-        if raw == b"." || raw == b".." || raw.starts_with(TEMPORARY_PREFIX.as_bytes()) {
+        if raw == b"." || raw == b".." || std::str::from_utf8(raw).is_ok_and(is_temporary) {
             continue;
         }
         if prefix.is_empty() && raw == CONTROL_FOLDER.as_bytes() {

@@ -185,21 +185,26 @@ fn what_cannot_be_kept_is_said() {
 
 #[test]
 fn an_unreadable_file_makes_no_version() {
-    let env = TestEnv::new();
+    let mut env = TestEnv::new();
     env.write("data/a", "1");
     env.write("data/secret", "2");
-    fs::set_permissions(env.path("data/secret"), fs::Permissions::from_mode(0o000)).unwrap();
-    if fs::read(env.path("data/secret")).is_ok() {
-        eprintln!("SKIPPED: this user reads everything, as root does: unreadable files can't be made");
-        return;
+    env.write("data/closed/b", "3");
+    for closed in ["data/secret", "data/closed"] {
+        fs::set_permissions(env.path(closed), fs::Permissions::from_mode(0o000)).unwrap();
     }
+    env.bind_by_permissions();
     let _ = env.run(["store", "create", "./store"]).exits(0);
     let ingest = ["ingest", "data", "--into", "./store/set", "--create"];
     let said = env.run(ingest).exits(1);
-    assert!(said.stderr.contains("secret") && said.stderr.contains("--skip-unreadable"), "{}", said.stderr);
+    for expected in ["secret", "closed", "--skip-unreadable"] {
+        assert!(said.stderr.contains(expected), "{}", said.stderr);
+    }
     let _ = env.run(["ls", "./store/set"]).exits(3);
     let said = env.run([&ingest[..], &["--skip-unreadable", "--json"]].concat()).exits(8);
-    assert_eq!(said.document()["left_out"][0]["path"], "secret");
+    let document = said.document();
+    let paths: Vec<_> = document["left_out"].as_array().unwrap().iter().map(|row| &row["path"]).collect();
+    assert_eq!(paths, ["closed", "secret"]);
+    fs::set_permissions(env.path("data/closed"), fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -12,10 +13,15 @@ use tempfile::TempDir;
 /// The author of every version that a test makes.
 pub const AUTHOR: &str = "Test Author <author@test.example>";
 
+/// The user and group that own nothing.
+const NOBODY: u32 = 65_534;
+
 /// A folder with a home, and a working folder in which commands run.
 pub struct TestEnv {
     root: TempDir,
     variables: BTreeMap<String, String>,
+    /// Set where commands are run by `nobody`.
+    binary: Option<PathBuf>,
 }
 
 impl TestEnv {
@@ -39,7 +45,7 @@ impl TestEnv {
         for (name, value) in [("DAGSET_AUTHOR", AUTHOR), ("TZ", "UTC"), ("COLUMNS", "100")] {
             variables.insert(name.to_owned(), value.to_owned());
         }
-        TestEnv { root, variables }
+        TestEnv { root, variables, binary: None }
     }
 
     /// Sets a variable for every command that follows.
@@ -75,6 +81,20 @@ impl TestEnv {
         target
     }
 
+    /// Has all commands that follow run by a user whom permissions bind. Root gives all files of this environment to `nobody` for it.
+    pub fn bind_by_permissions(&mut self) {
+        if !rustix::process::geteuid().is_root() {
+            return;
+        }
+        // The build's folder may be closed to others.
+        let binary = self.root.path().join("dagset");
+        fs::copy(env!("CARGO_BIN_EXE_dagset"), &binary).unwrap();
+        let give = |path: &Path| std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        give(self.root.path());
+        everything_below(self.root.path()).iter().for_each(|path| give(path));
+        self.binary = Some(binary);
+    }
+
     /// Runs `dagset` in the working folder.
     pub fn run<S: AsRef<str>>(&self, arguments: impl IntoIterator<Item = S>) -> Outcome {
         self.run_with(".", arguments, b"")
@@ -107,7 +127,14 @@ impl TestEnv {
 
     /// The binary in this environment and the working folder, for tests that start it themselves.
     pub fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dagset"));
+        let mut command = match &self.binary {
+            None => Command::new(env!("CARGO_BIN_EXE_dagset")),
+            Some(binary) => {
+                let mut command = Command::new(binary);
+                command.uid(NOBODY).gid(NOBODY);
+                command
+            }
+        };
         command.env_clear().envs(&self.variables).current_dir(self.path("."));
         command
     }

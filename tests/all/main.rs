@@ -22,4 +22,5 @@ mod races;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod unsaved;
 mod workspace;
