@@ -1,6 +1,6 @@
 //! `commit`, `switch`, and the working folder's `diff`.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use crate::base::{BranchName, Error, Event, Id, Kind, RefName, RepoPath, Result};
@@ -19,7 +19,7 @@ use crate::workspace::compare::{LocalChange, hash_path};
 use crate::workspace::control::{Checkout, EMBEDDED, State};
 
 use super::get::{check_space, remove_with_empty_folders};
-use super::ingest::cannot_read;
+use super::ingest::{LeftOutPath, cannot_read};
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
 use super::workspace::{Workspace, changes_at, left_out, unreadable};
@@ -63,10 +63,15 @@ impl Engine {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
         let tags = ref_names(&options.tags)?;
         let mut compared = self.compare(&workspace, workspace.manifest()?)?;
-        let mut staged = workspace.control.staged()?;
-        let changes = std::mem::take(&mut compared.comparison.changes);
-        let chosen: Vec<_> =
-            changes.into_iter().filter(|change| options.all || staged.contains(&change.path)).collect();
+        let staged = workspace.control.staged()?;
+        let (mut gone, mut found) = (Vec::new(), Vec::new());
+        for change in std::mem::take(&mut compared.comparison.changes) {
+            match change.after {
+                _ if !options.all && !staged.contains(&change.path) => {}
+                None => gone.push(change.path),
+                Some(now) => found.push(now),
+            }
+        }
         let passed_over = left_out(&compared.comparison);
         let unreadable = unreadable(&compared.comparison);
         if options.all && !unreadable.is_empty() {
@@ -75,13 +80,12 @@ impl Engine {
                 "make them readable; a file that can't be read never counts as removed",
             ));
         }
-        let found: Vec<Found> = chosen.iter().filter_map(|change| change.after.clone()).collect();
         let embedded = workspace.control.config()?.store == EMBEDDED;
         self.check_room(&workspace, &found, embedded)?;
 
         let base = workspace.base()?.cloned();
         // Without a base and without a change there is nothing that a first version could hold.
-        let nothing = chosen.is_empty() && base.is_none();
+        let nothing = gone.is_empty() && found.is_empty() && base.is_none();
         let head = workspace.target.dataset()?.branches.get(&branch).copied();
         let proposal = Proposal {
             dataset: workspace.target.dataset.clone(),
@@ -105,7 +109,7 @@ impl Engine {
         let actor = self.actor();
         let root = workspace.control.root().to_owned();
         let outcomes = session.store(&root, &found, &large, |rows| register_now(timeline, &actor, rows))?;
-        let (edits, fresh) = edits_of(&chosen, outcomes)?;
+        let (edits, fresh) = edits_of(gone, found, outcomes)?;
         let entries = apply(manifest, edits);
         let draft =
             Draft { proposal, message: options.message.clone(), meta: options.meta.clone(), create_dataset: true };
@@ -117,15 +121,12 @@ impl Engine {
         if let (Some(version), false) = (published.version, options.dry_run) {
             let branch = Some(published.branch.clone());
             workspace.control.write_state(&State { branch, base: Some(version), checkout: None })?;
-            chosen.iter().for_each(|change| {
-                staged.remove(&change.path);
-            });
-            workspace.control.write_staged(&staged)?;
-            let settled = fresh.into_iter().filter(|row| row.is_settled(compared.began_ns));
-            let mut rows: BTreeMap<RepoPath, StatRow> =
-                std::mem::take(&mut compared.comparison.rows).into_iter().map(|row| (row.path.clone(), row)).collect();
-            rows.extend(settled.map(|row| (row.path.clone(), row)));
-            compared.index.replace(&rows.into_values().collect::<Vec<_>>())?;
+            workspace.control.write_staged(&BTreeSet::new())?;
+            let mut rows = std::mem::take(&mut compared.comparison.rows);
+            rows.retain(|row| fresh.binary_search_by(|new| new.path.cmp(&row.path)).is_err());
+            rows.extend(fresh.into_iter().filter(|row| row.is_settled(compared.began_ns)));
+            rows.sort_by(|a, b| a.path.cmp(&b.path));
+            compared.index.replace(&rows)?;
         }
         Ok(published)
     }
@@ -339,39 +340,31 @@ fn stays_below(root: &Path, folder: &str, leaving: &HashSet<String>) -> Option<S
     None
 }
 
-type Edits = BTreeMap<RepoPath, Option<Entry>>;
+/// What becomes of paths, in path order; `None`: gone.
+type Edits = Vec<(RepoPath, Option<Entry>)>;
 
-/// What each chosen change makes of its path, and rows for the stat index.
-fn edits_of(chosen: &[LocalChange], outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {
-    let mut edits = Edits::new();
-    let mut rows = Vec::new();
-    let mut outcomes = outcomes.into_iter();
-    for change in chosen {
-        let Some(found) = &change.after else {
-            edits.insert(change.path.clone(), None);
-            continue;
-        };
-        let outcome = outcomes.next().ok_or_else(|| Error::new(Kind::Failed, "a file has no outcome"))?;
-        let kind = match (&found.kind, outcome) {
+/// What the chosen changes make of their paths, and rows for the stat index in path order.
+fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {
+    let mut edits: Edits = gone.into_iter().map(|path| (path, None)).collect();
+    edits.reserve(found.len());
+    let mut rows = Vec::with_capacity(found.len());
+    for (Found { path, kind, .. }, outcome) in found.into_iter().zip(outcomes) {
+        let kind = match (kind, outcome) {
             (FoundKind::File { executable }, Outcome::Stored { content, size, stat }) => {
-                rows.push(StatRow { path: change.path.clone(), stat, content });
-                EntryKind::File { size, content, executable: *executable }
+                rows.push(StatRow { path: path.clone(), stat, content });
+                Some(EntryKind::File { size, content, executable })
             }
             (FoundKind::File { .. }, Outcome::Unreadable(why)) => {
-                return Err(Error::new(
-                    Kind::Failed,
-                    format!("{} can't be read, so no version was made: {why}", change.path),
-                ));
+                let row = LeftOutPath { path: path.to_string(), why, incomplete: true };
+                return Err(cannot_read(&[row], "make it readable, then run the command again"));
             }
-            (FoundKind::File { .. }, _) => {
-                edits.insert(change.path.clone(), None);
-                continue;
-            }
-            (FoundKind::Symlink { target }, _) => EntryKind::Symlink { target: target.clone() },
-            (FoundKind::EmptyFolder, _) => EntryKind::EmptyFolder,
+            (FoundKind::File { .. }, _) => None,
+            (FoundKind::Symlink { target }, _) => Some(EntryKind::Symlink { target }),
+            (FoundKind::EmptyFolder, _) => Some(EntryKind::EmptyFolder),
         };
-        edits.insert(change.path.clone(), Some(Entry::plain(kind)));
+        edits.push((path, kind.map(Entry::plain)));
     }
+    edits.sort_by(|a, b| a.0.cmp(&b.0));
     Ok((edits, rows))
 }
 
