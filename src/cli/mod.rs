@@ -131,6 +131,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refusal) => return report::usage(&refusal),
     };
+    report::on_interrupt(cli.global.json);
     let mut context = Context::new(cli.global);
     let outcome = start_threads(&context.global).and_then(|()| run(&mut context, cli.command));
     let outcome = match outcome {

@@ -56,6 +56,22 @@ pub fn fault(fault: &Error, context: &mut Context) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Has an interrupt end the process with its own exit code and, with `--json`, the document that says so. What was being written is not
+/// yet in place, as after a kill: the same command goes on.
+pub fn on_interrupt(json: bool) {
+    let (code, kind) = code_and_name(Kind::Interrupted);
+    let end = move || {
+        stderr_line("interrupted: the same command can be run again");
+        if json {
+            let hint = Some("run the same command again");
+            document(&mut Output::new(), Body { kind, message: "interrupted", causes: &[], hint });
+        }
+        std::process::exit(code.into());
+    };
+    // Where no handler can be set, the signal ends the process by itself.
+    ctrlc::set_handler(end).ok();
+}
+
 fn document(out: &mut Output, error: Body<'_>) {
     out.document(&Document { schema: 1, error });
     // Nothing is left to do where even this can't be written.

@@ -289,3 +289,29 @@ fn quiet_leaves_answers_and_errors() {
     let said = env.run(["ls", "./store/nope", "-q"]).exits(3);
     assert!(!said.stderr.is_empty());
 }
+
+#[test]
+fn an_interrupt_has_its_own_code_and_document() {
+    let env = TestEnv::new();
+    env.write("data/a", "1");
+    let piped = std::process::Stdio::piped;
+    let mut command = env.command();
+    // It waits for its list as long as nobody ends that.
+    command.args(["ingest", "data", "--into", "./store/set", "--create", "--json", "--files-from", "-"]);
+    let mut child = command.stdin(piped()).stdout(piped()).stderr(piped()).spawn().unwrap();
+    let list = child.stdin.take();
+    let catches_interrupts = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap().trim().to_owned();
+        u64::from_str_radix(&caught, 16).unwrap() & 1 << 1 != 0
+    };
+    while !catches_interrupts() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(list);
+    assert_eq!(output.status.code(), Some(130));
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(document["error"]["kind"], "interrupted");
+}
