@@ -58,6 +58,7 @@ pub fn fault(fault: &Error, context: &mut Context) -> ExitCode {
 
 /// Has an interrupt end the process with its own exit code and, with `--json`, the document that says so. What was being written is not
 /// yet in place, as after a kill: the same command goes on.
+#[expect(clippy::exit, reason = "the handler is where the process ends; nothing is left to unwind")]
 pub fn on_interrupt(json: bool) {
     let (code, kind) = code_and_name(Kind::Interrupted);
     let end = move || {
