@@ -81,8 +81,10 @@ fn an_empty_folder_is_an_entry_in_its_own_place() {
 fn hidden_files_are_data_and_our_own_are_not() {
     let tree = Tree::new(&[".git/config", ".hidden", ".gitignore", "x", "sub/.dagset/data", ".dagset/workspace"]);
     tree.write(".gitignore", "x\n");
-    tree.write("sub/.dagset-tmp-1-2", "half");
-    assert_eq!(tree.paths(), [".git/config", ".gitignore", ".hidden", "sub/.dagset/data", "x"]);
+    tree.write(&format!("sub/{}", crate::base::files::temporary_name()), "half");
+    tree.write("sub/.dagset-tmp-notes", "a user's");
+    let kept = [".git/config", ".gitignore", ".hidden", "sub/.dagset-tmp-notes", "sub/.dagset/data", "x"];
+    assert_eq!(tree.paths(), kept);
     assert!(tree.scan().left_out.is_empty());
     let file = Tree::new(&["x", ".dagset"]);
     assert_eq!(file.paths(), ["x"]);
