@@ -114,6 +114,11 @@ impl Error {
         }
         causes
     }
+
+    /// This error and its causes on one line.
+    pub fn in_one_line(&self) -> String {
+        std::iter::once(self.to_string()).chain(self.causes()).collect::<Vec<_>>().join(": ")
+    }
 }
 
 impl fmt::Display for Error {

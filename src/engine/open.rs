@@ -79,6 +79,15 @@ impl OpenStore {
     }
 }
 
+/// The identity of a store that is being made.
+fn new_store_file() -> Result<StoreFile> {
+    Ok(StoreFile {
+        store: crate::base::files::random_bytes()?,
+        created: crate::base::Time::now(),
+        tool: super::TOOL.to_owned(),
+    })
+}
+
 fn content_of(timeline: &Timeline) -> Content {
     Content::new(timeline.bucket().clone(), timeline.fold().indexes.values().cloned().collect())
 }
@@ -217,11 +226,7 @@ impl Engine {
 
     /// An empty store in memory that stands for the one that would be made at `root`.
     pub(super) fn imagined_store(&self, root: &str) -> Result<OpenStore> {
-        let file = StoreFile {
-            store: crate::base::files::random_bytes()?,
-            created: crate::base::Time::now(),
-            tool: super::TOOL.to_owned(),
-        };
+        let file = new_store_file()?;
         let timeline = Timeline::open(backend::memory(), file.store, self.observer.clone())?;
         let content = content_of(&timeline);
         Ok(OpenStore { root: root.to_owned(), file, timeline, content })
@@ -248,11 +253,7 @@ impl Engine {
             return Err(Error::damaged(format!("{root} has the log of a store, and its dagset.json is missing"))
                 .hint("put dagset.json back from a copy of the store, or create the new store in another place"));
         }
-        let file = StoreFile {
-            store: crate::base::files::random_bytes()?,
-            created: crate::base::Time::now(),
-            tool: super::TOOL.to_owned(),
-        };
+        let file = new_store_file()?;
         match bucket.create(crate::store::locate::STORE_FILE, file.encode().into())? {
             crate::store::objects::Created::New => Ok((root.to_owned(), file, bucket)),
             crate::store::objects::Created::Exists => {

@@ -150,7 +150,6 @@ impl Engine {
         new: NewVersion,
         create_dataset: bool,
     ) -> Result<AppendedVersion> {
-        let stored_before = self.observer.get(Counter::StoredBytes);
         let mut appended = AppendedVersion { version: new.id, made: true };
         timeline.append(actor, |fold, record_bytes| {
             match decide(fold, proposal)? {
@@ -164,7 +163,6 @@ impl Engine {
                 }
                 Decision::New { .. } => return Err(moved(proposal)),
             }
-            let stored_now = self.observer.get(Counter::StoredBytes).max(stored_before);
             let row = VersionRow {
                 version: new.id,
                 manifest: new.root.id,
@@ -172,7 +170,7 @@ impl Engine {
                 time,
                 files: new.root.weight.files,
                 bytes: new.root.weight.bytes,
-                stored_bytes: stored_now + record_bytes,
+                stored_bytes: self.observer.get(Counter::StoredBytes) + record_bytes,
                 version_place: new.version_place,
                 manifest_place: new.manifest_place,
             };
@@ -231,7 +229,6 @@ fn moved(proposal: &Proposal) -> Error {
 
 /// Registers indexes in a record of its own, so that a later run finds what this one stored.
 pub(super) fn register_now(timeline: &mut Timeline, actor: &Actor, rows: Vec<IndexRow>) -> Result<()> {
-    let rows: Vec<_> = rows.into_iter().collect();
     let operations = || if rows.is_empty() { Vec::new() } else { vec![Operation::Register { indexes: rows.clone() }] };
     timeline.append(actor, |_, _| Ok(operations())).map(drop)
 }

@@ -58,7 +58,7 @@ impl Engine {
                 return Err(fault);
             }
             Some(fault) => {
-                let why = std::iter::once(fault.to_string()).chain(fault.causes()).collect::<Vec<_>>().join(": ");
+                let why = fault.in_one_line();
                 report.findings.push(Finding { kind: "damaged", object: object.to_owned(), path: None, why });
                 report.findings.sort();
             }
@@ -93,7 +93,7 @@ impl Engine {
                         kind: "damaged",
                         object: content.to_string(),
                         path: Some(leaf.path.to_string()),
-                        why: std::iter::once(fault.to_string()).chain(fault.causes()).collect::<Vec<_>>().join(": "),
+                        why: fault.in_one_line(),
                     })),
                 }
             };

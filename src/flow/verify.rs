@@ -137,7 +137,7 @@ impl Check<'_> {
             Ok(bytes) => bytes,
             Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
             Err(fault) => {
-                self.find("damaged", &object.name, None, describe(&fault));
+                self.find("damaged", &object.name, None, fault.in_one_line());
                 return Ok(());
             }
         };
@@ -148,7 +148,7 @@ impl Check<'_> {
             Some(kind) => self.pack(kind, &object.name, &bytes),
         };
         if let Err(fault) = outcome {
-            self.find("damaged", &object.name, None, describe(&fault));
+            self.find("damaged", &object.name, None, fault.in_one_line());
         }
         self.observer.add(Counter::Bytes, bytes.len() as u64);
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
@@ -181,7 +181,7 @@ impl Check<'_> {
             let raw = match raw {
                 Ok(raw) => raw,
                 Err(fault) => {
-                    self.find("damaged", name, None, at(&format!("can't be decoded: {}", describe(&fault))));
+                    self.find("damaged", name, None, at(&format!("can't be decoded: {}", fault.in_one_line())));
                     continue;
                 }
             };
@@ -230,7 +230,7 @@ impl Check<'_> {
                     before = Id::MAX;
                     // Most damage was found when the object was read.
                     if !self.is_found(&name) {
-                        self.find("damaged", &name, None, describe(&fault));
+                        self.find("damaged", &name, None, fault.in_one_line());
                     }
                 }
             }
@@ -243,7 +243,7 @@ impl Check<'_> {
         match (state::read(self.bucket, state), self.bucket.size(&name)?) {
             (Err(fault), _) if fault.kind() == Kind::Unreachable => return Err(fault),
             (_, None) => self.find("missing", &name, None, "the log names it"),
-            (Err(fault), _) if !self.is_found(&name) => self.find("damaged", &name, None, describe(&fault)),
+            (Err(fault), _) if !self.is_found(&name) => self.find("damaged", &name, None, fault.in_one_line()),
             _ => {}
         }
         Ok(())
@@ -265,7 +265,7 @@ impl Check<'_> {
             };
             match index {
                 Ok(index) => self.packs_of(&index)?,
-                Err(fault) => self.find("damaged", &name, None, describe(&fault)),
+                Err(fault) => self.find("damaged", &name, None, fault.in_one_line()),
             }
         }
         Ok(())
@@ -296,7 +296,7 @@ impl Check<'_> {
                     Ok(_) => {
                         self.find("damaged", &id.to_string(), None, "the log and the record name different manifests")
                     }
-                    Err(fault) => self.find("damaged", &id.to_string(), None, describe(&fault)),
+                    Err(fault) => self.find("damaged", &id.to_string(), None, fault.in_one_line()),
                 },
                 Err(fault) => self.missing(&id, None, fault)?,
             }
@@ -320,7 +320,7 @@ impl Check<'_> {
                 return Ok(());
             }
             Err(fault) => {
-                self.find("damaged", &id.to_string(), Some(path), describe(&fault));
+                self.find("damaged", &id.to_string(), Some(path), fault.in_one_line());
                 return Ok(());
             }
         };
@@ -332,7 +332,7 @@ impl Check<'_> {
             }
             match Entry::decode(node.value(index)) {
                 Ok(entry) => self.entry(&entry, &path, seen)?,
-                Err(fault) => self.find("damaged", &id.to_string(), Some(&path), describe(&fault)),
+                Err(fault) => self.find("damaged", &id.to_string(), Some(&path), fault.in_one_line()),
             }
         }
         Ok(())
@@ -391,7 +391,7 @@ impl Check<'_> {
         if fault.kind() == Kind::Unreachable {
             return Err(fault);
         }
-        self.find("missing", &id.to_string(), path, describe(&fault));
+        self.find("missing", &id.to_string(), path, fault.in_one_line());
         Ok(())
     }
 }
@@ -403,9 +403,4 @@ fn record(name: &str, bytes: &[u8]) -> Result<()> {
         true => Ok(()),
         false => Err(Error::damaged(format!("holds record {number}"))),
     }
-}
-
-/// An error with its causes on one line.
-fn describe(fault: &Error) -> String {
-    std::iter::once(fault.to_string()).chain(fault.causes()).collect::<Vec<_>>().join(": ")
 }
