@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use dagset::base::{Error, Result};
-use dagset::engine::{Attrs, Settings, TOOL, Value};
+use dagset::engine::{Access, Attrs, Settings, TOOL, Value};
 
 use super::args::Global;
 
@@ -34,6 +34,7 @@ pub fn settings(global: &Global) -> Result<Settings> {
         default_store: default_store.map(|store| expanded(&store, home.as_deref())),
         provenance: provenance(),
         state_folder: xdg("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("dagset")),
+        access: Access { home: home.clone(), ..Access::default() },
         folder,
         home,
         author,

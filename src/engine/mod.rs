@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::{Observer, RefName, Result};
 use crate::history::timeline::Actor;
+use crate::workspace::control::Control;
 
 mod commit;
 mod diff;
@@ -22,6 +23,7 @@ mod workspace;
 
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
+pub use crate::store::access::{Access, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
@@ -49,6 +51,8 @@ pub struct Settings {
     pub default_store: Option<String>,
     /// Threads.
     pub jobs: usize,
+    /// How stores in clouds are reached.
+    pub access: Access,
     /// A folder on local disk for what can always be rebuilt.
     pub state_folder: Option<PathBuf>,
 }
@@ -63,7 +67,10 @@ pub struct Engine {
 impl Engine {
     /// An engine for one command.
     pub fn new(settings: Settings, observer: Observer) -> Engine {
-        Engine::with_opener(settings, observer, Opener::default())
+        let mut access = settings.access.clone();
+        access.stores.extend(workspace_remotes(&settings.folder));
+        let opener = Opener::reaching(access, observer.clone());
+        Engine::with_opener(settings, observer, opener)
     }
 
     /// An engine that opens stores in a way of the caller's.
@@ -79,6 +86,14 @@ impl Engine {
     fn path(&self, path: &Path) -> PathBuf {
         self.settings.folder.join(path)
     }
+}
+
+/// How the remotes of the workspace at `folder` are reached, where there is one. A configuration that can't be read says nothing here:
+/// every command of the workspace fails by it.
+fn workspace_remotes(folder: &Path) -> Vec<(String, StoreSettings)> {
+    let config = Control::find(folder).and_then(|workspace| workspace.config().ok());
+    let remotes = config.into_iter().flat_map(|config| config.remotes.into_values());
+    remotes.map(|remote| (remote.url, remote.settings)).collect()
 }
 
 /// The tool, as it signs what it writes.

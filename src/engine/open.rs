@@ -8,6 +8,7 @@ use crate::format::store_file::StoreFile;
 use crate::history::fold::{Dataset, VersionState};
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
+use crate::store::access::Access;
 use crate::store::address::{Address, Location, RefExpr};
 use crate::store::backend;
 use crate::store::content::Content;
@@ -43,6 +44,14 @@ impl Opener {
         Opener(Arc::new(open))
     }
 
+    /// Opens whatever this build can reach, the way that `access` says; what a backend counts itself goes to `observer`.
+    pub fn reaching(access: Access, observer: Observer) -> Opener {
+        Opener::new(move |root, missing| match missing {
+            Missing::Fails => backend::open(root, &access, &observer),
+            Missing::IsMade => backend::open_or_create(root, &access, &observer),
+        })
+    }
+
     fn open(&self, root: &str, missing: Missing) -> Result<Bucket> {
         (self.0)(root, missing)
     }
@@ -50,10 +59,7 @@ impl Opener {
 
 impl Default for Opener {
     fn default() -> Opener {
-        Opener::new(|root, missing| match missing {
-            Missing::Fails => backend::open(root),
-            Missing::IsMade => backend::open_or_create(root),
-        })
+        Opener::reaching(Access::default(), Observer::new())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The workspace's commands: `init`, `status`, `add`, `rm`, `mv`, `restore`, `clean`.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -137,6 +137,7 @@ impl Engine {
         let config = Config {
             dataset: dataset.clone(),
             store: if given.is_some() { store.clone() } else { EMBEDDED.to_owned() },
+            remotes: BTreeMap::new(),
         };
         Control::create(&root, &config, &State { branch: Some(branch.clone()), base: None, checkout: None })?;
         ignore_in_git(&root)?;

@@ -21,26 +21,38 @@ use object_store::path::Path as Key;
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 use tokio::runtime::Runtime;
 
+use super::access::Access;
 use super::fault::{classify, io_cause, refused};
 use super::folder::{self, Settled};
 use super::objects::{Bucket, Created, Listing, ObjectMeta, Objects, check_name};
-use crate::base::{Error, Kind, Result, Time};
+use crate::base::{Error, Kind, Observer, Result, Time};
 
 /// Opens what is at a path or URL, and creates nothing. A missing folder is [`Kind::NotFound`]; that there is one
 /// doesn't make it a store.
-pub fn open(text: &str) -> Result<Bucket> {
+pub fn open(text: &str, _access: &Access, _observer: &Observer) -> Result<Bucket> {
     match scheme(text) {
-        None => folder_at(Path::new(text)),
+        None => open_folder(text),
         Some(scheme) => Err(not_built(scheme, text)),
     }
 }
 
 /// As [`open`], but a missing folder is made, durably. For the creation of a store.
-pub fn open_or_create(text: &str) -> Result<Bucket> {
-    if scheme(text).is_none() {
-        folder::create_root(Path::new(text)).map_err(|fault| at_root(Path::new(text), fault))?;
+pub fn open_or_create(text: &str, access: &Access, observer: &Observer) -> Result<Bucket> {
+    match scheme(text) {
+        None => create_folder(text),
+        Some(_) => open(text, access, observer),
     }
-    open(text)
+}
+
+/// Opens a folder that is there.
+pub fn open_folder(path: &str) -> Result<Bucket> {
+    folder_at(Path::new(path))
+}
+
+/// Opens a folder, which is made, durably, where it isn't there.
+pub fn create_folder(path: &str) -> Result<Bucket> {
+    folder::create_root(Path::new(path)).map_err(|fault| at_root(Path::new(path), fault))?;
+    open_folder(path)
 }
 
 /// A store in memory, for tests: lost with its last handle.

@@ -7,15 +7,15 @@ fn opening_creates_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("a/b");
     let text = missing.to_str().unwrap();
-    assert_eq!(open(text).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(open_folder(text).unwrap_err().kind(), Kind::NotFound);
     assert!(!folder.path().join("a").exists());
-    open_or_create(text).unwrap().create("x", Bytes::new()).unwrap();
-    assert_eq!(open(text).unwrap().size("x").unwrap(), Some(0));
+    create_folder(text).unwrap().create("x", Bytes::new()).unwrap();
+    assert_eq!(open_folder(text).unwrap().size("x").unwrap(), Some(0));
     let below_a_file = format!("{text}/x/y");
-    assert_eq!(open(&below_a_file).unwrap_err().kind(), Kind::NotFound);
-    assert_eq!(open(&format!("{text}/x")).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(open_folder(&below_a_file).unwrap_err().kind(), Kind::NotFound);
+    assert_eq!(open_folder(&format!("{text}/x")).unwrap_err().kind(), Kind::NotFound);
     for url in ["s3://b/x", "gs://b", "az://b", "ftp://b", "file:///b"] {
-        assert_eq!(open(url).unwrap_err().kind(), Kind::Usage, "{url}");
+        assert_eq!(open_folder(url).unwrap_err().kind(), Kind::Usage, "{url}");
     }
 }
 
@@ -23,7 +23,7 @@ fn opening_creates_nothing() {
 fn a_path_may_hold_what_urls_encode() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("a b#1/%41~^é?[x]");
-    let bucket = open_or_create(root.to_str().unwrap()).unwrap();
+    let bucket = create_folder(root.to_str().unwrap()).unwrap();
     bucket.create("log/000/000/001", Bytes::from_static(b"one")).unwrap();
     assert_eq!(std::fs::read(root.join("log/000/000/001")).unwrap(), b"one");
     assert_eq!(bucket.list("log/000/000").unwrap().objects[0].name, "001");
@@ -33,7 +33,7 @@ fn a_path_may_hold_what_urls_encode() {
 #[test]
 fn staging_leftovers_are_neither_listed_nor_in_the_way() {
     let folder = tempfile::tempdir().unwrap();
-    let bucket = open(folder.path().to_str().unwrap()).unwrap();
+    let bucket = open_folder(folder.path().to_str().unwrap()).unwrap();
     std::fs::write(folder.path().join("a#1"), b"half").unwrap();
     assert_eq!(bucket.create("a", Bytes::from_static(b"whole")).unwrap(), Created::New);
     assert_eq!(bucket.create("a", Bytes::from_static(b"other")).unwrap(), Created::Exists);
@@ -47,7 +47,7 @@ fn staging_leftovers_are_neither_listed_nor_in_the_way() {
 fn a_store_that_vanished_is_not_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().join("store");
-    let bucket = open_or_create(root.to_str().unwrap()).unwrap();
+    let bucket = create_folder(root.to_str().unwrap()).unwrap();
     std::fs::remove_dir(&root).unwrap();
     assert_eq!(bucket.create("packs/a", Bytes::new()).unwrap_err().kind(), Kind::Unreachable);
     assert!(!root.exists());
@@ -56,7 +56,7 @@ fn a_store_that_vanished_is_not_made_anew() {
 #[test]
 fn a_refusal_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let bucket = open(folder.path().to_str().unwrap()).unwrap();
+    let bucket = open_folder(folder.path().to_str().unwrap()).unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o555)).unwrap();
     let refused = bucket.create("a", Bytes::new());
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -72,7 +72,7 @@ fn a_refusal_says_so() {
 #[test]
 fn calls_from_inside_async_code_do_not_panic() {
     let folder = tempfile::tempdir().unwrap();
-    let buckets = [memory(), open(folder.path().to_str().unwrap()).unwrap()];
+    let buckets = [memory(), open_folder(folder.path().to_str().unwrap()).unwrap()];
     runtime().unwrap().block_on(async {
         for bucket in &buckets {
             bucket.create("a", Bytes::from_static(b"x")).unwrap();

@@ -28,7 +28,7 @@ fn folder() {
     let next = std::cell::Cell::new(0);
     suite(&|| {
         next.set(next.get() + 1);
-        backend::open_or_create(folder.path().join(next.get().to_string()).to_str().unwrap()).unwrap()
+        backend::create_folder(folder.path().join(next.get().to_string()).to_str().unwrap()).unwrap()
     });
 }
 

@@ -191,11 +191,11 @@ mod tests {
         let root = folder.path().join("ann@corp:x/store");
         let root = root.to_str().unwrap();
         let text = format!("{root}/vision/set");
-        assert_eq!(locate(&text, backend::open).unwrap_err().kind(), Kind::NotFound);
-        let bucket = backend::open_or_create(root).unwrap();
-        assert_eq!(locate(&text, backend::open).unwrap_err().kind(), Kind::NotFound, "a folder is no store");
+        assert_eq!(locate(&text, backend::open_folder).unwrap_err().kind(), Kind::NotFound);
+        let bucket = backend::create_folder(root).unwrap();
+        assert_eq!(locate(&text, backend::open_folder).unwrap_err().kind(), Kind::NotFound, "a folder is no store");
         bucket.create(STORE_FILE, Bytes::from_static(b"{}")).unwrap();
-        let located = locate(&text, backend::open).unwrap();
+        let located = locate(&text, backend::open_folder).unwrap();
         assert_eq!((located.store_root.as_str(), located.rest.as_deref()), (root, Some("vision/set")));
         assert_eq!(located.store_file, "{}");
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::base::Time;
 use crate::format::attrs::Attrs;
 use crate::format::record::{FOLD_RULE, RecordCore};
-use crate::store::backend::{memory, open};
+use crate::store::backend::{memory, open_folder};
 use crate::store::faulty::{Fault, Faulty, Plan};
 use crate::store::objects::Verb;
 
@@ -46,7 +46,7 @@ fn the_head_is_the_highest_number() {
 #[test]
 fn folders_that_a_dead_writer_left_hold_no_record() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bucket = open(folder.path().to_str().expect("UTF-8")).expect("a store");
+    let bucket = open_folder(folder.path().to_str().expect("UTF-8")).expect("a store");
     let empty = |name: &str| std::fs::create_dir_all(folder.path().join(name)).expect("a folder");
     empty("log/000/000");
     assert_eq!(head(&bucket).expect("a log"), 0);

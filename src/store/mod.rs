@@ -3,6 +3,7 @@
 //! Only [`backend`] knows of `object_store` and of async. What cuts across (counting, planned faults) is a decorator
 //! over [`Objects`]; every implementation passes the one suite in `conformance.rs`.
 
+pub mod access;
 pub mod address;
 pub mod backend;
 pub mod content;
@@ -17,6 +18,7 @@ pub mod recording;
 #[cfg(test)]
 mod conformance;
 
+pub use access::{Access, StoreSettings};
 pub use address::{Address, Location, RefBase, RefExpr, Step};
 pub use locate::{Located, locate};
 pub use objects::{Bucket, Created, Listing, ObjectMeta, Objects, Verb};

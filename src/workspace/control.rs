@@ -1,14 +1,14 @@
 //! `.dagset/`: the workspace's own files, each small and replaced by rename.
 //!
 //! ```text
-//! .dagset/config.toml   dataset, home store
+//! .dagset/config.toml   dataset, home store, remotes
 //! .dagset/state.json    branch, base version, a checkout that hasn't ended
 //! .dagset/staged        paths that the next commit takes, each ended by NUL
 //! .dagset/lock          held while the workspace is changed
 //! .dagset/store/        the home store, where it is embedded
 //! ```
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +18,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::files::{self, Durability};
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
-use crate::base::{BranchName, DatasetName, Error, Id, RepoPath, Result};
+use crate::base::{BranchName, DatasetName, Error, Id, RefName, RepoPath, Result};
+use crate::store::access::StoreSettings;
 
 const SCHEMA: u32 = 1;
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,6 +38,17 @@ pub struct Config {
     pub dataset: DatasetName,
     /// A store's path or URL, or [`EMBEDDED`].
     pub store: String,
+    /// Where `push` and `fetch` go, by name.
+    pub remotes: BTreeMap<RefName, Remote>,
+}
+
+/// A dataset in another store, and how that store is reached.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remote {
+    /// `STORE/DATASET`; a store alone means its dataset of the workspace's name.
+    pub url: String,
+    #[serde(flatten)]
+    pub settings: StoreSettings,
 }
 
 /// Which version a workspace is based on.
@@ -61,6 +73,8 @@ pub struct Checkout {
 struct ConfigToml {
     dataset: String,
     store: String,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    remote: BTreeMap<String, Remote>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,10 +109,20 @@ impl Control {
         }
         files::create_folders(&control.folder())?;
         control.write_state(state)?;
-        let text = toml::to_string(&ConfigToml { dataset: config.dataset.to_string(), store: config.store.clone() })
-            .map_err(|fault| Error::usage("the configuration can't be written").because(fault))?;
-        files::write_file(&control.file("config.toml"), text.as_bytes(), Durability::Synced)?;
+        control.write_config(config)?;
         Ok(control)
+    }
+
+    /// Replaces the configuration. To be called under [`Control::lock`], but for a workspace that is being made.
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        let toml = ConfigToml {
+            dataset: config.dataset.to_string(),
+            store: config.store.clone(),
+            remote: config.remotes.iter().map(|(name, remote)| (name.to_string(), remote.clone())).collect(),
+        };
+        let text = toml::to_string(&toml)
+            .map_err(|fault| Error::usage("the configuration can't be written").because(fault))?;
+        files::write_file(&self.file("config.toml"), text.as_bytes(), Durability::Synced)
     }
 
     /// The folder that is versioned.
@@ -126,7 +150,9 @@ impl Control {
         let damaged = |fault: String| Error::damaged(format!("{} can't be understood: {fault}", path.display()));
         let toml: ConfigToml = toml::from_str(&text).map_err(|fault| damaged(fault.to_string()))?;
         let dataset = DatasetName::new(&toml.dataset).map_err(|fault| damaged(fault.to_string()))?;
-        Ok(Config { dataset, store: toml.store })
+        let remote = |(name, remote): (String, Remote)| Ok((RefName::new(&name)?, remote));
+        let remotes = toml.remote.into_iter().map(remote).collect::<Result<_>>();
+        Ok(Config { dataset, store: toml.store, remotes: remotes.map_err(|fault| damaged(fault.to_string()))? })
     }
 
     /// The text that opens the home store.
@@ -217,7 +243,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = Config { dataset: DatasetName::new("a/b").expect("good name"), store: EMBEDDED.to_owned() };
+        let config = Config {
+            dataset: DatasetName::new("a/b").expect("good name"),
+            store: EMBEDDED.to_owned(),
+            remotes: BTreeMap::new(),
+        };
         let control = Control::create(folder.path(), &config, &State::default()).expect("creates");
         assert_eq!(control.config().expect("reads"), config);
         assert_eq!(control.state().expect("reads"), State::default());
@@ -235,7 +265,11 @@ mod tests {
     #[test]
     fn staged_paths_may_hold_line_feeds() {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = Config { dataset: DatasetName::new("d").expect("good name"), store: EMBEDDED.to_owned() };
+        let config = Config {
+            dataset: DatasetName::new("d").expect("good name"),
+            store: EMBEDDED.to_owned(),
+            remotes: BTreeMap::new(),
+        };
         let control = Control::create(folder.path(), &config, &State::default()).expect("creates");
         let staged: BTreeSet<_> = ["a\nb", "c"].map(|path| RepoPath::new(path).expect("good path")).into();
         control.write_staged(&staged).expect("writes");
@@ -247,7 +281,11 @@ mod tests {
     #[test]
     fn the_clock_goes_on() {
         let folder = tempfile::tempdir().expect("a folder");
-        let config = Config { dataset: DatasetName::new("d").expect("good name"), store: EMBEDDED.to_owned() };
+        let config = Config {
+            dataset: DatasetName::new("d").expect("good name"),
+            store: EMBEDDED.to_owned(),
+            remotes: BTreeMap::new(),
+        };
         let control = Control::create(folder.path(), &config, &State::default()).expect("creates");
         let first = control.clock_ns().expect("a time");
         assert!(control.clock_ns().expect("a time") >= first);

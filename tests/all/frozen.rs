@@ -32,6 +32,7 @@ fn engine(folder: &Path) -> Engine {
         author: "Ada <ada@example.org>".to_owned(),
         provenance: Default::default(),
         default_store: None,
+        access: Default::default(),
         jobs: 2,
         state_folder: None,
     };
@@ -123,7 +124,7 @@ fn freeze() {
 
 /// Registers a pack in which `edited` is a chunk compressed against the chunk `base`.
 fn store_against(folder: &Path, base: &[u8], edited: &[u8]) {
-    let bucket = backend::open(folder.join("store").to_str().unwrap()).unwrap();
+    let bucket = backend::open_folder(folder.join("store").to_str().unwrap()).unwrap();
     let file = StoreFile::parse(&bucket.get("dagset.json").unwrap(), "store").unwrap();
     let packed = compress_against(edited, base, 1).unwrap();
     assert!(packed.len() < 1_000);

@@ -297,8 +297,8 @@ fn child_process() {
     let state = std::sync::Arc::new(Countdown { calls_left: job.kill_at.into(), after: job.after });
     let opener = Opener::new(move |root, missing| {
         let inner = match missing {
-            Missing::Fails => backend::open(root)?,
-            Missing::IsMade => backend::open_or_create(root)?,
+            Missing::Fails => backend::open_folder(root)?,
+            Missing::IsMade => backend::create_folder(root)?,
         };
         Ok(Bucket::new(Abyss { inner, state: state.clone() }))
     });

@@ -20,6 +20,7 @@ pub fn engine(opener: Opener) -> Engine {
         author: "Ada <ada@example.org>".to_owned(),
         provenance: Default::default(),
         default_store: None,
+        access: Default::default(),
         jobs: 1,
         state_folder: None,
     };

@@ -34,6 +34,7 @@ impl Bench {
             author: "Ada <ada@example.org>".to_owned(),
             provenance: Default::default(),
             default_store: None,
+            access: Default::default(),
             jobs: 2,
             state_folder: Some(self.folder.path().join("state")),
         };
