@@ -9,6 +9,7 @@ use crate::base::{Observer, RefName, Result};
 use crate::history::timeline::Actor;
 use crate::workspace::control::Control;
 
+mod clone;
 mod commit;
 mod diff;
 mod get;
@@ -18,6 +19,7 @@ mod publish;
 mod read;
 mod refs;
 mod stores;
+mod transfer;
 mod verify;
 mod workspace;
 
@@ -25,6 +27,7 @@ pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::access::{Access, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use clone::{CloneOptions, CloneReport, PullReport};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport};
@@ -34,6 +37,7 @@ pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
 pub use stores::{DatasetCard, StoreInfo};
+pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use workspace::{InitOptions, Initialised, Status};
 
 /// What the library would otherwise have to ask the environment for.
@@ -58,6 +62,7 @@ pub struct Settings {
 }
 
 /// The operations, with the settings and the observer that they share.
+#[derive(Clone)]
 pub struct Engine {
     pub settings: Settings,
     pub observer: Observer,

@@ -194,7 +194,10 @@ impl Engine {
     /// Opens what an address names; it must name a dataset.
     pub(super) fn open_target(&self, address: &Address) -> Result<Target> {
         let text = self.location_text(address)?;
-        let (store, rest) = self.open_store(&text)?;
+        let (mut store, rest) = self.open_store(&text)?;
+        if !matches!(address.location, Location::Store { .. }) {
+            self.borrow_from_remotes(&mut store)?;
+        }
         let name = rest.ok_or_else(|| {
             Error::usage(format!("{text} names a store and no dataset in it"))
                 .hint(format!("`dagset list {text}` shows its datasets"))

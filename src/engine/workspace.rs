@@ -116,32 +116,43 @@ impl Engine {
         let given = options.store.clone().or_else(|| self.settings.default_store.clone());
         let store = match &given {
             Some(text) => self.absolute(&self.expand(text)?),
-            None => {
+            None => EMBEDDED.to_owned(),
+        };
+        let config = Config { dataset: dataset.clone(), store, remotes: BTreeMap::new() };
+        let (store, head) = self.make_workspace(&root, &config)?;
+        let branch = BranchName::new(DEFAULT_BRANCH)?;
+        Ok(Initialised { root, dataset, store, embedded: given.is_none(), branch, head })
+    }
+
+    /// Makes `root` a workspace on the branch `main`, with its dataset, and its store where that is embedded. What an earlier try left is
+    /// gone on with. Gives the store's text and the branch's head.
+    pub(super) fn make_workspace(&self, root: &Path, config: &Config) -> Result<(String, Option<Id>)> {
+        let dataset = &config.dataset;
+        let store = match config.store.as_str() {
+            EMBEDDED => {
                 crate::base::files::create_folders(&root.join(CONTROL_FOLDER))?;
                 let embedded = root.join(CONTROL_FOLDER).join("store").to_string_lossy().into_owned();
-                self.make_store(&embedded)?;
-                embedded
+                match self.make_store(&embedded) {
+                    Err(fault) if fault.kind() != Kind::Conflict => return Err(fault),
+                    _ => embedded,
+                }
             }
+            text => text.to_owned(),
         };
         let (mut open, rest) = self.open_store(&store)?;
         if let Some(rest) = rest {
             return Err(Error::usage(format!("{store} names {rest} in the store {}", open.root))
                 .hint(format!("--store {} --dataset {rest}", open.root)));
         }
-        open.timeline.append(&self.actor(), |fold, _| match fold.datasets.contains_key(&dataset) {
+        open.timeline.append(&self.actor(), |fold, _| match fold.datasets.contains_key(dataset) {
             true => Ok(Vec::new()),
             false => Ok(vec![Operation::CreateDataset { dataset: dataset.clone() }]),
         })?;
         let branch = BranchName::new(DEFAULT_BRANCH)?;
-        let head = open.timeline.fold().dataset(&dataset)?.branches.get(&branch).copied();
-        let config = Config {
-            dataset: dataset.clone(),
-            store: if given.is_some() { store.clone() } else { EMBEDDED.to_owned() },
-            remotes: BTreeMap::new(),
-        };
-        Control::create(&root, &config, &State { branch: Some(branch.clone()), base: None, checkout: None })?;
-        ignore_in_git(&root)?;
-        Ok(Initialised { root, dataset, store, embedded: given.is_none(), branch, head })
+        let head = open.timeline.fold().dataset(dataset)?.branches.get(&branch).copied();
+        Control::create(root, config, &State { branch: Some(branch), base: None, checkout: None })?;
+        ignore_in_git(root)?;
+        Ok((store, head))
     }
 
     /// Whether the working folder lies in a workspace, so that arguments are REFs.
@@ -160,7 +171,7 @@ impl Engine {
         Ok(self.find_workspace()?.state()?.branch)
     }
 
-    fn find_workspace(&self) -> Result<Control> {
+    pub(super) fn find_workspace(&self) -> Result<Control> {
         Control::find(&self.settings.folder).ok_or_else(|| {
             Error::not_found(format!("{} is in no workspace", self.settings.folder.display()))
                 .hint("`dagset init` makes the folder one")

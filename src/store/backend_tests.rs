@@ -15,7 +15,7 @@ fn opening_creates_nothing() {
     assert_eq!(open_folder(&below_a_file).unwrap_err().kind(), Kind::NotFound);
     assert_eq!(open_folder(&format!("{text}/x")).unwrap_err().kind(), Kind::NotFound);
     for url in ["s3://b/x", "gs://b", "az://b", "ftp://b", "file:///b"] {
-        assert_eq!(open_folder(url).unwrap_err().kind(), Kind::Usage, "{url}");
+        assert_eq!(open(url, &Access::default(), &Observer::new()).unwrap_err().kind(), Kind::Usage, "{url}");
     }
 }
 

@@ -58,12 +58,34 @@ pub struct Content {
     rows: Vec<IndexRow>,
     indexes: OnceLock<Vec<Index>>,
     frames: Mutex<FrameCache>,
+    lenders: Vec<Lender>,
+}
+
+/// Another store's content, which is opened when something is missing.
+struct Lender {
+    open: Box<dyn Fn() -> Result<Content> + Send + Sync>,
+    content: OnceLock<Content>,
+}
+
+impl Lender {
+    fn content(&self) -> Result<&Content> {
+        if let Some(content) = self.content.get() {
+            return Ok(content);
+        }
+        let content = (self.open)()?;
+        Ok(self.content.get_or_init(|| content))
+    }
 }
 
 impl Content {
     /// Content that the given indexes describe; they are read when first needed.
     pub fn new(bucket: Bucket, rows: Vec<IndexRow>) -> Content {
-        Content { bucket, rows, indexes: OnceLock::new(), frames: Mutex::default() }
+        Content { bucket, rows, indexes: OnceLock::new(), frames: Mutex::default(), lenders: Vec::new() }
+    }
+
+    /// Reads what it lacks from another store too, behind the ones given before. What it *has* is still what its own indexes name.
+    pub fn borrow_from(&mut self, open: impl Fn() -> Result<Content> + Send + Sync + 'static) {
+        self.lenders.push(Lender { open: Box::new(open), content: OnceLock::new() });
     }
 
     /// The indexes, each verified against the hash in the log.
@@ -120,6 +142,13 @@ impl Content {
                 Err(fault) => first_fault.get_or_insert(fault),
             };
         }
+        for lender in &self.lenders {
+            match lender.content().and_then(|content| content.item(id, kind, hint)) {
+                Ok(item) => return Ok(item),
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                Err(fault) => first_fault = Some(fault),
+            };
+        }
         Err(first_fault.unwrap_or_else(|| {
             let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
             Error::damaged(message).hint(WHAT_NEXT)
@@ -146,17 +175,42 @@ impl Content {
         }
     }
 
+    /// The stored bytes of a data frame without a base that holds exactly `chunks` (ids and lengths), each verified.
+    pub fn whole_frame(&self, place: &FramePlace, chunks: &[(Id, u32)]) -> Result<Bytes> {
+        let folder = ObjectKind::Pack;
+        let stored = self.stored(folder, place)?;
+        let raw = match place.encoding {
+            Encoding::Raw => stored.clone(),
+            _ => decompress(&stored, place.raw_bytes as usize, None)
+                .map_err(|fault| within(folder, place, fault))?
+                .into(),
+        };
+        let mut at = 0;
+        for (id, len) in chunks {
+            let bytes = raw.get(at..at + *len as usize).filter(|bytes| Id::of(bytes) == *id);
+            at += bytes.ok_or_else(|| damaged(folder, place, &format!("lacks chunk {}", id.short())))?.len();
+        }
+        match at == raw.len() {
+            true => Ok(stored),
+            false => Err(damaged(folder, place, "holds more than it should")),
+        }
+    }
+
+    fn stored(&self, folder: ObjectKind, place: &FramePlace) -> Result<Bytes> {
+        let object = format!("{}/{}", folder.folder(), place.pack);
+        let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
+        read.map_err(|fault| match fault.kind() {
+            Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
+            Kind::Damaged => fault.hint(WHAT_NEXT),
+            _ => fault,
+        })
+    }
+
     fn frame(&self, folder: ObjectKind, place: &FramePlace) -> Result<Bytes> {
         if let Some(frame) = self.cache(|cache| cache.get(place)) {
             return Ok(frame);
         }
-        let object = format!("{}/{}", folder.folder(), place.pack);
-        let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
-        let stored = read.map_err(|fault| match fault.kind() {
-            Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
-            Kind::Damaged => fault.hint(WHAT_NEXT),
-            _ => fault,
-        })?;
+        let stored = self.stored(folder, place)?;
         let raw_bytes = place.raw_bytes as usize;
         let decoded = match place.encoding {
             Encoding::Raw => stored,

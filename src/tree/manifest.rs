@@ -9,7 +9,7 @@ use crate::format::manifest::{Entry, EntryKind, FolderGuard};
 use crate::format::node::{Node, TreeKind};
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
-use crate::store::content::Content;
+use crate::store::content::{Content, Item};
 
 /// A manifest in a store.
 #[derive(Clone, Copy)]
@@ -48,6 +48,8 @@ impl Child {
 /// A node with the places of its children.
 pub(super) struct Opened {
     pub(super) node: Node,
+    /// The stored node and its hint.
+    pub(super) item: Item,
     places: Vec<Option<Place>>,
 }
 
@@ -143,7 +145,7 @@ impl<'a> Manifest<'a> {
         let shapes = shapes(&node)?;
         // A hint that can't be read is no hint: the indexes know.
         let places = hint::decode(item.hint(), &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
-        Ok(Opened { node, places })
+        Ok(Opened { node, item, places })
     }
 }
 

@@ -25,6 +25,10 @@ const COMMANDS: &[&[&str]] = &[
     &["diff"],
     &["branch"],
     &["tag"],
+    &["clone"],
+    &["push"],
+    &["fetch"],
+    &["pull"],
     &["store"],
     &["store", "create"],
     &["store", "info"],
@@ -79,6 +83,11 @@ fn the_first_screen() {
       diff         Show what differs between two versions, or in the workspace
       branch       List, make, rename or delete branches
       tag          List, set or delete tags
+      clone        Make a workspace of a dataset in another store
+      push         Send versions, and the refs that point at them, to a remote
+      fetch        Bring a remote's versions and refs here; the folder stays as it
+                   is
+      pull         Fetch, then move this branch and the folder on to the remote's
       store        Create a store, or show what one holds
       verify       Read a store or a version, and say what is damaged
       config       Show or change your configuration

@@ -22,5 +22,6 @@ mod races;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod transfer;
 mod unsaved;
 mod workspace;
