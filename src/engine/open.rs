@@ -196,7 +196,7 @@ impl Engine {
         let text = self.location_text(address)?;
         let (mut store, rest) = self.open_store(&text)?;
         if !matches!(address.location, Location::Store { .. }) {
-            self.borrow_from_remotes(&mut store)?;
+            self.borrow_from_remotes(&mut store.content)?;
         }
         let name = rest.ok_or_else(|| {
             Error::usage(format!("{text} names a store and no dataset in it"))

@@ -333,8 +333,8 @@ impl Engine {
         Engine { observer: Observer::new(), ..self.clone() }
     }
 
-    /// Lets a home store that is embedded in its workspace borrow from the remotes what it fetched no content for.
-    pub(super) fn borrow_from_remotes(&self, store: &mut OpenStore) -> Result<()> {
+    /// Lets the content of a home store that is embedded in its workspace be completed from the remotes.
+    pub(super) fn borrow_from_remotes(&self, content: &mut Content) -> Result<()> {
         let Some(control) = Control::find(&self.settings.folder) else { return Ok(()) };
         let config = control.config()?;
         if config.store != EMBEDDED {
@@ -342,7 +342,7 @@ impl Engine {
         }
         for remote in config.remotes.into_values() {
             let engine = self.clone();
-            store.content.borrow_from(move || Ok(engine.open_store(&remote.url)?.0.content));
+            content.borrow_from(move || Ok(engine.open_store(&remote.url)?.0.content));
         }
         Ok(())
     }

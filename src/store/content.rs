@@ -102,6 +102,16 @@ impl Content {
         Ok(self.indexes()?.iter().any(|index| index.find_chunk(id).is_some()))
     }
 
+    /// Whether a store that is borrowed from has the chunk.
+    pub fn can_borrow_chunk(&self, id: &Id) -> Result<bool> {
+        for lender in &self.lenders {
+            if lender.content()?.has_chunk(id)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     /// Where an index says that a meta object lies.
     pub fn find_meta(&self, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
         Ok(self.indexes()?.iter().find_map(|index| index.find_meta(id, kind)))

@@ -151,6 +151,13 @@ fn a_clone_holds_no_content_until_it_makes_some_and_still_gives_every_version() 
     team.clone("bob");
     let packs = team.engine("bob").store_info(team.path("bob/.dagset/store").to_str().expect("UTF-8")).expect("info");
     assert_eq!((packs.versions, packs.pack_bytes), (2, 0));
+    let home = team.path("bob/.dagset/store");
+    assert_eq!(
+        findings(&team.engine("bob"), home.to_str().expect("UTF-8")),
+        Vec::<String>::new(),
+        "borrowed, not missing"
+    );
+    assert!(!findings(&team.engine(""), home.to_str().expect("UTF-8")).is_empty(), "by itself it has no content");
     let out = team.path("out");
     let address = Address::parse_in_workspace("1.0:big.bin", None).expect("an address");
     let options = GetOptions { folder: out.clone(), ..GetOptions::default() };
