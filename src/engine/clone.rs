@@ -1,10 +1,12 @@
 //! `clone` and `pull`: from a remote's refs to a folder that holds one of its versions.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::base::{BranchName, DatasetName, Error, Id, RefName, Result};
 use crate::format::operation::Operation;
-use crate::history::dag::is_ancestor;
+use crate::history::dag::{ancestry, is_ancestor};
+use crate::history::fold::Dataset;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::store::address::Location;
 use crate::workspace::control::{Config, Control, EMBEDDED, Remote, State};
@@ -50,6 +52,17 @@ pub struct PullReport {
     /// Paths written and removed.
     pub written: u64,
     pub removed: u64,
+}
+
+/// A branch that follows a remote's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// `REMOTE/BRANCH`.
+    pub name: BranchName,
+    /// Versions that it lacks.
+    pub ahead: u64,
+    /// Versions that only it has.
+    pub behind: u64,
 }
 
 impl Engine {
@@ -138,6 +151,23 @@ impl Engine {
         }
         drop(lock);
         Ok(report)
+    }
+
+    /// How a branch stands to the one that follows its namesake at `origin`, or at the only remote.
+    pub(super) fn upstream(&self, dataset: &Dataset, branch: &BranchName) -> Option<Upstream> {
+        let remotes = self.find_workspace().ok()?.config().ok()?.remotes;
+        let origin = remotes.keys().find(|name| name.as_str() == ORIGIN);
+        let remote = origin.or(remotes.keys().next().filter(|_| remotes.len() == 1))?;
+        let name = BranchName::new(&format!("{remote}/{branch}")).ok()?;
+        let (own, theirs) = (dataset.branches.get(branch)?, dataset.branches.get(&name)?);
+        if own == theirs {
+            return Some(Upstream { name, ahead: 0, behind: 0 });
+        }
+        let reached =
+            |tip: &Id| ancestry(dataset, &[*tip]).iter().map(|state| state.row.version).collect::<HashSet<_>>();
+        let (own, theirs) = (reached(own), reached(theirs));
+        let ahead = own.difference(&theirs).count() as u64;
+        Some(Upstream { name, ahead, behind: theirs.difference(&own).count() as u64 })
     }
 
     /// Whether a branch only follows a remote's, so that no workspace is on it.

@@ -27,7 +27,7 @@ pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::access::{Access, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
-pub use clone::{CloneOptions, CloneReport, PullReport};
+pub use clone::{CloneOptions, CloneReport, PullReport, Upstream};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport};

@@ -18,6 +18,7 @@ use crate::tree::scan::{LeftOutReason, ScanOptions, scan};
 use crate::workspace::compare::{Comparison, LocalChange, compare};
 use crate::workspace::control::{Config, Control, EMBEDDED, State};
 
+use super::clone::Upstream;
 use super::get::remove_with_empty_folders;
 use super::ingest::LeftOutPath;
 use super::open::Target;
@@ -64,6 +65,8 @@ pub struct Status {
     pub unfinished_switch: Option<Id>,
     /// Whether the branch has moved past the base.
     pub behind: bool,
+    /// How the branch stands to a remote's of its name, as of the last fetch or push.
+    pub upstream: Option<Upstream>,
 }
 
 impl Status {
@@ -218,6 +221,7 @@ impl Engine {
         let dataset = workspace.target.dataset()?;
         status.base_name = status.base.and_then(|id| dataset.name_of(&id).cloned());
         let head = status.branch.as_ref().and_then(|branch| dataset.branches.get(branch));
+        status.upstream = status.branch.as_ref().and_then(|branch| self.upstream(dataset, branch));
         status.behind = head.is_some() && head.copied() != status.base;
         for change in &compared.comparison.changes {
             let path = change.path.to_string();

@@ -133,9 +133,14 @@ fn what_one_pushes_another_clones_changes_and_gives_back() {
     assert_eq!(team.files("ada2"), team.files("bob"));
     team.write("bob/three.txt", "three");
     team.commit("bob", None);
+    let upstream = |name: &str| team.engine(name).status().expect("status").upstream.map(|it| (it.ahead, it.behind));
+    assert_eq!(upstream("bob"), Some((1, 0)));
     team.engine("bob").push(&PushOptions::default()).expect("pushes");
+    assert_eq!(upstream("bob"), Some((0, 0)));
+    team.engine("ada2").fetch(None).expect("fetches");
+    assert_eq!(upstream("ada2"), Some((0, 1)));
     let pulled = team.engine("ada2").pull(None).expect("pulls");
-    assert_eq!((pulled.fetched.versions, pulled.written, pulled.removed), (1, 1, 0));
+    assert_eq!((pulled.fetched.versions, pulled.written, pulled.removed), (0, 1, 0));
     assert_eq!(team.files("ada2"), team.files("bob"));
     assert!(team.engine("ada2").status().expect("status").is_clean());
     team.assert_is_sound();
