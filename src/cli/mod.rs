@@ -18,6 +18,7 @@ mod addresses;
 mod args;
 mod commit;
 mod config;
+mod cost;
 mod diff;
 mod generate;
 mod get;
@@ -40,6 +41,7 @@ mod verify;
 mod workspace;
 
 use args::{Cli, Command, Global};
+use cost::Cost;
 use output::Output;
 use progress::Watch;
 use ui::Paint;
@@ -80,11 +82,12 @@ pub struct Context {
 
 impl Context {
     fn new(global: Global) -> Context {
+        let observer = Observer::new();
         Context {
             paint: Paint::of_stdout(),
             paint_err: Paint::of_stderr(),
-            out: Output::new(),
-            observer: Observer::new(),
+            out: Output::new(observer.clone()),
+            observer,
             engine: OnceCell::new(),
             global,
         }
@@ -118,6 +121,12 @@ impl Context {
         !self.global.json
     }
 
+    /// Under `-v`, what the stores were asked.
+    fn say_cost(&self) {
+        let line = Cost::of(&self.observer).line().filter(|_| self.global.verbose > 0);
+        line.into_iter().for_each(|line| self.say(&self.paint_err.dim(line)));
+    }
+
     /// A line on stderr that is no error; `--quiet` silences it.
     pub fn say(&self, line: &str) {
         if !self.global.quiet {
@@ -132,13 +141,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refusal) => return report::usage(&refusal),
     };
-    report::on_interrupt(cli.global.json);
     let mut context = Context::new(cli.global);
+    report::on_interrupt(context.global.json, context.observer.clone());
     let outcome = start_threads(&context.global).and_then(|()| run(&mut context, cli.command));
     let outcome = match outcome {
         Ok(ending) => context.out.finish().map(|()| ending),
         failed => failed,
     };
+    context.say_cost();
     match outcome {
         Ok(ending) => ExitCode::from(ending.code()),
         // Whoever read the answer has seen enough.

@@ -152,9 +152,13 @@ impl Engine {
 
     /// Finds the store that `text` begins with, without reading its log.
     pub(super) fn locate(&self, text: &str) -> Result<Located> {
-        let located = locate(text, |root| self.opener.open(&self.absolute(root), Missing::Fails))?;
-        let bucket = recorded(located.bucket, &self.observer);
-        Ok(Located { bucket, ..located })
+        locate(text, |root| self.open_objects(root, Missing::Fails))
+    }
+
+    /// The objects at a store's path or URL; what they are asked is counted.
+    pub(super) fn open_objects(&self, root: &str, missing: Missing) -> Result<Bucket> {
+        let bucket = self.opener.open(&self.absolute(root), missing)?;
+        Ok(Recording::new(bucket, self.observer.clone()).bucket())
     }
 
     /// A store's text with a relative path made absolute.
@@ -256,7 +260,7 @@ impl Engine {
             Err(fault) if fault.kind() == Kind::NotFound => {}
             Err(fault) => return Err(fault),
         }
-        let bucket = recorded(self.opener.open(&self.absolute(root), Missing::IsMade)?, &self.observer);
+        let bucket = self.open_objects(root, Missing::IsMade)?;
         // A second identity over another store's log would make both unreadable.
         if crate::store::log::head(&bucket)? > 0 {
             return Err(Error::damaged(format!("{root} has the log of a store, and its dagset.json is missing"))
@@ -270,8 +274,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn recorded(bucket: Bucket, observer: &Observer) -> Bucket {
-    Recording::new(bucket, observer.clone()).bucket()
 }

@@ -181,6 +181,16 @@ impl Outcome {
         value
     }
 
+    /// As [`Outcome::json`], without what the answer has cost: equal answers may be found in different ways.
+    #[track_caller]
+    pub fn answer(self) -> serde_json::Value {
+        let mut document = self.json();
+        let fields = document.as_object_mut().unwrap();
+        let cost = ["requests", "sent_bytes", "received_bytes"].map(|key| fields.remove(key));
+        assert!(cost.iter().all(Option::is_some), "a document says what it took: {document}");
+        document
+    }
+
     /// Exit code, stdout and stderr for an inline snapshot, with what differs between runs put into words.
     pub fn snapshot(&self) -> String {
         let code = self.code.map_or("signal".to_owned(), |code| code.to_string());
