@@ -19,7 +19,9 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod layers;
+mod many_writers;
 mod races;
+mod s3;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
