@@ -199,7 +199,11 @@ impl Engine {
             }
             (rows, indexes) = carrier.finish()?;
         }
-        let stored_bytes = if way == Way::Out { self.observer.get(Counter::StoredBytes) } else { 0 };
+        // What a push wrote is told of its newest version; what was fetched keeps the figures of where it comes from.
+        if way == Way::Out {
+            rows.iter_mut().for_each(|row| row.stored_bytes = 0);
+        }
+        let stored_bytes = self.observer.get(Counter::StoredBytes);
         let mut last = rows.split_off(rows.len().saturating_sub(VERSIONS_A_RECORD));
         for group in rows.chunks(VERSIONS_A_RECORD) {
             let indexes = std::mem::take(&mut indexes);
@@ -207,7 +211,7 @@ impl Engine {
         }
         let mut moves = Vec::new();
         timeline.append(&actor, |fold, record_bytes| {
-            if let Some(tip) = last.last_mut() {
+            if let Some(tip) = last.last_mut().filter(|_| way == Way::Out) {
                 tip.stored_bytes = stored_bytes + record_bytes;
             }
             moves = judge_all(fold.datasets.get(name))?;

@@ -12,7 +12,7 @@ use crate::base::files::random_bytes;
 use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result};
 use crate::chunk::cut::SMALL_FILE;
 use crate::format::header::ObjectKind;
-use crate::format::hint::{self, ChildShape};
+use crate::format::hint::{ChildShape, encode as encode_hint};
 use crate::format::index::{Index, IndexBuilder};
 use crate::format::manifest::EntryKind;
 use crate::format::operation::{IndexRow, VersionRow};
@@ -33,6 +33,8 @@ use super::upload::{OpenPack, Uploads};
 
 /// Chunks are read and packed in batches of about this many bytes.
 const BATCH_BYTES: u64 = 64 << 20;
+/// And of at most so many.
+const BATCH_CHUNKS: usize = 1 << 17;
 /// Meta objects are written when this many bytes of them wait.
 const QUEUED_BYTES: usize = 64 << 20;
 /// What was carried since the last flush is flushed, so that it can be registered, from this many raw bytes on.
@@ -79,7 +81,9 @@ pub struct Carrier<'a> {
 struct Queued {
     rank: u8,
     id: Id,
-    item: Item,
+    /// Copied out of its frame, which would else be kept whole.
+    object: Box<[u8]>,
+    hint: Box<[u8]>,
     what: What,
 }
 
@@ -136,7 +140,7 @@ impl<'a> Carrier<'a> {
         self.nodes = nodes;
         walked?;
         let item = self.from.meta(&row.version, ItemKind::Version, Some(&row.version_place))?;
-        self.enqueue(TOP_RANK, row.version, item, What::Version { manifest: row.manifest });
+        self.enqueue(TOP_RANK, row.version, &item, What::Version { manifest: row.manifest });
         self.carried.push(row.clone());
         Ok(())
     }
@@ -152,7 +156,6 @@ impl<'a> Carrier<'a> {
             for row in &mut rows {
                 row.version_place = self.place_of(&row.version, ItemKind::Version)?;
                 row.manifest_place = self.place_of(&row.manifest, ItemKind::Node)?;
-                row.stored_bytes = 0;
             }
         }
         Ok((rows, indexes))
@@ -170,8 +173,8 @@ impl<'a> Carrier<'a> {
                 self.take_content(leaf)?;
             }
         }
-        self.enqueue(NODE_RANK + node.level, node.id, node.item, What::Node);
-        if self.wanted_bytes >= BATCH_BYTES {
+        self.enqueue(NODE_RANK + node.level, node.id, &node.item, What::Node);
+        if self.wanted_bytes >= BATCH_BYTES || self.wanted.len() >= BATCH_CHUNKS {
             self.copy_wanted()?;
         }
         if self.queued_bytes >= QUEUED_BYTES || self.unflushed_bytes >= FLUSH_BYTES {
@@ -182,9 +185,9 @@ impl<'a> Carrier<'a> {
         Ok(())
     }
 
-    fn enqueue(&mut self, rank: u8, id: Id, item: Item, what: What) {
+    fn enqueue(&mut self, rank: u8, id: Id, item: &Item, what: What) {
         self.queued_bytes += item.bytes().len() + item.hint().len();
-        self.queue.push(Queued { rank, id, item, what });
+        self.queue.push(Queued { rank, id, object: item.bytes().into(), hint: item.hint().into(), what });
     }
 
     fn take_content(&mut self, leaf: &Leaf) -> Result<()> {
@@ -201,7 +204,7 @@ impl<'a> Carrier<'a> {
         let item = self.from.meta(&content, ItemKind::RecipeRoot, leaf.place.as_ref())?;
         let root = RecipeRoot::parse(item.bytes())?;
         self.take_children(root.level, &root.children, item.hint())?;
-        self.enqueue(root.level, content, item, What::Recipe(root));
+        self.enqueue(root.level, content, &item, What::Recipe(root));
         Ok(())
     }
 
@@ -214,7 +217,7 @@ impl<'a> Carrier<'a> {
                 let item = self.from.meta(&id, ItemKind::RecipePage, place.as_ref())?;
                 let page = RecipePage::parse(item.bytes(), level - 1, bytes)?;
                 self.take_children(page.level, &page.children, item.hint())?;
-                self.enqueue(page.level, id, item, What::Page(page));
+                self.enqueue(page.level, id, &item, What::Page(page));
             }
         }
         Ok(())
@@ -307,7 +310,7 @@ impl<'a> Carrier<'a> {
     fn write_queue(&self, uploads: &Uploads, data: &Index, queue: Vec<Queued>) -> Result<()> {
         let places = Places { data, own: &self.own, content: self.to };
         let mut meta = MetaPacker::new(uploads)?;
-        for Queued { rank, id, item, what } in queue {
+        for Queued { rank, id, object, hint, what } in queue {
             let kind = match what {
                 What::Node => ItemKind::Node,
                 What::Page(_) => ItemKind::RecipePage,
@@ -318,13 +321,13 @@ impl<'a> Carrier<'a> {
                 continue;
             }
             let is_leaf = rank == NODE_RANK;
-            meta.add(rank, kind, id, item.bytes(), |meta| match &what {
-                What::Node if is_leaf && self.extent == Extent::Metadata => Ok(item.hint().to_vec()),
-                What::Node => places.node_hint(meta, item.bytes()),
+            meta.add(rank, kind, id, &object, |meta| match &what {
+                What::Node if is_leaf && self.extent == Extent::Metadata => Ok(hint.to_vec()),
+                What::Node => places.node_hint(meta, &object),
                 What::Page(page) => places.recipe_hint(meta, page.level, &page.children),
                 What::Recipe(root) => places.recipe_hint(meta, root.level, &root.children),
                 What::Version { manifest } => {
-                    Ok(hint::encode(&[(ChildShape::Meta, places.meta(meta, manifest, ItemKind::Node)?)]))
+                    Ok(encode_hint(&[(ChildShape::Meta, places.meta(meta, manifest, ItemKind::Node)?)]))
                 }
             })?;
         }

@@ -82,7 +82,7 @@ impl Writer {
 
 /// Lets all publish at once into a new store, kills some, and checks what is there in the end.
 fn all_publish(env: &TestEnv, store: &str) {
-    env.run(["store", "create", store, "--quiet"]).exits(0);
+    assert_eq!(env.run(["store", "create", store, "--quiet"]).exits(0).text(), "");
     let writers: Vec<Writer> = (0..WRITERS).map(Writer::new).collect();
     writers.iter().for_each(|writer| writer.lay_out(env));
     let mut children: Vec<Child> = writers.iter().map(|writer| writer.start(env, store)).collect();
@@ -97,7 +97,7 @@ fn all_publish(env: &TestEnv, store: &str) {
         }
     });
 
-    env.run(["verify", store]).exits(0);
+    assert!(env.run(["verify", store]).exits(0).text().starts_with("ok"));
     let listed = env.run(["list", store, "--json"]).json();
     let versions = |name: &str| {
         let rows = listed["datasets"].as_array().expect("a list");
@@ -111,7 +111,8 @@ fn all_publish(env: &TestEnv, store: &str) {
             assert_eq!(versions(&writer.dataset), 1);
         }
         let out = format!("out-{}", writer.number);
-        env.run(["get", &format!("{store}//{}@{}", writer.dataset, writer.name()), &out]).exits(0);
+        let address = format!("{store}//{}@{}", writer.dataset, writer.name());
+        assert_eq!(env.run(["get", &address, &out, "--quiet"]).exits(0).text(), "");
         assert_eq!(
             crate::stage::contents(&env.path(&out)),
             crate::stage::contents(&env.path(&writer.source())),
