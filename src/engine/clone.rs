@@ -190,6 +190,10 @@ impl Engine {
                 true if is_whole()? => Err(Error::conflict(format!("{} is a clone of that already", root.display()))
                     .hint("`dagset pull` in it brings what is new")),
                 true => Ok(root),
+                false if outer.root() == root => {
+                    Err(Error::conflict(format!("{} is a workspace already", root.display()))
+                        .hint("choose another folder"))
+                }
                 false => {
                     Err(Error::conflict(format!("{} is in the workspace {}", root.display(), outer.root().display()))
                         .hint("choose another folder"))

@@ -1,6 +1,7 @@
 //! From an address to an open store, a dataset, a version, a path.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
@@ -165,7 +166,8 @@ impl Engine {
     pub(super) fn absolute(&self, root: &str) -> String {
         let is_relative = !root.contains("://") && !root.starts_with('/');
         match is_relative {
-            true => self.settings.folder.join(root).to_string_lossy().into_owned(),
+            // Without `.` inside it; `..` stays, as what is before it may be a link.
+            true => self.settings.folder.join(root).components().collect::<PathBuf>().to_string_lossy().into_owned(),
             false => root.to_owned(),
         }
     }

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Observer, RefName, Result};
+use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, Observer, RefName, Result};
 use crate::flow::carry::{Carrier, Extent};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::ref_moves::{Carried, RefMove, Verdict, judge, operation};
@@ -346,7 +346,13 @@ impl Engine {
         }
         for remote in config.remotes.into_values() {
             let engine = self.clone();
-            content.borrow_from(move || Ok(engine.open_store(&remote.url)?.0.content));
+            content.borrow_from(move || match engine.open_store(&remote.url) {
+                Ok((store, _)) => Ok(store.content),
+                Err(fault) => {
+                    let message = format!("what isn't kept here is taken from {}, which can't be opened", remote.url);
+                    Err(Error::new(Kind::Unreachable, message).because(fault).hint("`dagset remote check` says why"))
+                }
+            });
         }
         Ok(())
     }
