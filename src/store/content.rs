@@ -3,7 +3,7 @@
 //! A hint or a place is advice: what lies there must be what was asked for, else the indexes say where else it lies. Only when no
 //! copy is good is that an error, and it names the object that is damaged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -59,6 +59,8 @@ pub struct Content {
     indexes: OnceLock<Vec<Index>>,
     frames: Mutex<FrameCache>,
     lenders: Vec<Lender>,
+    /// The packs that the own indexes name; asked for only where others lend.
+    own_packs: OnceLock<HashSet<ObjectName>>,
 }
 
 /// Another store's content, which is opened when something is missing.
@@ -80,7 +82,14 @@ impl Lender {
 impl Content {
     /// Content that the given indexes describe; they are read when first needed.
     pub fn new(bucket: Bucket, rows: Vec<IndexRow>) -> Content {
-        Content { bucket, rows, indexes: OnceLock::new(), frames: Mutex::default(), lenders: Vec::new() }
+        Content {
+            bucket,
+            rows,
+            indexes: OnceLock::new(),
+            frames: Mutex::default(),
+            lenders: Vec::new(),
+            own_packs: OnceLock::new(),
+        }
     }
 
     /// Reads what it lacks from another store too, behind the ones given before. What it *has* is still what its own indexes name.
@@ -133,7 +142,12 @@ impl Content {
     }
 
     fn item(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
-        let mut first_fault = match hint.map(|place| self.item_at(id, kind, place)) {
+        let own_hint = match hint {
+            // A hint of another store's: to look for its pack here would cost a failing request for each item.
+            Some(place) if !self.lenders.is_empty() && !self.owns(&place.frame.pack)? => None,
+            hint => hint,
+        };
+        let mut first_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {
             Some(Ok(item)) => return Ok(item),
             // A store that doesn't answer isn't damaged.
             Some(Err(fault)) if fault.kind() == Kind::Unreachable => return Err(fault),
@@ -163,6 +177,14 @@ impl Content {
             let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
             Error::damaged(message).hint(WHAT_NEXT)
         }))
+    }
+
+    fn owns(&self, pack: &ObjectName) -> Result<bool> {
+        if let Some(packs) = self.own_packs.get() {
+            return Ok(packs.contains(pack));
+        }
+        let packs = self.indexes()?.iter().flat_map(|index| index.packs().map(|pack| pack.name)).collect();
+        Ok(self.own_packs.get_or_init(|| packs).contains(pack))
     }
 
     fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {

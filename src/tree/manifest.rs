@@ -88,6 +88,24 @@ impl<'a> Manifest<'a> {
         Ok(cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path))
     }
 
+    /// The entries at `paths`, which are in path order; neighbours cost one way down the tree.
+    pub fn find_each<'p>(&self, paths: impl Iterator<Item = &'p str>) -> Result<Vec<Option<Leaf>>> {
+        let mut cursor = Cursor::new(*self);
+        let mut found = Vec::new();
+        for path in paths {
+            let mut leaf = cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path);
+            if leaf.is_none() {
+                cursor.seek(path.as_bytes())?;
+                leaf = cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path);
+            }
+            if leaf.is_some() {
+                cursor.advance()?;
+            }
+            found.push(leaf);
+        }
+        Ok(found)
+    }
+
     /// Whether anything lies below `folder`.
     pub fn has_folder(&self, folder: &str) -> Result<bool> {
         Ok(self
