@@ -10,6 +10,7 @@ mod cli_errors;
 mod cli_help;
 mod cli_main_job;
 mod cli_shapes;
+mod conformance;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
@@ -19,6 +20,8 @@ mod full_disk;
 mod indexes;
 mod layers;
 mod races;
+#[allow(dead_code, reason = "a stage has more doors than a play uses")]
+mod s3;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
