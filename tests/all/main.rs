@@ -10,6 +10,8 @@ mod cli_errors;
 mod cli_help;
 mod cli_main_job;
 mod cli_shapes;
+mod cloud_cli;
+mod cloud_faults;
 mod conformance;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
@@ -19,6 +21,7 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod layers;
+mod proxy;
 mod races;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
