@@ -116,6 +116,7 @@ pub enum Command {
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
     // Keeping house.
+    Remote(super::remote::RemoteArgs),
     Store(super::store::Store),
     Verify(super::verify::Verify),
     Config(super::config::Config),

@@ -9,14 +9,17 @@ use crate::base::{Observer, RefName, Result};
 use crate::history::timeline::Actor;
 use crate::workspace::control::Control;
 
+mod check;
 mod commit;
 mod diff;
 mod get;
 mod ingest;
 mod open;
+mod place;
 mod publish;
 mod read;
 mod refs;
+mod remotes;
 mod stores;
 mod verify;
 mod workspace;
@@ -25,6 +28,7 @@ pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::access::{Access, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use check::{CheckStep, StepOutcome, StoreCheck};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport};
@@ -33,6 +37,7 @@ pub use open::{Missing, Opener};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
+pub use remotes::RemoteCard;
 pub use stores::{DatasetCard, StoreInfo};
 pub use workspace::{InitOptions, Initialised, Status};
 
@@ -66,10 +71,9 @@ pub struct Engine {
 
 impl Engine {
     /// An engine for one command.
-    pub fn new(settings: Settings, observer: Observer) -> Engine {
-        let mut access = settings.access.clone();
-        access.stores.extend(workspace_remotes(&settings.folder));
-        let opener = Opener::reaching(access, observer.clone());
+    pub fn new(mut settings: Settings, observer: Observer) -> Engine {
+        settings.access.remotes.extend(workspace_remotes(&settings.folder));
+        let opener = Opener::reaching(settings.access.clone(), observer.clone());
         Engine::with_opener(settings, observer, opener)
     }
 

@@ -160,7 +160,7 @@ impl Engine {
         Ok(self.find_workspace()?.state()?.branch)
     }
 
-    fn find_workspace(&self) -> Result<Control> {
+    pub(super) fn find_workspace(&self) -> Result<Control> {
         Control::find(&self.settings.folder).ok_or_else(|| {
             Error::not_found(format!("{} is in no workspace", self.settings.folder.display()))
                 .hint("`dagset init` makes the folder one")

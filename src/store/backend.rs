@@ -25,6 +25,7 @@ use super::access::Access;
 use super::fault::{classify, io_cause, refused};
 use super::folder::{self, Settled};
 use super::objects::{Bucket, Created, Listing, ObjectMeta, Objects, check_name};
+use super::probe::Approach;
 use crate::base::{Error, Kind, Observer, Result, Time};
 
 /// Opens what is at a path or URL, and creates nothing. A missing folder is [`Kind::NotFound`]; that there is one
@@ -41,6 +42,14 @@ pub fn open_or_create(text: &str, access: &Access, observer: &Observer) -> Resul
     match scheme(text) {
         None => create_folder(text),
         Some(_) => open(text, access, observer),
+    }
+}
+
+/// The way to what is at a path or URL; `None` for a folder, to which there is none to be found.
+pub fn approach(text: &str, _access: &Access) -> Result<Option<Approach>> {
+    match scheme(text) {
+        None => Ok(None),
+        Some(scheme) => Err(not_built(scheme, text)),
     }
 }
 

@@ -13,7 +13,9 @@ pub mod folder;
 pub mod locate;
 pub mod log;
 pub mod objects;
+pub mod probe;
 pub mod recording;
+pub mod trial;
 
 #[cfg(test)]
 mod conformance;

@@ -20,8 +20,10 @@ mod full_disk;
 mod indexes;
 mod layers;
 mod races;
+mod remotes;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod store_check;
 mod unsaved;
 mod workspace;
