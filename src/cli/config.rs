@@ -5,13 +5,14 @@ use dagset::base::files::{self, Durability};
 use dagset::base::{Error, Result};
 use serde_json::json;
 
-use super::settings::{KEYS, UserConfig};
+use super::settings::{KEYS, UserConfig, parse_rate};
 use super::{Context, Ending, addresses, json, ui};
 
 const ABOUT: &str = "\
 Keys:
   author          who versions are by
-  default_store   the store of datasets that are named without one";
+  default_store   the store of datasets that are named without one
+  limit_rate      the most bytes a second to and from stores in clouds, as 10M";
 
 /// Show or change your configuration
 #[derive(Args)]
@@ -86,10 +87,10 @@ fn set(context: &mut Context, key: &str, value: Option<&str>) -> Result<Ending> 
         path.ok_or_else(|| Error::usage("no home folder is known, so there is no place for the configuration"))?;
     match value {
         Some(value) => {
-            let value = if key == "default_store" {
-                context.engine()?.lasting_store(&addresses::checked_store(value)?)?
-            } else {
-                value.to_owned()
+            let value = match key {
+                "default_store" => context.engine()?.lasting_store(&addresses::checked_store(value)?)?,
+                "limit_rate" => parse_rate(value).map(|_| value.to_owned()).map_err(Error::usage)?,
+                _ => value.to_owned(),
             };
             table.insert(key.to_owned(), toml::Value::String(value))
         }

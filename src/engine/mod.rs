@@ -26,7 +26,7 @@ mod workspace;
 
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
-pub use crate::store::access::{Access, StoreSettings};
+pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
 pub use check::{CheckStep, StepOutcome, StoreCheck};
 pub use commit::{CommitOptions, Switched};

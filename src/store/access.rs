@@ -6,8 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::backend::Connections;
 
 /// Everything that is known about reaching stores.
 #[derive(Clone, Default)]
@@ -22,6 +25,40 @@ pub struct Access {
     pub remotes: Vec<(String, StoreSettings)>,
     /// The most bytes a second that are sent, and that are received, over all stores in clouds.
     pub limit_rate: Option<u64>,
+    /// How long is waited, and how often asked.
+    pub patience: Patience,
+    /// What is open already; clones share it.
+    pub connections: Connections,
+}
+
+/// How long a bucket may keep us waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// After this long without a byte in either direction a request is given up, and made again.
+    pub idle: Duration,
+    /// How often a request is made at most.
+    pub tries: u32,
+    /// The longest pause before the second try; it doubles with each, up to [`Patience::LONGEST_PAUSE`]. The pause itself is drawn
+    /// below it at random, so that many who failed together don't come back together.
+    pub first_pause: Duration,
+    /// After this long no further try begins.
+    pub in_all: Duration,
+}
+
+impl Patience {
+    /// No pause is longer.
+    pub const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            idle: Duration::from_secs(30),
+            tries: 10,
+            first_pause: Duration::from_millis(200),
+            in_all: Duration::from_secs(300),
+        }
+    }
 }
 
 /// What a configuration says of one store; each setting wins over the environment's.
@@ -48,6 +85,11 @@ pub struct StoreSettings {
 }
 
 impl Access {
+    /// A variable of the environment that is set and not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
+    }
+
     /// The settings for the store at `url`: those of a remote that lies in it or that it is the beginning of, else of the longest
     /// prefix of it in [`Access::stores`].
     ///

@@ -222,6 +222,10 @@ impl Objects for Faulty {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+
+    fn counts_requests(&self) -> bool {
+        self.inner.counts_requests()
+    }
 }
 
 #[cfg(test)]

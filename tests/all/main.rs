@@ -11,6 +11,7 @@ mod cli_errors;
 mod cli_help;
 mod cli_main_job;
 mod cli_shapes;
+mod conformance;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
@@ -21,6 +22,8 @@ mod indexes;
 mod layers;
 mod races;
 mod remotes;
+#[allow(dead_code, reason = "a stage has more doors than a play uses")]
+mod s3;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
