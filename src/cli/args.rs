@@ -124,6 +124,7 @@ pub enum Command {
     Fetch(super::transfer::Fetch),
     Pull(super::transfer::Pull),
     // Keeping house.
+    Remote(super::remote::RemoteArgs),
     Store(super::store::Store),
     Verify(super::verify::Verify),
     Config(super::config::Config),

@@ -29,9 +29,15 @@ const COMMANDS: &[&[&str]] = &[
     &["push"],
     &["fetch"],
     &["pull"],
+    &["remote"],
+    &["remote", "add"],
+    &["remote", "list"],
+    &["remote", "remove"],
+    &["remote", "check"],
     &["store"],
     &["store", "create"],
     &["store", "info"],
+    &["store", "check"],
     &["verify"],
     &["config"],
     &["config", "get"],
@@ -88,7 +94,8 @@ fn the_first_screen() {
       fetch        Bring a remote's versions and refs here; the folder stays as it
                    is
       pull         Fetch, then move this branch and the folder on to the remote's
-      store        Create a store, or show what one holds
+      remote       List, add, remove or check the stores to push to and pull from
+      store        Create a store, show what one holds, or check the way to it
       verify       Read a store or a version, and say what is damaged
       config       Show or change your configuration
       completions  Print completions for a shell

@@ -25,11 +25,13 @@ mod layers;
 mod many_writers;
 mod proxy;
 mod races;
+mod remotes;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod store_check;
 mod transfer;
 mod unsaved;
 mod workspace;
