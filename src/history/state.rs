@@ -123,6 +123,8 @@ fn take_node(content: &Content, node: &Node, places: &[Option<Place>], fold: &mu
         return (0..node.len())
             .try_for_each(|index| take_row(fold, StateRow::parse(node.key(index), node.value(index))?));
     }
+    let frames: Vec<FramePlace> = places.iter().flatten().map(|place| place.frame).collect();
+    content.prefetch(ObjectKind::State, &frames);
     for (index, place) in places.iter().enumerate() {
         let (child, places) = open_node(content, &node.child(index).id, *place)?;
         node.check_child(index, &child)?;
