@@ -17,6 +17,7 @@ use crate::format::pack::ItemKind;
 use crate::format::place::{Encoding, FramePlace, Place};
 use crate::format::recipe::RecipeRoot;
 
+use super::fetch::ranges;
 use super::objects::Bucket;
 
 /// What helps where data is damaged or missing.
@@ -243,6 +244,33 @@ impl Content {
             return Ok(frame);
         }
         let stored = self.stored(folder, place)?;
+        self.decode(folder, place, stored)
+    }
+
+    /// Reads frames ahead that are about to be asked for, neighbours in one request each, so that they are there when they are.
+    ///
+    /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here.
+    /// What is read ahead is kept for [`CACHED_BYTES`] of decoded frames: a caller with more goes on in steps.
+    pub fn prefetch(&self, kind: ObjectKind, places: &[FramePlace]) {
+        let wanted: Vec<FramePlace> =
+            places.iter().copied().filter(|place| self.cache(|cache| cache.get(place)).is_none()).collect();
+        for range in ranges(&wanted) {
+            // One frame costs no more when it is asked for.
+            if range.frames.len() < 2 {
+                continue;
+            }
+            let object = format!("{}/{}", kind.folder(), range.pack);
+            let Ok(bytes) = self.bucket.get_range(&object, range.offset, range.bytes) else { continue };
+            for place in &range.frames {
+                let start = (u64::from(place.offset) - range.offset) as usize;
+                // A copy: a slice would keep all of the range in memory.
+                let stored = Bytes::copy_from_slice(&bytes[start..start + place.stored_bytes as usize]);
+                self.decode(kind, place, stored).ok();
+            }
+        }
+    }
+
+    fn decode(&self, folder: ObjectKind, place: &FramePlace, stored: Bytes) -> Result<Bytes> {
         let raw_bytes = place.raw_bytes as usize;
         let decoded = match place.encoding {
             Encoding::Raw => stored,
