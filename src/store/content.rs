@@ -252,8 +252,13 @@ impl Content {
     /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here.
     /// What is read ahead is kept for [`CACHED_BYTES`] of decoded frames: a caller with more goes on in steps.
     pub fn prefetch(&self, kind: ObjectKind, places: &[FramePlace]) {
+        let is_own = |place: &FramePlace| self.lenders.is_empty() || self.owns(&place.pack).unwrap_or(true);
+        let (own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
+        if !lent.is_empty() {
+            self.lenders.iter().flat_map(Lender::content).for_each(|lender| lender.prefetch(kind, &lent));
+        }
         let wanted: Vec<FramePlace> =
-            places.iter().copied().filter(|place| self.cache(|cache| cache.get(place)).is_none()).collect();
+            own.into_iter().filter(|place| self.cache(|cache| cache.get(place)).is_none()).collect();
         for range in ranges(&wanted) {
             // One frame costs no more when it is asked for.
             if range.frames.len() < 2 {
