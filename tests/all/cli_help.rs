@@ -73,8 +73,7 @@ fn the_first_screen() {
       rm           Remove files from the folder and stage that
       mv           Rename a file or folder and stage that
       commit       Make a version of what is staged, or of all changes
-      restore      Make paths what they are in the version again, losing their
-                   changes
+      restore      Make paths what they are in the version, losing their changes
       switch       Make the folder another version
       clean        Remove files that no version holds and no .dagsetignore names
       ingest       Store a folder as a new version, without a workspace
@@ -91,8 +90,7 @@ fn the_first_screen() {
       tag          List, set or delete tags
       clone        Make a workspace of a dataset in another store
       push         Send versions, and the refs that point at them, to a remote
-      fetch        Bring a remote's versions and refs here; the folder stays as it
-                   is
+      fetch        Bring a remote's versions and refs, leaving the folder as it is
       pull         Fetch, then move this branch and the folder on to the remote's
       remote       List, add, remove or check the stores to push to and pull from
       store        Create a store, show what one holds, or check the way to it

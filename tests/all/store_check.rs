@@ -58,7 +58,7 @@ fn a_missing_folder_is_the_first_step_to_fail() {
     exit: 3
     --- stdout
     ./store
-    failed    folder            no such folder: [ROOT]/work/./store
+    failed    folder            no such folder: [ROOT]/work/store
                                 hint: `dagset store create ./store` makes it
     left out  file system, free space, may list, may read, may write, exclusive
               create, clock, may delete: there is no folder
