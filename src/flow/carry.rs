@@ -103,7 +103,7 @@ impl<'a> Carrier<'a> {
         dry: bool,
         observer: Observer,
     ) -> Carrier<'a> {
-        let uploads = (!dry).then(|| Uploads::start(bucket.clone(), born, observer.clone()));
+        let uploads = (!dry).then(|| Uploads::new(bucket.clone(), born, observer.clone()));
         Carrier {
             from,
             to,
@@ -285,12 +285,12 @@ impl<'a> Carrier<'a> {
             totals.count(pack.kind, pack.bytes);
         }
         let data = Index::parse(builder.finish()?)?;
-        let uploads = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
+        let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
         // Children come before what points at them: by rank, and as they came within a rank.
         queue.sort_by_key(|queued| queued.rank);
         let written = self.write_queue(&uploads, &data, queue);
         let ((), packs) = uploads.conclude(written)?;
-        self.uploads = Some(Uploads::start(self.bucket.clone(), self.born, self.observer.clone()));
+        self.uploads = Some(Uploads::new(self.bucket.clone(), self.born, self.observer.clone()));
         if totals.packs == 0 && packs.is_empty() {
             return Ok(Vec::new());
         }

@@ -303,6 +303,10 @@ impl Objects for Backend {
     fn describe(&self) -> String {
         self.shown.clone()
     }
+
+    fn is_far(&self) -> bool {
+        self.settled.is_none()
+    }
 }
 
 fn generic(source: Box<dyn StdError + Send + Sync>) -> StoreError {

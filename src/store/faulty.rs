@@ -222,6 +222,10 @@ impl Objects for Faulty {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
 }
 
 #[cfg(test)]

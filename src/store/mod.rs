@@ -10,9 +10,11 @@ pub mod content;
 mod fault;
 pub mod faulty;
 pub mod folder;
+pub mod lanes;
 pub mod locate;
 pub mod log;
 pub mod objects;
+pub mod pace;
 pub mod recording;
 
 #[cfg(test)]

@@ -94,6 +94,9 @@ pub trait Objects: Send + Sync {
 
     /// The store's path or URL, for messages.
     fn describe(&self) -> String;
+
+    /// Whether an answer takes its time to come, so that many requests are worth having under way at once. A folder's don't.
+    fn is_far(&self) -> bool;
 }
 
 /// A handle on a store's objects, cheap to clone.

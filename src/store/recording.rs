@@ -118,6 +118,10 @@ impl Objects for Recording {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
 }
 
 #[cfg(test)]
