@@ -51,11 +51,7 @@ impl Workshop<'_> {
             let following = || if block.at_end { Ok(None) } else { reader.next() };
             let process = || {
                 let decided = &block.bytes[..block.cuts.last().copied().unwrap_or(0)];
-                rayon::join(
-                    || hash_pieces(&block, self.known, packer.is_some()),
-                    || hasher.update_rayon(decided),
-                )
-                .0
+                rayon::join(|| hash_pieces(&block, self.known, packer.is_some()), || hasher.update_rayon(decided)).0
             };
             let (pieces, read) = rayon::join(process, following);
             next = read?;

@@ -194,7 +194,11 @@ impl<'a> Session<'a> {
         let places = Places { data, own: self.registrar.own(), content: self.content };
         for pending in std::mem::take(&mut self.recipes) {
             if meta.place_of(&pending.content, ItemKind::RecipeRoot).is_some()
-                || self.registrar.own().iter().any(|index| index.find_meta(&pending.content, ItemKind::RecipeRoot).is_some())
+                || self
+                    .registrar
+                    .own()
+                    .iter()
+                    .any(|index| index.find_meta(&pending.content, ItemKind::RecipeRoot).is_some())
             {
                 continue;
             }

@@ -21,6 +21,7 @@ mod indexes;
 mod layers;
 mod many_writers;
 mod races;
+mod resume;
 mod s3;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
