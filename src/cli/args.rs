@@ -69,6 +69,9 @@ pub struct Global {
     /// Threads [default: the CPUs this process may use]
     #[arg(long, value_name = "N", global = true)]
     pub jobs: Option<NonZeroUsize>,
+    /// Bytes a second to and from stores in clouds, as 10M
+    #[arg(long, value_name = "RATE", global = true, value_parser = super::settings::parse_rate)]
+    pub limit_rate: Option<u64>,
     /// bar, lines, or json: a line a second on stderr
     #[arg(long, value_name = "FORM", global = true, hide_possible_values = true, conflicts_with = "no_progress")]
     pub progress: Option<ProgressKind>,
@@ -121,6 +124,7 @@ pub enum Command {
     Fetch(super::transfer::Fetch),
     Pull(super::transfer::Pull),
     // Keeping house.
+    Remote(super::remote::RemoteArgs),
     Store(super::store::Store),
     Verify(super::verify::Verify),
     Config(super::config::Config),

@@ -5,13 +5,14 @@ use dagset::base::files::{self, Durability};
 use dagset::base::{Error, Result};
 use serde_json::json;
 
-use super::settings::{KEYS, UserConfig};
+use super::settings::{KEYS, UserConfig, parse_rate};
 use super::{Context, Ending, addresses, json, ui};
 
 const ABOUT: &str = "\
 Keys:
   author          who versions are by
-  default_store   the store of datasets that are named without one";
+  default_store   the store of datasets that are named without one
+  limit_rate      the most bytes a second to and from stores in clouds, as 10M";
 
 /// Show or change your configuration
 #[derive(Args)]
@@ -86,7 +87,11 @@ fn set(context: &mut Context, key: &str, value: Option<&str>) -> Result<Ending> 
         path.ok_or_else(|| Error::usage("no home folder is known, so there is no place for the configuration"))?;
     match value {
         Some(value) => {
-            let value = if key == "default_store" { lasting(context, value)? } else { value.to_owned() };
+            let value = match key {
+                "default_store" => context.engine()?.lasting_store(&addresses::checked_store(value)?)?,
+                "limit_rate" => parse_rate(value).map(|_| value.to_owned()).map_err(Error::usage)?,
+                _ => value.to_owned(),
+            };
             table.insert(key.to_owned(), toml::Value::String(value))
         }
         None => table.remove(key),
@@ -100,22 +105,4 @@ fn set(context: &mut Context, key: &str, value: Option<&str>) -> Result<Ending> 
         context.out.document(&json::document(json!({"key": key, "value": value})));
     }
     Ok(Ending::Done)
-}
-
-/// A store that means the same wherever it is used from.
-fn lasting(context: &Context, store: &str) -> Result<String> {
-    let store = addresses::checked_store(store)?;
-    let is_relative = !store.contains("://") && !store.starts_with('/') && !store.starts_with("~/");
-    if !is_relative {
-        return Ok(store);
-    }
-    let mut path = context.folder()?;
-    for part in std::path::Path::new(&store).components() {
-        match part {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir => drop(path.pop()),
-            part => path.push(part),
-        }
-    }
-    path.into_os_string().into_string().map_err(|path| Error::usage(format!("not UTF-8: {}", path.display())))
 }

@@ -3,6 +3,7 @@
 //! Nothing here refuses to work: a file that isn't there, or can't be read, says nothing. Only a configuration of ours that
 //! can't be understood is an error, since what it asks for would be ignored in silence.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,8 +14,11 @@ use dagset::engine::{Access, Attrs, Settings, TOOL, Value};
 use super::args::Global;
 
 /// Keys of the user's configuration, and what they mean.
-pub const KEYS: [(&str, &str); 2] =
-    [("author", "who versions are by"), ("default_store", "the store of datasets that are named without one")];
+pub const KEYS: [(&str, &str); 3] = [
+    ("author", "who versions are by"),
+    ("default_store", "the store of datasets that are named without one"),
+    ("limit_rate", "the most bytes a second to and from stores in clouds, as 10M"),
+];
 
 /// The engine's settings.
 pub fn settings(global: &Global) -> Result<Settings> {
@@ -34,12 +38,65 @@ pub fn settings(global: &Global) -> Result<Settings> {
         default_store: default_store.map(|store| expanded(&store, home.as_deref())),
         provenance: provenance(),
         state_folder: xdg("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("dagset")),
-        access: Access { home: home.clone(), ..Access::default() },
+        access: Access {
+            environment: cloud_variables(),
+            home: home.clone(),
+            limit_rate: limit_rate(global, &user)?,
+            ..Access::default()
+        },
         folder,
         home,
         author,
         jobs,
     })
+}
+
+/// The variables by which cloud tools are told what to do, and those of proxies.
+fn cloud_variables() -> BTreeMap<String, String> {
+    const CLOUDS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+    let is_wanted = |name: &str| {
+        CLOUDS.iter().any(|prefix| name.starts_with(prefix)) || PROXIES.contains(&name.to_ascii_uppercase().as_str())
+    };
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    variables.filter(|(name, _)| is_wanted(name)).collect()
+}
+
+/// `--limit-rate`, else the configuration's.
+fn limit_rate(global: &Global, user: &UserConfig) -> Result<Option<u64>> {
+    if global.limit_rate.is_some() {
+        return Ok(global.limit_rate);
+    }
+    let Some(text) = user.get("limit_rate") else { return Ok(None) };
+    let rate = parse_rate(&text).map_err(|why| {
+        Error::usage(format!("limit_rate of the configuration: {why}")).hint("dagset config set limit_rate 10M")
+    })?;
+    Ok(Some(rate))
+}
+
+/// Bytes a second: a number with `k`, `M` or `G` of 1000, or `Ki`, `Mi`, `Gi` of 1024; `B` and `/s` may follow.
+pub fn parse_rate(text: &str) -> Result<u64, String> {
+    let bad = || format!("not a rate: {text:?} (write 500k, 10M, 1.5MB/s)");
+    let rest = text.trim().strip_suffix("/s").unwrap_or(text.trim());
+    let rest = rest.strip_suffix(['B', 'b']).unwrap_or(rest);
+    let at = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let (number, unit) = rest.split_at(at);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        "ki" => 1024.0,
+        "mi" => 1024.0 * 1024.0,
+        "gi" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(bad()),
+    };
+    let rate = number.parse::<f64>().map_err(|_| bad())? * factor;
+    match rate {
+        1000.0..=1e15 => Ok(rate as u64),
+        _ => Err(format!("not a rate between 1 kB and 1 PB a second: {text:?}")),
+    }
 }
 
 /// `-C`, else where the command is run.
@@ -233,6 +290,18 @@ mod tests {
             "[core]\n name = x\n[User]\n\tname = Ann Lee ; hi\n  email = \"ann@x.example\" # no\n[alias]\nname = y\n";
         assert_eq!(git_user(content), (Some("Ann Lee".into()), Some("ann@x.example".into())));
         assert_eq!(git_user("[user]\nname =\n"), (None, None));
+    }
+
+    #[test]
+    fn rates_have_units() {
+        let cases =
+            [("1000", 1000), ("10M", 10_000_000), ("1.5MB/s", 1_500_000), ("64KiB/s", 65_536), ("2 g", 2_000_000_000)];
+        for (text, rate) in cases {
+            assert_eq!(parse_rate(text), Ok(rate), "{text}");
+        }
+        for text in ["", "M", "10X", "-1M", "1e9", "1..2k", "999", "NaN", "inf", "99999999999999999999G"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
     }
 
     #[test]

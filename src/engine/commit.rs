@@ -183,8 +183,7 @@ impl Engine {
         for step in &gone {
             remove_with_empty_folders(workspace.control.root(), step.path.as_str())?;
         }
-        let leaves =
-            come.iter().map(|step| super::workspace::leaf_of(Some(goal), &step.path)).collect::<Result<Vec<Leaf>>>()?;
+        let leaves = super::workspace::leaves_of(&goal, come.iter().map(|step| &step.path))?;
         let written = self.write_leaves(workspace, leaves)?;
         let report = Switched {
             branch: branch.clone(),

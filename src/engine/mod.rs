@@ -9,15 +9,18 @@ use crate::base::{Observer, RefName, Result};
 use crate::history::timeline::Actor;
 use crate::workspace::control::Control;
 
+mod check;
 mod clone;
 mod commit;
 mod diff;
 mod get;
 mod ingest;
 mod open;
+mod place;
 mod publish;
 mod read;
 mod refs;
+mod remotes;
 mod stores;
 mod transfer;
 mod verify;
@@ -26,8 +29,9 @@ mod workspace;
 pub use crate::flow::registrar::Often;
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
-pub use crate::store::access::{Access, StoreSettings};
+pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use check::{CheckStep, StepOutcome, StoreCheck};
 pub use clone::{CloneOptions, CloneReport, PullReport, Upstream};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
@@ -37,6 +41,7 @@ pub use open::{Missing, Opener};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
+pub use remotes::RemoteCard;
 pub use stores::{DatasetCard, StoreInfo};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use workspace::{InitOptions, Initialised, Status};
@@ -73,10 +78,9 @@ pub struct Engine {
 
 impl Engine {
     /// An engine for one command.
-    pub fn new(settings: Settings, observer: Observer) -> Engine {
-        let mut access = settings.access.clone();
-        access.stores.extend(workspace_remotes(&settings.folder));
-        let opener = Opener::reaching(access, observer.clone());
+    pub fn new(mut settings: Settings, observer: Observer) -> Engine {
+        settings.access.remotes.extend(workspace_remotes(&settings.folder));
+        let opener = Opener::reaching(settings.access.clone(), observer.clone());
         Engine::with_opener(settings, observer, opener)
     }
 

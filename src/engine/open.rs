@@ -268,9 +268,16 @@ impl Engine {
             return Err(Error::damaged(format!("{root} has the log of a store, and its dagset.json is missing"))
                 .hint("put dagset.json back from a copy of the store, or create the new store in another place"));
         }
+        self.refuse_unsafe_place(root, &bucket)?;
         let file = new_store_file()?;
         match bucket.create(crate::store::locate::STORE_FILE, file.encode().into())? {
             crate::store::objects::Created::New => Ok((root.to_owned(), file, bucket)),
+            // The echo of an answer that was lost, perhaps.
+            crate::store::objects::Created::Exists
+                if bucket.get(crate::store::locate::STORE_FILE)? == file.encode().as_slice() =>
+            {
+                Ok((root.to_owned(), file, bucket))
+            }
             crate::store::objects::Created::Exists => {
                 Err(Error::conflict(format!("another process made a store at {root} just now")))
             }

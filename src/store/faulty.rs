@@ -226,6 +226,10 @@ impl Objects for Faulty {
     fn is_far(&self) -> bool {
         self.inner.is_far()
     }
+
+    fn counts_requests(&self) -> bool {
+        self.inner.counts_requests()
+    }
 }
 
 #[cfg(test)]

@@ -29,9 +29,15 @@ const COMMANDS: &[&[&str]] = &[
     &["push"],
     &["fetch"],
     &["pull"],
+    &["remote"],
+    &["remote", "add"],
+    &["remote", "list"],
+    &["remote", "remove"],
+    &["remote", "check"],
     &["store"],
     &["store", "create"],
     &["store", "info"],
+    &["store", "check"],
     &["verify"],
     &["config"],
     &["config", "get"],
@@ -88,7 +94,8 @@ fn the_first_screen() {
       fetch        Bring a remote's versions and refs here; the folder stays as it
                    is
       pull         Fetch, then move this branch and the folder on to the remote's
-      store        Create a store, or show what one holds
+      remote       List, add, remove or check the stores to push to and pull from
+      store        Create a store, show what one holds, or check the way to it
       verify       Read a store or a version, and say what is damaged
       config       Show or change your configuration
       completions  Print completions for a shell
@@ -97,16 +104,17 @@ fn the_first_screen() {
       -V, --version  Print version
 
     Global options:
-          --json             Print one JSON document on stdout
-      -q, --quiet            Print answers and errors only
-      -v, --verbose...       Say more of what is done
-      -C <DIR>               Run as if started in DIR
-          --store <STORE>    Where datasets are that are named without a store
-          --author <WHO>     Who versions are by, as "Name <mail>"
-          --jobs <N>         Threads [default: the CPUs this process may use]
-          --progress <FORM>  bar, lines, or json: a line a second on stderr
-          --no-progress      Show no progress
-      -h, --help             Print this help
+          --json               Print one JSON document on stdout
+      -q, --quiet              Print answers and errors only
+      -v, --verbose...         Say more of what is done
+      -C <DIR>                 Run as if started in DIR
+          --store <STORE>      Where datasets are that are named without a store
+          --author <WHO>       Who versions are by, as "Name <mail>"
+          --jobs <N>           Threads [default: the CPUs this process may use]
+          --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M
+          --progress <FORM>    bar, lines, or json: a line a second on stderr
+          --no-progress        Show no progress
+      -h, --help               Print this help
 
     Examples:
       dagset ingest ./photos --into ./store/photos --create --as 1.0
@@ -145,16 +153,17 @@ fn the_help_of_ingest() {
       -n, --dry-run                 Store nothing; show what would come of it
 
     Global options:
-          --json             Print one JSON document on stdout
-      -q, --quiet            Print answers and errors only
-      -v, --verbose...       Say more of what is done
-      -C <DIR>               Run as if started in DIR
-          --store <STORE>    Where datasets are that are named without a store
-          --author <WHO>     Who versions are by, as "Name <mail>"
-          --jobs <N>         Threads [default: the CPUs this process may use]
-          --progress <FORM>  bar, lines, or json: a line a second on stderr
-          --no-progress      Show no progress
-      -h, --help             Print this help
+          --json               Print one JSON document on stdout
+      -q, --quiet              Print answers and errors only
+      -v, --verbose...         Say more of what is done
+      -C <DIR>                 Run as if started in DIR
+          --store <STORE>      Where datasets are that are named without a store
+          --author <WHO>       Who versions are by, as "Name <mail>"
+          --jobs <N>           Threads [default: the CPUs this process may use]
+          --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M
+          --progress <FORM>    bar, lines, or json: a line a second on stderr
+          --no-progress        Show no progress
+      -h, --help               Print this help
 
     Nothing is written but to the store. A folder that equals the newest version of
     the branch makes no new one, so the same command can be run again at any time.

@@ -11,6 +11,9 @@ mod cli_errors;
 mod cli_help;
 mod cli_main_job;
 mod cli_shapes;
+mod cloud_cli;
+mod cloud_faults;
+mod conformance;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
@@ -20,12 +23,16 @@ mod full_disk;
 mod indexes;
 mod layers;
 mod many_writers;
+mod proxy;
 mod races;
+mod remotes;
 mod resume;
+#[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod store_check;
 mod transfer;
 mod unsaved;
 mod workspace;
