@@ -127,6 +127,10 @@ impl Objects for Recording {
         self.inner.describe()
     }
 
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
     fn counts_requests(&self) -> bool {
         self.inner.counts_requests()
     }

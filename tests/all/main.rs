@@ -26,6 +26,7 @@ mod many_writers;
 mod proxy;
 mod races;
 mod remotes;
+mod resume;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;
