@@ -23,7 +23,15 @@ pub(super) struct Answer {
     /// What happened on the way.
     pub(super) trouble: Option<Trouble>,
     /// What went wrong with a service that hands out credentials.
-    pub(super) credentials: Option<String>,
+    pub(super) unsigned: Option<Unsigned>,
+}
+
+/// Why a service handed out no credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unsigned {
+    pub(super) why: String,
+    /// Whether it would be on this machine: there is often none, and then no use in asking again.
+    pub(super) is_near: bool,
 }
 
 /// What kept an answer from arriving whole.
@@ -83,8 +91,8 @@ impl Answer {
         const SPOILT: [&str; 4] = ["RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"];
         let code = self.code.as_deref().unwrap_or_default();
         let again = |most: u32| Next::Again { tries: most.min(tries) };
-        if self.credentials.is_some() {
-            return again(TRIES_TO_UNDERSTAND);
+        if let Some(unsigned) = &self.unsigned {
+            return if unsigned.is_near { Next::GiveUp } else { again(TRIES_TO_UNDERSTAND) };
         }
         match &self.trouble {
             Some(Trouble::NoConnection(_)) => return again(TRIES_TO_CONNECT),
