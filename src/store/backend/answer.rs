@@ -87,7 +87,6 @@ impl Answer {
 
     /// What to do; `tries` is how often a request is made at most.
     pub(super) fn next(&self, tries: u32) -> Next {
-        const EXPIRED: [&str; 4] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"];
         const SPOILT: [&str; 4] = ["RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"];
         let code = self.code.as_deref().unwrap_or_default();
         let again = |most: u32| Next::Again { tries: most.min(tries) };
@@ -101,11 +100,11 @@ impl Answer {
             None => {}
         }
         match self.status {
-            Some(_) if EXPIRED.contains(&code) => Next::SignInAgain,
+            Some(_) if self.says_expired() => Next::SignInAgain,
             Some(_) if SPOILT.contains(&code) => again(tries),
             Some(200..=299) | None => again(TRIES_TO_UNDERSTAND),
-            // An answer to HEAD has no body to say more.
-            Some(400) if code.is_empty() => Next::SignInAgain,
+            // An answer to HEAD has no body to say why: new credentials may help.
+            Some(400 | 403) if code.is_empty() => Next::SignInAgain,
             Some(404) if !self.says_no_bucket() => Next::Absent,
             Some(304 | 412) => Next::Exists,
             Some(409) if code == "BlobAlreadyExists" => Next::Exists,
@@ -118,6 +117,11 @@ impl Answer {
     /// Whether the range that was asked for begins behind the end.
     pub(super) fn is_out_of_range(&self) -> bool {
         self.status == Some(416)
+    }
+
+    fn says_expired(&self) -> bool {
+        const EXPIRED: [&str; 4] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"];
+        self.code.as_deref().is_some_and(|code| EXPIRED.contains(&code))
     }
 
     fn says_no_bucket(&self) -> bool {
@@ -133,6 +137,10 @@ impl Answer {
         let asked = |fault: Error| fault.because(format!("{name}: {said}"));
         if let Some(trouble) = &self.trouble {
             return asked(match trouble {
+                Trouble::NoConnection(why) if why.contains("certificate") => {
+                    unreachable(format!("{server} is not trusted"))
+                        .hint("name its authority's PEM file by AWS_CA_BUNDLE, or `ca_file` of the remote")
+                }
                 Trouble::NoConnection(_) => {
                     unreachable(format!("no connection to {server}")).hint(reached.check_endpoint())
                 }
@@ -157,7 +165,7 @@ impl Answer {
                         .hint(format!("set AWS_REGION to the bucket's region; {}", reached.check_endpoint())),
                 }
             }
-            _ if self.next(1) == Next::SignInAgain => {
+            _ if self.says_expired() => {
                 unreachable(format!("the credentials have expired ({who})")).hint(reached.sign_in.clone())
             }
             Some(401 | 403) => unreachable(format!("access denied ({who})")).hint(match code {
