@@ -88,7 +88,7 @@ fn set(context: &mut Context, key: &str, value: Option<&str>) -> Result<Ending> 
     match value {
         Some(value) => {
             let value = match key {
-                "default_store" => lasting(context, value)?,
+                "default_store" => context.engine()?.lasting_store(&addresses::checked_store(value)?)?,
                 "limit_rate" => parse_rate(value).map(|_| value.to_owned()).map_err(Error::usage)?,
                 _ => value.to_owned(),
             };
@@ -105,22 +105,4 @@ fn set(context: &mut Context, key: &str, value: Option<&str>) -> Result<Ending> 
         context.out.document(&json::document(json!({"key": key, "value": value})));
     }
     Ok(Ending::Done)
-}
-
-/// A store that means the same wherever it is used from.
-fn lasting(context: &Context, store: &str) -> Result<String> {
-    let store = addresses::checked_store(store)?;
-    let is_relative = !store.contains("://") && !store.starts_with('/') && !store.starts_with("~/");
-    if !is_relative {
-        return Ok(store);
-    }
-    let mut path = context.folder()?;
-    for part in std::path::Path::new(&store).components() {
-        match part {
-            std::path::Component::CurDir => {}
-            std::path::Component::ParentDir => drop(path.pop()),
-            part => path.push(part),
-        }
-    }
-    path.into_os_string().into_string().map_err(|path| Error::usage(format!("not UTF-8: {}", path.display())))
 }

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use dagset::base::{Counter, Error, Kind, Result};
+use dagset::base::{Error, Kind, Result};
 use dagset::engine::{IngestOptions, LeftOutPath, Published, parse_metadata};
 use serde::Serialize;
 
@@ -131,8 +131,6 @@ struct PublishedDocument<'a> {
     stored_bytes: u64,
     dry_run: bool,
     left_out: Vec<LeftOutDocument<'a>>,
-    #[serde(flatten)]
-    cost: Option<Cost>,
 }
 
 #[derive(Serialize)]
@@ -142,14 +140,6 @@ struct LeftOutDocument<'a> {
     incomplete: bool,
 }
 
-/// Shown under `-v`.
-#[derive(Serialize)]
-struct Cost {
-    requests: u64,
-    sent_bytes: u64,
-    received_bytes: u64,
-}
-
 /// Says what publishing came to, for people or as JSON.
 ///
 /// `into` is the address of the dataset; empty in its workspace.
@@ -157,8 +147,7 @@ pub fn tell(context: &mut Context, published: &Published, into: &str) -> Ending 
     if context.for_people() {
         card(context, published, into);
     } else {
-        let document = document(context, published);
-        context.out.document(&json::document(document));
+        context.out.document(&json::document(document(published)));
     }
     for path in &published.left_out {
         context.say(&progress::left_out(context.paint_err, &path.path, &path.why));
@@ -169,9 +158,11 @@ pub fn tell(context: &mut Context, published: &Published, into: &str) -> Ending 
     }
 }
 
-fn document<'a>(context: &Context, published: &'a Published) -> PublishedDocument<'a> {
-    let get = |counter| context.observer.get(counter);
-    let row = |path: &'a LeftOutPath| LeftOutDocument { path: &path.path, why: &path.why, incomplete: path.incomplete };
+fn document(published: &Published) -> PublishedDocument<'_> {
+    fn row(path: &LeftOutPath) -> LeftOutDocument<'_> {
+        let LeftOutPath { path, why, incomplete } = path;
+        LeftOutDocument { path, why, incomplete: *incomplete }
+    }
     PublishedDocument {
         dataset: published.dataset.as_str(),
         version: published.version.as_ref().map(json::id),
@@ -185,11 +176,6 @@ fn document<'a>(context: &Context, published: &'a Published) -> PublishedDocumen
         stored_bytes: published.stored_bytes,
         dry_run: published.dry_run,
         left_out: published.left_out.iter().map(row).collect(),
-        cost: (context.global.verbose > 0).then(|| Cost {
-            requests: [Counter::Gets, Counter::Puts, Counter::Lists, Counter::Heads].map(get).iter().sum(),
-            sent_bytes: get(Counter::SentBytes),
-            received_bytes: get(Counter::ReceivedBytes),
-        }),
     }
 }
 

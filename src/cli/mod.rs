@@ -11,13 +11,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dagset::base::{Observer, Result};
+use dagset::base::{Kind, Observer, Result};
 use dagset::engine::Engine;
 
 mod addresses;
 mod args;
+mod check;
 mod commit;
 mod config;
+mod cost;
 mod diff;
 mod generate;
 mod get;
@@ -30,15 +32,18 @@ mod listing;
 mod output;
 mod progress;
 mod refs;
+mod remote;
 mod report;
 mod settings;
 mod store;
 mod table;
+mod transfer;
 mod ui;
 mod verify;
 mod workspace;
 
 use args::{Cli, Command, Global};
+use cost::Cost;
 use output::Output;
 use progress::Watch;
 use ui::Paint;
@@ -53,6 +58,8 @@ pub enum Ending {
     Damaged,
     /// Something was left out.
     Incomplete,
+    /// A check found something of this kind, and its answer says what.
+    Failed(Kind),
 }
 
 impl Ending {
@@ -62,6 +69,7 @@ impl Ending {
             Ending::Differs => 1,
             Ending::Damaged => report::DAMAGED,
             Ending::Incomplete => report::INCOMPLETE,
+            Ending::Failed(kind) => report::code_and_name(kind).0,
         }
     }
 }
@@ -79,11 +87,12 @@ pub struct Context {
 
 impl Context {
     fn new(global: Global) -> Context {
+        let observer = Observer::new();
         Context {
             paint: Paint::of_stdout(),
             paint_err: Paint::of_stderr(),
-            out: Output::new(),
-            observer: Observer::new(),
+            out: Output::new(observer.clone()),
+            observer,
             engine: OnceCell::new(),
             global,
         }
@@ -117,6 +126,12 @@ impl Context {
         !self.global.json
     }
 
+    /// Under `-v`, what the stores were asked.
+    fn say_cost(&self) {
+        let line = Cost::of(&self.observer).line().filter(|_| self.global.verbose > 0);
+        line.into_iter().for_each(|line| self.say(&self.paint_err.dim(line)));
+    }
+
     /// A line on stderr that is no error; `--quiet` silences it.
     pub fn say(&self, line: &str) {
         if !self.global.quiet {
@@ -131,13 +146,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refusal) => return report::usage(&refusal),
     };
-    report::on_interrupt(cli.global.json);
     let mut context = Context::new(cli.global);
+    report::on_interrupt(context.global.json, context.observer.clone());
     let outcome = start_threads(&context.global).and_then(|()| run(&mut context, cli.command));
     let outcome = match outcome {
         Ok(ending) => context.out.finish().map(|()| ending),
         failed => failed,
     };
+    context.say_cost();
     match outcome {
         Ok(ending) => ExitCode::from(ending.code()),
         // Whoever read the answer has seen enough.
@@ -179,6 +195,11 @@ fn run(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Diff(args) => diff::run(context, &args),
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
+        Command::Clone(args) => transfer::clone(context, args),
+        Command::Push(args) => transfer::push(context, args),
+        Command::Fetch(args) => transfer::fetch(context, &args),
+        Command::Pull(args) => transfer::pull(context, &args),
+        Command::Remote(args) => remote::run(context, args),
         Command::Store(args) => store::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Config(args) => config::run(context, &args),

@@ -3,19 +3,32 @@
 use std::fmt;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
-use dagset::base::{Error, Kind, Result};
+use dagset::base::{Error, Kind, Observer, Result};
 use serde::Serialize;
+
+use super::cost::Cost;
 
 /// stdout. Text written to it is buffered, and an error is kept until [`Output::finish`], so that a command may print without a thought.
 pub struct Output {
     out: BufWriter<Stdout>,
     fault: Option<io::Error>,
     reader_left: bool,
+    observer: Observer,
+}
+
+/// A document as it is printed: what it says, then what finding it out has cost.
+#[derive(Serialize)]
+struct Priced<'a, T> {
+    #[serde(flatten)]
+    document: &'a T,
+    #[serde(flatten)]
+    cost: Cost,
 }
 
 impl Output {
-    pub fn new() -> Output {
-        Output { out: BufWriter::with_capacity(1 << 16, io::stdout()), fault: None, reader_left: false }
+    /// stdout; `observer` has counted what a document says of its cost.
+    pub fn new(observer: Observer) -> Output {
+        Output { out: BufWriter::with_capacity(1 << 16, io::stdout()), fault: None, reader_left: false, observer }
     }
 
     /// Lets `writeln!(out, …)` print text without a result to look at.
@@ -26,10 +39,11 @@ impl Output {
         }
     }
 
-    /// Prints the one JSON document of a command.
+    /// Prints the one JSON document of a command, with the requests and bytes that it took so far.
     pub fn document(&mut self, document: &impl Serialize) {
         if self.fault.is_none() {
-            let outcome = serde_json::to_writer(&mut self.out, document).map_err(io::Error::from);
+            let priced = Priced { document, cost: Cost::of(&self.observer) };
+            let outcome = serde_json::to_writer(&mut self.out, &priced).map_err(io::Error::from);
             let outcome = outcome.and_then(|()| self.out.write_all(b"\n"));
             self.note(outcome).ok();
         }

@@ -109,9 +109,6 @@ impl Shown {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-        if self.verbose && !self.quiet {
-            self.tell_requests();
-        }
     }
 
     fn tell_events(&mut self) {
@@ -132,20 +129,6 @@ impl Shown {
                 (None, _) => {}
             }
         }
-    }
-
-    fn tell_requests(&self) {
-        let get = |counter| self.observer.get(counter);
-        let text = format!(
-            "{}: {} got, {} put, {} listed; {} sent, {} received",
-            ui::count([Counter::Gets, Counter::Puts, Counter::Lists, Counter::Heads].map(get).iter().sum(), "request"),
-            ui::number(get(Counter::Gets)),
-            ui::number(get(Counter::Puts)),
-            ui::number(get(Counter::Lists)),
-            ui::size(get(Counter::SentBytes)),
-            ui::size(get(Counter::ReceivedBytes)),
-        );
-        stderr_line(&self.paint.dim(text));
     }
 
     fn redraw(&mut self) {

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use dagset::base::{Error, Kind};
+use dagset::base::{Error, Kind, Observer};
 use serde::Serialize;
 
 use super::Context;
+use super::json::SCHEMA;
 use super::output::{Output, stderr_line};
 use super::ui::{Paint, clean};
 
@@ -59,13 +60,13 @@ pub fn fault(fault: &Error, context: &mut Context) -> ExitCode {
 /// Has an interrupt end the process with its own exit code and, with `--json`, the document that says so. What was being written is not
 /// yet in place, as after a kill: the same command goes on.
 #[expect(clippy::exit, reason = "the handler is where the process ends; nothing is left to unwind")]
-pub fn on_interrupt(json: bool) {
+pub fn on_interrupt(json: bool, observer: Observer) {
     let (code, kind) = code_and_name(Kind::Interrupted);
     let end = move || {
         stderr_line("interrupted: the same command can be run again");
         if json {
             let hint = Some("run the same command again");
-            document(&mut Output::new(), Body { kind, message: "interrupted", causes: &[], hint });
+            document(&mut Output::new(observer.clone()), Body { kind, message: "interrupted", causes: &[], hint });
         }
         std::process::exit(code.into());
     };
@@ -74,7 +75,7 @@ pub fn on_interrupt(json: bool) {
 }
 
 fn document(out: &mut Output, error: Body<'_>) {
-    out.document(&Document { schema: 1, error });
+    out.document(&Document { schema: SCHEMA, error });
     // Nothing is left to do where even this can't be written.
     out.finish().ok();
 }
@@ -118,7 +119,7 @@ pub fn usage(refusal: &clap::Error) -> ExitCode {
             _ => "dagset --help".to_owned(),
         };
         let body = Body { kind: "usage", message: &message, causes: &[], hint: Some(hint.trim()) };
-        document(&mut Output::new(), body);
+        document(&mut Output::new(Observer::new()), body);
     }
     ExitCode::from(USAGE)
 }

@@ -1,13 +1,20 @@
-//! `store create`, `store info`.
+//! `store create`, `store info`, `store check`.
 
 use clap::{Args, Subcommand};
 use dagset::base::Result;
 use dagset::engine::StoreInfo;
 use serde_json::json;
 
-use super::{Context, Ending, addresses, json, table, ui};
+use super::{Context, Ending, addresses, check, json, table, ui};
 
-/// Create a store, or show what one holds
+pub const CHECK_NOTES: &str = "\
+Writes up to 7 objects of a few bytes, and removes them where deleting is
+allowed. That one of many writers won each race is evidence and no proof.
+Exits with 0 if all that was tried holds, else by the first step that failed:
+6 not reached or refused, 3 no such folder, 5 damaged, 1 anything else, such as
+a place where two writers can win.";
+
+/// Create a store, show what one holds, or check the way to it
 #[derive(Args)]
 #[command(arg_required_else_help = true)]
 pub struct Store {
@@ -29,6 +36,13 @@ enum StoreCommand {
         #[arg(value_name = "STORE")]
         place: Option<String>,
     },
+    /// Try the steps to a store one by one
+    #[command(after_help = CHECK_NOTES)]
+    Check {
+        /// A store, or where one is to be made [default: the default store]
+        #[arg(value_name = "STORE")]
+        place: Option<String>,
+    },
 }
 
 pub fn run(context: &mut Context, args: &Store) -> Result<Ending> {
@@ -40,6 +54,11 @@ pub fn run(context: &mut Context, args: &Store) -> Result<Ending> {
         StoreCommand::Info { place } => {
             let store = addresses::store(context, place.as_deref())?;
             (context.watched(|engine| engine.store_info(&store))?, false)
+        }
+        StoreCommand::Check { place } => {
+            let store = addresses::store(context, place.as_deref())?;
+            let found = context.watched(|engine| engine.check_store(&store))?;
+            return Ok(check::tell(context, &found, None));
         }
     };
     match (context.for_people(), is_new) {

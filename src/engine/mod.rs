@@ -9,15 +9,20 @@ use crate::base::{Observer, RefName, Result};
 use crate::history::timeline::Actor;
 use crate::workspace::control::Control;
 
+mod check;
+mod clone;
 mod commit;
 mod diff;
 mod get;
 mod ingest;
 mod open;
+mod place;
 mod publish;
 mod read;
 mod refs;
+mod remotes;
 mod stores;
+mod transfer;
 mod verify;
 mod workspace;
 
@@ -25,6 +30,8 @@ pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use check::{CheckStep, StepOutcome, StoreCheck};
+pub use clone::{CloneOptions, CloneReport, PullReport, Upstream};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport};
@@ -33,7 +40,9 @@ pub use open::{Missing, Opener};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
+pub use remotes::RemoteCard;
 pub use stores::{DatasetCard, StoreInfo};
+pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use workspace::{InitOptions, Initialised, Status};
 
 /// What the library would otherwise have to ask the environment for.
@@ -58,6 +67,7 @@ pub struct Settings {
 }
 
 /// The operations, with the settings and the observer that they share.
+#[derive(Clone)]
 pub struct Engine {
     pub settings: Settings,
     pub observer: Observer,
@@ -66,10 +76,9 @@ pub struct Engine {
 
 impl Engine {
     /// An engine for one command.
-    pub fn new(settings: Settings, observer: Observer) -> Engine {
-        let mut access = settings.access.clone();
-        access.stores.extend(workspace_remotes(&settings.folder));
-        let opener = Opener::reaching(access, observer.clone());
+    pub fn new(mut settings: Settings, observer: Observer) -> Engine {
+        settings.access.remotes.extend(workspace_remotes(&settings.folder));
+        let opener = Opener::reaching(settings.access.clone(), observer.clone());
         Engine::with_opener(settings, observer, opener)
     }
 

@@ -1,6 +1,7 @@
 //! From an address to an open store, a dataset, a version, a path.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
@@ -152,16 +153,21 @@ impl Engine {
 
     /// Finds the store that `text` begins with, without reading its log.
     pub(super) fn locate(&self, text: &str) -> Result<Located> {
-        let located = locate(text, |root| self.opener.open(&self.absolute(root), Missing::Fails))?;
-        let bucket = recorded(located.bucket, &self.observer);
-        Ok(Located { bucket, ..located })
+        locate(text, |root| self.open_objects(root, Missing::Fails))
+    }
+
+    /// The objects at a store's path or URL; what they are asked is counted.
+    pub(super) fn open_objects(&self, root: &str, missing: Missing) -> Result<Bucket> {
+        let bucket = self.opener.open(&self.absolute(root), missing)?;
+        Ok(Recording::new(bucket, self.observer.clone()).bucket())
     }
 
     /// A store's text with a relative path made absolute.
     pub(super) fn absolute(&self, root: &str) -> String {
         let is_relative = !root.contains("://") && !root.starts_with('/');
         match is_relative {
-            true => self.settings.folder.join(root).to_string_lossy().into_owned(),
+            // Without `.` inside it; `..` stays, as what is before it may be a link.
+            true => self.settings.folder.join(root).components().collect::<PathBuf>().to_string_lossy().into_owned(),
             false => root.to_owned(),
         }
     }
@@ -194,7 +200,10 @@ impl Engine {
     /// Opens what an address names; it must name a dataset.
     pub(super) fn open_target(&self, address: &Address) -> Result<Target> {
         let text = self.location_text(address)?;
-        let (store, rest) = self.open_store(&text)?;
+        let (mut store, rest) = self.open_store(&text)?;
+        if !matches!(address.location, Location::Store { .. }) {
+            self.borrow_from_remotes(&mut store.content)?;
+        }
         let name = rest.ok_or_else(|| {
             Error::usage(format!("{text} names a store and no dataset in it"))
                 .hint(format!("`dagset list {text}` shows its datasets"))
@@ -253,12 +262,13 @@ impl Engine {
             Err(fault) if fault.kind() == Kind::NotFound => {}
             Err(fault) => return Err(fault),
         }
-        let bucket = recorded(self.opener.open(&self.absolute(root), Missing::IsMade)?, &self.observer);
+        let bucket = self.open_objects(root, Missing::IsMade)?;
         // A second identity over another store's log would make both unreadable.
         if crate::store::log::head(&bucket)? > 0 {
             return Err(Error::damaged(format!("{root} has the log of a store, and its dagset.json is missing"))
                 .hint("put dagset.json back from a copy of the store, or create the new store in another place"));
         }
+        self.refuse_unsafe_place(root, &bucket)?;
         let file = new_store_file()?;
         match bucket.create(crate::store::locate::STORE_FILE, file.encode().into())? {
             crate::store::objects::Created::New => Ok((root.to_owned(), file, bucket)),
@@ -273,8 +283,4 @@ impl Engine {
             }
         }
     }
-}
-
-fn recorded(bucket: Bucket, observer: &Observer) -> Bucket {
-    Recording::new(bucket, observer.clone()).bucket()
 }

@@ -11,11 +11,14 @@ pub mod backend;
 pub mod content;
 mod fault;
 pub mod faulty;
+mod fetch;
 pub mod folder;
 pub mod locate;
 pub mod log;
 pub mod objects;
+pub mod probe;
 pub mod recording;
+pub mod trial;
 
 pub use access::{Access, Patience, StoreSettings};
 pub use address::{Address, Location, RefBase, RefExpr, Step};

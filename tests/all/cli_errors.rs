@@ -76,7 +76,7 @@ fn an_error_says_what_and_what_next() {
     insta::assert_snapshot!(env.run(["ls", "./store/set", "--json"]).snapshot(), @r#"
     exit: 3
     --- stdout
-    {"schema":1,"error":{"kind":"not_found","message":"no store at ./store/set","causes":[],"hint":"dagset store create ./store"}}
+    {"schema":1,"error":{"kind":"not_found","message":"no store at ./store/set","causes":[],"hint":"dagset store create ./store"},"requests":{"get":1,"put":0,"list":0,"head":0,"delete":0},"sent_bytes":0,"received_bytes":0}
     --- stderr
     error: no store at ./store/set
     hint: dagset store create ./store
@@ -84,7 +84,7 @@ fn an_error_says_what_and_what_next() {
     insta::assert_snapshot!(env.run(["ingest", "--json"]).snapshot(), @r#"
     exit: 2
     --- stdout
-    {"schema":1,"error":{"kind":"usage","message":"the following required arguments were not provided:\n  --into <[STORE/]DATASET>\n  <SRC>","causes":[],"hint":"dagset ingest --into <[STORE/]DATASET> --json <SRC>"}}
+    {"schema":1,"error":{"kind":"usage","message":"the following required arguments were not provided:\n  --into <[STORE/]DATASET>\n  <SRC>","causes":[],"hint":"dagset ingest --into <[STORE/]DATASET> --json <SRC>"},"requests":{"get":0,"put":0,"list":0,"head":0,"delete":0},"sent_bytes":0,"received_bytes":0}
     --- stderr
     error: the following required arguments were not provided:
       --into <[STORE/]DATASET>

@@ -6,6 +6,7 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod cli_cost;
 mod cli_errors;
 mod cli_help;
 mod cli_main_job;
@@ -21,12 +22,16 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod layers;
+mod many_writers;
 mod proxy;
 mod races;
+mod remotes;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod store_check;
+mod transfer;
 mod unsaved;
 mod workspace;

@@ -16,6 +16,7 @@ use reqwest::{Certificate, NoProxy, Proxy, Url};
 use super::super::access::{Access, StoreSettings};
 use super::super::aws::{Source, Way};
 use super::super::fault::Reached;
+use super::super::probe::{Approach, Server};
 use super::credentials::{Signed, credential};
 use super::http::Wire;
 use super::throttle::Limits;
@@ -129,6 +130,20 @@ impl Plan {
         }
     }
 
+    /// Where requests go, for who wants to try the way there.
+    pub(super) fn approach(&self) -> Result<Approach> {
+        let Reached { server, who, .. } = self.reached("");
+        let server = Server::of_url(&server)?;
+        let variable = |name: &str| self.proxy_variable(name);
+        let of_scheme = if self.server.scheme() == "http" { "HTTP_PROXY" } else { "HTTPS_PROXY" };
+        let excepted = variable("NO_PROXY").is_some_and(|hosts| is_excepted(&server.host, &hosts));
+        let proxy = variable(of_scheme).or_else(|| variable("ALL_PROXY")).filter(|_| !excepted);
+        // Its URL may hold a password.
+        let proxy =
+            proxy.map(|url| url.rsplit(['@', '/']).find(|part| !part.is_empty()).unwrap_or_default().to_owned());
+        Ok(Approach { server, who, proxy })
+    }
+
     /// Whether credentials are looked for on the machine, because nothing else is there.
     pub(super) fn asks_the_machine(&self) -> bool {
         matches!(&self.kind, PlanKind::S3(way) if way.source == Source::Machine)
@@ -166,12 +181,14 @@ impl Plan {
         Ok(Wire { client, authority, limits, idle: self.access.patience.idle })
     }
 
+    /// The lower-case names win, as with curl.
+    fn proxy_variable(&self, name: &str) -> Option<String> {
+        let lower = self.access.variable(&name.to_ascii_lowercase());
+        lower.or_else(|| self.access.variable(name)).map(str::to_owned)
+    }
+
     fn proxies(&self) -> Result<Vec<Proxy>> {
-        // The lower-case names win, as with curl.
-        let variable = |name: &str| {
-            let lower = self.access.variable(&name.to_ascii_lowercase()).map(str::to_owned);
-            lower.or_else(|| self.access.variable(name).map(str::to_owned))
-        };
+        let variable = |name: &str| self.proxy_variable(name);
         let except = variable("NO_PROXY").and_then(|hosts| NoProxy::from_string(&hosts));
         let all = variable("ALL_PROXY");
         let http = variable("HTTP_PROXY").or_else(|| all.clone()).map(Proxy::http);
@@ -280,6 +297,15 @@ impl Plan {
         }
         Ok(Arc::new(builder.build()?))
     }
+}
+
+/// Whether a list of hosts, as `NO_PROXY` has it, names this one or a domain above it.
+fn is_excepted(host: &str, hosts: &str) -> bool {
+    let names = |entry: &str| {
+        let above = host.strip_suffix(entry.trim_start_matches('.'));
+        entry == "*" || !entry.is_empty() && above.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    hosts.split(',').map(str::trim).any(names)
 }
 
 fn no_retries() -> RetryConfig {

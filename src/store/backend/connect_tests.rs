@@ -82,3 +82,27 @@ fn a_ca_file_must_hold_certificates() {
         assert!(fault.to_string().contains(expected), "{fault}");
     }
 }
+
+#[test]
+fn the_way_to_a_bucket_is_known_before_anyone_is_asked() {
+    let approach = |variables: &[(&str, &str)]| {
+        let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let access = Access { environment, ..Access::default() };
+        Plan::new(Cloud::S3, "b", &access, StoreSettings::default()).unwrap().approach().unwrap()
+    };
+    let keys = [("AWS_ACCESS_KEY_ID", "AKIA1"), ("AWS_SECRET_ACCESS_KEY", "hush")];
+    let endpoint = ("AWS_ENDPOINT_URL", "https://s3.lab.example:7480");
+    let found = approach(&[keys[0], keys[1], endpoint]);
+    assert_eq!((found.server.host.as_str(), found.server.port), ("s3.lab.example", 7480));
+    assert_eq!((found.who.as_str(), found.proxy), ("access key AKIA1 of the environment", None));
+    let proxy = ("HTTPS_PROXY", "http://me:hush@proxy.example:3128/");
+    for (except, expected) in [
+        ("", Some("proxy.example:3128")),
+        ("other.example, .example", None),
+        ("lab.example", None),
+        ("ab.example", Some("proxy.example:3128")),
+    ] {
+        let found = approach(&[keys[0], keys[1], endpoint, proxy, ("NO_PROXY", except)]);
+        assert_eq!(found.proxy.as_deref(), expected, "{except}");
+    }
+}

@@ -12,10 +12,11 @@ use object_store::path::Path as Key;
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use self::cloud::Remote;
-use self::connect::Cloud;
+use self::connect::{Cloud, Plan};
 use self::local::Local;
 use super::access::Access;
 use super::objects::{Bucket, Created, Listing, ObjectMeta, Objects, check_name};
+use super::probe::Approach;
 use crate::base::{Error, Kind, Observer, Result, Time};
 
 mod answer;
@@ -48,6 +49,16 @@ pub fn open_or_create(text: &str, access: &Access, observer: &Observer) -> Resul
     match place(text)? {
         Place::Folder(path) => create_folder(path),
         Place::Bucket { .. } => open(text, access, observer),
+    }
+}
+
+/// The way to what is at a path or URL, nobody being asked; `None` for a folder, to which there is none.
+pub fn approach(text: &str, access: &Access) -> Result<Option<Approach>> {
+    match place(text)? {
+        Place::Folder(_) => Ok(None),
+        Place::Bucket { cloud, bucket, .. } => {
+            Plan::new(cloud, bucket, access, access.settings_of(text))?.approach().map(Some)
+        }
     }
 }
 
