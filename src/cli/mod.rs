@@ -38,6 +38,7 @@ mod settings;
 mod store;
 mod table;
 mod ui;
+mod user_config;
 mod verify;
 mod workspace;
 
