@@ -7,6 +7,7 @@
 //! clock of the file system that holds it. A later change then has a later time, and is seen. Files that are too young are hashed again.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -14,9 +15,11 @@ use crate::base::stat::Stat;
 use crate::base::{Error, Id, Kind, RepoPath, Result};
 use crate::format::codec::{Put, Reader};
 
-/// Changes whenever the rows do; an index of another schema is made anew.
-const SCHEMA: i64 = 1;
-const BUSY_MILLIS: u64 = 5_000;
+use super::database::{self, Schema};
+
+/// Its version changes whenever the rows do.
+const SCHEMA: Schema = Schema { version: 1, tables: &[("pages", "first BLOB PRIMARY KEY, rows BLOB NOT NULL")] };
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A file as it was when it was hashed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,21 +48,19 @@ impl StatIndex {
         let file = folder.map(|folder| file_of(folder, root));
         let on_disk = file.and_then(|file| {
             crate::base::files::create_folders(file.parent()?).ok()?;
-            open_file(&file)
+            let open = || database::open(&file, &SCHEMA, PATIENCE);
+            open()
                 .or_else(|_| {
-                    remove_files(&file);
-                    open_file(&file)
+                    database::remove(&file);
+                    open()
                 })
                 .ok()
         });
-        match on_disk {
-            Some(connection) => Ok(StatIndex { connection }),
-            None => {
-                let connection = open_in_memory().map_err(failed)?;
-                prepare(&connection).map_err(failed)?;
-                Ok(StatIndex { connection })
-            }
-        }
+        let connection = match on_disk {
+            Some(connection) => connection,
+            None => database::open_in_memory(&SCHEMA).map_err(failed)?,
+        };
+        Ok(StatIndex { connection })
     }
 
     /// All rows in path order. A page that can't be read is as if it weren't there.
@@ -105,40 +106,6 @@ impl StatIndex {
 fn file_of(folder: &Path, root: &Path) -> PathBuf {
     let id = Id::of(root.as_os_str().as_encoded_bytes());
     folder.join("workspaces").join(format!("{}.sqlite", id.short()))
-}
-
-#[expect(clippy::disallowed_methods, reason = "the catalog is where SQLite is opened")]
-fn open_file(file: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open(file)?;
-    connection.busy_timeout(std::time::Duration::from_millis(BUSY_MILLIS))?;
-    connection.pragma_update(None, "journal_mode", "wal")?;
-    // A cache: after power loss it may be older, or made anew.
-    connection.pragma_update(None, "synchronous", "off")?;
-    prepare(&connection)?;
-    Ok(connection)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the catalog is where SQLite is opened")]
-fn open_in_memory() -> rusqlite::Result<Connection> {
-    Connection::open_in_memory()
-}
-
-fn prepare(connection: &Connection) -> rusqlite::Result<()> {
-    let found: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found != SCHEMA {
-        connection.execute_batch("DROP TABLE IF EXISTS pages")?;
-        connection.pragma_update(None, "user_version", SCHEMA)?;
-    }
-    connection
-        .execute_batch("CREATE TABLE IF NOT EXISTS pages (first BLOB PRIMARY KEY, rows BLOB NOT NULL) WITHOUT ROWID")
-}
-
-fn remove_files(file: &Path) {
-    for suffix in ["", "-wal", "-shm"] {
-        let mut name = file.as_os_str().to_owned();
-        name.push(suffix);
-        std::fs::remove_file(name).ok();
-    }
 }
 
 fn failed(fault: rusqlite::Error) -> Error {

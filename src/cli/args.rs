@@ -118,6 +118,11 @@ pub enum Command {
     Diff(super::diff::Diff),
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
+    // Between stores.
+    Clone(super::transfer::Clone),
+    Push(super::transfer::Push),
+    Fetch(super::transfer::Fetch),
+    Pull(super::transfer::Pull),
     // Keeping house.
     Remote(super::remote::RemoteArgs),
     Store(super::store::Store),

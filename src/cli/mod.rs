@@ -37,6 +37,7 @@ mod report;
 mod settings;
 mod store;
 mod table;
+mod transfer;
 mod ui;
 mod user_config;
 mod verify;
@@ -195,6 +196,10 @@ fn run(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Diff(args) => diff::run(context, &args),
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
+        Command::Clone(args) => transfer::clone(context, args),
+        Command::Push(args) => transfer::push(context, args),
+        Command::Fetch(args) => transfer::fetch(context, &args),
+        Command::Pull(args) => transfer::pull(context, &args),
         Command::Remote(args) => remote::run(context, args),
         Command::Store(args) => store::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{InitOptions, Status};
+use dagset::engine::{InitOptions, Status, Upstream};
 use serde_json::json;
 
-use super::ui::Colour;
+use super::ui::{Colour, Paint};
 use super::{Context, Ending, addresses, json, progress, ui};
 
 /// Of each kind of change, so many are listed for people unless -v is given.
@@ -122,6 +122,7 @@ pub fn status(context: &mut Context, args: &StatusArgs) -> Result<Ending> {
             "staged": status.staged, "added": status.added, "removed": status.removed,
             "modified": status.modified, "conflicts": status.conflicts,
             "behind": status.behind,
+            "upstream": status.upstream.as_ref().map(|it| json!({"name": it.name.as_str(), "ahead": it.ahead, "behind": it.behind})),
             "left_out": status.left_out.iter().map(|it| json!({"path": it.path, "why": it.why, "incomplete": it.incomplete})).collect::<Vec<_>>(),
             "unfinished_switch": status.unfinished_switch.as_ref().map(json::id),
         })));
@@ -133,6 +134,20 @@ pub fn status(context: &mut Context, args: &StatusArgs) -> Result<Ending> {
         (true, _) => Ending::Differs,
         (false, true) => Ending::Incomplete,
         (false, false) => Ending::Done,
+    })
+}
+
+/// How the branch stands to the remote's, unless they are the same.
+fn standing(paint: Paint, upstream: &Upstream) -> Option<String> {
+    let name = paint.cyan(upstream.name.as_str());
+    let next = |command: &str| paint.cyan(command);
+    Some(match (upstream.ahead, upstream.behind) {
+        (0, 0) => return None,
+        (ahead, 0) => format!("{} ahead of {name}; {} sends them", ui::count(ahead, "version"), next("dagset push")),
+        (0, behind) => format!("{} behind {name}; {} takes them", ui::count(behind, "version"), next("dagset pull")),
+        (ahead, behind) => {
+            format!("{} ahead of {name}, {} behind: both went on", ui::count(ahead, "version"), ui::number(behind))
+        }
     })
 }
 
@@ -154,6 +169,9 @@ fn tell(context: &mut Context, status: &Status) {
     }
     if status.behind {
         writeln!(context.out, "the branch has a newer version; {} goes to it", paint.cyan("dagset switch BRANCH"));
+    }
+    if let Some(line) = status.upstream.as_ref().and_then(|upstream| standing(paint, upstream)) {
+        writeln!(context.out, "{line}");
     }
     if status.is_clean() {
         writeln!(context.out, "nothing changed");

@@ -157,6 +157,13 @@ impl Engine {
         let default = workspace.state.branch.as_ref().map_or(DEFAULT_BRANCH, BranchName::as_str);
         let version = refs::resolve(&workspace.target.dataset, dataset, &RefExpr::parse(reference)?, default)?;
         let branch = BranchName::new(reference).ok().filter(|branch| dataset.branches.get(branch) == Some(&version));
+        let branch = branch.filter(|branch| !self.follows_a_remote(branch));
+        self.go_to(&workspace, branch, version)
+    }
+
+    /// Makes the folder the version, on the branch, in a workspace that is locked; as `switch` does.
+    pub(super) fn go_to(&self, workspace: &Workspace, branch: Option<BranchName>, version: Id) -> Result<Switched> {
+        let dataset = workspace.target.dataset()?;
         if let Some(begun) = workspace.state.checkout.as_ref().filter(|begun| begun.version != version) {
             return Err(Error::conflict(format!("a switch to {} hasn't ended", begun.version.short()))
                 .hint(format!("`dagset switch {}` goes on with it", begun.version)));
@@ -164,8 +171,8 @@ impl Engine {
         let goal = workspace.target.store.manifest(workspace.target.version_state(&version)?);
         let base = workspace.manifest()?;
         let steps = steps_between(base, goal)?;
-        let mut compared = self.compare(&workspace, base)?;
-        let open = self.open_steps(&workspace, &compared.comparison.changes, steps)?;
+        let mut compared = self.compare(workspace, base)?;
+        let open = self.open_steps(workspace, &compared.comparison.changes, steps)?;
         if workspace.state.checkout.is_some() {
             crate::base::files::sweep_temporaries(workspace.control.root());
         }
@@ -176,9 +183,8 @@ impl Engine {
         for step in &gone {
             remove_with_empty_folders(workspace.control.root(), step.path.as_str())?;
         }
-        let leaves =
-            come.iter().map(|step| super::workspace::leaf_of(Some(goal), &step.path)).collect::<Result<Vec<Leaf>>>()?;
-        let written = self.write_leaves(&workspace, leaves)?;
+        let leaves = super::workspace::leaves_of(&goal, come.iter().map(|step| &step.path))?;
+        let written = self.write_leaves(workspace, leaves)?;
         let report = Switched {
             branch: branch.clone(),
             version,

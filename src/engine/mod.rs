@@ -10,6 +10,7 @@ use crate::history::timeline::Actor;
 use crate::workspace::control::Control;
 
 mod check;
+mod clone;
 mod commit;
 mod diff;
 mod get;
@@ -21,6 +22,7 @@ mod read;
 mod refs;
 mod remotes;
 mod stores;
+mod transfer;
 mod verify;
 mod workspace;
 
@@ -29,6 +31,7 @@ pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
 pub use check::{CheckStep, StepOutcome, StoreCheck};
+pub use clone::{CloneOptions, CloneReport, PullReport, Upstream};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport};
@@ -39,6 +42,7 @@ pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
 pub use remotes::{RemoteCard, refuse_secret};
 pub use stores::{DatasetCard, StoreInfo};
+pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use workspace::{InitOptions, Initialised, Status};
 
 /// What the library would otherwise have to ask the environment for.
@@ -63,6 +67,7 @@ pub struct Settings {
 }
 
 /// The operations, with the settings and the observer that they share.
+#[derive(Clone)]
 pub struct Engine {
     pub settings: Settings,
     pub observer: Observer,

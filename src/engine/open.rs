@@ -1,6 +1,7 @@
 //! From an address to an open store, a dataset, a version, a path.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
@@ -165,7 +166,8 @@ impl Engine {
     pub(super) fn absolute(&self, root: &str) -> String {
         let is_relative = !root.contains("://") && !root.starts_with('/');
         match is_relative {
-            true => self.settings.folder.join(root).to_string_lossy().into_owned(),
+            // Without `.` inside it; `..` stays, as what is before it may be a link.
+            true => self.settings.folder.join(root).components().collect::<PathBuf>().to_string_lossy().into_owned(),
             false => root.to_owned(),
         }
     }
@@ -198,7 +200,10 @@ impl Engine {
     /// Opens what an address names; it must name a dataset.
     pub(super) fn open_target(&self, address: &Address) -> Result<Target> {
         let text = self.location_text(address)?;
-        let (store, rest) = self.open_store(&text)?;
+        let (mut store, rest) = self.open_store(&text)?;
+        if !matches!(address.location, Location::Store { .. }) {
+            self.borrow_from_remotes(&mut store.content)?;
+        }
         let name = rest.ok_or_else(|| {
             Error::usage(format!("{text} names a store and no dataset in it"))
                 .hint(format!("`dagset list {text}` shows its datasets"))
@@ -267,6 +272,12 @@ impl Engine {
         let file = new_store_file()?;
         match bucket.create(crate::store::locate::STORE_FILE, file.encode().into())? {
             crate::store::objects::Created::New => Ok((root.to_owned(), file, bucket)),
+            // The echo of an answer that was lost, perhaps.
+            crate::store::objects::Created::Exists
+                if bucket.get(crate::store::locate::STORE_FILE)? == file.encode().as_slice() =>
+            {
+                Ok((root.to_owned(), file, bucket))
+            }
             crate::store::objects::Created::Exists => {
                 Err(Error::conflict(format!("another process made a store at {root} just now")))
             }

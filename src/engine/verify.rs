@@ -9,6 +9,7 @@ use crate::format::manifest::EntryKind;
 use crate::format::store_file::StoreFile;
 use crate::history::fold::Fold;
 use crate::history::timeline::Timeline;
+use crate::store::content::Content;
 use crate::store::locate::STORE_FILE;
 use crate::tree::manifest::Leaf;
 
@@ -49,7 +50,11 @@ impl Engine {
                 Err(fault) => (Fold::default(), LOG, Some(fault)),
             },
         };
-        let mut report = verify_store(&located.bucket, &fold, Extent { sample }, &self.observer)?;
+        let mut content = Content::new(located.bucket.clone(), fold.indexes.values().cloned().collect());
+        if self.home_store().is_ok_and(|home| home == self.absolute(&located.store_root)) {
+            self.borrow_from_remotes(&mut content)?;
+        }
+        let mut report = verify_store(&located.bucket, &fold, &content, Extent { sample }, &self.observer)?;
         report.checked_bytes += located.store_file.len() as u64;
         report.objects += 1;
         match fault {

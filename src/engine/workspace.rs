@@ -18,6 +18,7 @@ use crate::tree::scan::{LeftOutReason, ScanOptions, scan};
 use crate::workspace::compare::{Comparison, LocalChange, compare};
 use crate::workspace::control::{Config, Control, EMBEDDED, State};
 
+use super::clone::Upstream;
 use super::get::remove_with_empty_folders;
 use super::ingest::LeftOutPath;
 use super::open::Target;
@@ -64,6 +65,8 @@ pub struct Status {
     pub unfinished_switch: Option<Id>,
     /// Whether the branch has moved past the base.
     pub behind: bool,
+    /// How the branch stands to a remote's of its name, as of the last fetch or push.
+    pub upstream: Option<Upstream>,
 }
 
 impl Status {
@@ -116,32 +119,43 @@ impl Engine {
         let given = options.store.clone().or_else(|| self.settings.default_store.clone());
         let store = match &given {
             Some(text) => self.absolute(&self.expand(text)?),
-            None => {
+            None => EMBEDDED.to_owned(),
+        };
+        let config = Config { dataset: dataset.clone(), store, remotes: BTreeMap::new() };
+        let (store, head) = self.make_workspace(&root, &config)?;
+        let branch = BranchName::new(DEFAULT_BRANCH)?;
+        Ok(Initialised { root, dataset, store, embedded: given.is_none(), branch, head })
+    }
+
+    /// Makes `root` a workspace on the branch `main`, with its dataset, and its store where that is embedded. What an earlier try left is
+    /// gone on with. Gives the store's text and the branch's head.
+    pub(super) fn make_workspace(&self, root: &Path, config: &Config) -> Result<(String, Option<Id>)> {
+        let dataset = &config.dataset;
+        let store = match config.store.as_str() {
+            EMBEDDED => {
                 crate::base::files::create_folders(&root.join(CONTROL_FOLDER))?;
                 let embedded = root.join(CONTROL_FOLDER).join("store").to_string_lossy().into_owned();
-                self.make_store(&embedded)?;
-                embedded
+                match self.make_store(&embedded) {
+                    Err(fault) if fault.kind() != Kind::Conflict => return Err(fault),
+                    _ => embedded,
+                }
             }
+            text => text.to_owned(),
         };
         let (mut open, rest) = self.open_store(&store)?;
         if let Some(rest) = rest {
             return Err(Error::usage(format!("{store} names {rest} in the store {}", open.root))
                 .hint(format!("--store {} --dataset {rest}", open.root)));
         }
-        open.timeline.append(&self.actor(), |fold, _| match fold.datasets.contains_key(&dataset) {
+        open.timeline.append(&self.actor(), |fold, _| match fold.datasets.contains_key(dataset) {
             true => Ok(Vec::new()),
             false => Ok(vec![Operation::CreateDataset { dataset: dataset.clone() }]),
         })?;
         let branch = BranchName::new(DEFAULT_BRANCH)?;
-        let head = open.timeline.fold().dataset(&dataset)?.branches.get(&branch).copied();
-        let config = Config {
-            dataset: dataset.clone(),
-            store: if given.is_some() { store.clone() } else { EMBEDDED.to_owned() },
-            remotes: BTreeMap::new(),
-        };
-        Control::create(&root, &config, &State { branch: Some(branch.clone()), base: None, checkout: None })?;
-        ignore_in_git(&root)?;
-        Ok(Initialised { root, dataset, store, embedded: given.is_none(), branch, head })
+        let head = open.timeline.fold().dataset(dataset)?.branches.get(&branch).copied();
+        Control::create(root, config, &State { branch: Some(branch), base: None, checkout: None })?;
+        ignore_in_git(root)?;
+        Ok((store, head))
     }
 
     /// Whether the working folder lies in a workspace, so that arguments are REFs.
@@ -207,6 +221,7 @@ impl Engine {
         let dataset = workspace.target.dataset()?;
         status.base_name = status.base.and_then(|id| dataset.name_of(&id).cloned());
         let head = status.branch.as_ref().and_then(|branch| dataset.branches.get(branch));
+        status.upstream = status.branch.as_ref().and_then(|branch| self.upstream(dataset, branch));
         status.behind = head.is_some() && head.copied() != status.base;
         for change in &compared.comparison.changes {
             let path = change.path.to_string();
@@ -354,7 +369,9 @@ impl Engine {
             return Err(Error::conflict(format!("{path} stands where a folder must be, and no version holds it"))
                 .hint("move it away, then run the command again"));
         }
-        let leaves = wanted.iter().map(|path| leaf_of(manifest, path)).collect::<Result<Vec<_>>>()?;
+        wanted.sort_unstable();
+        wanted.dedup();
+        let leaves = manifest.map_or_else(|| Ok(Vec::new()), |manifest| leaves_of(&manifest, wanted.iter()))?;
         let written = self.write_leaves(&workspace, leaves)?;
         self.remember(&mut compared, written)?;
         let mut staged = workspace.control.staged()?;
@@ -442,10 +459,16 @@ impl Engine {
     }
 }
 
-/// The entry of the base at a path that a comparison named.
-pub(super) fn leaf_of(manifest: Option<Manifest<'_>>, path: &RepoPath) -> Result<Leaf> {
-    let leaf = manifest.map(|manifest| manifest.find(path.as_str())).transpose()?.flatten();
-    leaf.ok_or_else(|| Error::new(Kind::Failed, format!("the base version has no {path}")))
+/// The entries of a manifest at paths that it is known to have, which are in path order.
+pub(super) fn leaves_of<'p>(
+    manifest: &Manifest<'_>,
+    paths: impl Iterator<Item = &'p RepoPath> + Clone,
+) -> Result<Vec<Leaf>> {
+    let found = manifest.find_each(paths.clone().map(RepoPath::as_str))?;
+    let there = |(leaf, path): (Option<Leaf>, &RepoPath)| {
+        leaf.ok_or_else(|| Error::new(Kind::Failed, format!("the version has no {path}")))
+    };
+    found.into_iter().zip(paths).map(there).collect()
 }
 
 /// The changes at a path and below it.

@@ -1,14 +1,17 @@
 //! What moves bytes: from folders into a store and back.
 
 mod agree;
+pub mod carry;
 mod known;
 mod large_file;
 pub mod materialize;
 pub mod merge_indexes;
 mod meta_packer;
 mod packer;
+mod places;
 pub mod propose;
 pub mod read_content;
+pub mod ref_moves;
 pub mod session;
 pub mod store_files;
 mod upload;

@@ -4,7 +4,7 @@ use crate::base::{Id, Result};
 use crate::chunk::compress::compress;
 use crate::format::header::ObjectKind;
 use crate::format::pack::{ItemKind, NewItem};
-use crate::format::place::Encoding;
+use crate::format::place::{Encoding, FramePlace};
 
 use super::upload::{OpenPack, PACK_BYTES, Uploads};
 
@@ -73,6 +73,13 @@ impl<'a> Packer<'a> {
         self.add_frame(bytes, packed, &[item])
     }
 
+    /// Adds a frame of another pack as it is stored there; `items` fill it.
+    pub fn add_stored_frame(&mut self, frame: &FramePlace, stored: &[u8], items: &[NewItem]) -> Result<()> {
+        self.make_room(stored.len())?;
+        self.pack.builder.add_frame(stored, frame.raw_bytes, frame.encoding, items)?;
+        Ok(())
+    }
+
     /// Closes the open frames and gives what hasn't filled a pack.
     pub fn into_tail(mut self) -> Result<OpenPack> {
         self.close_frame(Compress::Try)?;
@@ -104,11 +111,16 @@ impl<'a> Packer<'a> {
 
     fn add_frame(&mut self, raw: &[u8], packed: Option<&[u8]>, items: &[NewItem]) -> Result<()> {
         let (stored, encoding) = packed.map_or((raw, Encoding::Raw), |packed| (packed, Encoding::Zstd));
-        if self.pack.is_full_for(stored.len()) {
+        self.make_room(stored.len())?;
+        self.pack.builder.add_frame(stored, raw.len() as u32, encoding, items)?;
+        Ok(())
+    }
+
+    fn make_room(&mut self, stored: usize) -> Result<()> {
+        if self.pack.is_full_for(stored) {
             let full = std::mem::replace(&mut self.pack, self.uploads.open_pack(ObjectKind::Pack)?);
             self.uploads.send(full)?;
         }
-        self.pack.builder.add_frame(stored, raw.len() as u32, encoding, items)?;
         Ok(())
     }
 }

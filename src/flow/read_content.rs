@@ -135,13 +135,18 @@ impl<'a> Chunks<'a> {
 
 impl OpenPage {
     fn new(level: u8, children: Vec<RecipeChild>, hint: &[u8]) -> OpenPage {
-        let shape = |child: &RecipeChild| match level {
-            0 => ChildShape::Chunk { len: child.bytes as u32 },
-            _ => ChildShape::Meta,
-        };
-        let shapes: Vec<_> = children.iter().map(shape).collect();
-        // A hint that can't be read is no hint: the indexes know.
-        let places = hint::decode(hint, &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
+        let places = recipe_places(level, &children, hint);
         OpenPage { level, children: children.into_iter().zip(places).rev().collect() }
     }
+}
+
+/// Where the children of a recipe's root or page lay, as far as its hint knows.
+pub fn recipe_places(level: u8, children: &[RecipeChild], hint: &[u8]) -> Vec<Option<Place>> {
+    let shape = |child: &RecipeChild| match level {
+        0 => ChildShape::Chunk { len: child.bytes as u32 },
+        _ => ChildShape::Meta,
+    };
+    let shapes: Vec<_> = children.iter().map(shape).collect();
+    // A hint that can't be read is no hint: the indexes know.
+    hint::decode(hint, &shapes).unwrap_or_else(|_| vec![None; shapes.len()])
 }

@@ -12,22 +12,22 @@ use crate::base::{Counter, Event, Id, ObjectName, Observer, RepoPath, Result};
 use crate::format::header::ObjectKind;
 use crate::format::hint::{self, ChildShape};
 use crate::format::index::{Index, IndexBuilder};
-use crate::format::manifest::{Entry, EntryKind, FolderGuard};
-use crate::format::node::{Node, TreeKind, Weight};
+use crate::format::manifest::{Entry, FolderGuard};
+use crate::format::node::{TreeKind, Weight};
 use crate::format::operation::IndexRow;
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
-use crate::format::recipe::{self, RecipeChild};
+use crate::format::recipe;
 use crate::format::tree::{NewNode, Root, TreeBuilder};
 use crate::format::version::Version;
 use crate::store::content::Content;
 use crate::store::objects::Bucket;
-use crate::tree::manifest::shape_of;
 use crate::tree::scan::Found;
 
 use super::known::Known;
 use super::meta_packer::{MetaPacker, TOP_RANK};
 use super::packer::join_tails;
+use super::places::{NODE_RANK, Places};
 use super::store_files::{Outcome, PendingRecipe, Workshop};
 use super::upload::{OpenPack, StoredPack, Uploads};
 
@@ -35,9 +35,6 @@ use super::upload::{OpenPack, StoredPack, Uploads};
 const SEAL_BYTES: u64 = 1 << 30;
 /// Files are given to the workers in rounds of this many bytes, so that sealing has its turn.
 const ROUND_BYTES: u64 = 1 << 30;
-
-/// Manifest leaves point at recipes, so that nodes rank behind all of those (recipes have at most 9 levels).
-const NODE_RANK: u8 = 16;
 
 /// A version's objects, durable and not yet in the log.
 #[derive(Debug, Clone)]
@@ -307,62 +304,11 @@ impl Totals {
     }
 }
 
-/// Everywhere that an object may lie already.
-struct Places<'p> {
-    data: &'p Index,
-    own: &'p [Index],
-    content: &'p Content,
-}
-
-impl Places<'_> {
-    fn chunk(&self, id: &Id) -> Result<Option<Place>> {
-        let own = || self.own.iter().find_map(|index| index.find_chunk(id));
-        match self.data.find_chunk(id).or_else(own) {
-            Some(place) => Ok(Some(place)),
-            None => self.content.find_chunk(id),
-        }
-    }
-
-    fn meta(&self, packer: &MetaPacker<'_>, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
-        let own = || self.own.iter().find_map(|index| index.find_meta(id, kind));
-        match packer.place_of(id, kind).or_else(own) {
-            Some(place) => Ok(Some(place)),
-            None => self.content.find_meta(id, kind),
-        }
-    }
-
-    fn recipe_hint(&self, packer: &MetaPacker<'_>, level: u8, children: &[RecipeChild]) -> Result<Vec<u8>> {
-        let place = |child: &RecipeChild| {
-            Ok(match level {
-                0 => (ChildShape::Chunk { len: child.bytes as u32 }, self.chunk(&child.id)?),
-                _ => (ChildShape::Meta, self.meta(packer, &child.id, ItemKind::RecipePage)?),
-            })
-        };
-        Ok(hint::encode(&children.iter().map(place).collect::<Result<Vec<_>>>()?))
-    }
-}
-
 fn write_node(meta: &mut MetaPacker<'_>, places: &Places<'_>, node: NewNode) -> Result<()> {
     if places.meta(meta, &node.id, ItemKind::Node)?.is_some() {
         return Ok(());
     }
-    meta.add(NODE_RANK + node.level, ItemKind::Node, node.id, &node.bytes, |meta| {
-        let parsed = Node::parse(TreeKind::Manifest, &node.bytes)?;
-        let mut children = Vec::with_capacity(parsed.len());
-        for child in parsed.children() {
-            children.push((ChildShape::Meta, places.meta(meta, &child.id, ItemKind::Node)?));
-        }
-        for index in 0..if node.level == 0 { parsed.len() } else { 0 } {
-            let entry = Entry::decode(parsed.value(index))?;
-            let EntryKind::File { content, .. } = &entry.kind else { continue };
-            match shape_of(&entry) {
-                Some(shape @ ChildShape::Chunk { .. }) => children.push((shape, places.chunk(content)?)),
-                Some(shape) => children.push((shape, places.meta(meta, content, ItemKind::RecipeRoot)?)),
-                None => {}
-            }
-        }
-        Ok(hint::encode(&children))
-    })
+    meta.add(NODE_RANK + node.level, ItemKind::Node, node.id, &node.bytes, |meta| places.node_hint(meta, &node.bytes))
 }
 
 fn push_entries<S: FnMut(NewNode) -> Result<()>>(

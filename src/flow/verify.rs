@@ -60,9 +60,15 @@ pub struct Extent {
 
 /// Reads all objects of a store, or a sample of its packs, and checks that every version is complete.
 ///
-/// `fold` is what the log says; an empty one, where the log itself can't be read, leaves the check of objects.
-pub fn verify_store(bucket: &Bucket, fold: &Fold, extent: Extent, observer: &Observer) -> Result<Report> {
-    let content = &Content::new(bucket.clone(), fold.indexes.values().cloned().collect());
+/// `fold` is what the log says; an empty one, where the log itself can't be read, leaves the check of objects. `content` is that fold's; what
+/// it can borrow from another store isn't missing.
+pub fn verify_store(
+    bucket: &Bucket,
+    fold: &Fold,
+    content: &Content,
+    extent: Extent,
+    observer: &Observer,
+) -> Result<Report> {
     let agreement = match content.indexes() {
         Ok(indexes) => Agreement::of(indexes),
         Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
@@ -381,7 +387,7 @@ impl Check<'_> {
 
     /// That a chunk's bytes are right was seen when its pack was read.
     fn chunk(&self, id: &Id, path: &str) -> Result<()> {
-        if !self.content.has_chunk(id)? {
+        if !self.content.has_chunk(id)? && !self.content.can_borrow_chunk(id)? {
             self.find("missing", &id.to_string(), Some(path), "no index names this chunk");
         }
         Ok(())

@@ -4,6 +4,7 @@ use crate::base::{BranchName, DatasetName, Id, ObjectName, RefName, Result, Time
 
 use super::attrs::Value;
 use super::codec::{Put, Reader};
+use super::header::ObjectKind;
 use super::place::{Place, put_object_name, read_object_name};
 
 const MAX_PARENTS: usize = 1_024;
@@ -28,6 +29,22 @@ pub struct IndexRow {
     pub pack_bytes: u64,
     /// Bytes of its meta packs.
     pub meta_bytes: u64,
+}
+
+impl IndexRow {
+    /// The row of an index that speaks of nothing yet.
+    pub fn of_nothing(name: ObjectName) -> IndexRow {
+        IndexRow { name, bytes: 0, id: Id::ZERO, packs: 0, pack_bytes: 0, meta_bytes: 0 }
+    }
+
+    /// Counts a pack in.
+    pub fn count(&mut self, kind: ObjectKind, bytes: u64) {
+        self.packs += 1;
+        match kind {
+            ObjectKind::Pack => self.pack_bytes += bytes,
+            _ => self.meta_bytes += bytes,
+        }
+    }
 }
 
 /// A version as the log knows it.

@@ -2,6 +2,7 @@
 
 pub mod dag;
 pub mod fold;
+pub mod local_copy;
 pub mod refs;
 pub mod state;
 pub mod timeline;

@@ -23,8 +23,7 @@ pub fn write(bucket: &Bucket, fold: &Fold) -> Result<StateRef> {
     let name = ObjectName { born: fold.number, random: random_bytes()? };
     let mut pack = PackBuilder::new(ObjectKind::State);
     let mut places: HashMap<Id, Place> = HashMap::new();
-    let mut rows: Vec<(Vec<u8>, Vec<u8>)> = rows(fold).iter().map(|row| (row.key(), row.value())).collect();
-    rows.sort_unstable();
+    let rows = encode(fold);
     let mut builder = TreeBuilder::new(TreeKind::State, |node: NewNode| {
         let place = add_node(&mut pack, name, &node, &places)?;
         places.insert(node.id, place);
@@ -51,6 +50,20 @@ fn add_node(pack: &mut PackBuilder, name: ObjectName, node: &NewNode, places: &H
     let ordinal = pack.add_frame(stored, raw.len() as u32, encoding, &[item])?;
     let frame: FramePlace = pack.footer().frames[ordinal as usize].place(name);
     Ok(Place { frame, at: 0, len: item.len, hint_len: item.hint_len })
+}
+
+/// The rows of a fold: keys and values, by key.
+pub fn encode(fold: &Fold) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut rows: Vec<_> = rows(fold).iter().map(|row| (row.key(), row.value())).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// The fold that rows were made of.
+pub fn decode(rows: &[(Vec<u8>, Vec<u8>)]) -> Result<Fold> {
+    let mut fold = Fold::default();
+    rows.iter().try_for_each(|(key, value)| take_row(&mut fold, StateRow::parse(key, value)?))?;
+    Ok(fold)
 }
 
 fn rows(fold: &Fold) -> Vec<StateRow> {
@@ -123,6 +136,8 @@ fn take_node(content: &Content, node: &Node, places: &[Option<Place>], fold: &mu
         return (0..node.len())
             .try_for_each(|index| take_row(fold, StateRow::parse(node.key(index), node.value(index))?));
     }
+    let frames: Vec<FramePlace> = places.iter().flatten().map(|place| place.frame).collect();
+    content.prefetch(ObjectKind::State, &frames);
     for (index, place) in places.iter().enumerate() {
         let (child, places) = open_node(content, &node.child(index).id, *place)?;
         node.check_child(index, &child)?;

@@ -1,7 +1,7 @@
 //! The log of one store, followed and extended.
 //!
-//! Following: the newest record, the cores that it repeats and the state that it names give the fold. Extending: the operations are
-//! made from the fold, checked against it, and take the next number; if another writer was first, its record is folded in and
+//! Following: the newest record, the cores that it repeats and the state that it names give the fold. Where a mirror has the fold of a
+//! record, that record is read to see that it is the same log, and then what came behind it. Extending: the operations are made from the fold, checked against it, and take the next number; if another writer was first, its record is folded in and
 //! the operations are made anew. A writer whose answer was lost finds its own nonce under its number.
 
 use std::time::Duration;
@@ -15,11 +15,14 @@ use crate::store::log::{self, Appended};
 use crate::store::objects::Bucket;
 
 use super::fold::Fold;
+use super::local_copy::LocalCopy;
 use super::state;
 
 /// A record repeats at most so many cores, and this many bytes of them.
 const REPEATED_RECORDS: usize = 32;
 const REPEATED_BYTES: usize = 64 << 10;
+/// Records that are read one by one before the newest is looked for: finding it and reading it takes five requests or so.
+const FOLLOWED_ONE_BY_ONE: u32 = 4;
 /// Rounds of losing before a writer gives up.
 const PATIENCE: u32 = 200;
 
@@ -36,23 +39,18 @@ pub struct Timeline {
     store: [u8; 16],
     fold: Fold,
     state: Option<StateRef>,
-    /// Cores after the state, oldest first.
+    /// The newest cores after the state, oldest first: as many as the next record can repeat.
     since_state: Vec<RecordCore>,
     observer: Observer,
+    local: Option<LocalCopy>,
 }
 
 impl Timeline {
     /// Reads the log up to its newest record.
     pub fn open(bucket: Bucket, store: [u8; 16], observer: Observer) -> Result<Timeline> {
-        let mut timeline =
-            Timeline { bucket, store, fold: Fold::default(), state: None, since_state: Vec::new(), observer };
-        timeline.fold.store = store;
-        let head = log::head(&timeline.bucket)?;
-        if head > 0 {
-            let (newest, hash) = log::read(&timeline.bucket, head)?
-                .ok_or_else(|| Error::damaged(format!("{} is listed and not there", log::record_name(head))))?;
-            timeline.start_from(newest, hash)?;
-        }
+        let fold = Fold { store, ..Fold::default() };
+        let mut timeline = Timeline::at(bucket, fold, observer);
+        timeline.jump()?;
         timeline.refresh()?;
         if timeline.fold.number > 0 && timeline.fold.store != store {
             let message =
@@ -60,6 +58,39 @@ impl Timeline {
             return Err(Error::damaged(message).hint("put back the dagset.json that this store had"));
         }
         Ok(timeline)
+    }
+
+    /// Reads what came behind a fold that was kept: one request where nothing did, and one for the record that it ends with.
+    ///
+    /// `None` if that record isn't there, or another: the store was restored, copied or made anew, and the fold isn't its.
+    pub fn resume(bucket: Bucket, fold: Fold, observer: Observer) -> Result<Option<Timeline>> {
+        let number = fold.number;
+        let mut timeline = Timeline::at(bucket.clone(), fold, observer);
+        let (last, next) = std::thread::scope(|scope| {
+            let last = scope.spawn(|| log::read(&bucket, number));
+            (last.join(), log::read(&bucket, number + 1))
+        });
+        let last = last.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let Some((last, _)) = last.filter(|(_, hash)| *hash == timeline.fold.record) else { return Ok(None) };
+        timeline.since_state = last.earlier;
+        timeline.since_state.push(last.core);
+        timeline.adopt(last.state);
+        if let Some((next, hash)) = next? {
+            timeline.take_next(next, hash)?;
+            timeline.refresh()?;
+        }
+        Ok(Some(timeline))
+    }
+
+    /// A fold that was kept, as it is: for readers that ask the store nothing.
+    pub fn at(bucket: Bucket, fold: Fold, observer: Observer) -> Timeline {
+        let store = fold.store;
+        Timeline { bucket, store, fold, state: None, since_state: Vec::new(), observer, local: None }
+    }
+
+    /// Keeps the fold in `local`, now and behind each record that is appended.
+    pub fn keep_in(&mut self, local: LocalCopy) {
+        self.local.insert(local).keep(&self.fold);
     }
 
     /// The fold of all records that have been read.
@@ -72,19 +103,34 @@ impl Timeline {
         &self.bucket
     }
 
-    fn start_from(&mut self, newest: Record, hash: Id) -> Result<()> {
-        if let Some(state) = newest.state.clone() {
-            match state::read(&self.bucket, &state) {
-                Ok(fold) => (self.fold, self.state) = (fold, Some(state)),
+    /// Goes on to the newest record that lists show.
+    fn jump(&mut self) -> Result<()> {
+        let head = log::head(&self.bucket)?;
+        if head <= self.fold.number {
+            return Ok(());
+        }
+        let (newest, hash) = log::read(&self.bucket, head)?
+            .ok_or_else(|| Error::damaged(format!("{} is listed and not there", log::record_name(head))))?;
+        self.go_to(newest, hash)
+    }
+
+    fn go_to(&mut self, newest: Record, hash: Id) -> Result<()> {
+        let first_repeated = newest.earlier.first().map_or(newest.core.number, |core| core.number);
+        let mut state = newest.state;
+        if let Some(newer) = state.as_ref().filter(|state| self.fold.number < state.number)
+            && self.fold.number + 1 < first_repeated
+        {
+            match state::read(&self.bucket, newer) {
+                Ok(fold) => self.fold = fold,
                 // A state only saves reading: all records are there, and they are the truth.
                 Err(fault) if fault.kind() == Kind::Damaged => {
-                    let note = format!("{fault}: the log is read from its beginning; `dagset verify STORE` says more");
+                    let note = format!("{fault}: the log is read record by record; `dagset verify STORE` says more");
                     self.observer.tell(Event::Note(note));
+                    state = None;
                 }
                 Err(fault) => return Err(fault),
             }
         }
-        let first_repeated = newest.earlier.first().map_or(newest.core.number, |core| core.number);
         while self.fold.number + 1 < first_repeated {
             if !self.read_next()? {
                 let name = log::record_name(self.fold.number + 1);
@@ -101,25 +147,40 @@ impl Timeline {
                 self.take(core, hash)?;
             }
         }
-        self.take(newest.core, hash)
+        self.take(newest.core, hash)?;
+        self.adopt(state);
+        Ok(())
     }
 
     /// Folds in what has been appended since.
     pub fn refresh(&mut self) -> Result<()> {
+        for _ in 0..FOLLOWED_ONE_BY_ONE {
+            if !self.read_next()? {
+                return Ok(());
+            }
+        }
+        self.jump()?;
         while self.read_next()? {}
         Ok(())
     }
 
     fn read_next(&mut self) -> Result<bool> {
         let Some((record, hash)) = log::read(&self.bucket, self.fold.number + 1)? else { return Ok(false) };
-        if let Some(state) =
-            record.state.filter(|state| self.state.as_ref().is_none_or(|own| own.number < state.number))
-        {
+        self.take_next(record, hash)?;
+        Ok(true)
+    }
+
+    fn take_next(&mut self, record: Record, hash: Id) -> Result<()> {
+        self.adopt(record.state);
+        self.take(record.core, hash)
+    }
+
+    /// Names a newer state in the next record.
+    fn adopt(&mut self, state: Option<StateRef>) {
+        if let Some(state) = state.filter(|state| self.state.as_ref().is_none_or(|own| own.number < state.number)) {
             self.since_state.retain(|core| core.number > state.number);
             self.state = Some(state);
         }
-        self.take(record.core, hash)?;
-        Ok(true)
     }
 
     fn take(&mut self, core: RecordCore, hash: Id) -> Result<()> {
@@ -163,6 +224,9 @@ impl Timeline {
             match log::append(&self.bucket, &record, &bytes)? {
                 Appended::Ours => {
                     self.take(record.core, Id::of(&bytes))?;
+                    if let Some(local) = &mut self.local {
+                        local.keep(&self.fold);
+                    }
                     return Ok(true);
                 }
                 Appended::Taken => {
@@ -213,7 +277,8 @@ impl Timeline {
 
     /// Writes a state when the newest one is too far back for a record to repeat what came since.
     fn renew_state(&mut self) -> Result<()> {
-        if self.since_state.len() < REPEATED_RECORDS {
+        let newest_state = self.state.as_ref().map_or(0, |state| state.number);
+        if self.fold.number - newest_state < REPEATED_RECORDS as u64 {
             return Ok(());
         }
         self.observer.tell(Event::Note(format!("writing the state of the log at record {}", self.fold.number)));

@@ -169,8 +169,8 @@ fn source(access: &Access, settings: &StoreSettings, profile: &Profile) -> Resul
 /// The error where nothing could sign in; `last` is what was tried after all the usual places.
 pub(super) fn no_credentials(profile: &str, last: &str) -> Error {
     let looked = format!(
-        "looked at AWS_ACCESS_KEY_ID, profile {profile} of ~/.aws/config and ~/.aws/credentials, \
-         AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, {last}"
+        "tried AWS_ACCESS_KEY_ID, profile {profile} of ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE, \
+         AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, {last}"
     );
     Error::new(Kind::Unreachable, "no credentials for S3 were found").because(looked).hint(NO_CREDENTIALS_HINT)
 }

@@ -3,7 +3,7 @@
 //! A hint or a place is advice: what lies there must be what was asked for, else the indexes say where else it lies. Only when no
 //! copy is good is that an error, and it names the object that is damaged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use crate::format::pack::ItemKind;
 use crate::format::place::{Encoding, FramePlace, Place};
 use crate::format::recipe::RecipeRoot;
 
+use super::fetch::ranges;
 use super::objects::Bucket;
 
 /// What helps where data is damaged or missing.
@@ -58,12 +59,43 @@ pub struct Content {
     rows: Vec<IndexRow>,
     indexes: OnceLock<Vec<Index>>,
     frames: Mutex<FrameCache>,
+    lenders: Vec<Lender>,
+    /// The packs that the own indexes name; asked for only where others lend.
+    own_packs: OnceLock<HashSet<ObjectName>>,
+}
+
+/// Another store's content, which is opened when something is missing.
+struct Lender {
+    open: Box<dyn Fn() -> Result<Content> + Send + Sync>,
+    content: OnceLock<Content>,
+}
+
+impl Lender {
+    fn content(&self) -> Result<&Content> {
+        if let Some(content) = self.content.get() {
+            return Ok(content);
+        }
+        let content = (self.open)()?;
+        Ok(self.content.get_or_init(|| content))
+    }
 }
 
 impl Content {
     /// Content that the given indexes describe; they are read when first needed.
     pub fn new(bucket: Bucket, rows: Vec<IndexRow>) -> Content {
-        Content { bucket, rows, indexes: OnceLock::new(), frames: Mutex::default() }
+        Content {
+            bucket,
+            rows,
+            indexes: OnceLock::new(),
+            frames: Mutex::default(),
+            lenders: Vec::new(),
+            own_packs: OnceLock::new(),
+        }
+    }
+
+    /// Reads what it lacks from another store too, behind the ones given before. What it *has* is still what its own indexes name.
+    pub fn borrow_from(&mut self, open: impl Fn() -> Result<Content> + Send + Sync + 'static) {
+        self.lenders.push(Lender { open: Box::new(open), content: OnceLock::new() });
     }
 
     /// The indexes, each verified against the hash in the log.
@@ -78,6 +110,16 @@ impl Content {
     /// Whether an index names the chunk.
     pub fn has_chunk(&self, id: &Id) -> Result<bool> {
         Ok(self.indexes()?.iter().any(|index| index.find_chunk(id).is_some()))
+    }
+
+    /// Whether a store that is borrowed from has the chunk.
+    pub fn can_borrow_chunk(&self, id: &Id) -> Result<bool> {
+        for lender in &self.lenders {
+            if lender.content()?.has_chunk(id)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Where an index says that a meta object lies.
@@ -101,7 +143,12 @@ impl Content {
     }
 
     fn item(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
-        let mut first_fault = match hint.map(|place| self.item_at(id, kind, place)) {
+        let own_hint = match hint {
+            // A hint of another store's: to look for its pack here would cost a failing request for each item.
+            Some(place) if !self.lenders.is_empty() && !self.owns(&place.frame.pack)? => None,
+            hint => hint,
+        };
+        let mut first_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {
             Some(Ok(item)) => return Ok(item),
             // A store that doesn't answer isn't damaged.
             Some(Err(fault)) if fault.kind() == Kind::Unreachable => return Err(fault),
@@ -120,10 +167,25 @@ impl Content {
                 Err(fault) => first_fault.get_or_insert(fault),
             };
         }
+        for lender in &self.lenders {
+            match lender.content().and_then(|content| content.item(id, kind, hint)) {
+                Ok(item) => return Ok(item),
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                Err(fault) => first_fault = Some(fault),
+            };
+        }
         Err(first_fault.unwrap_or_else(|| {
             let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
             Error::damaged(message).hint(WHAT_NEXT)
         }))
+    }
+
+    fn owns(&self, pack: &ObjectName) -> Result<bool> {
+        if let Some(packs) = self.own_packs.get() {
+            return Ok(packs.contains(pack));
+        }
+        let packs = self.indexes()?.iter().flat_map(|index| index.packs().map(|pack| pack.name)).collect();
+        Ok(self.own_packs.get_or_init(|| packs).contains(pack))
     }
 
     fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {
@@ -146,17 +208,74 @@ impl Content {
         }
     }
 
+    /// The stored bytes of a data frame without a base that holds exactly `chunks` (ids and lengths), each verified.
+    pub fn whole_frame(&self, place: &FramePlace, chunks: &[(Id, u32)]) -> Result<Bytes> {
+        let folder = ObjectKind::Pack;
+        let stored = self.stored(folder, place)?;
+        let raw = match place.encoding {
+            Encoding::Raw => stored.clone(),
+            _ => decompress(&stored, place.raw_bytes as usize, None)
+                .map_err(|fault| within(folder, place, fault))?
+                .into(),
+        };
+        let mut at = 0;
+        for (id, len) in chunks {
+            let bytes = raw.get(at..at + *len as usize).filter(|bytes| Id::of(bytes) == *id);
+            at += bytes.ok_or_else(|| damaged(folder, place, &format!("lacks chunk {}", id.short())))?.len();
+        }
+        match at == raw.len() {
+            true => Ok(stored),
+            false => Err(damaged(folder, place, "holds more than it should")),
+        }
+    }
+
+    fn stored(&self, folder: ObjectKind, place: &FramePlace) -> Result<Bytes> {
+        let object = format!("{}/{}", folder.folder(), place.pack);
+        let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
+        read.map_err(|fault| match fault.kind() {
+            Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
+            Kind::Damaged => fault.hint(WHAT_NEXT),
+            _ => fault,
+        })
+    }
+
     fn frame(&self, folder: ObjectKind, place: &FramePlace) -> Result<Bytes> {
         if let Some(frame) = self.cache(|cache| cache.get(place)) {
             return Ok(frame);
         }
-        let object = format!("{}/{}", folder.folder(), place.pack);
-        let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
-        let stored = read.map_err(|fault| match fault.kind() {
-            Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
-            Kind::Damaged => fault.hint(WHAT_NEXT),
-            _ => fault,
-        })?;
+        let stored = self.stored(folder, place)?;
+        self.decode(folder, place, stored)
+    }
+
+    /// Reads frames ahead that are about to be asked for, neighbours in one request each, so that they are there when they are.
+    ///
+    /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here.
+    /// What is read ahead is kept for [`CACHED_BYTES`] of decoded frames: a caller with more goes on in steps.
+    pub fn prefetch(&self, kind: ObjectKind, places: &[FramePlace]) {
+        let is_own = |place: &FramePlace| self.lenders.is_empty() || self.owns(&place.pack).unwrap_or(true);
+        let (own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
+        if !lent.is_empty() {
+            self.lenders.iter().flat_map(Lender::content).for_each(|lender| lender.prefetch(kind, &lent));
+        }
+        let wanted: Vec<FramePlace> =
+            own.into_iter().filter(|place| self.cache(|cache| cache.get(place)).is_none()).collect();
+        for range in ranges(&wanted) {
+            // One frame costs no more when it is asked for.
+            if range.frames.len() < 2 {
+                continue;
+            }
+            let object = format!("{}/{}", kind.folder(), range.pack);
+            let Ok(bytes) = self.bucket.get_range(&object, range.offset, range.bytes) else { continue };
+            for place in &range.frames {
+                let start = (u64::from(place.offset) - range.offset) as usize;
+                // A copy: a slice would keep all of the range in memory.
+                let stored = Bytes::copy_from_slice(&bytes[start..start + place.stored_bytes as usize]);
+                self.decode(kind, place, stored).ok();
+            }
+        }
+    }
+
+    fn decode(&self, folder: ObjectKind, place: &FramePlace, stored: Bytes) -> Result<Bytes> {
         let raw_bytes = place.raw_bytes as usize;
         let decoded = match place.encoding {
             Encoding::Raw => stored,

@@ -11,6 +11,7 @@ pub mod backend;
 pub mod content;
 mod fault;
 pub mod faulty;
+mod fetch;
 pub mod folder;
 pub mod locate;
 pub mod log;

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::base::{Error, Id, RepoPath, Result};
 use crate::chunk::cut::SMALL_FILE;
+use crate::format::header::ObjectKind;
 use crate::format::hint::{self, ChildShape};
 use crate::format::manifest::{Entry, EntryKind, FolderGuard};
 use crate::format::node::{Node, TreeKind};
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
-use crate::store::content::Content;
+use crate::store::content::{Content, Item};
 
 /// A manifest in a store.
 #[derive(Clone, Copy)]
@@ -48,6 +49,8 @@ impl Child {
 /// A node with the places of its children.
 pub(super) struct Opened {
     pub(super) node: Node,
+    /// The stored node and its hint.
+    pub(super) item: Item,
     places: Vec<Option<Place>>,
 }
 
@@ -76,14 +79,33 @@ impl<'a> Manifest<'a> {
 
     /// All entries at or below `folder` (`""`: all) in path order.
     pub fn entries(&self, folder: &str) -> Entries<'a> {
-        Entries { cursor: Cursor::new(*self), folder: folder.into(), guard: FolderGuard::default(), started: false }
+        let cursor = Cursor::new(*self, folder);
+        Entries { cursor, folder: folder.into(), guard: FolderGuard::default(), started: false }
     }
 
     /// The entry at exactly `path`.
     pub fn find(&self, path: &str) -> Result<Option<Leaf>> {
-        let mut cursor = Cursor::new(*self);
+        let mut cursor = Cursor::new(*self, path);
         cursor.seek(path.as_bytes())?;
         Ok(cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path))
+    }
+
+    /// The entries at `paths`, which are in path order; neighbours cost one way down the tree.
+    pub fn find_each<'p>(&self, paths: impl Iterator<Item = &'p str>) -> Result<Vec<Option<Leaf>>> {
+        let mut cursor = Cursor::new(*self, "");
+        let mut found = Vec::new();
+        for path in paths {
+            let mut leaf = cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path);
+            if leaf.is_none() {
+                cursor.seek(path.as_bytes())?;
+                leaf = cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path);
+            }
+            if leaf.is_some() {
+                cursor.advance()?;
+            }
+            found.push(leaf);
+        }
+        Ok(found)
     }
 
     /// Whether anything lies below `folder`.
@@ -101,7 +123,7 @@ impl<'a> Manifest<'a> {
     /// What stands directly in `folder`, in the order of names; whole subfolders are skipped, not read.
     pub fn children(&self, folder: &str) -> Result<Vec<Child>> {
         let prefix = if folder.is_empty() { String::new() } else { format!("{folder}/") };
-        let mut cursor = Cursor::new(*self);
+        let mut cursor = Cursor::new(*self, folder);
         cursor.seek(prefix.as_bytes())?;
         let mut children = Vec::new();
         while let Some(leaf) = cursor.leaf()? {
@@ -137,13 +159,19 @@ impl<'a> Manifest<'a> {
         Ok(child)
     }
 
+    /// Reads children of an inner node ahead, neighbours in one request.
+    pub(super) fn read_children_ahead(&self, parent: &Opened, wanted: impl Iterator<Item = usize>) {
+        let frames: Vec<_> = wanted.filter_map(|index| Some(parent.places[index]?.frame)).collect();
+        self.content.prefetch(ObjectKind::MetaPack, &frames);
+    }
+
     fn open(&self, id: &Id, place: Option<&Place>) -> Result<Opened> {
         let item = self.content.meta(id, ItemKind::Node, place)?;
         let node = Node::parse(TreeKind::Manifest, item.bytes())?;
         let shapes = shapes(&node)?;
         // A hint that can't be read is no hint: the indexes know.
         let places = hint::decode(item.hint(), &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
-        Ok(Opened { node, places })
+        Ok(Opened { node, item, places })
     }
 }
 
@@ -169,9 +197,20 @@ pub fn shape_of(entry: &Entry) -> Option<ChildShape> {
     }
 }
 
+/// Leaves that are read ahead when the reading first goes on from one to the next, and the most.
+const FIRST_AHEAD: usize = 8;
+const MOST_AHEAD: usize = 128;
+
 /// A position in a manifest's entries.
+///
+/// Who goes on from a leaf to the next probably wants more of them: they are read ahead, more each time, up to the end of the folder.
 struct Cursor<'a> {
     manifest: Manifest<'a>,
+    /// The first key behind the folder that is looked at; empty for the root.
+    end: Vec<u8>,
+    /// How many leaves are read ahead next, and the last key of those that were.
+    ahead: usize,
+    covered: Vec<u8>,
     /// From the root down, each with the child that is being visited.
     stack: Vec<(Arc<Opened>, usize)>,
     /// How many of the leaf's entries before the position have a hint.
@@ -179,8 +218,10 @@ struct Cursor<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    fn new(manifest: Manifest<'a>) -> Cursor<'a> {
-        Cursor { manifest, stack: Vec::new(), hinted: 0 }
+    fn new(manifest: Manifest<'a>, folder: &str) -> Cursor<'a> {
+        // '0' is the byte behind '/'.
+        let end = if folder.is_empty() { Vec::new() } else { format!("{folder}0").into_bytes() };
+        Cursor { manifest, end, ahead: FIRST_AHEAD, covered: Vec::new(), stack: Vec::new(), hinted: 0 }
     }
 
     /// Moves to the first entry whose key is at least `key`. Nodes that the position shares are not fetched again.
@@ -191,11 +232,25 @@ impl<'a> Cursor<'a> {
         let covers = |(opened, _): &(Arc<Opened>, usize)| opened.node.last_key().is_some_and(|last| key <= last);
         while self.stack.len() > 1 && !self.stack.last().is_some_and(covers) {
             self.stack.pop();
+            self.ahead = FIRST_AHEAD;
         }
         if let Some((opened, index)) = self.stack.last_mut() {
             *index = opened.node.lower_bound(key);
         }
         self.descend(|node| node.lower_bound(key))
+    }
+
+    /// Reads the leaves below `parent` ahead, from the child `index` on.
+    fn read_ahead(&mut self, parent: &Opened, index: usize) {
+        if parent.node.level() != 1 || parent.node.key(index) <= &*self.covered {
+            return;
+        }
+        let is_behind = |child: usize| !self.end.is_empty() && parent.node.key(child - 1) >= &*self.end;
+        let most = (index + self.ahead).min(parent.node.len());
+        let end = (index + 1..most).find(|child| is_behind(*child)).unwrap_or(most);
+        self.manifest.read_children_ahead(parent, index..end);
+        self.covered = parent.node.key(end - 1).to_vec();
+        self.ahead = (self.ahead * 2).min(MOST_AHEAD);
     }
 
     /// From the innermost open node down to a leaf, taking the child that `choose` gives.
@@ -207,6 +262,18 @@ impl<'a> Cursor<'a> {
             let child = self.manifest.open_child(&opened, index)?;
             let index = choose(&child.node);
             self.stack.push((Arc::new(child), index));
+        }
+        self.count_hints()
+    }
+
+    /// To the first leaf below the position, reading on.
+    fn go_on(&mut self) -> Result<()> {
+        while let Some((opened, index)) = self.stack.last().cloned() {
+            if opened.node.level() == 0 {
+                break;
+            }
+            self.read_ahead(&opened, index);
+            self.stack.push((Arc::new(self.manifest.open_child(&opened, index)?), 0));
         }
         self.count_hints()
     }
@@ -249,7 +316,7 @@ impl<'a> Cursor<'a> {
             if let Some((opened, index)) = self.stack.last_mut() {
                 *index += 1;
                 if *index < opened.node.len() {
-                    return self.descend(|_| 0);
+                    return self.go_on();
                 }
             }
         }

@@ -7,6 +7,7 @@ pub mod manifest;
 pub mod read_file;
 pub mod scan;
 pub mod select;
+pub mod subtrees;
 pub use crate::base::stat;
 
 pub use scan::{Found, FoundKind, LeftOut, LeftOutReason, Scan, ScanOptions, scan};

@@ -25,6 +25,10 @@ const COMMANDS: &[&[&str]] = &[
     &["diff"],
     &["branch"],
     &["tag"],
+    &["clone"],
+    &["push"],
+    &["fetch"],
+    &["pull"],
     &["remote"],
     &["remote", "add"],
     &["remote", "list"],
@@ -85,6 +89,11 @@ fn the_first_screen() {
       diff         Show what differs between two versions, or in the workspace
       branch       List, make, rename or delete branches
       tag          List, set or delete tags
+      clone        Make a workspace of a dataset in another store
+      push         Send versions, and the refs that point at them, to a remote
+      fetch        Bring a remote's versions and refs here; the folder stays as it
+                   is
+      pull         Fetch, then move this branch and the folder on to the remote's
       remote       List, add, remove or check the stores to push to and pull from
       store        Create a store, show what one holds, or check the way to it
       verify       Read a store or a version, and say what is damaged

@@ -11,6 +11,8 @@ mod cli_errors;
 mod cli_help;
 mod cli_main_job;
 mod cli_shapes;
+mod cloud_cli;
+mod cloud_faults;
 mod conformance;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
@@ -20,6 +22,8 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod layers;
+mod many_writers;
+mod proxy;
 mod races;
 mod remotes;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
@@ -28,5 +32,6 @@ mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
 mod store_check;
+mod transfer;
 mod unsaved;
 mod workspace;

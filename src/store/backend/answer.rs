@@ -86,14 +86,16 @@ impl Answer {
         if self.credentials.is_some() {
             return again(TRIES_TO_UNDERSTAND);
         }
+        match &self.trouble {
+            Some(Trouble::NoConnection(_)) => return again(TRIES_TO_CONNECT),
+            // Of an answer that broke off, the status alone could mislead.
+            Some(_) => return again(tries),
+            None => {}
+        }
         match self.status {
             Some(_) if EXPIRED.contains(&code) => Next::SignInAgain,
             Some(_) if SPOILT.contains(&code) => again(tries),
-            Some(200..=299) | None => match &self.trouble {
-                Some(Trouble::NoConnection(_)) => again(TRIES_TO_CONNECT),
-                Some(_) => again(tries),
-                None => again(TRIES_TO_UNDERSTAND),
-            },
+            Some(200..=299) | None => again(TRIES_TO_UNDERSTAND),
             // An answer to HEAD has no body to say more.
             Some(400) if code.is_empty() => Next::SignInAgain,
             Some(404) if !self.says_no_bucket() => Next::Absent,
@@ -155,7 +157,7 @@ impl Answer {
                     "the server doesn't know this access key: check it, and the endpoint".to_owned()
                 }
                 "SignatureDoesNotMatch" => "the secret doesn't fit the access key: check both".to_owned(),
-                _ => format!("ask for the right to {} in {bucket}, and to list it", reached.right_to(doing)),
+                _ => format!("ask for the right to {} in the bucket {bucket}", reached.right_to(doing)),
             }),
             Some(status @ (408 | 409 | 425 | 429 | 500..=599)) => {
                 unreachable(format!("{server} answered {status} {tries} times")).hint("try again later")
@@ -174,8 +176,9 @@ impl Answer {
             (Some(Trouble::NoConnection(why) | Trouble::Broken(why)), _) => why.clone(),
             (Some(Trouble::Stalled(_)), _) => "no byte moved".to_owned(),
             (None, Some(status)) => {
-                let parts = [Some(status.to_string()), self.code.clone(), self.message.clone()];
-                format!("{server} answered {}", parts.into_iter().flatten().collect::<Vec<_>>().join(" "))
+                let code = self.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();
+                let message = self.message.as_ref().map(|message| format!(": {message}")).unwrap_or_default();
+                format!("{server} answered {status}{code}{message}")
             }
             (None, None) => "no request was sent".to_owned(),
         }

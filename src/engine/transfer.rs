@@ -1,0 +1,437 @@
+//! `push` and `fetch`: versions and refs between the workspace's home store and a remote.
+//!
+//! What the branches of a remote are is kept in the home store as branches `REMOTE/BRANCH`. A home store that is embedded in its workspace
+//! fetches records and manifests only, and borrows content from the remotes; one that others may use gets everything.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, Observer, RefName, Result};
+use crate::flow::carry::{Carrier, Extent};
+use crate::flow::merge_indexes::merge_indexes;
+use crate::flow::ref_moves::{Carried, RefMove, Verdict, judge, operation};
+use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
+use crate::history::dag::ancestry;
+use crate::history::fold::{Dataset, Fold};
+use crate::store::address::Location;
+use crate::store::content::Content;
+use crate::tree::manifest::Manifest;
+use crate::workspace::control::{Control, EMBEDDED};
+
+use super::open::{OpenStore, Target};
+use super::publish::register_now;
+use super::{Address, Engine};
+
+/// A record adds no more versions than this.
+const VERSIONS_A_RECORD: usize = 512;
+
+/// What to push, and where.
+#[derive(Debug, Clone, Default)]
+pub struct PushOptions {
+    /// A remote's name, or a store's path or URL; the only remote or `origin` if not given.
+    pub remote: Option<String>,
+    /// Branches, tags and version names; none: the current branch with the names and tags on it.
+    pub refs: Vec<String>,
+    /// All tags and version names too.
+    pub tags: bool,
+    pub dry_run: bool,
+}
+
+/// A ref as a push or fetch left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MovedRef {
+    /// `branch`, `name` or `tag`.
+    pub kind: &'static str,
+    /// As it is called on the side that was written.
+    pub name: String,
+    pub old: Option<Id>,
+    pub new: Id,
+    /// `new`, `moved`, `same`, `behind` or `refused`.
+    pub outcome: &'static str,
+    /// Why it was refused.
+    pub why: Option<String>,
+}
+
+/// What a push did, or would do.
+#[derive(Debug, Clone)]
+pub struct PushReport {
+    /// As it is configured; `None` for a store that was named by its URL.
+    pub remote: Option<RefName>,
+    pub url: String,
+    pub dataset: DatasetName,
+    pub refs: Vec<MovedRef>,
+    /// Versions that the remote didn't have.
+    pub versions: u64,
+    /// Chunks that the remote didn't have, and their raw bytes.
+    pub new_chunks: u64,
+    pub new_bytes: u64,
+    /// All bytes written to the remote.
+    pub stored_bytes: u64,
+    pub dry_run: bool,
+}
+
+/// What a fetch brought.
+#[derive(Debug, Clone)]
+pub struct FetchReport {
+    pub remote: RefName,
+    pub url: String,
+    pub dataset: DatasetName,
+    pub refs: Vec<MovedRef>,
+    /// Versions that were not here.
+    pub versions: u64,
+}
+
+/// A remote's store, open, and the dataset that is meant there.
+struct Far {
+    name: Option<RefName>,
+    url: String,
+    store: OpenStore,
+    dataset: DatasetName,
+}
+
+/// Which way versions go: the home store is at one end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Out,
+    In(Extent),
+}
+
+impl Engine {
+    /// Sends versions and refs to a remote; only what it lacks. All refs move in one record, or none does.
+    ///
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a branch there has versions that this one hasn't, or where a name stands
+    /// for something else there.
+    pub fn push(&self, options: &PushOptions) -> Result<PushReport> {
+        let near = self.uncounted();
+        let mut home = near.open_target(&here())?;
+        let mut far = self.open_far(options.remote.as_deref(), &home.dataset)?;
+        let dataset = home.dataset()?.clone();
+        let wanted = self.refs_to_push(&dataset, &home.dataset, options)?;
+        let shown = far.name.as_ref().map_or_else(|| far.url.clone(), RefName::to_string);
+        let judge_all = |there: Option<&Dataset>| {
+            let judged = wanted.iter().map(|(what, id)| judge(&dataset, there, what.clone(), *id)).collect();
+            refuse_conflicts(judged, &shown)
+        };
+        let there = far.store.timeline.fold().datasets.get(&far.dataset);
+        let missing = Missing::find(&dataset, wanted.iter().map(|(_, id)| *id), there, &dataset);
+        let planned = judge_all(there)?;
+        let moves = match options.dry_run {
+            true => {
+                self.count_only(&home.store.content, &far.store, &missing)?;
+                planned
+            }
+            false => self.carry(&home.store.content, &mut far.store, &far.dataset, &missing, Way::Out, judge_all)?,
+        };
+        if let (Some(name), false) = (&far.name, options.dry_run) {
+            near.follow(&mut home, name, &moves)?;
+        }
+        let count = |counter| self.observer.get(counter);
+        Ok(PushReport {
+            remote: far.name,
+            url: far.url,
+            dataset: far.dataset,
+            refs: moves.into_iter().map(moved_ref).collect(),
+            versions: missing.rows.len() as u64,
+            new_chunks: count(Counter::NewChunks),
+            new_bytes: count(Counter::NewBytes),
+            stored_bytes: count(Counter::StoredBytes),
+            dry_run: options.dry_run,
+        })
+    }
+
+    /// Brings the versions of a remote, or of the only one or `origin`, into the home store, and what its refs are: its branches as `REMOTE/BRANCH`,
+    /// its version names and tags as they are called, but where those stand for something else here.
+    pub fn fetch(&self, remote: Option<&str>) -> Result<FetchReport> {
+        let near = self.uncounted();
+        let mut home = near.open_target(&here())?;
+        let far = self.open_far(remote, &home.dataset)?;
+        let name = far.name.ok_or_else(|| {
+            Error::usage(format!("{} is no remote of this workspace", far.url))
+                .hint(format!("`dagset remote add origin {}`", far.url))
+        })?;
+        let there = far.store.timeline.fold().dataset(&far.dataset)?.clone();
+        let mut wanted: Vec<(Carried, Id)> = Vec::new();
+        for (branch, id) in &there.branches {
+            wanted.push((Carried::Tracking(BranchName::new(&format!("{name}/{branch}"))?), *id));
+        }
+        wanted.extend(there.names.iter().map(|(name, id)| (Carried::Name(name.clone()), *id)));
+        wanted.extend(there.tags.iter().map(|(tag, to)| (Carried::Tag(tag.clone()), to.version)));
+        let judge_all = |here: Option<&Dataset>| {
+            Ok(wanted.iter().map(|(what, id)| judge(&there, here, what.clone(), *id)).collect::<Vec<_>>())
+        };
+        let known = home.dataset()?;
+        let missing = Missing::find(&there, wanted.iter().map(|(_, id)| *id), Some(known), known);
+        let extent = if near.home_is_embedded()? { Extent::Metadata } else { Extent::Whole };
+        let dataset = home.dataset.clone();
+        let moves = self.carry(&far.store.content, &mut home.store, &dataset, &missing, Way::In(extent), judge_all)?;
+        for refused in moves.iter().filter(|step| matches!(step.verdict, Verdict::Refused(_))) {
+            if let Verdict::Refused(why) = &refused.verdict {
+                self.observer.tell(Event::Warning(format!("{} was not taken over: {why}", refused.what.as_str())));
+            }
+        }
+        let (versions, refs) = (missing.rows.len() as u64, moves.into_iter().map(moved_ref).collect());
+        Ok(FetchReport { remote: name, url: far.url, dataset: far.dataset, refs, versions })
+    }
+
+    /// Carries `missing` (parents first) into `to` and appends the records that add them and move the refs that `judge_all` gives.
+    fn carry(
+        &self,
+        from: &Content,
+        to: &mut OpenStore,
+        name: &DatasetName,
+        missing: &Missing,
+        way: Way,
+        judge_all: impl Fn(Option<&Dataset>) -> Result<Vec<RefMove>>,
+    ) -> Result<Vec<RefMove>> {
+        let OpenStore { timeline, content, .. } = to;
+        let actor = self.actor();
+        let extent = if let Way::In(extent) = way { extent } else { Extent::Whole };
+        let (mut rows, mut indexes) = (Vec::new(), Vec::new());
+        if !missing.rows.is_empty() {
+            self.observer.tell(Event::Phase(if way == Way::Out { "pushing" } else { "fetching" }));
+            let target = (&*content, timeline.bucket().clone(), timeline.fold().number);
+            let mut carrier = Carrier::new(from, target, extent, false, self.observer.clone());
+            let near = if way == Way::Out { from } else { &*content };
+            for row in &missing.held {
+                carrier.target_has(&Manifest::new(near, row.manifest, Some(row.manifest_place)))?;
+            }
+            for row in &missing.rows {
+                carrier.carry(row, &mut |rows| register_now(timeline, &actor, rows))?;
+            }
+            (rows, indexes) = carrier.finish()?;
+        }
+        // What a push wrote is told of its newest version; what was fetched keeps the figures of where it comes from.
+        if way == Way::Out {
+            rows.iter_mut().for_each(|row| row.stored_bytes = 0);
+        }
+        let stored_bytes = self.observer.get(Counter::StoredBytes);
+        let mut last = rows.split_off(rows.len().saturating_sub(VERSIONS_A_RECORD));
+        for group in rows.chunks(VERSIONS_A_RECORD) {
+            let indexes = std::mem::take(&mut indexes);
+            timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &indexes)))?;
+        }
+        let mut moves = Vec::new();
+        timeline.append(&actor, |fold, record_bytes| {
+            if let Some(tip) = last.last_mut().filter(|_| way == Way::Out) {
+                tip.stored_bytes = stored_bytes + record_bytes;
+            }
+            moves = judge_all(fold.datasets.get(name))?;
+            let mut operations = adding(fold, name, &last, &indexes);
+            operations.extend(moves.iter().filter_map(|step| operation(name, step)));
+            Ok(operations)
+        })?;
+        if !missing.rows.is_empty() {
+            // What was asked for is done; tidying up may fail without a word to the user but in the notes.
+            merge_indexes(timeline, &actor, &self.observer).unwrap_or_else(|fault| {
+                self.observer.tell(Event::Note(format!("indexes were not merged: {fault}")));
+                false
+            });
+        }
+        Ok(moves)
+    }
+
+    /// Counts what a push would send, and sends nothing.
+    fn count_only(&self, from: &Content, far: &OpenStore, missing: &Missing) -> Result<()> {
+        let target = (&far.content, far.timeline.bucket().clone(), far.timeline.fold().number);
+        let mut carrier = Carrier::new(from, target, Extent::Whole, true, self.observer.clone());
+        for row in &missing.held {
+            carrier.target_has(&Manifest::new(from, row.manifest, Some(row.manifest_place)))?;
+        }
+        missing.rows.iter().try_for_each(|row| carrier.carry(row, &mut |_| Ok(())))?;
+        carrier.finish().map(drop)
+    }
+
+    /// Sets the branches that follow the remote's, where they aren't so already.
+    fn follow(&self, home: &mut Target, remote: &RefName, moves: &[RefMove]) -> Result<()> {
+        let pushed = moves.iter().filter(|step| matches!(step.what, Carried::Branch(_)));
+        let following = |step: &RefMove| {
+            Ok((Carried::Tracking(BranchName::new(&format!("{remote}/{}", step.what.as_str()))?), step.new))
+        };
+        let wanted = pushed.map(following).collect::<Result<Vec<_>>>()?;
+        let dataset = home.dataset.clone();
+        home.store.timeline.append(&self.actor(), |fold, _| {
+            let here = fold.dataset(&dataset)?;
+            let steps = wanted.iter().map(|(what, id)| judge(here, Some(here), what.clone(), *id));
+            Ok(steps.filter_map(|step| operation(&dataset, &step)).collect())
+        })?;
+        Ok(())
+    }
+
+    /// The refs that are meant, and where they point here.
+    fn refs_to_push(&self, dataset: &Dataset, name: &DatasetName, options: &PushOptions) -> Result<Vec<(Carried, Id)>> {
+        let mut wanted = BTreeMap::new();
+        for text in &options.refs {
+            let (what, id) = named_ref(dataset, name, text)?;
+            wanted.insert(what, id);
+        }
+        let mut all = options.tags;
+        if options.refs.is_empty() && !options.tags {
+            let branch = self.workspace_branch()?.ok_or_else(|| {
+                Error::usage("this workspace is on no branch").hint("name what to push: `dagset push REMOTE REF`")
+            })?;
+            let head = dataset.branches.get(&branch).copied().ok_or_else(|| {
+                Error::not_found(format!("the branch {branch} has no version yet")).hint("`dagset commit -a` makes one")
+            })?;
+            let on_it: HashSet<Id> = ancestry(dataset, &[head]).iter().map(|state| state.row.version).collect();
+            wanted.insert(Carried::Branch(branch), head);
+            let names = dataset.names.iter().filter(|(_, id)| on_it.contains(id));
+            wanted.extend(names.map(|(name, id)| (Carried::Name(name.clone()), *id)));
+            let tags = dataset.tags.iter().filter(|(_, tag)| on_it.contains(&tag.version));
+            wanted.extend(tags.map(|(tag, to)| (Carried::Tag(tag.clone()), to.version)));
+            all = false;
+        }
+        if all {
+            wanted.extend(dataset.names.iter().map(|(name, id)| (Carried::Name(name.clone()), *id)));
+            wanted.extend(dataset.tags.iter().map(|(tag, to)| (Carried::Tag(tag.clone()), to.version)));
+        }
+        Ok(wanted.into_iter().collect())
+    }
+
+    /// Opens a remote by its name, its URL, or the one that is meant where none is given.
+    fn open_far(&self, remote: Option<&str>, own: &DatasetName) -> Result<Far> {
+        let (name, url) = self.choose_remote(remote)?;
+        let (store, rest) = self.open_store(&url)?;
+        let dataset = rest.map_or_else(|| Ok(own.clone()), |rest| DatasetName::new(&rest))?;
+        Ok(Far { name, url, store, dataset })
+    }
+
+    fn choose_remote(&self, remote: Option<&str>) -> Result<(Option<RefName>, String)> {
+        let named = remote.map(|text| Address::parse(text, self.settings.home.as_deref()));
+        match named {
+            Some(Ok(Address { location: Location::Store { text }, reference: None, path: None })) => {
+                let same = self.remotes()?.into_iter().find(|remote| remote.url == text);
+                Ok((same.map(|remote| remote.name), text))
+            }
+            _ => self.remote(remote).map(|remote| (Some(remote.name), remote.url)),
+        }
+    }
+
+    fn home_is_embedded(&self) -> Result<bool> {
+        Ok(self.find_workspace()?.config()?.store == EMBEDDED)
+    }
+
+    /// The same engine with counters of its own: requests to the home store are none to a remote.
+    fn uncounted(&self) -> Engine {
+        Engine { observer: Observer::new(), ..self.clone() }
+    }
+
+    /// Lets the content of a home store that is embedded in its workspace be completed from the remotes.
+    pub(super) fn borrow_from_remotes(&self, content: &mut Content) -> Result<()> {
+        let Some(control) = Control::find(&self.settings.folder) else { return Ok(()) };
+        let config = control.config()?;
+        if config.store != EMBEDDED {
+            return Ok(());
+        }
+        for remote in config.remotes.into_values() {
+            let engine = self.clone();
+            content.borrow_from(move || match engine.open_store(&remote.url) {
+                Ok((store, _)) => Ok(store.content),
+                Err(fault) => {
+                    let message = format!("what isn't kept here is taken from {}, which can't be opened", remote.url);
+                    Err(Error::new(Kind::Unreachable, message).because(fault).hint("`dagset remote check` says why"))
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn here() -> Address {
+    Address { location: Location::Here, reference: None, path: None }
+}
+
+/// A branch, version name or tag by its name.
+fn named_ref(dataset: &Dataset, name: &DatasetName, text: &str) -> Result<(Carried, Id)> {
+    let ref_name = RefName::new(text).ok();
+    let named = ref_name.as_ref().and_then(|it| Some((Carried::Name(it.clone()), *dataset.names.get(it)?)));
+    let tagged =
+        || ref_name.as_ref().and_then(|it| Some((Carried::NamedTag(it.clone()), dataset.tags.get(it)?.version)));
+    let branch =
+        || BranchName::new(text).ok().and_then(|it| Some((Carried::Branch(it.clone()), *dataset.branches.get(&it)?)));
+    named.or_else(tagged).or_else(branch).ok_or_else(|| {
+        Error::not_found(format!("{name} has no branch, tag or version name {text}"))
+            .hint("`dagset branch` and `dagset tag` list them")
+    })
+}
+
+/// Versions that the other side lacks.
+struct Missing {
+    /// Parents before children.
+    rows: Vec<VersionRow>,
+    /// Their parents that the other side has, as the home store knows them.
+    held: Vec<VersionRow>,
+}
+
+impl Missing {
+    /// Of the history of `tips` in `dataset`, what `there` lacks.
+    fn find(dataset: &Dataset, tips: impl Iterator<Item = Id>, there: Option<&Dataset>, home: &Dataset) -> Missing {
+        let tips: Vec<Id> = tips.collect::<BTreeSet<_>>().into_iter().collect();
+        let is_there = |id: &Id| there.is_some_and(|there| there.versions.contains_key(id));
+        let lacking = ancestry(dataset, &tips).into_iter().filter(|state| !is_there(&state.row.version));
+        let mut rows: Vec<VersionRow> = lacking.map(|state| state.row.clone()).collect();
+        rows.reverse();
+        let held = parents_of(&rows).into_iter().filter(|id| is_there(id));
+        let held = held.filter_map(|id| Some(home.versions.get(&id)?.row.clone())).collect();
+        Missing { rows, held }
+    }
+}
+
+fn parents_of(rows: &[VersionRow]) -> BTreeSet<Id> {
+    rows.iter().flat_map(|row| row.parents.iter().copied()).collect()
+}
+
+/// The operations that add versions to a dataset, which is made where it isn't there.
+fn adding(fold: &Fold, name: &DatasetName, rows: &[VersionRow], indexes: &[IndexRow]) -> Vec<Operation> {
+    if rows.is_empty() && fold.datasets.contains_key(name) {
+        return Vec::new();
+    }
+    let mut operations = Vec::new();
+    if !indexes.is_empty() {
+        operations.push(Operation::Register { indexes: indexes.to_vec() });
+    }
+    if !fold.datasets.contains_key(name) {
+        operations.push(Operation::CreateDataset { dataset: name.clone() });
+    }
+    let there = |id: &Id| fold.datasets.get(name).is_some_and(|dataset| dataset.versions.contains_key(id));
+    let versions: Vec<Id> = parents_of(rows).into_iter().filter(there).collect();
+    if !versions.is_empty() {
+        operations.push(Operation::Rely(Things { versions, packs: Vec::new() }));
+    }
+    operations
+        .extend(rows.iter().map(|row| Operation::AddVersion { dataset: name.clone(), row: Box::new(row.clone()) }));
+    operations
+}
+
+/// Refuses the whole push where a ref can't move.
+fn refuse_conflicts(moves: Vec<RefMove>, remote: &str) -> Result<Vec<RefMove>> {
+    for step in &moves {
+        let name = step.what.as_str();
+        match (&step.what, &step.verdict) {
+            (Carried::Branch(_), Verdict::Behind | Verdict::Refused(_)) => {
+                return Err(Error::conflict(format!("the branch {name} has versions at {remote} that aren't here"))
+                    .hint("`dagset pull` brings them; then merge, and push again"));
+            }
+            (Carried::Name(_) | Carried::NamedTag(_), Verdict::Refused(why)) => {
+                return Err(Error::conflict(format!("{name} can't be pushed to {remote}: {why}"))
+                    .hint("push single refs by naming them: `dagset push REMOTE REF…`"));
+            }
+            _ => {}
+        }
+    }
+    Ok(moves)
+}
+
+fn moved_ref(step: RefMove) -> MovedRef {
+    let (outcome, why) = match step.verdict {
+        Verdict::Same => ("same", None),
+        Verdict::New => ("new", None),
+        Verdict::Moves => ("moved", None),
+        Verdict::Behind => ("behind", None),
+        Verdict::Refused(why) => ("refused", Some(why)),
+    };
+    let kind = match step.what {
+        Carried::Branch(_) | Carried::Tracking(_) => "branch",
+        Carried::Name(_) => "name",
+        Carried::Tag(_) | Carried::NamedTag(_) => "tag",
+    };
+    MovedRef { kind, name: step.what.as_str().to_owned(), old: step.old, new: step.new, outcome, why }
+}

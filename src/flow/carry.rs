@@ -1,0 +1,401 @@
+//! Versions on their way from one store to another: only what the other lacks, found out from its indexes.
+//!
+//! Manifests are walked from the root; what a version that the target has shares is never entered. The new nodes are kept in memory
+//! until a flush, which writes data packs, then the meta objects whose hints name them, then an index. A frame whose every chunk
+//! is wanted travels as it is stored; of any other only the wanted chunks do, packed anew, so that no unwanted neighbour comes along.
+
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use crate::base::files::random_bytes;
+use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result};
+use crate::chunk::cut::SMALL_FILE;
+use crate::format::header::ObjectKind;
+use crate::format::hint::{ChildShape, encode as encode_hint};
+use crate::format::index::{Index, IndexBuilder};
+use crate::format::manifest::EntryKind;
+use crate::format::operation::{IndexRow, VersionRow};
+use crate::format::pack::{ItemKind, NewItem};
+use crate::format::place::{Encoding, FramePlace, Place};
+use crate::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
+use crate::store::content::{Content, Item};
+use crate::store::objects::Bucket;
+use crate::tree::manifest::{Leaf, Manifest};
+use crate::tree::subtrees::{StoredNode, new_nodes, node_ids};
+
+use super::known::Known;
+use super::meta_packer::{MetaPacker, TOP_RANK};
+use super::packer::{Compress, Packer};
+use super::places::{NODE_RANK, Places};
+use super::read_content::{ChunkToRead, recipe_places};
+use super::upload::{OpenPack, Uploads};
+
+/// Chunks are read and packed in batches of about this many bytes.
+const BATCH_BYTES: u64 = 64 << 20;
+/// And of at most so many.
+const BATCH_CHUNKS: usize = 1 << 17;
+/// Meta objects are written when this many bytes of them wait.
+const QUEUED_BYTES: usize = 64 << 20;
+/// What was carried since the last flush is flushed, so that it can be registered, from this many raw bytes on.
+const FLUSH_BYTES: u64 = 1 << 30;
+
+/// What of a version is carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    /// All that the target needs to give the version to anybody.
+    Whole,
+    /// The record and the manifest, whose hints go on naming the packs of the store that they come from. For a store that
+    /// borrows content from there.
+    Metadata,
+}
+
+/// One transfer into a store. Dropped before its rows are registered, it leaves objects that no record names.
+pub struct Carrier<'a> {
+    from: &'a Content,
+    to: &'a Content,
+    extent: Extent,
+    bucket: Bucket,
+    born: u64,
+    observer: Observer,
+    /// `None`: nothing is written, only counted.
+    uploads: Option<Uploads>,
+    tail: Option<OpenPack>,
+    known: Known<'a>,
+    /// Manifest nodes that the target has or will have, with all below.
+    nodes: HashSet<Id>,
+    /// Large files that were seen.
+    recipes: HashSet<Id>,
+    wanted: Vec<ChunkToRead>,
+    wanted_bytes: u64,
+    queue: Vec<Queued>,
+    queued_bytes: usize,
+    /// Indexes that this transfer wrote.
+    own: Vec<Index>,
+    /// Raw bytes of chunks since the last flush.
+    unflushed_bytes: u64,
+    carried: Vec<VersionRow>,
+}
+
+/// A meta object that waits for a flush.
+struct Queued {
+    rank: u8,
+    id: Id,
+    /// Copied out of its frame, which would else be kept whole.
+    object: Box<[u8]>,
+    hint: Box<[u8]>,
+    what: What,
+}
+
+enum What {
+    Node,
+    Page(RecipePage),
+    Recipe(RecipeRoot),
+    Version { manifest: Id },
+}
+
+impl<'a> Carrier<'a> {
+    /// A transfer into the store at `bucket`, whose content is `to` and whose newest record is `born`. With `dry`, nothing is written.
+    pub fn new(
+        from: &'a Content,
+        (to, bucket, born): (&'a Content, Bucket, u64),
+        extent: Extent,
+        dry: bool,
+        observer: Observer,
+    ) -> Carrier<'a> {
+        let uploads = (!dry).then(|| Uploads::start(bucket.clone(), born, observer.clone()));
+        Carrier {
+            from,
+            to,
+            extent,
+            born,
+            uploads,
+            tail: None,
+            known: Known::new(to),
+            nodes: HashSet::new(),
+            recipes: HashSet::new(),
+            wanted: Vec::new(),
+            wanted_bytes: 0,
+            queue: Vec::new(),
+            queued_bytes: 0,
+            own: Vec::new(),
+            unflushed_bytes: 0,
+            carried: Vec::new(),
+            bucket,
+            observer,
+        }
+    }
+
+    /// Says that the target has all of a manifest; only its inner nodes are read.
+    pub fn target_has(&mut self, manifest: &Manifest<'_>) -> Result<()> {
+        node_ids(manifest, &mut self.nodes)
+    }
+
+    /// Carries a version; those that it descends from were carried before or are in the target. `register` is called with indexes
+    /// that a record should name now, each GiB or so.
+    pub fn carry(&mut self, row: &VersionRow, register: &mut dyn FnMut(Vec<IndexRow>) -> Result<()>) -> Result<()> {
+        let manifest = Manifest::new(self.from, row.manifest, Some(row.manifest_place));
+        let mut nodes = std::mem::take(&mut self.nodes);
+        let walked = new_nodes(&manifest, &mut nodes, |node| self.take_node(node, register));
+        self.nodes = nodes;
+        walked?;
+        let item = self.from.meta(&row.version, ItemKind::Version, Some(&row.version_place))?;
+        self.enqueue(TOP_RANK, row.version, &item, What::Version { manifest: row.manifest });
+        self.carried.push(row.clone());
+        Ok(())
+    }
+
+    /// Writes the rest. Gives the carried versions' rows with their places in the target, in the order in which they came, and the
+    /// indexes to register with them.
+    pub fn finish(mut self) -> Result<(Vec<VersionRow>, Vec<IndexRow>)> {
+        self.copy_wanted()?;
+        let indexes = self.flush()?;
+        let mut rows = std::mem::take(&mut self.carried);
+        if let Some(uploads) = self.uploads.take() {
+            uploads.finish()?;
+            for row in &mut rows {
+                row.version_place = self.place_of(&row.version, ItemKind::Version)?;
+                row.manifest_place = self.place_of(&row.manifest, ItemKind::Node)?;
+            }
+        }
+        Ok((rows, indexes))
+    }
+
+    fn place_of(&self, id: &Id, kind: ItemKind) -> Result<Place> {
+        let own = self.own.iter().find_map(|index| index.find_meta(id, kind));
+        let place = own.map_or_else(|| self.to.find_meta(id, kind), |place| Ok(Some(place)))?;
+        place.ok_or_else(|| crate::base::Error::new(Kind::Failed, "an object that was carried has no place"))
+    }
+
+    fn take_node(&mut self, node: StoredNode, register: &mut dyn FnMut(Vec<IndexRow>) -> Result<()>) -> Result<()> {
+        if self.extent == Extent::Whole {
+            for leaf in &node.leaves {
+                self.take_content(leaf)?;
+            }
+        }
+        self.enqueue(NODE_RANK + node.level, node.id, &node.item, What::Node);
+        if self.wanted_bytes >= BATCH_BYTES || self.wanted.len() >= BATCH_CHUNKS {
+            self.copy_wanted()?;
+        }
+        if self.queued_bytes >= QUEUED_BYTES || self.unflushed_bytes >= FLUSH_BYTES {
+            self.copy_wanted()?;
+            let rows = self.flush()?;
+            register(rows)?;
+        }
+        Ok(())
+    }
+
+    fn enqueue(&mut self, rank: u8, id: Id, item: &Item, what: What) {
+        self.queued_bytes += item.bytes().len() + item.hint().len();
+        self.queue.push(Queued { rank, id, object: item.bytes().into(), hint: item.hint().into(), what });
+    }
+
+    fn take_content(&mut self, leaf: &Leaf) -> Result<()> {
+        let EntryKind::File { size, content, .. } = leaf.entry.kind else { return Ok(()) };
+        if size == 0 {
+            return Ok(());
+        }
+        if size <= SMALL_FILE {
+            return self.want(ChunkToRead { id: content, len: size as u32, place: leaf.place });
+        }
+        if !self.recipes.insert(content) {
+            return Ok(());
+        }
+        let item = self.from.meta(&content, ItemKind::RecipeRoot, leaf.place.as_ref())?;
+        let root = RecipeRoot::parse(item.bytes())?;
+        self.take_children(root.level, &root.children, item.hint())?;
+        self.enqueue(root.level, content, &item, What::Recipe(root));
+        Ok(())
+    }
+
+    fn take_children(&mut self, level: u8, children: &[RecipeChild], hint: &[u8]) -> Result<()> {
+        let places = recipe_places(level, children, hint);
+        for (&RecipeChild { id, bytes }, place) in children.iter().zip(places) {
+            if level == 0 {
+                self.want(ChunkToRead { id, len: bytes as u32, place })?;
+            } else if self.recipes.insert(id) {
+                let item = self.from.meta(&id, ItemKind::RecipePage, place.as_ref())?;
+                let page = RecipePage::parse(item.bytes(), level - 1, bytes)?;
+                self.take_children(page.level, &page.children, item.hint())?;
+                self.enqueue(page.level, id, &item, What::Page(page));
+            }
+        }
+        Ok(())
+    }
+
+    fn want(&mut self, chunk: ChunkToRead) -> Result<()> {
+        if self.known.claim(&chunk.id)? {
+            self.observer.add(Counter::NewChunks, 1);
+            self.observer.add(Counter::NewBytes, chunk.len.into());
+            self.wanted_bytes += u64::from(chunk.len);
+            self.unflushed_bytes += u64::from(chunk.len);
+            self.wanted.push(chunk);
+        }
+        Ok(())
+    }
+
+    /// Packs the chunks that are wanted by now. A fault of the target comes before that of the work, which is its consequence.
+    fn copy_wanted(&mut self) -> Result<()> {
+        match (self.pack_wanted(), &self.uploads) {
+            (Err(fault), Some(_)) => {
+                let uploads = self.uploads.take().expect("seen just now");
+                uploads.conclude(Err(fault)).map(|((), _)| ())
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    fn pack_wanted(&mut self) -> Result<()> {
+        let wanted = std::mem::take(&mut self.wanted);
+        self.wanted_bytes = 0;
+        let Some(uploads) = &self.uploads else { return Ok(()) };
+        let from = self.from;
+        let parts = by_frame(from, wanted)?;
+        let mut packer = Packer::new(uploads, self.tail.take())?;
+        // Read by all cores, packed in order: a group is what the cores hold at a time.
+        for group in parts.chunks(64) {
+            let read = group.par_iter().map(|part| part.read(from)).collect::<Result<Vec<_>>>()?;
+            for (part, read) in group.iter().zip(read) {
+                self.observer.add(Counter::Bytes, part.bytes());
+                match read {
+                    Read::Frame(frame, stored) => packer.add_stored_frame(&frame, &stored, &part.items())?,
+                    Read::Chunks(items) => {
+                        for (chunk, item) in part.chunks.iter().zip(items) {
+                            packer.add_chunk(chunk.id, item.bytes(), Compress::Try)?;
+                        }
+                    }
+                }
+            }
+        }
+        self.tail = Some(packer.into_tail()?);
+        Ok(())
+    }
+
+    /// Writes what waits, and an index of all since the last flush; gives its row, if there is anything.
+    fn flush(&mut self) -> Result<Vec<IndexRow>> {
+        let mut queue = std::mem::take(&mut self.queue);
+        (self.queued_bytes, self.unflushed_bytes) = (0, 0);
+        let Some(uploads) = self.uploads.take() else { return Ok(Vec::new()) };
+        let sent = self.tail.take().filter(|tail| !tail.builder.is_empty()).map_or(Ok(()), |tail| uploads.send(tail));
+        let ((), packs) = uploads.conclude(sent)?;
+        let mut builder = IndexBuilder::new();
+        let mut totals = IndexRow::of_nothing(ObjectName { born: self.born, random: random_bytes()? });
+        for pack in packs {
+            builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
+            totals.count(pack.kind, pack.bytes);
+        }
+        let data = Index::parse(builder.finish()?)?;
+        let uploads = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
+        // Children come before what points at them: by rank, and as they came within a rank.
+        queue.sort_by_key(|queued| queued.rank);
+        let written = self.write_queue(&uploads, &data, queue);
+        let ((), packs) = uploads.conclude(written)?;
+        self.uploads = Some(Uploads::start(self.bucket.clone(), self.born, self.observer.clone()));
+        if totals.packs == 0 && packs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut builder = IndexBuilder::new();
+        builder.add_index(&data, |_| false)?;
+        for pack in packs {
+            builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
+            totals.count(pack.kind, pack.bytes);
+        }
+        let index = Index::parse(builder.finish()?)?;
+        self.bucket.create(&format!("{}/{}", ObjectKind::Index.folder(), totals.name), index.bytes().clone())?;
+        let row = IndexRow { bytes: index.bytes().len() as u64, id: Id::of(index.bytes()), ..totals };
+        self.own.push(index);
+        Ok(vec![row])
+    }
+
+    fn write_queue(&self, uploads: &Uploads, data: &Index, queue: Vec<Queued>) -> Result<()> {
+        let places = Places { data, own: &self.own, content: self.to };
+        let mut meta = MetaPacker::new(uploads)?;
+        for Queued { rank, id, object, hint, what } in queue {
+            let kind = match what {
+                What::Node => ItemKind::Node,
+                What::Page(_) => ItemKind::RecipePage,
+                What::Recipe(_) => ItemKind::RecipeRoot,
+                What::Version { .. } => ItemKind::Version,
+            };
+            if places.meta(&meta, &id, kind)?.is_some() {
+                continue;
+            }
+            let is_leaf = rank == NODE_RANK;
+            meta.add(rank, kind, id, &object, |meta| match &what {
+                What::Node if is_leaf && self.extent == Extent::Metadata => Ok(hint.to_vec()),
+                What::Node => places.node_hint(meta, &object),
+                What::Page(page) => places.recipe_hint(meta, page.level, &page.children),
+                What::Recipe(root) => places.recipe_hint(meta, root.level, &root.children),
+                What::Version { manifest } => {
+                    Ok(encode_hint(&[(ChildShape::Meta, places.meta(meta, manifest, ItemKind::Node)?)]))
+                }
+            })?;
+        }
+        meta.finish().map(drop)
+    }
+}
+
+/// Chunks of one frame that are wanted.
+struct Part {
+    frame: Option<FramePlace>,
+    /// In the order of the frame.
+    chunks: Vec<ChunkToRead>,
+}
+
+enum Read {
+    /// As it is stored.
+    Frame(FramePlace, bytes::Bytes),
+    Chunks(Vec<Item>),
+}
+
+impl Part {
+    fn bytes(&self) -> u64 {
+        self.chunks.iter().map(|chunk| u64::from(chunk.len)).sum()
+    }
+
+    fn items(&self) -> Vec<NewItem> {
+        let item = |chunk: &ChunkToRead| NewItem { id: chunk.id, kind: ItemKind::Chunk, len: chunk.len, hint_len: 0 };
+        self.chunks.iter().map(item).collect()
+    }
+
+    fn read(&self, from: &Content) -> Result<Read> {
+        let whole = self.frame.filter(|frame| {
+            u64::from(frame.raw_bytes) == self.bytes() && !matches!(frame.encoding, Encoding::Based(_))
+        });
+        if let Some(frame) = whole {
+            let ids: Vec<(Id, u32)> = self.chunks.iter().map(|chunk| (chunk.id, chunk.len)).collect();
+            match from.whole_frame(&frame, &ids) {
+                Ok(stored) => return Ok(Read::Frame(frame, stored)),
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                // The place was stale; each chunk finds its own.
+                Err(_) => {}
+            }
+        }
+        let chunks = self.chunks.iter().map(|chunk| from.chunk(&chunk.id, chunk.place.as_ref()));
+        Ok(Read::Chunks(chunks.collect::<Result<Vec<_>>>()?))
+    }
+}
+
+/// Chunks of one frame together, frames in the order in which they are first met.
+fn by_frame(from: &Content, wanted: Vec<ChunkToRead>) -> Result<Vec<Part>> {
+    let mut parts: Vec<Part> = Vec::new();
+    let mut numbers: HashMap<(ObjectName, u32), usize> = HashMap::new();
+    for mut chunk in wanted {
+        if chunk.place.is_none() {
+            chunk.place = from.find_chunk(&chunk.id)?;
+        }
+        let frame = chunk.place.map(|place| place.frame);
+        let number = match frame {
+            Some(frame) => *numbers.entry((frame.pack, frame.offset)).or_insert(parts.len()),
+            None => parts.len(),
+        };
+        match parts.get_mut(number).filter(|part| part.frame == frame) {
+            Some(part) => part.chunks.push(chunk),
+            None => parts.push(Part { frame, chunks: vec![chunk] }),
+        }
+    }
+    for part in &mut parts {
+        part.chunks.sort_by_key(|chunk| chunk.place.map(|place| place.at));
+    }
+    Ok(parts)
+}

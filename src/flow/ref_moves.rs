@@ -1,0 +1,108 @@
+//! What becomes of the refs of one dataset when they are carried to its counterpart in another store.
+
+use crate::base::{BranchName, DatasetName, Id, RefName};
+use crate::format::operation::Operation;
+use crate::history::dag::is_ancestor;
+use crate::history::fold::Dataset;
+
+/// A ref that is carried, by its name over there.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Carried {
+    Branch(BranchName),
+    /// A branch that only follows: it goes wherever the other went.
+    Tracking(BranchName),
+    Name(RefName),
+    Tag(RefName),
+    /// A tag that the user named: it is set wherever it is, as by hand.
+    NamedTag(RefName),
+}
+
+impl Carried {
+    /// The name over there.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Carried::Branch(name) | Carried::Tracking(name) => name.as_str(),
+            Carried::Name(name) | Carried::Tag(name) | Carried::NamedTag(name) => name.as_str(),
+        }
+    }
+}
+
+/// What would become of a ref.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there, at that version.
+    Same,
+    New,
+    /// It moves on from an ancestor, or follows.
+    Moves,
+    /// It is further on over there.
+    Behind,
+    /// Something stands against it.
+    Refused(String),
+}
+
+/// A ref, and what carrying it would do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefMove {
+    pub what: Carried,
+    /// Where it points over there.
+    pub old: Option<Id>,
+    pub new: Id,
+    pub verdict: Verdict,
+    /// Of a tag.
+    protected: bool,
+}
+
+/// Judges one ref of `from`, at version `new`, against what `to` has; no dataset over there is an empty one.
+pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> RefMove {
+    let empty = Dataset::default();
+    let to = to.unwrap_or(&empty);
+    let text = what.as_str();
+    let protected = match &what {
+        Carried::Tag(tag) | Carried::NamedTag(tag) => from.tags.get(tag).is_some_and(|tag| tag.protected),
+        _ => false,
+    };
+    let old = match &what {
+        Carried::Branch(name) | Carried::Tracking(name) => to.branches.get(name).copied(),
+        Carried::Name(name) => to.names.get(name).copied(),
+        Carried::Tag(name) | Carried::NamedTag(name) => to.tags.get(name).map(|tag| tag.version),
+    };
+    let verdict = match (old, &what) {
+        (Some(old), _) if old == new => Verdict::Same,
+        (None, Carried::Name(_)) if to.name_of(&new).is_some() => {
+            let name = to.name_of(&new).map(RefName::to_string).unwrap_or_default();
+            Verdict::Refused(format!("that version is named {name} there"))
+        }
+        (None, _) if to.has_ref(text) => Verdict::Refused(format!("another kind of ref has the name {text} there")),
+        (None, _) => Verdict::New,
+        (Some(_), Carried::Tracking(_) | Carried::NamedTag(_)) => Verdict::Moves,
+        (Some(old), Carried::Name(_)) => Verdict::Refused(format!("version {} has that name there", old.short())),
+        (Some(old), _) if is_ancestor(from, &old, &new) => Verdict::Moves,
+        (Some(old), _) if is_ancestor(to, &new, &old) => Verdict::Behind,
+        (Some(old), _) => {
+            Verdict::Refused(format!("it is at {} there, which isn't in the history of {}", old.short(), new.short()))
+        }
+    };
+    RefMove { what, old, new, verdict, protected }
+}
+
+/// What makes a ref move, if it does.
+pub fn operation(dataset: &DatasetName, step: &RefMove) -> Option<Operation> {
+    if !matches!(step.verdict, Verdict::New | Verdict::Moves) {
+        return None;
+    }
+    let dataset = dataset.clone();
+    Some(match &step.what {
+        Carried::Branch(branch) | Carried::Tracking(branch) => {
+            Operation::SetBranch { dataset, branch: branch.clone(), old: step.old, new: Some(step.new) }
+        }
+        Carried::Name(name) => Operation::TakeName { dataset, name: name.clone(), version: step.new },
+        Carried::Tag(tag) | Carried::NamedTag(tag) => Operation::SetTag {
+            dataset,
+            tag: tag.clone(),
+            old: step.old,
+            new: Some(step.new),
+            protected: step.protected,
+        },
+    })
+}
