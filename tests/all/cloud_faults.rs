@@ -244,6 +244,61 @@ fn a_fault_that_lasts_is_named() {
     assert!(skewed.contains("hours ahead of the server's"), "{skewed}");
 }
 
+/// Credentials by a helper that the shared configuration names, and that keeps a list of its runs.
+struct Helper {
+    home: tempfile::TempDir,
+}
+
+impl Helper {
+    /// Its keys live for `seconds`.
+    fn new(server: &S3, seconds: i64) -> Helper {
+        let home = tempfile::tempdir().unwrap();
+        let expire = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+        let printed = format!(
+            r#"{{"Version":1,"AccessKeyId":"{}","SecretAccessKey":"{}","Expiration":"{expire}"}}"#,
+            server.key, server.secret
+        );
+        let path = |name: &str| home.path().join(name);
+        std::fs::create_dir(path(".aws")).unwrap();
+        let script = format!("echo run >> '{}'\necho '{printed}'\n", path("runs").display());
+        std::fs::write(path("helper"), script).unwrap();
+        let config = format!("[default]\ncredential_process = /bin/sh '{}'\n", path("helper").display());
+        std::fs::write(path(".aws/config"), config).unwrap();
+        Helper { home }
+    }
+
+    /// How often it ran.
+    fn runs(&self) -> usize {
+        std::fs::read_to_string(self.home.path().join("runs")).unwrap_or_default().lines().count()
+    }
+
+    /// Has an engine sign in by it.
+    fn signs(&self, engine: &Engine) -> Engine {
+        let mut settings = engine.settings.clone();
+        settings.access.home = Some(self.home.path().to_owned());
+        settings.access.environment.retain(|name, _| name == "AWS_ENDPOINT_URL");
+        Engine::new(settings, Observer::new())
+    }
+}
+
+#[test]
+fn a_helper_for_credentials_runs_once_and_again_when_they_expired() {
+    let Some(play) = Play::new("helper") else { return };
+    let helper = Helper::new(&play.server, 3600);
+    play.ingest(&helper.signs(&play.engine(true)), "1").unwrap();
+    assert_eq!(helper.runs(), 1, "for all prefixes and requests of a command");
+
+    let engine = helper.signs(&play.engine(true));
+    play.proxy.spoil(1, Spoil::Answer(403, "ExpiredToken"), of("GET", "/meta/"));
+    assert_eq!(play.get(&engine, "1", "renewed").unwrap(), contents(&play.source()));
+    assert_eq!((play.proxy.heal(), helper.runs()), (0, 3), "once to begin with, and once since the server said so");
+
+    // Keys that die within minutes are not asked for with every request either.
+    let hasty = Helper::new(&play.server, 120);
+    play.get(&hasty.signs(&play.engine(true)), "1", "hasty").unwrap();
+    assert_eq!(hasty.runs(), 1);
+}
+
 #[test]
 fn what_was_sent_and_received_is_counted_in_bytes() {
     let Some(play) = Play::new("bytes") else { return };
