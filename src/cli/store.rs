@@ -26,7 +26,7 @@ pub struct Store {
 enum StoreCommand {
     /// Create an empty store
     Create {
-        /// A folder, which is made if it isn't there, as ./store or /mnt/data/store
+        /// A folder, made if it isn't there, or a bucket's URL, as s3://bucket/data
         #[arg(value_name = "STORE")]
         place: String,
     },

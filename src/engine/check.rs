@@ -71,7 +71,11 @@ impl StoreCheck {
     }
 
     fn failed(&mut self, name: &'static str, fault: &Error) {
-        let step = self.step(name, StepOutcome::Failed(fault.kind()), fault.in_one_line());
+        let detail = fault.in_one_line();
+        // The check's own title says of which store it speaks.
+        let told = ["read from", "write to"].map(|doing| format!("cannot {doing} the store {}: ", self.root));
+        let detail = told.iter().find_map(|told| detail.strip_prefix(told)).unwrap_or(&detail).to_owned();
+        let step = self.step(name, StepOutcome::Failed(fault.kind()), detail);
         step.hint = fault.next_step().map(str::to_owned);
     }
 
@@ -85,6 +89,7 @@ impl StoreCheck {
 const RESOLVES: &str = "name resolves";
 const REACHED: &str = "reached";
 const SIGNED_IN: &str = "signed in";
+const BUCKET: &str = "bucket";
 const FOLDER: &str = "folder";
 const FILE_SYSTEM: &str = "file system";
 const FREE_SPACE: &str = "free space";
@@ -116,7 +121,7 @@ impl Engine {
             Err(fault) if fault.kind() == Kind::Usage => return Err(fault),
             Err(fault) => {
                 check.failed(SIGNED_IN, &fault);
-                check.leave_out(&OF_OBJECTS, "not signed in");
+                check.leave_out(&[&[BUCKET], &OF_OBJECTS[..]].concat(), "not signed in");
                 return Ok(check);
             }
         };
@@ -129,16 +134,22 @@ impl Engine {
 
     fn check_bucket(&self, check: &mut StoreCheck, approach: &Approach) {
         if !reach(check, approach) {
-            return check.leave_out(&[&[SIGNED_IN], &OF_OBJECTS[..]].concat(), "no server is reached");
+            return check.leave_out(&[&[SIGNED_IN, BUCKET], &OF_OBJECTS[..]].concat(), "no server is reached");
         }
         match self.find_objects(check) {
             Ok(bucket) => {
                 check.ok(SIGNED_IN, format!("as {}", approach.who));
+                check.ok(BUCKET, "is there");
                 self.check_objects(check, &bucket);
+            }
+            Err(fault) if is_about_bucket(&fault) => {
+                check.ok(SIGNED_IN, format!("as {}", approach.who));
+                check.failed(BUCKET, &fault);
+                check.leave_out(&OF_OBJECTS, "no bucket");
             }
             Err(fault) => {
                 check.failed(SIGNED_IN, &fault);
-                check.leave_out(&OF_OBJECTS, "not signed in");
+                check.leave_out(&[&[BUCKET], &OF_OBJECTS[..]].concat(), "not signed in");
             }
         }
     }
@@ -245,7 +256,12 @@ fn reach(check: &mut StoreCheck, approach: &Approach) -> bool {
         1 => String::new(),
         all => format!(" and {} more", all - 1),
     };
-    check.ok(RESOLVES, format!("{} is {}{more}", approach.server.host, addresses[0].ip()));
+    let first = addresses[0].ip().to_string();
+    let found = match first == approach.server.host {
+        true => format!("{first} is an address"),
+        false => format!("{} is {first}{more}", approach.server.host),
+    };
+    check.ok(RESOLVES, found);
     match approach.server.connect(&addresses) {
         Ok((address, took)) => {
             check.ok(REACHED, format!("port {} in {} ms", address.port(), took.as_millis()));
@@ -290,6 +306,12 @@ fn check_clock(check: &mut StoreCheck, ahead_ms: i64) {
             check.failed(CLOCK, &fault.hint("set the one that is wrong: signatures and grace periods rest on both"));
         }
     }
+}
+
+/// Whether what was answered is that the bucket isn't there, or is elsewhere.
+fn is_about_bucket(fault: &Error) -> bool {
+    let text = fault.to_string();
+    text.contains(": there is no bucket ") || text.contains(": the bucket ")
 }
 
 /// Whether the server knows who asks, and refuses all the same: what is allowed may still be tried.

@@ -41,7 +41,7 @@ pub use open::{Missing, Opener};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
-pub use remotes::RemoteCard;
+pub use remotes::{RemoteCard, refuse_secret};
 pub use stores::{DatasetCard, StoreInfo};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use workspace::{InitOptions, Initialised, Status};

@@ -106,6 +106,8 @@ pub struct Target {
     pub reference: Option<RefExpr>,
     /// The path as written; `Some("")` is the root.
     pub path: Option<String>,
+    /// The address as it was written, without the path; empty for the workspace's own version.
+    pub shown: String,
     /// What no REF means.
     pub default_reference: String,
 }
@@ -113,7 +115,8 @@ pub struct Target {
 impl Target {
     /// The dataset, or an error that says that it isn't there.
     pub fn dataset(&self) -> Result<&Dataset> {
-        self.store.timeline.fold().dataset(&self.dataset)
+        let known = self.store.timeline.fold().dataset(&self.dataset);
+        known.map_err(|fault| fault.hint(format!("`dagset list {}` shows the datasets", self.store.root)))
     }
 
     /// The version that the address means.
@@ -129,6 +132,11 @@ impl Target {
             .versions
             .get(id)
             .ok_or_else(|| Error::not_found(format!("{} has no version {}", self.dataset, id.short())))
+    }
+
+    /// A command about this version, for a hint: `dagset ls ./store/signs@1.0`.
+    pub fn command(&self, words: &str) -> String {
+        format!("`dagset {words} {}", self.shown).trim_end().to_owned() + "`"
     }
 
     /// The path without slashes at its ends; empty for the root.
@@ -217,6 +225,7 @@ impl Engine {
             dataset: DatasetName::new(&name)?,
             reference: address.reference.clone(),
             path: address.path.clone(),
+            shown: Address { path: None, ..address.clone() }.to_string(),
             default_reference,
         })
     }

@@ -20,10 +20,6 @@ use crate::format::recipe::RecipeRoot;
 use super::fetch::ranges;
 use super::objects::Bucket;
 
-/// What helps where data is damaged or missing.
-const WHAT_NEXT: &str =
-    "`dagset verify STORE` lists all damage; what another store still has can be ingested again from there";
-
 /// Decoded frames are kept up to this many bytes.
 const CACHED_BYTES: usize = 32 << 20;
 
@@ -176,7 +172,7 @@ impl Content {
         }
         Err(first_fault.unwrap_or_else(|| {
             let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
-            Error::damaged(message).hint(WHAT_NEXT)
+            Error::damaged(message).hint(self.bucket.verify_hint())
         }))
     }
 
@@ -204,7 +200,7 @@ impl Content {
         }
         match good {
             true => Ok(item),
-            false => Err(damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
+            false => Err(self.damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
         }
     }
 
@@ -215,17 +211,17 @@ impl Content {
         let raw = match place.encoding {
             Encoding::Raw => stored.clone(),
             _ => decompress(&stored, place.raw_bytes as usize, None)
-                .map_err(|fault| within(folder, place, fault))?
+                .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
                 .into(),
         };
         let mut at = 0;
         for (id, len) in chunks {
             let bytes = raw.get(at..at + *len as usize).filter(|bytes| Id::of(bytes) == *id);
-            at += bytes.ok_or_else(|| damaged(folder, place, &format!("lacks chunk {}", id.short())))?.len();
+            at += bytes.ok_or_else(|| self.damaged(folder, place, &format!("lacks chunk {}", id.short())))?.len();
         }
         match at == raw.len() {
             true => Ok(stored),
-            false => Err(damaged(folder, place, "holds more than it should")),
+            false => Err(self.damaged(folder, place, "holds more than it should")),
         }
     }
 
@@ -233,8 +229,10 @@ impl Content {
         let object = format!("{}/{}", folder.folder(), place.pack);
         let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
         read.map_err(|fault| match fault.kind() {
-            Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
-            Kind::Damaged => fault.hint(WHAT_NEXT),
+            Kind::NotFound => {
+                Error::damaged(format!("{object} is missing")).because(fault).hint(self.bucket.verify_hint())
+            }
+            Kind::Damaged => fault.hint(self.bucket.verify_hint()),
             _ => fault,
         })
     }
@@ -279,16 +277,18 @@ impl Content {
         let raw_bytes = place.raw_bytes as usize;
         let decoded = match place.encoding {
             Encoding::Raw => stored,
-            Encoding::Zstd => {
-                decompress(&stored, raw_bytes, None).map_err(|fault| within(folder, place, fault))?.into()
-            }
+            Encoding::Zstd => decompress(&stored, raw_bytes, None)
+                .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
+                .into(),
             Encoding::Based(base) => {
                 let base = self.plain_copy(folder, &base)?;
-                decompress(&stored, raw_bytes, Some(base.bytes())).map_err(|fault| within(folder, place, fault))?.into()
+                decompress(&stored, raw_bytes, Some(base.bytes()))
+                    .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
+                    .into()
             }
         };
         if decoded.len() != raw_bytes {
-            return Err(damaged(folder, place, "has the wrong length"));
+            return Err(self.damaged(folder, place, "has the wrong length"));
         }
         self.cache(|cache| cache.put(place, decoded.clone()));
         Ok(decoded)
@@ -319,6 +319,16 @@ impl Content {
         Err(fault.unwrap_or_else(|| Error::damaged(format!("no plain copy of the base {} is there", id.short()))))
     }
 
+    fn damaged(&self, folder: ObjectKind, place: &FramePlace, why: &str) -> Error {
+        let message = format!("{}/{}: the frame at byte {} {why}", folder.folder(), place.pack, place.offset);
+        Error::damaged(message).hint(self.bucket.verify_hint())
+    }
+
+    /// The hint of an error about damage in the store.
+    pub fn verify_hint(&self) -> String {
+        self.bucket.verify_hint()
+    }
+
     fn cache<T>(&self, with: impl FnOnce(&mut FrameCache) -> T) -> T {
         with(&mut self.frames.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -327,14 +337,14 @@ impl Content {
 fn load_index(bucket: &Bucket, row: &IndexRow) -> Result<Index> {
     let name = format!("index/{}", row.name);
     let missing = |fault: Error| match fault.kind() {
-        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault).hint(WHAT_NEXT),
+        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault).hint(bucket.verify_hint()),
         _ => fault,
     };
     let bytes = bucket.get(&name).map_err(missing)?;
     if Id::of(&bytes) != row.id {
-        return Err(Error::damaged(format!("{name} isn't what the log registered")).hint(WHAT_NEXT));
+        return Err(Error::damaged(format!("{name} isn't what the log registered")).hint(bucket.verify_hint()));
     }
-    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(WHAT_NEXT))
+    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(bucket.verify_hint()))
 }
 
 fn describe(kind: ItemKind) -> &'static str {
@@ -348,15 +358,6 @@ fn describe(kind: ItemKind) -> &'static str {
         ItemKind::Tombstone => "the tombstone",
         ItemKind::StateNode => "the state node",
     }
-}
-
-fn damaged(folder: ObjectKind, place: &FramePlace, why: &str) -> Error {
-    Error::damaged(format!("{}/{}: the frame at byte {} {why}", folder.folder(), place.pack, place.offset))
-        .hint(WHAT_NEXT)
-}
-
-fn within(folder: ObjectKind, place: &FramePlace, fault: Error) -> Error {
-    damaged(folder, place, "can't be decoded").because(fault)
 }
 
 /// Decoded frames, the least recently used leave first.
