@@ -14,6 +14,7 @@ mod commit;
 mod diff;
 mod get;
 mod ingest;
+mod mirrored;
 mod open;
 mod publish;
 mod read;

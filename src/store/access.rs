@@ -20,6 +20,8 @@ pub struct Access {
     pub stores: Vec<(String, StoreSettings)>,
     /// The most bytes a second that are sent, and that are received, over all stores in clouds.
     pub limit_rate: Option<u64>,
+    /// Stores in clouds aren't asked: what the user's mirrors hold has to do.
+    pub offline: bool,
 }
 
 /// What a configuration says of one store; each setting wins over the environment's.

@@ -11,9 +11,11 @@ mod fault;
 pub mod faulty;
 mod fetch;
 pub mod folder;
+mod kept_indexes;
 pub mod locate;
 pub mod log;
 pub mod objects;
+pub mod offline;
 pub mod recording;
 
 #[cfg(test)]
