@@ -15,6 +15,7 @@ mod commit;
 mod diff;
 mod get;
 mod ingest;
+mod mirrored;
 mod open;
 mod place;
 mod publish;

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
 use crate::format::store_file::StoreFile;
 use crate::history::fold::{Dataset, VersionState};
+use crate::history::local_copy::LocalCopy;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
 use crate::store::access::Access;
-use crate::store::address::{Address, Location, RefExpr};
+use crate::store::address::{Address, Location, RefExpr, is_remote};
 use crate::store::backend;
 use crate::store::content::Content;
 use crate::store::locate::{Located, locate};
 use crate::store::objects::Bucket;
+use crate::store::offline::Offline;
 use crate::store::recording::Recording;
 use crate::tree::manifest::Manifest;
 use crate::workspace::control::Control;
@@ -152,11 +154,25 @@ fn default_reference() -> RefExpr {
 impl Engine {
     /// Opens the store that `text` begins with; what follows is given back.
     pub(super) fn open_store(&self, text: &str) -> Result<(OpenStore, Option<String>)> {
+        if let Some(opened) = self.open_mirrored(text)? {
+            return Ok(opened);
+        }
         let located = self.locate(text)?;
         let file = StoreFile::parse(&located.store_file, &located.store_root)?;
-        let timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
-        let content = content_of(&timeline);
-        Ok((OpenStore { root: located.store_root, file, timeline, content }, located.rest))
+        let mut timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
+        if let Some(mirror) = self.mirror_of(&located.store_root) {
+            timeline.keep_in(LocalCopy::new(mirror, located.store_file.to_vec(), self.observer.clone()));
+        }
+        Ok((self.open_store_of(&located.store_root, file, timeline), located.rest))
+    }
+
+    /// A store whose log was read.
+    pub(super) fn open_store_of(&self, root: &str, file: StoreFile, timeline: Timeline) -> OpenStore {
+        let mut content = content_of(&timeline);
+        if let Some(mirror) = self.mirror_of(root) {
+            content.keep_indexes_in(mirror.index_folder());
+        }
+        OpenStore { root: root.to_owned(), file, timeline, content }
     }
 
     /// Finds the store that `text` begins with, without reading its log.
@@ -166,6 +182,9 @@ impl Engine {
 
     /// The objects at a store's path or URL; what they are asked is counted.
     pub(super) fn open_objects(&self, root: &str, missing: Missing) -> Result<Bucket> {
+        if self.settings.access.offline && is_remote(root) {
+            return Ok(Bucket::new(Offline(root.to_owned())));
+        }
         let bucket = self.opener.open(&self.absolute(root), missing)?;
         Ok(Recording::new(bucket, self.observer.clone()).bucket())
     }
