@@ -32,6 +32,9 @@ pub enum Missing {
     IsMade,
 }
 
+/// Where a workspace has the store that is embedded in it.
+const EMBEDDED_STORE: &str = "/.dagset/store";
+
 /// How an engine comes from the path or URL of a store to its objects; cheap to clone.
 ///
 /// The default reaches what this build can reach. A caller that gives another decorates every store that is opened, or serves
@@ -186,7 +189,12 @@ impl Engine {
             return Ok(Bucket::new(Offline(root.to_owned())));
         }
         let bucket = self.opener.open(&self.absolute(root), missing)?;
-        Ok(Recording::new(bucket, self.observer.clone()).bucket())
+        let recording = match root.ends_with(EMBEDDED_STORE) {
+            // A part of the workspace: nobody wants to know how often its files are opened.
+            true => Recording::of_stored_bytes(bucket, self.observer.clone()),
+            false => Recording::new(bucket, self.observer.clone()),
+        };
+        Ok(recording.bucket())
     }
 
     /// A store's text with a relative path made absolute.
