@@ -210,7 +210,11 @@ impl Engine {
             Ok(wrote) => wrote,
             Err(fault) => {
                 check.failed(WRITE, &fault);
-                check.leave_out(&[EXCLUSIVE, CLOCK, DELETE], "writing failed");
+                let why = match fault.kind() {
+                    Kind::Unreachable => "nothing may be written; list, get, clone and pull only read",
+                    _ => "writing failed",
+                };
+                check.leave_out(&[EXCLUSIVE, CLOCK, DELETE], why);
                 self.end_trial(&check.root, trial);
                 return;
             }
@@ -315,7 +319,7 @@ fn is_about_bucket(fault: &Error) -> bool {
 }
 
 /// Whether the server knows who asks, and refuses all the same: what is allowed may still be tried.
-fn is_denied(fault: &Error) -> bool {
+pub(super) fn is_denied(fault: &Error) -> bool {
     const WRONG_KEYS: [&str; 4] =
         ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"];
     let text = fault.in_one_line();

@@ -124,6 +124,11 @@ impl Answer {
         self.code.as_deref().is_some_and(|code| EXPIRED.contains(&code))
     }
 
+    /// Whether it is known who asks, and that isn't allowed. An answer to HEAD doesn't say why.
+    pub(super) fn is_denied(&self) -> bool {
+        self.status == Some(403) && matches!(self.code.as_deref(), None | Some("AccessDenied"))
+    }
+
     fn says_no_bucket(&self) -> bool {
         matches!(self.code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted"))
     }
@@ -134,7 +139,10 @@ impl Answer {
         let unreachable =
             |why: String| Error::new(Kind::Unreachable, format!("cannot {doing} the store {shown}: {why}"));
         let said = self.said(server);
-        let asked = |fault: Error| fault.because(format!("{name}: {said}"));
+        let asked = |fault: Error| match name {
+            "" => fault.because(said.clone()),
+            _ => fault.because(format!("{name}: {said}")),
+        };
         if let Some(trouble) = &self.trouble {
             return asked(match trouble {
                 Trouble::NoConnection(why) if why.contains("certificate") => {

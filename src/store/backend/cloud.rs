@@ -120,6 +120,7 @@ impl Remote {
                     thread::sleep(pause(patience, tries).map_err(Fault::Other)?);
                 }
                 _ if answer.is_out_of_range() => return Err(Fault::OutOfRange),
+                _ if answer.is_denied() => return Err(Fault::Denied(self.error(asked, &answer, tries, fault))),
                 _ => return Err(Fault::Other(self.error(asked, &answer, tries, fault))),
             }
         }
