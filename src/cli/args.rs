@@ -69,6 +69,9 @@ pub struct Global {
     /// Threads [default: the CPUs this process may use]
     #[arg(long, value_name = "N", global = true)]
     pub jobs: Option<NonZeroUsize>,
+    /// Ask no store in a cloud, use what is kept here
+    #[arg(long, global = true)]
+    pub offline: bool,
     /// bar, lines, or json: a line a second on stderr
     #[arg(long, value_name = "FORM", global = true, hide_possible_values = true, conflicts_with = "no_progress")]
     pub progress: Option<ProgressKind>,

@@ -303,6 +303,7 @@ impl<'a> Carrier<'a> {
         let index = Index::parse(builder.finish()?)?;
         self.bucket.create(&format!("{}/{}", ObjectKind::Index.folder(), totals.name), index.bytes().clone())?;
         let row = IndexRow { bytes: index.bytes().len() as u64, id: Id::of(index.bytes()), ..totals };
+        self.to.keep_index(&row, index.bytes());
         self.own.push(index);
         Ok(vec![row])
     }

@@ -93,6 +93,11 @@ impl<'a> Session<'a> {
         session
     }
 
+    /// What the store had when the session began.
+    pub fn content(&self) -> &'a Content {
+        self.content
+    }
+
     /// Stores what the store lacks of `files` (in path order, below `source`); gives what became of each.
     ///
     /// `register` is called with indexes that a log record should name now, after each GiB.
@@ -276,6 +281,7 @@ impl<'a> Session<'a> {
             pack_bytes: totals.pack_bytes,
             meta_bytes: totals.meta_bytes,
         };
+        self.content.keep_index(&row, index.bytes());
         self.own.push(index);
         Ok(Some(row))
     }

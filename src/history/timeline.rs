@@ -177,9 +177,7 @@ impl Timeline {
 
     /// Names a newer state in the next record.
     fn adopt(&mut self, state: Option<StateRef>) {
-        if let Some(state) =
-            state.filter(|state| self.state.as_ref().is_none_or(|own| own.number < state.number))
-        {
+        if let Some(state) = state.filter(|state| self.state.as_ref().is_none_or(|own| own.number < state.number)) {
             self.since_state.retain(|core| core.number > state.number);
             self.state = Some(state);
         }

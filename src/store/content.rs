@@ -84,7 +84,14 @@ impl Lender {
 impl Content {
     /// Content that the given indexes describe; they are read when first needed.
     pub fn new(bucket: Bucket, rows: Vec<IndexRow>) -> Content {
-        Content { bucket, rows, indexes: OnceLock::new(), kept_indexes: None, frames: Mutex::default(), lenders: Vec::new() }
+        Content {
+            bucket,
+            rows,
+            indexes: OnceLock::new(),
+            kept_indexes: None,
+            frames: Mutex::default(),
+            lenders: Vec::new(),
+        }
     }
 
     /// Keeps indexes as files in `folder`, and reads them from there.
@@ -109,14 +116,15 @@ impl Content {
         if let Some(indexes) = self.indexes.get() {
             return Ok(indexes);
         }
-        let loaded = self.rows.iter().map(|row| self.load_index(row)).collect::<Result<Vec<_>>>()?;
+        let loaded = self.rows.iter().map(|row| self.index(row)).collect::<Result<Vec<_>>>()?;
         if let Some(kept) = &self.kept_indexes {
             kept.remove_others(&self.rows);
         }
         Ok(self.indexes.get_or_init(|| loaded))
     }
 
-    fn load_index(&self, row: &IndexRow) -> Result<Index> {
+    /// The index that a log record registers, verified against the hash there.
+    pub fn index(&self, row: &IndexRow) -> Result<Index> {
         if let Some(index) = self.kept_indexes.as_ref().and_then(|kept| kept.get(row)) {
             return Ok(index);
         }
