@@ -67,7 +67,7 @@ pub struct Carrier<'a> {
     wanted_bytes: u64,
     queue: Vec<Queued>,
     queued_bytes: usize,
-    registrar: Registrar,
+    registrar: Registrar<'a>,
     carried: Vec<VersionRow>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Carrier<'a> {
         often: Often,
         observer: Observer,
     ) -> Carrier<'a> {
-        let registrar = Registrar::new(bucket.clone(), born, often);
+        let registrar = Registrar::new(bucket.clone(), to, born, often);
         let uploads = (!dry).then(|| Uploads::new(bucket.clone(), born, observer.clone()));
         Carrier {
             from,

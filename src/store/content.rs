@@ -115,14 +115,15 @@ impl Content {
         if let Some(indexes) = self.indexes.get() {
             return Ok(indexes);
         }
-        let loaded = self.rows.iter().map(|row| self.load_index(row)).collect::<Result<Vec<_>>>()?;
+        let loaded = self.rows.iter().map(|row| self.index(row)).collect::<Result<Vec<_>>>()?;
         if let Some(kept) = &self.kept_indexes {
             kept.remove_others(&self.rows);
         }
         Ok(self.indexes.get_or_init(|| loaded))
     }
 
-    fn load_index(&self, row: &IndexRow) -> Result<Index> {
+    /// The index that a log record registers, verified against the hash there.
+    pub fn index(&self, row: &IndexRow) -> Result<Index> {
         if let Some(index) = self.kept_indexes.as_ref().and_then(|kept| kept.get(row)) {
             return Ok(index);
         }
