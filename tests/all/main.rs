@@ -25,6 +25,7 @@ mod layers;
 mod many_writers;
 mod proxy;
 mod races;
+mod reading;
 mod remotes;
 mod resume;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
