@@ -6,6 +6,7 @@ pub mod id;
 pub mod lock;
 pub mod name;
 pub mod observer;
+pub mod once;
 pub mod path;
 pub mod stat;
 pub mod time;

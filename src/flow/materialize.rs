@@ -1,7 +1,8 @@
 //! From a version to a folder: each file is verified and appears by rename, on all cores.
 //!
 //! Entries stream from the manifest in path order and are handed out in runs of neighbours, so that files that share a frame are
-//! written by one worker from one decoded frame.
+//! written by one worker from one decoded frame. From a far store a worker has its whole run read at once, and there are more workers than
+//! cores: while some wait for theirs, others decode and write.
 
 use std::collections::HashMap;
 use std::fs;
@@ -15,16 +16,27 @@ use crate::base::files::{self, Durability, NewFile};
 use crate::base::{Counter, Error, Id, Observer, Result};
 use crate::format::manifest::{Entry, EntryKind};
 use crate::store::content::Content;
+use crate::store::fetch::Ahead;
 use crate::tree::manifest::Leaf;
 use crate::tree::stat::{NodeKind, Stat, stat_file};
 
-use super::read_content::read_content;
+use super::read_content::{read_content, read_files_ahead};
 
 /// A run ends with its folder, so that two workers seldom write into one folder at a time; or here.
-const RUN_FILES: usize = 1024;
-const RUN_BYTES: u64 = 4 << 20;
-/// Runs of small folders are joined up to this.
-const LEAST_RUN_FILES: usize = 64;
+const NEAR: RunLimits = RunLimits { least_files: 64, files: 1024, bytes: 4 << 20 };
+/// One request brings a run from a far store, or few.
+const FAR: RunLimits = RunLimits { least_files: 4096, files: 4096, bytes: 8 << 20 };
+/// Workers for a far store: as many runs are in memory.
+const FAR_WORKERS: usize = 16;
+
+/// How long runs are.
+#[derive(Clone, Copy)]
+struct RunLimits {
+    /// Runs of small folders are joined up to this.
+    least_files: usize,
+    files: usize,
+    bytes: u64,
+}
 
 /// An entry and where it goes, relative to the target.
 pub struct Placed {
@@ -61,11 +73,12 @@ pub fn write_entries(
 ) -> Result<Vec<Written>> {
     let writer =
         Writer { content, folder, existing, keep, observer, made: Mutex::default(), stop: AtomicBool::new(false) };
+    let (limits, workers) = if content.is_far() { (FAR, jobs.max(FAR_WORKERS)) } else { (NEAR, jobs.max(1)) };
     let (queue, runs) = sync_channel::<Vec<Placed>>(jobs * 2);
     let runs = Mutex::new(runs);
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..jobs.max(1)).map(|_| scope.spawn(|| writer.work(&runs))).collect();
-        let fed = feed(entries, &queue, &writer.stop);
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| writer.work(&runs))).collect();
+        let fed = feed(entries, limits, &queue, &writer.stop);
         drop(queue);
         let mut written = Vec::new();
         let mut fault = fed.err();
@@ -81,6 +94,7 @@ pub fn write_entries(
 
 fn feed(
     entries: impl Iterator<Item = Result<Placed>>,
+    limits: RunLimits,
     queue: &std::sync::mpsc::SyncSender<Vec<Placed>>,
     stop: &AtomicBool,
 ) -> Result<()> {
@@ -88,14 +102,15 @@ fn feed(
     for placed in entries {
         let placed = placed.inspect_err(|_| stop.store(true, Ordering::Release))?;
         let next_folder = |before: &Placed| folder_of(&before.target) != folder_of(&placed.target);
-        let ends = run.len() >= LEAST_RUN_FILES && run.last().is_some_and(next_folder);
-        if ends || run.len() >= RUN_FILES || bytes >= RUN_BYTES {
+        let ends = run.len() >= limits.least_files && run.last().is_some_and(next_folder);
+        let size = placed.leaf.entry.bytes();
+        if ends || run.len() >= limits.files || (bytes > 0 && bytes + size > limits.bytes) {
             bytes = 0;
             if stop.load(Ordering::Acquire) || queue.send(std::mem::take(&mut run)).is_err() {
                 return Ok(());
             }
         }
-        bytes += placed.leaf.entry.bytes();
+        bytes += size;
         run.push(placed);
     }
     // A closed queue means that the workers stopped at an error of their own.
@@ -143,6 +158,7 @@ impl Writer<'_> {
     }
 
     fn write_run(&self, run: Vec<Placed>, written: &mut Vec<Written>) -> Result<()> {
+        let _ahead = self.read_ahead(&run)?;
         for placed in run {
             if self.stop.load(Ordering::Acquire) {
                 break;
@@ -153,6 +169,24 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Has the content of a run's files read, but of those that seem to be there and of those that are read piece by piece.
+    fn read_ahead(&self, run: &[Placed]) -> Result<Option<Ahead>> {
+        if !self.content.is_far() {
+            return Ok(None);
+        }
+        let is_missing = |placed: &Placed, size| {
+            let there = stat_file(&self.folder.join(&placed.target));
+            !there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == size)
+        };
+        let file = |placed: &Placed| match placed.leaf.entry.kind {
+            EntryKind::File { size, content, .. } if size <= FAR.bytes && is_missing(placed, size) => {
+                Some((content, size, placed.leaf.place))
+            }
+            _ => None,
+        };
+        read_files_ahead(self.content, &run.iter().filter_map(file).collect::<Vec<_>>()).map(Some)
     }
 
     fn write(&self, placed: &Placed) -> Result<Stat> {

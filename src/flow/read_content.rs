@@ -1,17 +1,23 @@
 //! A file's content from a store: its only chunk, or its recipe's chunks in order. Verified against the content id.
 
+use std::collections::VecDeque;
+
 use rayon::prelude::*;
 
-use crate::base::{Error, Id, Result};
+use crate::base::{Error, Id, Kind, Result};
 use crate::chunk::cut::SMALL_FILE;
+use crate::format::header::ObjectKind;
 use crate::format::hint::{self, ChildShape};
 use crate::format::pack::ItemKind;
-use crate::format::place::Place;
+use crate::format::place::{FramePlace, Place};
 use crate::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
 use crate::store::content::{Content, Item};
+use crate::store::fetch::Ahead;
 
 /// Chunks are fetched and decoded in groups of this many bytes.
 const GROUP_BYTES: u64 = 16 << 20;
+/// From a far store in smaller ones, of which many are on their way.
+const FAR_GROUP_BYTES: u64 = 4 << 20;
 
 /// A chunk that is to be read.
 #[derive(Debug, Clone, Copy)]
@@ -45,12 +51,15 @@ pub fn read_content(
         };
     }
     let mut hasher = blake3::Hasher::new();
-    let mut chunks = Chunks::open(store, content, size, place)?;
-    let mut ready = fetch(store, chunks.group()?)?;
-    while !ready.is_empty() {
-        let group = chunks.group()?;
+    let mut groups = Groups { store, chunks: Chunks::open(store, content, size, place)?, coming: VecDeque::new() };
+    let mut ready: Vec<Item> = Vec::new();
+    loop {
+        let group = groups.next()?;
+        if group.is_none() && ready.is_empty() {
+            break;
+        }
         let (next, taken) = rayon::join(
-            || fetch(store, group),
+            || group.map_or(Ok(Vec::new()), |(group, _ahead)| fetch(store, group)),
             || {
                 ready.iter().try_for_each(|item| {
                     hasher.update(item.bytes());
@@ -66,6 +75,59 @@ pub fn read_content(
         false => Err(Error::damaged(format!("the recipe of content {} doesn't give that content", content.short()))
             .hint(store.verify_hint())),
     }
+}
+
+/// A large file's chunks in groups; those of a far store are on their way before they are asked for, as many as memory lets.
+struct Groups<'a> {
+    store: &'a Content,
+    chunks: Chunks<'a>,
+    coming: VecDeque<(Vec<ChunkToRead>, Ahead)>,
+}
+
+impl Groups<'_> {
+    /// The next group, which has come; `None` behind the last.
+    fn next(&mut self) -> Result<Option<(Vec<ChunkToRead>, Ahead)>> {
+        let is_far = self.store.is_far();
+        while self.coming.is_empty() || (is_far && self.store.may_read_on()) {
+            let group = self.chunks.group(if is_far { FAR_GROUP_BYTES } else { GROUP_BYTES })?;
+            if group.is_empty() {
+                break;
+            }
+            let ahead = self.store.read_ahead(ObjectKind::Pack, &frames_of(&group));
+            self.coming.push_back((group, ahead));
+        }
+        let next = self.coming.pop_front();
+        next.map(|(group, ahead)| ahead.wait().map(|()| (group, ahead))).transpose()
+    }
+}
+
+fn frames_of(chunks: &[ChunkToRead]) -> Vec<FramePlace> {
+    chunks.iter().filter_map(|chunk| Some(chunk.place?.frame)).collect()
+}
+
+/// Has the content of files read from a far store, in as few requests as may be: id, size and place of each. What is large is best read alone.
+///
+/// Fails only where the store doesn't answer; other faults are those of the file that is read.
+pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)]) -> Result<Ahead> {
+    let recipes = files.iter().filter(|(_, size, _)| *size > SMALL_FILE);
+    let roots: Vec<FramePlace> = recipes.filter_map(|(_, _, place)| Some((*place)?.frame)).collect();
+    store.prefetch(ObjectKind::MetaPack, &roots);
+    let mut frames = Vec::new();
+    for (content, size, place) in files {
+        if *size <= SMALL_FILE {
+            frames.extend(place.map(|place| place.frame));
+            continue;
+        }
+        let chunks = Chunks::open(store, content, *size, place.as_ref()).and_then(|mut chunks| chunks.group(u64::MAX));
+        match chunks {
+            Ok(chunks) => frames.extend(frames_of(&chunks)),
+            Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+            Err(_) => {}
+        }
+    }
+    let ahead = store.read_ahead(ObjectKind::Pack, &frames);
+    ahead.wait()?;
+    Ok(ahead)
 }
 
 fn fetch(store: &Content, group: Vec<ChunkToRead>) -> Result<Vec<Item>> {
@@ -101,7 +163,9 @@ impl<'a> Chunks<'a> {
         if root.size != size {
             return Err(Error::damaged(format!("the recipe of {} isn't of {size} bytes", content.short())));
         }
-        Ok(Chunks { store, open: vec![OpenPage::new(root.level, root.children, item.hint())] })
+        let mut chunks = Chunks { store, open: Vec::new() };
+        chunks.enter(OpenPage::new(root.level, root.children, item.hint()));
+        Ok(chunks)
     }
 
     /// The next chunk; `None` behind the last.
@@ -117,14 +181,23 @@ impl<'a> Chunks<'a> {
             }
             let item = self.store.meta(&child.id, ItemKind::RecipePage, place.as_ref())?;
             let page = RecipePage::parse(item.bytes(), level - 1, child.bytes)?;
-            self.open.push(OpenPage::new(page.level, page.children, item.hint()));
+            self.enter(OpenPage::new(page.level, page.children, item.hint()));
         }
         Ok(None)
     }
 
-    fn group(&mut self) -> Result<Vec<ChunkToRead>> {
+    fn enter(&mut self, page: OpenPage) {
+        if page.level > 0 {
+            let places = page.children.iter().filter_map(|(_, place)| Some((*place)?.frame));
+            self.store.prefetch(ObjectKind::MetaPack, &places.collect::<Vec<_>>());
+        }
+        self.open.push(page);
+    }
+
+    /// The next chunks, of about `most` bytes together.
+    fn group(&mut self, most: u64) -> Result<Vec<ChunkToRead>> {
         let (mut group, mut bytes) = (Vec::new(), 0);
-        while bytes < GROUP_BYTES {
+        while bytes < most {
             let Some(chunk) = self.next_chunk()? else { break };
             bytes += u64::from(chunk.len);
             group.push(chunk);

@@ -3,12 +3,13 @@
 //! A hint or a place is advice: what lies there must be what was asked for, else the indexes say where else it lies. Only when no
 //! copy is good is that an error, and it names the object that is damaged.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use crate::base::once::Once;
 use crate::base::{Error, Id, Kind, ObjectName, Result};
 use crate::chunk::compress::decompress;
 use crate::format::header::ObjectKind;
@@ -18,12 +19,14 @@ use crate::format::pack::ItemKind;
 use crate::format::place::{Encoding, FramePlace, Place};
 use crate::format::recipe::RecipeRoot;
 
-use super::fetch::ranges;
+use super::fetch::{Ahead, Fetcher};
+use super::frames::FrameCache;
 use super::kept_indexes::KeptIndexes;
+use super::lanes::side_by_side;
 use super::objects::Bucket;
 
-/// Decoded frames are kept up to this many bytes.
-const CACHED_BYTES: usize = 32 << 20;
+/// Indexes that are read from a bucket at once.
+const INDEXES_AT_ONCE: usize = 8;
 
 /// An item's bytes inside its decoded frame.
 #[derive(Clone)]
@@ -55,27 +58,24 @@ impl Item {
 pub struct Content {
     bucket: Bucket,
     rows: Vec<IndexRow>,
-    indexes: OnceLock<Vec<Index>>,
+    indexes: Once<Vec<Index>>,
     kept_indexes: Option<KeptIndexes>,
     frames: Mutex<FrameCache>,
+    fetcher: Fetcher,
     lenders: Vec<Lender>,
     /// The packs that the own indexes name; asked for only where others lend.
-    own_packs: OnceLock<HashSet<ObjectName>>,
+    own_packs: Once<HashSet<ObjectName>>,
 }
 
 /// Another store's content, which is opened when something is missing.
 struct Lender {
     open: Box<dyn Fn() -> Result<Content> + Send + Sync>,
-    content: OnceLock<Content>,
+    content: Once<Content>,
 }
 
 impl Lender {
     fn content(&self) -> Result<&Content> {
-        if let Some(content) = self.content.get() {
-            return Ok(content);
-        }
-        let content = (self.open)()?;
-        Ok(self.content.get_or_init(|| content))
+        self.content.get_or_make(|| (self.open)())
     }
 }
 
@@ -83,13 +83,14 @@ impl Content {
     /// Content that the given indexes describe; they are read when first needed.
     pub fn new(bucket: Bucket, rows: Vec<IndexRow>) -> Content {
         Content {
+            fetcher: Fetcher::new(bucket.clone()),
             bucket,
             rows,
-            indexes: OnceLock::new(),
+            indexes: Once::new(),
             kept_indexes: None,
             frames: Mutex::default(),
             lenders: Vec::new(),
-            own_packs: OnceLock::new(),
+            own_packs: Once::new(),
         }
     }
 
@@ -107,19 +108,20 @@ impl Content {
 
     /// Reads what it lacks from another store too, behind the ones given before. What it *has* is still what its own indexes name.
     pub fn borrow_from(&mut self, open: impl Fn() -> Result<Content> + Send + Sync + 'static) {
-        self.lenders.push(Lender { open: Box::new(open), content: OnceLock::new() });
+        self.lenders.push(Lender { open: Box::new(open), content: Once::new() });
     }
 
     /// The indexes, each verified against the hash in the log.
     pub fn indexes(&self) -> Result<&[Index]> {
-        if let Some(indexes) = self.indexes.get() {
-            return Ok(indexes);
-        }
-        let loaded = self.rows.iter().map(|row| self.index(row)).collect::<Result<Vec<_>>>()?;
-        if let Some(kept) = &self.kept_indexes {
-            kept.remove_others(&self.rows);
-        }
-        Ok(self.indexes.get_or_init(|| loaded))
+        let most = if self.bucket.is_far() { INDEXES_AT_ONCE } else { 1 };
+        let load = || {
+            let loaded = side_by_side(&self.rows, most, |row| self.index(row)).into_iter().collect::<Result<_>>()?;
+            if let Some(kept) = &self.kept_indexes {
+                kept.remove_others(&self.rows);
+            }
+            Ok(loaded)
+        };
+        self.indexes.get_or_make(load).map(Vec::as_slice)
     }
 
     /// The index that a log record registers, verified against the hash there.
@@ -206,16 +208,13 @@ impl Content {
     }
 
     fn owns(&self, pack: &ObjectName) -> Result<bool> {
-        if let Some(packs) = self.own_packs.get() {
-            return Ok(packs.contains(pack));
-        }
-        let packs = self.indexes()?.iter().flat_map(|index| index.packs().map(|pack| pack.name)).collect();
-        Ok(self.own_packs.get_or_init(|| packs).contains(pack))
+        let names = || Ok(self.indexes()?.iter().flat_map(|index| index.packs().map(|pack| pack.name)).collect());
+        Ok(self.own_packs.get_or_make(names)?.contains(pack))
     }
 
     fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {
         let folder = kind.home();
-        let frame = self.frame(folder, &place.frame)?;
+        let frame = self.frame(folder, &place.frame).inspect_err(|_| self.fetcher.forget(&place.frame))?;
         let item = Item { frame, place: *place };
         let good = place.is_possible() && place.frame.raw_bytes as usize == item.frame.len() && {
             match kind {
@@ -226,6 +225,7 @@ impl Content {
         if !good {
             // The next reader asks the store again: perhaps it was the reading that went wrong.
             self.cache(|cache| cache.forget(&place.frame));
+            self.fetcher.forget(&place.frame);
         }
         match good {
             true => Ok(item),
@@ -255,6 +255,9 @@ impl Content {
     }
 
     fn stored(&self, folder: ObjectKind, place: &FramePlace) -> Result<Bytes> {
+        if let Some(stored) = self.fetcher.held(place) {
+            return Ok(stored);
+        }
         let object = format!("{}/{}", folder.folder(), place.pack);
         let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
         read.map_err(|fault| match fault.kind() {
@@ -270,36 +273,79 @@ impl Content {
         if let Some(frame) = self.cache(|cache| cache.get(place)) {
             return Ok(frame);
         }
-        let stored = self.stored(folder, place)?;
-        self.decode(folder, place, stored)
+        match self.fetcher.held(place) {
+            // It is in memory as long as who reads ahead wants it; in the cache it would keep all of its range there.
+            Some(stored) if place.encoding == Encoding::Raw => self.decode(folder, place, stored),
+            held => {
+                let stored = held.map_or_else(|| self.stored(folder, place), Ok)?;
+                let decoded = self.decode(folder, place, stored)?;
+                self.cache(|cache| cache.put(place, decoded.clone()));
+                Ok(decoded)
+            }
+        }
     }
 
-    /// Reads frames ahead that are about to be asked for, neighbours in one request each, so that they are there when they are.
+    /// Whether reading ahead pays: some of what is read here is far away.
+    pub fn is_far(&self) -> bool {
+        self.bucket.is_far() || !self.lenders.is_empty()
+    }
+
+    /// Begins to read frames of packs that are far away: neighbours in one request, several requests at once. Reading what lies in them
+    /// asks the store nothing until what this gives is dropped.
     ///
-    /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here.
-    /// What is read ahead is kept for [`CACHED_BYTES`] of decoded frames: a caller with more goes on in steps.
+    /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here. What is
+    /// held counts as stored, not decoded.
+    pub fn read_ahead(&self, kind: ObjectKind, places: &[FramePlace]) -> Ahead {
+        let mut ahead = Ahead::default();
+        for (content, places) in self.owners(places) {
+            if content.bucket.is_far() {
+                content.fetcher.start(kind, &places, &mut ahead);
+            }
+        }
+        ahead
+    }
+
+    /// Whether what is held in memory leaves room to read on.
+    pub fn may_read_on(&self) -> bool {
+        self.fetcher.has_room() && self.lenders.iter().flat_map(Lender::content).all(Content::may_read_on)
+    }
+
+    /// Reads frames ahead that are about to be asked for, neighbours in one request each, and keeps them decoded.
+    ///
+    /// As [`Content::read_ahead`], near stores included. What is kept is bounded, 32 MiB: a caller with more goes on in steps.
     pub fn prefetch(&self, kind: ObjectKind, places: &[FramePlace]) {
+        for (content, mut places) in self.owners(places) {
+            places.retain(|place| content.cache(|cache| cache.get(place)).is_none());
+            // One frame costs no more when it is asked for.
+            if places.len() > 1 {
+                content.keep_decoded(kind, &places);
+            }
+        }
+    }
+
+    fn keep_decoded(&self, kind: ObjectKind, places: &[FramePlace]) {
+        let mut ahead = Ahead::default();
+        self.fetcher.start(kind, places, &mut ahead);
+        ahead.wait().ok();
+        for place in places {
+            let Some(stored) = self.fetcher.held(place) else { continue };
+            if let Ok(decoded) = self.decode(kind, place, stored) {
+                // A copy of a slice: it would keep all of its range in memory.
+                let decoded = if place.encoding == Encoding::Raw { Bytes::copy_from_slice(&decoded) } else { decoded };
+                self.cache(|cache| cache.put(place, decoded));
+            }
+        }
+    }
+
+    /// Which of the places are this store's, and which those of stores that lend.
+    fn owners(&self, places: &[FramePlace]) -> Vec<(&Content, Vec<FramePlace>)> {
         let is_own = |place: &FramePlace| self.lenders.is_empty() || self.owns(&place.pack).unwrap_or(true);
         let (own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
+        let mut owners = vec![(self, own)];
         if !lent.is_empty() {
-            self.lenders.iter().flat_map(Lender::content).for_each(|lender| lender.prefetch(kind, &lent));
+            owners.extend(self.lenders.iter().flat_map(Lender::content).flat_map(|lender| lender.owners(&lent)));
         }
-        let wanted: Vec<FramePlace> =
-            own.into_iter().filter(|place| self.cache(|cache| cache.get(place)).is_none()).collect();
-        for range in ranges(&wanted) {
-            // One frame costs no more when it is asked for.
-            if range.frames.len() < 2 {
-                continue;
-            }
-            let object = format!("{}/{}", kind.folder(), range.pack);
-            let Ok(bytes) = self.bucket.get_range(&object, range.offset, range.bytes) else { continue };
-            for place in &range.frames {
-                let start = (u64::from(place.offset) - range.offset) as usize;
-                // A copy: a slice would keep all of the range in memory.
-                let stored = Bytes::copy_from_slice(&bytes[start..start + place.stored_bytes as usize]);
-                self.decode(kind, place, stored).ok();
-            }
-        }
+        owners
     }
 
     fn decode(&self, folder: ObjectKind, place: &FramePlace, stored: Bytes) -> Result<Bytes> {
@@ -316,11 +362,10 @@ impl Content {
                     .into()
             }
         };
-        if decoded.len() != raw_bytes {
-            return Err(self.damaged(folder, place, "has the wrong length"));
+        match decoded.len() == raw_bytes {
+            true => Ok(decoded),
+            false => Err(self.damaged(folder, place, "has the wrong length")),
         }
-        self.cache(|cache| cache.put(place, decoded.clone()));
-        Ok(decoded)
     }
 
     /// A plain copy of a base in the packs of `folder`: one in a based frame doesn't count, so that no chain or circle is followed.
@@ -386,49 +431,5 @@ fn describe(kind: ItemKind) -> &'static str {
         ItemKind::Attributes => "the attributes",
         ItemKind::Tombstone => "the tombstone",
         ItemKind::StateNode => "the state node",
-    }
-}
-
-/// Decoded frames, the least recently used leave first.
-#[derive(Default)]
-struct FrameCache {
-    frames: HashMap<(ObjectName, u32), CachedFrame>,
-    bytes: usize,
-    clock: u64,
-}
-
-struct CachedFrame {
-    /// As it was asked for: a hint may be wrong about lengths and encoding.
-    place: FramePlace,
-    bytes: Bytes,
-    /// The cache's clock when it was last asked for.
-    used: u64,
-}
-
-impl FrameCache {
-    fn get(&mut self, place: &FramePlace) -> Option<Bytes> {
-        self.clock += 1;
-        let frame = self.frames.get_mut(&(place.pack, place.offset)).filter(|frame| frame.place == *place)?;
-        frame.used = self.clock;
-        Some(frame.bytes.clone())
-    }
-
-    fn forget(&mut self, place: &FramePlace) {
-        let removed = self.frames.remove(&(place.pack, place.offset));
-        self.bytes -= removed.map_or(0, |frame| frame.bytes.len());
-    }
-
-    fn put(&mut self, place: &FramePlace, bytes: Bytes) {
-        self.clock += 1;
-        self.bytes += bytes.len();
-        let frame = CachedFrame { place: *place, bytes, used: self.clock };
-        if let Some(old) = self.frames.insert((place.pack, place.offset), frame) {
-            self.bytes -= old.bytes.len();
-        }
-        while self.bytes > CACHED_BYTES {
-            let oldest = self.frames.iter().min_by_key(|(_, frame)| frame.used).map(|(key, _)| *key);
-            let Some(removed) = oldest.and_then(|key| self.frames.remove(&key)) else { break };
-            self.bytes -= removed.bytes.len();
-        }
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -137,11 +138,32 @@ impl Shared {
     }
 }
 
+/// What `work` gives for each item, in order: `most` at once, each on a thread of its own.
+pub fn side_by_side<T: Sync, R: Send>(items: &[T], most: usize, work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if most.min(items.len()) < 2 {
+        return items.iter().map(work).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let serve = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(number) else { return done };
+            done.push((number, work(item)));
+        }
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..most.min(items.len())).map(|_| scope.spawn(serve)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("the work doesn't panic")).collect()
+    });
+    done.sort_unstable_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, done)| done).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::sync::Barrier;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[test]
     fn all_that_was_submitted_runs_and_never_too_many_at_once() {
@@ -160,6 +182,17 @@ mod tests {
         assert!(lanes.finish());
         assert_eq!(done.load(Ordering::SeqCst), 200);
         assert!(most.load(Ordering::SeqCst) <= 3);
+    }
+
+    #[test]
+    fn outcomes_keep_the_order_of_their_items() {
+        let items: Vec<usize> = (0..100).collect();
+        for most in [1, 4, 200] {
+            assert_eq!(
+                side_by_side(&items, most, |item| item * 2),
+                items.iter().map(|item| item * 2).collect::<Vec<_>>()
+            );
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ mod mirror;
 mod proxy;
 mod races;
 mod read_only;
+mod reading;
 mod remotes;
 mod resume;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
