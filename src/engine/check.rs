@@ -15,10 +15,8 @@ use crate::store::trial::{RACERS, Raced, Trial};
 
 use super::Engine;
 use super::open::Missing;
-use super::place::{SAFE_PLACES, why_unsafe};
+use super::place::{SAFE_PLACES, rounds, why_unsafe};
 
-/// Rounds of the race of a check. Each leaves one small object where nothing may be deleted.
-const ROUNDS: u32 = 6;
 /// A store's clock may be so far from ours: servers refuse requests of clocks that are 15 minutes off.
 const MOST_SKEW_MS: i64 = 60_000;
 /// With less than this a publish of any size fails.
@@ -220,9 +218,10 @@ impl Engine {
             }
         };
         check.ok(WRITE, "an object was created and read back");
-        match trial.race(ROUNDS) {
+        let rounds = rounds(&check.root);
+        match trial.race(rounds) {
             Ok(Raced::OneWon) => {
-                check.ok(EXCLUSIVE, format!("{ROUNDS} times one of {RACERS} writers won: evidence, no proof"));
+                check.ok(EXCLUSIVE, format!("{rounds} times one of {RACERS} writers won: evidence, no proof"));
             }
             Ok(raced) => {
                 let fault = Error::new(Kind::Failed, why_unsafe(raced)).hint(SAFE_PLACES);
