@@ -27,6 +27,7 @@ pub fn settings(global: &Global) -> Result<Settings> {
         .or_else(|| user.get("author"))
         .or_else(|| git_author(home.as_deref()))
         .unwrap_or_else(|| format!("{}@{}", user_name(), host_name()));
+    let offline = global.offline || text("DAGSET_OFFLINE").is_some_and(|value| value != "0");
     let jobs = global.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, |jobs| jobs.get());
     Ok(Settings {
         default_store: default_store.map(|store| expanded(&store, home.as_deref())),
@@ -36,6 +37,7 @@ pub fn settings(global: &Global) -> Result<Settings> {
             environment: cloud_variables(),
             home: home.clone(),
             limit_rate: limit_rate(global, &user)?,
+            offline,
             stores: user.stores()?,
             ..Access::default()
         },

@@ -112,14 +112,14 @@ impl Engine {
         let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
         let mut session = match options.dry_run {
             true => Session::dry(bucket, content, jobs, self.observer.clone()),
-            false => Session::new(bucket, content, born, jobs, self.observer.clone()),
+            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
         };
         let base = match source_kind {
             NodeKind::Folder => source.clone(),
             _ => source.parent().map(Path::to_owned).unwrap_or_default(),
         };
         let actor = self.actor();
-        let register = |rows: Vec<IndexRow>| register_now(timeline, &actor, rows);
+        let register = &mut |rows: Vec<IndexRow>| register_now(timeline, &actor, rows);
         let outcomes = session.store(&base, &found.found, &large, register)?;
         let (entries, left_out) = self.sort_out(found, outcomes, options.skip_unreadable)?;
         let draft = Draft {

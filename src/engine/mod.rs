@@ -15,6 +15,7 @@ mod commit;
 mod diff;
 mod get;
 mod ingest;
+mod mirrored;
 mod open;
 mod place;
 mod publish;
@@ -26,6 +27,7 @@ mod transfer;
 mod verify;
 mod workspace;
 
+pub use crate::flow::registrar::Often;
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::access::{Access, Patience, StoreSettings};
@@ -72,6 +74,7 @@ pub struct Engine {
     pub settings: Settings,
     pub observer: Observer,
     opener: Opener,
+    often: Often,
 }
 
 impl Engine {
@@ -84,7 +87,12 @@ impl Engine {
 
     /// An engine that opens stores in a way of the caller's.
     pub fn with_opener(settings: Settings, observer: Observer, opener: Opener) -> Engine {
-        Engine { settings, observer, opener }
+        Engine { settings, observer, opener, often: Often::default() }
+    }
+
+    /// The same engine, registering long work this often.
+    pub fn registering(self, often: Often) -> Engine {
+        Engine { often, ..self }
     }
 
     fn actor(&self) -> Actor {

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
 use crate::format::store_file::StoreFile;
 use crate::history::fold::{Dataset, VersionState};
+use crate::history::local_copy::LocalCopy;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
 use crate::store::access::Access;
-use crate::store::address::{Address, Location, RefExpr};
+use crate::store::address::{Address, Location, RefExpr, is_remote};
 use crate::store::backend;
 use crate::store::content::Content;
 use crate::store::locate::{Located, locate};
 use crate::store::objects::Bucket;
+use crate::store::offline::Offline;
 use crate::store::recording::Recording;
 use crate::tree::manifest::Manifest;
 use crate::workspace::control::Control;
@@ -30,6 +32,9 @@ pub enum Missing {
     /// It makes the folder: a store is about to be created.
     IsMade,
 }
+
+/// Where a workspace has the store that is embedded in it.
+const EMBEDDED_STORE: &str = "/.dagset/store";
 
 /// How an engine comes from the path or URL of a store to its objects; cheap to clone.
 ///
@@ -153,11 +158,25 @@ fn default_reference() -> RefExpr {
 impl Engine {
     /// Opens the store that `text` begins with; what follows is given back.
     pub(super) fn open_store(&self, text: &str) -> Result<(OpenStore, Option<String>)> {
+        if let Some(opened) = self.open_mirrored(text)? {
+            return Ok(opened);
+        }
         let located = self.locate(text)?;
         let file = StoreFile::parse(&located.store_file, &located.store_root)?;
-        let timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
-        let content = content_of(&timeline);
-        Ok((OpenStore { root: located.store_root, file, timeline, content }, located.rest))
+        let mut timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
+        if let Some(mirror) = self.mirror_of(&located.store_root) {
+            timeline.keep_in(LocalCopy::new(mirror, located.store_file.to_vec(), self.observer.clone()));
+        }
+        Ok((self.open_store_of(&located.store_root, file, timeline), located.rest))
+    }
+
+    /// A store whose log was read.
+    pub(super) fn open_store_of(&self, root: &str, file: StoreFile, timeline: Timeline) -> OpenStore {
+        let mut content = content_of(&timeline);
+        if let Some(mirror) = self.mirror_of(root) {
+            content.keep_indexes_in(mirror.index_folder());
+        }
+        OpenStore { root: root.to_owned(), file, timeline, content }
     }
 
     /// Finds the store that `text` begins with, without reading its log.
@@ -167,8 +186,16 @@ impl Engine {
 
     /// The objects at a store's path or URL; what they are asked is counted.
     pub(super) fn open_objects(&self, root: &str, missing: Missing) -> Result<Bucket> {
+        if self.settings.access.offline && is_remote(root) {
+            return Ok(Bucket::new(Offline(root.to_owned())));
+        }
         let bucket = self.opener.open(&self.absolute(root), missing)?;
-        Ok(Recording::new(bucket, self.observer.clone()).bucket())
+        let recording = match root.ends_with(EMBEDDED_STORE) {
+            // A part of the workspace: nobody wants to know how often its files are opened.
+            true => Recording::of_stored_bytes(bucket, self.observer.clone()),
+            false => Recording::new(bucket, self.observer.clone()),
+        };
+        Ok(recording.bucket())
     }
 
     /// A store's text with a relative path made absolute.

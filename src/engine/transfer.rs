@@ -189,15 +189,14 @@ impl Engine {
         if !missing.rows.is_empty() {
             self.observer.tell(Event::Phase(if way == Way::Out { "pushing" } else { "fetching" }));
             let target = (&*content, timeline.bucket().clone(), timeline.fold().number);
-            let mut carrier = Carrier::new(from, target, extent, false, self.observer.clone());
+            let mut carrier = Carrier::new(from, target, extent, false, self.often, self.observer.clone());
             let near = if way == Way::Out { from } else { &*content };
             for row in &missing.held {
                 carrier.target_has(&Manifest::new(near, row.manifest, Some(row.manifest_place)))?;
             }
-            for row in &missing.rows {
-                carrier.carry(row, &mut |rows| register_now(timeline, &actor, rows))?;
-            }
-            (rows, indexes) = carrier.finish()?;
+            let register = &mut |rows| register_now(timeline, &actor, rows);
+            missing.rows.iter().try_for_each(|row| carrier.carry(row, register))?;
+            (rows, indexes) = carrier.finish(register)?;
         }
         // What a push wrote is told of its newest version; what was fetched keeps the figures of where it comes from.
         if way == Way::Out {
@@ -221,7 +220,7 @@ impl Engine {
         })?;
         if !missing.rows.is_empty() {
             // What was asked for is done; tidying up may fail without a word to the user but in the notes.
-            merge_indexes(timeline, &actor, &self.observer).unwrap_or_else(|fault| {
+            merge_indexes(timeline, content, &actor, &self.observer).unwrap_or_else(|fault| {
                 self.observer.tell(Event::Note(format!("indexes were not merged: {fault}")));
                 false
             });
@@ -232,12 +231,12 @@ impl Engine {
     /// Counts what a push would send, and sends nothing.
     fn count_only(&self, from: &Content, far: &OpenStore, missing: &Missing) -> Result<()> {
         let target = (&far.content, far.timeline.bucket().clone(), far.timeline.fold().number);
-        let mut carrier = Carrier::new(from, target, Extent::Whole, true, self.observer.clone());
+        let mut carrier = Carrier::new(from, target, Extent::Whole, true, self.often, self.observer.clone());
         for row in &missing.held {
             carrier.target_has(&Manifest::new(from, row.manifest, Some(row.manifest_place)))?;
         }
         missing.rows.iter().try_for_each(|row| carrier.carry(row, &mut |_| Ok(())))?;
-        carrier.finish().map(drop)
+        carrier.finish(&mut |_| Ok(())).map(drop)
     }
 
     /// Sets the branches that follow the remote's, where they aren't so already.

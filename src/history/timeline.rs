@@ -230,9 +230,11 @@ impl Timeline {
                     }
                     return Ok(true);
                 }
-                Appended::Taken => {
+                Appended::Taken(first) => {
                     self.observer.add(Counter::LostRaces, 1);
                     std::thread::sleep(jitter(round)?);
+                    let (record, hash) = *first;
+                    self.take_next(record, hash)?;
                     self.refresh()?;
                 }
             }

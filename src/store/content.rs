@@ -4,6 +4,7 @@
 //! copy is good is that an error, and it names the object that is damaged.
 
 use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::format::place::{Encoding, FramePlace, Place};
 use crate::format::recipe::RecipeRoot;
 
 use super::fetch::ranges;
+use super::kept_indexes::KeptIndexes;
 use super::objects::Bucket;
 
 /// Decoded frames are kept up to this many bytes.
@@ -54,6 +56,7 @@ pub struct Content {
     bucket: Bucket,
     rows: Vec<IndexRow>,
     indexes: OnceLock<Vec<Index>>,
+    kept_indexes: Option<KeptIndexes>,
     frames: Mutex<FrameCache>,
     lenders: Vec<Lender>,
     /// The packs that the own indexes name; asked for only where others lend.
@@ -83,9 +86,22 @@ impl Content {
             bucket,
             rows,
             indexes: OnceLock::new(),
+            kept_indexes: None,
             frames: Mutex::default(),
             lenders: Vec::new(),
             own_packs: OnceLock::new(),
+        }
+    }
+
+    /// Keeps indexes as files in `folder`, and reads them from there.
+    pub fn keep_indexes_in(&mut self, folder: PathBuf) {
+        self.kept_indexes = Some(KeptIndexes::new(folder));
+    }
+
+    /// Keeps an index that was just written to the store, as the next reader will need it.
+    pub fn keep_index(&self, row: &IndexRow, bytes: &[u8]) {
+        if let Some(kept) = &self.kept_indexes {
+            kept.put(row, bytes);
         }
     }
 
@@ -99,8 +115,21 @@ impl Content {
         if let Some(indexes) = self.indexes.get() {
             return Ok(indexes);
         }
-        let loaded = self.rows.iter().map(|row| load_index(&self.bucket, row)).collect::<Result<Vec<_>>>()?;
+        let loaded = self.rows.iter().map(|row| self.index(row)).collect::<Result<Vec<_>>>()?;
+        if let Some(kept) = &self.kept_indexes {
+            kept.remove_others(&self.rows);
+        }
         Ok(self.indexes.get_or_init(|| loaded))
+    }
+
+    /// The index that a log record registers, verified against the hash there.
+    pub fn index(&self, row: &IndexRow) -> Result<Index> {
+        if let Some(index) = self.kept_indexes.as_ref().and_then(|kept| kept.get(row)) {
+            return Ok(index);
+        }
+        let index = load_index(&self.bucket, row)?;
+        self.keep_index(row, index.bytes());
+        Ok(index)
     }
 
     /// Whether an index names the chunk.

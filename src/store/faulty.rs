@@ -223,6 +223,10 @@ impl Objects for Faulty {
         self.inner.describe()
     }
 
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
     fn counts_requests(&self) -> bool {
         self.inner.counts_requests()
     }

@@ -35,18 +35,23 @@ pub struct Located {
 /// [`Kind::NotFound`] says that there is definitely none: every prefix was asked and answered. What kept a prefix from
 /// answering is returned as it is, at once.
 pub fn locate(text: &str, open: impl Fn(&str) -> Result<Bucket>) -> Result<Located> {
-    let tries = match divide(text) {
-        Some((store, dataset)) => vec![(trimmed(store), Some(dataset))],
-        None => prefixes(text),
-    };
-    for (root, rest) in tries {
+    for (root, rest) in candidates(text) {
         if let Some((bucket, store_file)) = look(root, &open)? {
-            let rest = rest.map(|rest| rest.trim_end_matches('/').to_owned()).filter(|rest| !rest.is_empty());
             return Ok(Located { bucket, store_root: root.to_owned(), store_file, rest });
         }
     }
     let store = cut_for_creation(text).map_or_else(|_| trimmed(text).to_owned(), |(store, _)| store);
     Err(Error::not_found(format!("no store at {text}")).hint(format!("dagset store create {store}")))
+}
+
+/// Each prefix of `text` that may be the store, in the order in which they are tried, and the name that would follow it.
+pub fn candidates(text: &str) -> Vec<(&str, Option<String>)> {
+    let cuts = match divide(text) {
+        Some((store, dataset)) => vec![(trimmed(store), Some(dataset))],
+        None => prefixes(text),
+    };
+    let name = |rest: &str| Some(rest.trim_end_matches('/').to_owned()).filter(|rest| !rest.is_empty());
+    cuts.into_iter().map(|(root, rest)| (root, rest.and_then(name))).collect()
 }
 
 /// Cuts `STORE/DATASET` where nothing is there yet: at `//`, else the last part is the dataset.

@@ -69,12 +69,12 @@ pub fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
 }
 
 /// What became of an append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Appended {
     /// The record stands under its number.
     Ours,
-    /// Another writer's record does.
-    Taken,
+    /// Another writer's record does: that one, with the hash of its object.
+    Taken(Box<(Record, Id)>),
 }
 
 /// Takes the record's number for it, if no other record has it.
@@ -95,7 +95,7 @@ pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended
         Created::New => Ok(Appended::Ours),
         Created::Exists => match read(bucket, number)? {
             Some((present, _)) if present.core.nonce == record.core.nonce => Ok(Appended::Ours),
-            Some(_) => Ok(Appended::Taken),
+            Some(present) => Ok(Appended::Taken(Box::new(present))),
             None => Err(Error::new(Kind::Unreachable, format!("{} exists and can't be read", record_name(number)))),
         },
     }

@@ -95,6 +95,11 @@ pub trait Objects: Send + Sync {
     /// The store's path or URL, for messages.
     fn describe(&self) -> String;
 
+    /// Whether an answer takes its time to come, so that many requests are worth having under way at once. A folder's don't.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     /// Whether requests and bytes are counted where they are made: each try, each page. A decorator that counts calls then doesn't.
     fn counts_requests(&self) -> bool {
         false

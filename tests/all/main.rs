@@ -22,11 +22,15 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod layers;
+#[allow(dead_code, reason = "a machine has more doors than a test uses")]
+mod machine;
 mod many_writers;
+mod mirror;
 mod proxy;
 mod races;
 mod read_only;
 mod remotes;
+mod resume;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;

@@ -72,6 +72,11 @@ pub(super) struct Local {
 }
 
 impl Local {
+    /// Whether they are files; else they are in memory.
+    pub(super) fn is_folder(&self) -> bool {
+        self.settled.is_some()
+    }
+
     /// Runs the future that `make` makes of the store, once.
     pub(super) fn run<T, F, Fut>(&self, asked: &Asked<'_>, make: F) -> Result<T, Fault>
     where

@@ -354,6 +354,13 @@ impl Objects for Backend {
         self.shown.clone()
     }
 
+    fn is_far(&self) -> bool {
+        match &self.reach {
+            Reach::Local(local) => !local.is_folder(),
+            Reach::Remote { .. } => true,
+        }
+    }
+
     fn counts_requests(&self) -> bool {
         matches!(self.reach, Reach::Remote { .. })
     }
