@@ -8,6 +8,7 @@ use crate::base::{Error, Event, Kind, Result};
 use crate::format::store_file::StoreFile;
 use crate::store::address::{Address, Location};
 use crate::store::backend;
+use crate::store::fault::is_denied;
 use crate::store::locate::{STORE_FILE, STORE_FILE_MAX_BYTES};
 use crate::store::objects::Bucket;
 use crate::store::probe::{Approach, FileSystem};
@@ -315,12 +316,4 @@ fn check_clock(check: &mut StoreCheck, ahead_ms: i64) {
 fn is_about_bucket(fault: &Error) -> bool {
     let text = fault.to_string();
     text.contains(": there is no bucket ") || text.contains(": the bucket ")
-}
-
-/// Whether the server knows who asks, and refuses all the same: what is allowed may still be tried.
-pub(super) fn is_denied(fault: &Error) -> bool {
-    const WRONG_KEYS: [&str; 4] =
-        ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"];
-    let text = fault.in_one_line();
-    text.contains("access denied") && !WRONG_KEYS.iter().any(|code| text.contains(code))
 }

@@ -31,6 +31,7 @@ mod races;
 mod read_only;
 mod remotes;
 mod resume;
+mod rights;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;
