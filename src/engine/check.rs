@@ -8,6 +8,7 @@ use crate::base::{Error, Event, Kind, Result};
 use crate::format::store_file::StoreFile;
 use crate::store::address::{Address, Location};
 use crate::store::backend;
+use crate::store::fault::is_denied;
 use crate::store::locate::{STORE_FILE, STORE_FILE_MAX_BYTES};
 use crate::store::objects::Bucket;
 use crate::store::probe::{Approach, FileSystem};
@@ -15,10 +16,8 @@ use crate::store::trial::{RACERS, Raced, Trial};
 
 use super::Engine;
 use super::open::Missing;
-use super::place::{SAFE_PLACES, why_unsafe};
+use super::place::{SAFE_PLACES, rounds, why_unsafe};
 
-/// Rounds of the race of a check. Each leaves one small object where nothing may be deleted.
-const ROUNDS: u32 = 6;
 /// A store's clock may be so far from ours: servers refuse requests of clocks that are 15 minutes off.
 const MOST_SKEW_MS: i64 = 60_000;
 /// With less than this a publish of any size fails.
@@ -220,9 +219,10 @@ impl Engine {
             }
         };
         check.ok(WRITE, "an object was created and read back");
-        match trial.race(ROUNDS) {
+        let rounds = rounds(&check.root);
+        match trial.race(rounds) {
             Ok(Raced::OneWon) => {
-                check.ok(EXCLUSIVE, format!("{ROUNDS} times one of {RACERS} writers won: evidence, no proof"));
+                check.ok(EXCLUSIVE, format!("{rounds} times one of {RACERS} writers won: evidence, no proof"));
             }
             Ok(raced) => {
                 let fault = Error::new(Kind::Failed, why_unsafe(raced)).hint(SAFE_PLACES);
@@ -316,12 +316,4 @@ fn check_clock(check: &mut StoreCheck, ahead_ms: i64) {
 fn is_about_bucket(fault: &Error) -> bool {
     let text = fault.to_string();
     text.contains(": there is no bucket ") || text.contains(": the bucket ")
-}
-
-/// Whether the server knows who asks, and refuses all the same: what is allowed may still be tried.
-pub(super) fn is_denied(fault: &Error) -> bool {
-    const WRONG_KEYS: [&str; 4] =
-        ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"];
-    let text = fault.in_one_line();
-    text.contains("access denied") && !WRONG_KEYS.iter().any(|code| text.contains(code))
 }

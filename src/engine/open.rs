@@ -22,7 +22,6 @@ use crate::tree::manifest::Manifest;
 use crate::workspace::control::Control;
 
 use super::Engine;
-use super::check::is_denied;
 
 /// What opening does where the folder of a store isn't there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -284,11 +283,6 @@ impl Engine {
         Ok(OpenStore { root: root.to_owned(), file, timeline, content })
     }
 
-    fn has_no_store_file(&self, root: &str) -> Result<bool> {
-        let bucket = self.open_objects(root, Missing::Fails)?;
-        Ok(bucket.size(crate::store::locate::STORE_FILE)?.is_none())
-    }
-
     /// Creates an empty store at `text`; it must not be one already, nor lie in one.
     pub(super) fn make_store(&self, text: &str) -> Result<(String, StoreFile, Bucket)> {
         let root = text.strip_suffix("//").unwrap_or(text);
@@ -302,8 +296,6 @@ impl Engine {
                     .hint("a store can't lie in a store; choose another place"));
             }
             Err(fault) if fault.kind() == Kind::NotFound => {}
-            // With rights to a prefix, what lies above it can't be looked into.
-            Err(fault) if is_denied(&fault) && self.has_no_store_file(root)? => {}
             Err(fault) => return Err(fault),
         }
         let bucket = self.open_objects(root, Missing::IsMade)?;

@@ -32,6 +32,7 @@ mod read_only;
 mod reading;
 mod remotes;
 mod resume;
+mod rights;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;
