@@ -62,7 +62,26 @@ pub struct Content {
     indexes: OnceLock<Vec<Index>>,
     kept_indexes: Option<KeptIndexes>,
     frames: Mutex<FrameCache>,
+    part: Mutex<Option<Part>>,
     lenders: Vec<Lender>,
+}
+
+/// Stored bytes of a pack that were read ahead.
+#[derive(Clone)]
+struct Part {
+    kind: ObjectKind,
+    pack: ObjectName,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Part {
+    fn slice(&self, kind: ObjectKind, pack: ObjectName, offset: u64, len: u64) -> Option<Bytes> {
+        let start = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        let is_in = self.kind == kind && self.pack == pack && end <= self.bytes.len();
+        is_in.then(|| self.bytes.slice(start..end))
+    }
 }
 
 /// Another store's content, which is opened when something is missing.
@@ -90,6 +109,7 @@ impl Content {
             indexes: OnceLock::new(),
             kept_indexes: None,
             frames: Mutex::default(),
+            part: Mutex::default(),
             lenders: Vec::new(),
         }
     }
@@ -244,7 +264,7 @@ impl Content {
 
     fn stored(&self, folder: ObjectKind, place: &FramePlace) -> Result<Bytes> {
         let object = format!("{}/{}", folder.folder(), place.pack);
-        let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
+        let read = self.read(folder, place.pack, place.offset.into(), place.stored_bytes.into());
         read.map_err(|fault| match fault.kind() {
             Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
             Kind::Damaged => fault.hint(WHAT_NEXT),
@@ -272,14 +292,28 @@ impl Content {
             if range.frames.len() < 2 {
                 continue;
             }
-            let object = format!("{}/{}", kind.folder(), range.pack);
-            let Ok(bytes) = self.bucket.get_range(&object, range.offset, range.bytes) else { continue };
+            let Ok(bytes) = self.read(kind, range.pack, range.offset, range.bytes) else { continue };
             for place in &range.frames {
                 let start = (u64::from(place.offset) - range.offset) as usize;
                 // A copy: a slice would keep all of the range in memory.
                 let stored = Bytes::copy_from_slice(&bytes[start..start + place.stored_bytes as usize]);
                 self.decode(kind, place, stored).ok();
             }
+        }
+    }
+
+    /// Reads a part of one pack ahead, from `start` to `end`, and keeps it as it is until another one is read so.
+    pub fn prefetch_range(&self, kind: ObjectKind, pack: ObjectName, start: u64, end: u64) {
+        if let Ok(bytes) = self.read(kind, pack, start, end.saturating_sub(start)) {
+            *self.part.lock().unwrap_or_else(PoisonError::into_inner) = Some(Part { kind, pack, start, bytes });
+        }
+    }
+
+    fn read(&self, kind: ObjectKind, pack: ObjectName, offset: u64, len: u64) -> Result<Bytes> {
+        let part = self.part.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        match part.and_then(|part| part.slice(kind, pack, offset, len)) {
+            Some(bytes) => Ok(bytes),
+            None => self.bucket.get_range(&format!("{}/{pack}", kind.folder()), offset, len),
         }
     }
 

@@ -11,6 +11,7 @@ mod cli_errors;
 mod cli_help;
 mod cli_main_job;
 mod cli_shapes;
+mod cold_reads;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
@@ -19,6 +20,7 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod layers;
+mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
 mod many_writers;
