@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::base::files::random_bytes;
 use crate::base::{Error, Id, ObjectName, Result};
 use crate::chunk::compress::compress;
-use crate::format::header::{HEADER_LEN, ObjectKind};
+use crate::format::header::ObjectKind;
 use crate::format::hint::{self, ChildShape};
 use crate::format::node::{Node, TreeKind, Weight};
 use crate::format::pack::{ItemKind, NewItem, PackBuilder};
@@ -19,7 +19,7 @@ use crate::store::objects::Bucket;
 use super::fold::{Dataset, Fold, Tag, VersionState};
 
 /// States up to this length are read in one request.
-const READ_WHOLE_BYTES: u64 = 1 << 20;
+const READ_WHOLE_BYTES: u32 = 1 << 20;
 
 /// Stores `fold` as a state object; durable when this returns.
 pub fn write(bucket: &Bucket, fold: &Fold) -> Result<StateRef> {
@@ -111,11 +111,9 @@ fn rows(fold: &Fold) -> Vec<StateRow> {
 /// Reads a state that a record names.
 pub fn read(bucket: &Bucket, state: &StateRef) -> Result<Fold> {
     let content = Content::new(bucket.clone(), Vec::new());
-    // The root is written last: a small state is read whole, from its first frame on.
-    let root = state.place.frame;
-    let end = u64::from(root.offset) + u64::from(root.stored_bytes);
-    if end <= READ_WHOLE_BYTES {
-        content.prefetch_range(ObjectKind::State, state.pack(), HEADER_LEN as u64, end);
+    // A longer one has inner nodes, whose children are read together.
+    if state.place.frame.offset <= READ_WHOLE_BYTES {
+        content.prefetch_root(ObjectKind::State, &state.place.frame, READ_WHOLE_BYTES);
     }
     let mut fold = Fold::default();
     read_root(&content, state, &mut fold)

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use crate::base::{Error, Id, Kind, ObjectName, Result};
 use crate::chunk::compress::decompress;
-use crate::format::header::ObjectKind;
+use crate::format::header::{HEADER_LEN, ObjectKind};
 use crate::format::index::Index;
 use crate::format::operation::IndexRow;
 use crate::format::pack::ItemKind;
@@ -234,6 +234,7 @@ impl Content {
         if !good {
             // The next reader asks the store again: perhaps it was the reading that went wrong.
             self.cache(|cache| cache.forget(&place.frame));
+            self.set_part(None);
         }
         match good {
             true => Ok(item),
@@ -302,11 +303,18 @@ impl Content {
         }
     }
 
-    /// Reads a part of one pack ahead, from `start` to `end`, and keeps it as it is until another one is read so.
-    pub fn prefetch_range(&self, kind: ObjectKind, pack: ObjectName, start: u64, end: u64) {
-        if let Ok(bytes) = self.read(kind, pack, start, end.saturating_sub(start)) {
-            *self.part.lock().unwrap_or_else(PoisonError::into_inner) = Some(Part { kind, pack, start, bytes });
+    /// Reads a root's frame ahead, and up to `before` stored bytes that stand before it: there its children are, if they were written
+    /// with it. Kept as it is, until another root is read so.
+    pub fn prefetch_root(&self, kind: ObjectKind, root: &FramePlace, before: u32) {
+        let start = root.offset.saturating_sub(before).max(HEADER_LEN as u32).into();
+        let end = u64::from(root.offset) + u64::from(root.stored_bytes);
+        if let Ok(bytes) = self.read(kind, root.pack, start, end.saturating_sub(start)) {
+            self.set_part(Some(Part { kind, pack: root.pack, start, bytes }));
         }
+    }
+
+    fn set_part(&self, part: Option<Part>) {
+        *self.part.lock().unwrap_or_else(PoisonError::into_inner) = part;
     }
 
     fn read(&self, kind: ObjectKind, pack: ObjectName, offset: u64, len: u64) -> Result<Bytes> {

@@ -7,7 +7,7 @@ use dagset::engine::GetOptions;
 use dagset::store::Verb;
 use dagset::store::recording::Recording;
 
-use crate::long_history::{BUSY_FOLDER, CONTENT_BYTES, FILES, VERSIONS, dataset, fill, path};
+use crate::long_history::{BUSY_FOLDER, CONTENT_BYTES, FILES, FOLDERS, VERSIONS, dataset, fill, path};
 use crate::machine::{Cost, FAR, Machine, address};
 
 const MOST_REQUESTS: u64 = 16;
@@ -31,7 +31,7 @@ fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() 
     let recording = Recording::keeping_calls(maker.far().clone(), Observer::new());
     let cold = || Machine::new(&recording.bucket());
     for version in [1, VERSIONS / 2 + 1, VERSIONS] {
-        for folder in [0, BUSY_FOLDER, 999] {
+        for folder in [0, BUSY_FOLDER, FOLDERS - 1] {
             let text = format!("{FAR}/{}@v{version}:part-{folder:03}/", dataset());
             let (listed, cost) = cold().run(|engine| engine.list_entries(&address(&text), false));
             assert_eq!(listed.len() as u64, FILES);

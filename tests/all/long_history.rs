@@ -30,11 +30,11 @@ use dagset::tree::subtrees::new_nodes;
 use crate::stage::noise;
 
 /// Folders, and files in each.
-pub const FOLDERS: u64 = 1_000;
-pub const FILES: u64 = 1_000;
+pub const FOLDERS: u64 = 800;
+pub const FILES: u64 = 1_250;
 pub const VERSIONS: u64 = 1_000;
 /// The folder in which half of the changes are.
-pub const BUSY_FOLDER: u64 = 501;
+pub const BUSY_FOLDER: u64 = 502;
 /// Contents that all files share, and the bytes of each.
 const CONTENTS: u64 = 64;
 pub const CONTENT_BYTES: usize = 1_000;
