@@ -69,6 +69,9 @@ pub struct Global {
     /// Threads [default: the CPUs this process may use]
     #[arg(long, value_name = "N", global = true)]
     pub jobs: Option<NonZeroUsize>,
+    /// Bytes a second to and from stores in clouds, as 10M
+    #[arg(long, value_name = "RATE", global = true, value_parser = super::settings::parse_rate)]
+    pub limit_rate: Option<u64>,
     /// Ask no store in a cloud, use what is kept here
     #[arg(long, global = true)]
     pub offline: bool,
@@ -124,6 +127,7 @@ pub enum Command {
     Fetch(super::transfer::Fetch),
     Pull(super::transfer::Pull),
     // Keeping house.
+    Remote(super::remote::RemoteArgs),
     Store(super::store::Store),
     Verify(super::verify::Verify),
     Config(super::config::Config),

@@ -11,11 +11,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use dagset::base::{Observer, Result};
+use dagset::base::{Kind, Observer, Result};
 use dagset::engine::Engine;
 
 mod addresses;
 mod args;
+mod check;
 mod commit;
 mod config;
 mod cost;
@@ -31,12 +32,14 @@ mod listing;
 mod output;
 mod progress;
 mod refs;
+mod remote;
 mod report;
 mod settings;
 mod store;
 mod table;
 mod transfer;
 mod ui;
+mod user_config;
 mod verify;
 mod workspace;
 
@@ -56,6 +59,8 @@ pub enum Ending {
     Damaged,
     /// Something was left out.
     Incomplete,
+    /// A check found something of this kind, and its answer says what.
+    Failed(Kind),
 }
 
 impl Ending {
@@ -65,6 +70,7 @@ impl Ending {
             Ending::Differs => 1,
             Ending::Damaged => report::DAMAGED,
             Ending::Incomplete => report::INCOMPLETE,
+            Ending::Failed(kind) => report::code_and_name(kind).0,
         }
     }
 }
@@ -194,6 +200,7 @@ fn run(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),
         Command::Pull(args) => transfer::pull(context, &args),
+        Command::Remote(args) => remote::run(context, args),
         Command::Store(args) => store::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Config(args) => config::run(context, &args),

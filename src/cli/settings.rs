@@ -3,6 +3,7 @@
 //! Nothing here refuses to work: a file that isn't there, or can't be read, says nothing. Only a configuration of ours that
 //! can't be understood is an error, since what it asks for would be ignored in silence.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +12,7 @@ use dagset::base::{Error, Result};
 use dagset::engine::{Access, Attrs, Settings, TOOL, Value};
 
 use super::args::Global;
-
-/// Keys of the user's configuration, and what they mean.
-pub const KEYS: [(&str, &str); 2] =
-    [("author", "who versions are by"), ("default_store", "the store of datasets that are named without one")];
+use super::user_config::UserConfig;
 
 /// The engine's settings.
 pub fn settings(global: &Global) -> Result<Settings> {
@@ -35,12 +33,67 @@ pub fn settings(global: &Global) -> Result<Settings> {
         default_store: default_store.map(|store| expanded(&store, home.as_deref())),
         provenance: provenance(),
         state_folder: xdg("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("dagset")),
-        access: Access { home: home.clone(), offline, ..Access::default() },
+        access: Access {
+            environment: cloud_variables(),
+            home: home.clone(),
+            limit_rate: limit_rate(global, &user)?,
+            offline,
+            stores: user.stores()?,
+            ..Access::default()
+        },
         folder,
         home,
         author,
         jobs,
     })
+}
+
+/// The variables by which cloud tools are told what to do, and those of proxies.
+fn cloud_variables() -> BTreeMap<String, String> {
+    const CLOUDS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    const PROXIES: [&str; 4] = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"];
+    let is_wanted = |name: &str| {
+        CLOUDS.iter().any(|prefix| name.starts_with(prefix)) || PROXIES.contains(&name.to_ascii_uppercase().as_str())
+    };
+    let variables =
+        env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    variables.filter(|(name, _)| is_wanted(name)).collect()
+}
+
+/// `--limit-rate`, else the configuration's.
+fn limit_rate(global: &Global, user: &UserConfig) -> Result<Option<u64>> {
+    if global.limit_rate.is_some() {
+        return Ok(global.limit_rate);
+    }
+    let Some(text) = user.get("limit_rate") else { return Ok(None) };
+    let rate = parse_rate(&text).map_err(|why| {
+        Error::usage(format!("limit_rate of the configuration: {why}")).hint("dagset config set limit_rate 10M")
+    })?;
+    Ok(Some(rate))
+}
+
+/// Bytes a second: a number with `k`, `M` or `G` of 1000, or `Ki`, `Mi`, `Gi` of 1024; `B` and `/s` may follow.
+pub fn parse_rate(text: &str) -> Result<u64, String> {
+    let bad = || format!("not a rate: {text:?} (write 500k, 10M, 1.5MB/s)");
+    let rest = text.trim().strip_suffix("/s").unwrap_or(text.trim());
+    let rest = rest.strip_suffix(['B', 'b']).unwrap_or(rest);
+    let at = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+    let (number, unit) = rest.split_at(at);
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" => 1.0,
+        "k" => 1e3,
+        "m" => 1e6,
+        "g" => 1e9,
+        "ki" => 1024.0,
+        "mi" => 1024.0 * 1024.0,
+        "gi" => 1024.0 * 1024.0 * 1024.0,
+        _ => return Err(bad()),
+    };
+    let rate = number.parse::<f64>().map_err(|_| bad())? * factor;
+    match rate {
+        1000.0..=1e15 => Ok(rate as u64),
+        _ => Err(format!("not a rate between 1 kB and 1 PB a second: {text:?}")),
+    }
 }
 
 /// `-C`, else where the command is run.
@@ -64,6 +117,11 @@ fn home() -> Option<PathBuf> {
     env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
+/// Where the user's configuration is, as far as a home is known.
+pub fn user_config_file() -> Option<PathBuf> {
+    xdg("XDG_CONFIG_HOME", ".config").map(|config| config.join("dagset/config.toml"))
+}
+
 /// A folder of the XDG rules: the variable if it is absolute, else below the home folder.
 fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     let set = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -74,30 +132,6 @@ fn expanded(store: &str, home: Option<&Path>) -> String {
     match (store.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => home.join(rest).to_string_lossy().into_owned(),
         _ => store.to_owned(),
-    }
-}
-
-/// The user's configuration: a TOML table of texts.
-pub struct UserConfig {
-    pub path: Option<PathBuf>,
-    pub table: toml::Table,
-}
-
-impl UserConfig {
-    /// Reads it; an absent one is empty.
-    pub fn load() -> Result<UserConfig> {
-        let path = xdg("XDG_CONFIG_HOME", ".config").map(|config| config.join("dagset/config.toml"));
-        let content = path.as_deref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-        let table = content.parse::<toml::Table>().map_err(|fault| {
-            let shown = path.as_deref().unwrap_or(Path::new("config.toml")).display().to_string();
-            Error::usage(format!("the configuration {shown} can't be understood")).because(fault.message().to_owned())
-        })?;
-        Ok(UserConfig { path, table })
-    }
-
-    /// The value of a key, if it is set.
-    pub fn get(&self, key: &str) -> Option<String> {
-        self.table.get(key).and_then(toml::Value::as_str).filter(|value| !value.is_empty()).map(str::to_owned)
     }
 }
 
@@ -234,6 +268,18 @@ mod tests {
             "[core]\n name = x\n[User]\n\tname = Ann Lee ; hi\n  email = \"ann@x.example\" # no\n[alias]\nname = y\n";
         assert_eq!(git_user(content), (Some("Ann Lee".into()), Some("ann@x.example".into())));
         assert_eq!(git_user("[user]\nname =\n"), (None, None));
+    }
+
+    #[test]
+    fn rates_have_units() {
+        let cases =
+            [("1000", 1000), ("10M", 10_000_000), ("1.5MB/s", 1_500_000), ("64KiB/s", 65_536), ("2 g", 2_000_000_000)];
+        for (text, rate) in cases {
+            assert_eq!(parse_rate(text), Ok(rate), "{text}");
+        }
+        for text in ["", "M", "10X", "-1M", "1e9", "1..2k", "999", "NaN", "inf", "99999999999999999999G"] {
+            assert!(parse_rate(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -1,13 +1,20 @@
-//! `store create`, `store info`.
+//! `store create`, `store info`, `store check`.
 
 use clap::{Args, Subcommand};
 use dagset::base::Result;
 use dagset::engine::StoreInfo;
 use serde_json::json;
 
-use super::{Context, Ending, addresses, json, table, ui};
+use super::{Context, Ending, addresses, check, json, table, ui};
 
-/// Create a store, or show what one holds
+pub const CHECK_NOTES: &str = "\
+Writes up to 7 objects of a few bytes, and removes them where deleting is
+allowed. That one of many writers won each race is evidence and no proof.
+Exits with 0 if all that was tried holds, else by the first step that failed:
+6 not reached or refused, 3 no such folder, 5 damaged, 1 anything else, such as
+a place where two writers can win.";
+
+/// Create a store, show what one holds, or check the way to it
 #[derive(Args)]
 #[command(arg_required_else_help = true)]
 pub struct Store {
@@ -19,13 +26,20 @@ pub struct Store {
 enum StoreCommand {
     /// Create an empty store
     Create {
-        /// A folder, which is made if it isn't there, as ./store or /mnt/data/store
+        /// A folder, made if it isn't there, or a bucket's URL, as s3://bucket/data
         #[arg(value_name = "STORE")]
         place: String,
     },
     /// Show a store's format, counts and bytes
     Info {
         /// The store [default: the default store]
+        #[arg(value_name = "STORE")]
+        place: Option<String>,
+    },
+    /// Try the steps to a store one by one
+    #[command(after_help = CHECK_NOTES)]
+    Check {
+        /// A store, or where one is to be made [default: the default store]
         #[arg(value_name = "STORE")]
         place: Option<String>,
     },
@@ -40,6 +54,11 @@ pub fn run(context: &mut Context, args: &Store) -> Result<Ending> {
         StoreCommand::Info { place } => {
             let store = addresses::store(context, place.as_deref())?;
             (context.watched(|engine| engine.store_info(&store))?, false)
+        }
+        StoreCommand::Check { place } => {
+            let store = addresses::store(context, place.as_deref())?;
+            let found = context.watched(|engine| engine.check_store(&store))?;
+            return Ok(check::tell(context, &found, None));
         }
     };
     match (context.for_people(), is_new) {

@@ -107,6 +107,21 @@ pub fn cut(text: &str, columns: usize) -> String {
     format!("{front}…{back}")
 }
 
+/// The text in lines of at most `columns` columns, broken at spaces; a longer word has a line of its own.
+pub fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split(' ') {
+        match lines.last_mut() {
+            Some(line) if width(line) + 1 + width(word) <= columns => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// A box with a title in its rim. A row is what it is called, and what it is, plain and as painted; what is too wide for the
 /// terminal is cut.
 pub fn card(out: &mut Output, paint: Paint, title: (&str, &str), rows: &[(&str, String, String)]) {
@@ -136,6 +151,12 @@ mod tests {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdefg", 6), "abc…fg");
         assert_eq!(cut("夜夜夜夜", 6), "夜…夜");
+    }
+
+    #[test]
+    fn text_is_broken_at_spaces() {
+        assert_eq!(wrap("ab cd efghijk l", 5), ["ab cd", "efghijk", "l"]);
+        assert_eq!(wrap("", 5), [""]);
     }
 
     #[test]

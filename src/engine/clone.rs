@@ -11,6 +11,7 @@ use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::store::address::Location;
 use crate::workspace::control::{Config, Control, EMBEDDED, Remote, State};
 
+use super::remotes::refuse_secret;
 use super::transfer::{FetchReport, here};
 use super::{Address, Engine, Settings, StoreSettings};
 
@@ -76,6 +77,7 @@ impl Engine {
                 .hint(format!("`dagset get {} DIR` takes a part of a version", options.address)));
         }
         let text = self.location_text(&address)?;
+        refuse_secret(&text, "a remote's URL")?;
         let (store, rest) = self.open_store(&text)?;
         let rest = rest.ok_or_else(|| {
             Error::usage(format!("{text} names a store and no dataset in it"))

@@ -104,11 +104,11 @@ impl Engine {
         let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
         let mut session = match nothing || options.dry_run {
             true => Session::dry(bucket, content, jobs, self.observer.clone()),
-            false => Session::new(bucket, content, born, jobs, self.observer.clone()),
+            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
         };
         let actor = self.actor();
         let root = workspace.control.root().to_owned();
-        let outcomes = session.store(&root, &found, &large, |rows| register_now(timeline, &actor, rows))?;
+        let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;
         let (edits, fresh) = edits_of(gone, found, outcomes)?;
         let entries = apply(manifest, edits);
         let draft =
@@ -183,8 +183,7 @@ impl Engine {
         for step in &gone {
             remove_with_empty_folders(workspace.control.root(), step.path.as_str())?;
         }
-        let leaves =
-            come.iter().map(|step| super::workspace::leaf_of(Some(goal), &step.path)).collect::<Result<Vec<Leaf>>>()?;
+        let leaves = super::workspace::leaves_of(&goal, come.iter().map(|step| &step.path))?;
         let written = self.write_leaves(workspace, leaves)?;
         let report = Switched {
             branch: branch.clone(),

@@ -14,6 +14,7 @@ use crate::format::operation::IndexRow;
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::store::address::Address;
 use crate::store::locate::cut_for_creation;
+use crate::tree::ignore::Rules;
 use crate::tree::manifest::Manifest;
 use crate::tree::scan::{Found, FoundKind, Scan, ScanOptions, scan};
 use crate::tree::stat::{NodeKind, stat_file};
@@ -66,6 +67,8 @@ impl Engine {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
         let tags = ref_names(&options.tags)?;
         let branch = BranchName::new(options.branch.as_deref().unwrap_or(DEFAULT_BRANCH))?;
+        // Before a store is made for it.
+        Rules::new(&options.exclude)?;
         let source = self.path(&options.source);
         let source_kind = source_kind(&source)?;
         let (mut store, dataset) = self.open_for_ingest(options)?;
@@ -109,14 +112,14 @@ impl Engine {
         let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
         let mut session = match options.dry_run {
             true => Session::dry(bucket, content, jobs, self.observer.clone()),
-            false => Session::new(bucket, content, born, jobs, self.observer.clone()),
+            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
         };
         let base = match source_kind {
             NodeKind::Folder => source.clone(),
             _ => source.parent().map(Path::to_owned).unwrap_or_default(),
         };
         let actor = self.actor();
-        let register = |rows: Vec<IndexRow>| register_now(timeline, &actor, rows);
+        let register = &mut |rows: Vec<IndexRow>| register_now(timeline, &actor, rows);
         let outcomes = session.store(&base, &found.found, &large, register)?;
         let (entries, left_out) = self.sort_out(found, outcomes, options.skip_unreadable)?;
         let draft = Draft {

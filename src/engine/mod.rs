@@ -9,6 +9,7 @@ use crate::base::{Observer, RefName, Result};
 use crate::history::timeline::Actor;
 use crate::workspace::control::Control;
 
+mod check;
 mod clone;
 mod commit;
 mod diff;
@@ -16,18 +17,22 @@ mod get;
 mod ingest;
 mod mirrored;
 mod open;
+mod place;
 mod publish;
 mod read;
 mod refs;
+mod remotes;
 mod stores;
 mod transfer;
 mod verify;
 mod workspace;
 
+pub use crate::flow::registrar::Often;
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
-pub use crate::store::access::{Access, StoreSettings};
+pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use check::{CheckStep, StepOutcome, StoreCheck};
 pub use clone::{CloneOptions, CloneReport, PullReport, Upstream};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
@@ -37,6 +42,7 @@ pub use open::{Missing, Opener};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
+pub use remotes::{RemoteCard, refuse_secret};
 pub use stores::{DatasetCard, StoreInfo};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use workspace::{InitOptions, Initialised, Status};
@@ -68,20 +74,25 @@ pub struct Engine {
     pub settings: Settings,
     pub observer: Observer,
     opener: Opener,
+    often: Often,
 }
 
 impl Engine {
     /// An engine for one command.
-    pub fn new(settings: Settings, observer: Observer) -> Engine {
-        let mut access = settings.access.clone();
-        access.stores.extend(workspace_remotes(&settings.folder));
-        let opener = Opener::reaching(access, observer.clone());
+    pub fn new(mut settings: Settings, observer: Observer) -> Engine {
+        settings.access.remotes.extend(workspace_remotes(&settings.folder));
+        let opener = Opener::reaching(settings.access.clone(), observer.clone());
         Engine::with_opener(settings, observer, opener)
     }
 
     /// An engine that opens stores in a way of the caller's.
     pub fn with_opener(settings: Settings, observer: Observer, opener: Opener) -> Engine {
-        Engine { settings, observer, opener }
+        Engine { settings, observer, opener, often: Often::default() }
+    }
+
+    /// The same engine, registering long work this often.
+    pub fn registering(self, often: Often) -> Engine {
+        Engine { often, ..self }
     }
 
     fn actor(&self) -> Actor {

@@ -23,6 +23,7 @@ use crate::tree::manifest::Manifest;
 use crate::workspace::control::Control;
 
 use super::Engine;
+use super::check::is_denied;
 
 /// Bytes that are read with a manifest's root: fewer than come from a bucket in the time of another request.
 const BEFORE_ROOT_BYTES: u32 = 128 << 10;
@@ -35,6 +36,9 @@ pub enum Missing {
     /// It makes the folder: a store is about to be created.
     IsMade,
 }
+
+/// Where a workspace has the store that is embedded in it.
+const EMBEDDED_STORE: &str = "/.dagset/store";
 
 /// How an engine comes from the path or URL of a store to its objects; cheap to clone.
 ///
@@ -113,6 +117,8 @@ pub struct Target {
     pub reference: Option<RefExpr>,
     /// The path as written; `Some("")` is the root.
     pub path: Option<String>,
+    /// The address as it was written, without the path; empty for the workspace's own version.
+    pub shown: String,
     /// What no REF means.
     pub default_reference: String,
 }
@@ -120,7 +126,8 @@ pub struct Target {
 impl Target {
     /// The dataset, or an error that says that it isn't there.
     pub fn dataset(&self) -> Result<&Dataset> {
-        self.store.timeline.fold().dataset(&self.dataset)
+        let known = self.store.timeline.fold().dataset(&self.dataset);
+        known.map_err(|fault| fault.hint(format!("`dagset list {}` shows the datasets", self.store.root)))
     }
 
     /// The version that the address means.
@@ -136,6 +143,11 @@ impl Target {
             .versions
             .get(id)
             .ok_or_else(|| Error::not_found(format!("{} has no version {}", self.dataset, id.short())))
+    }
+
+    /// A command about this version, for a hint: `dagset ls ./store/signs@1.0`.
+    pub fn command(&self, words: &str) -> String {
+        format!("`dagset {words} {}", self.shown).trim_end().to_owned() + "`"
     }
 
     /// The path without slashes at its ends; empty for the root.
@@ -183,7 +195,12 @@ impl Engine {
             return Ok(Bucket::new(Offline(root.to_owned())));
         }
         let bucket = self.opener.open(&self.absolute(root), missing)?;
-        Ok(Recording::new(bucket, self.observer.clone()).bucket())
+        let recording = match root.ends_with(EMBEDDED_STORE) {
+            // A part of the workspace: nobody wants to know how often its files are opened.
+            true => Recording::of_stored_bytes(bucket, self.observer.clone()),
+            false => Recording::new(bucket, self.observer.clone()),
+        };
+        Ok(recording.bucket())
     }
 
     /// A store's text with a relative path made absolute.
@@ -241,6 +258,7 @@ impl Engine {
             dataset: DatasetName::new(&name)?,
             reference: address.reference.clone(),
             path: address.path.clone(),
+            shown: Address { path: None, ..address.clone() }.to_string(),
             default_reference,
         })
     }
@@ -271,6 +289,11 @@ impl Engine {
         Ok(OpenStore { root: root.to_owned(), file, timeline, content })
     }
 
+    fn has_no_store_file(&self, root: &str) -> Result<bool> {
+        let bucket = self.open_objects(root, Missing::Fails)?;
+        Ok(bucket.size(crate::store::locate::STORE_FILE)?.is_none())
+    }
+
     /// Creates an empty store at `text`; it must not be one already, nor lie in one.
     pub(super) fn make_store(&self, text: &str) -> Result<(String, StoreFile, Bucket)> {
         let root = text.strip_suffix("//").unwrap_or(text);
@@ -284,6 +307,8 @@ impl Engine {
                     .hint("a store can't lie in a store; choose another place"));
             }
             Err(fault) if fault.kind() == Kind::NotFound => {}
+            // With rights to a prefix, what lies above it can't be looked into.
+            Err(fault) if is_denied(&fault) && self.has_no_store_file(root)? => {}
             Err(fault) => return Err(fault),
         }
         let bucket = self.open_objects(root, Missing::IsMade)?;
@@ -292,9 +317,16 @@ impl Engine {
             return Err(Error::damaged(format!("{root} has the log of a store, and its dagset.json is missing"))
                 .hint("put dagset.json back from a copy of the store, or create the new store in another place"));
         }
+        self.refuse_unsafe_place(root, &bucket)?;
         let file = new_store_file()?;
         match bucket.create(crate::store::locate::STORE_FILE, file.encode().into())? {
             crate::store::objects::Created::New => Ok((root.to_owned(), file, bucket)),
+            // The echo of an answer that was lost, perhaps.
+            crate::store::objects::Created::Exists
+                if bucket.get(crate::store::locate::STORE_FILE)? == file.encode().as_slice() =>
+            {
+                Ok((root.to_owned(), file, bucket))
+            }
             crate::store::objects::Created::Exists => {
                 Err(Error::conflict(format!("another process made a store at {root} just now")))
             }

@@ -15,7 +15,7 @@ use crate::history::fold::{Dataset, Fold};
 use crate::store::address::Location;
 use crate::store::content::Content;
 use crate::tree::manifest::Manifest;
-use crate::workspace::control::{Control, EMBEDDED, Remote};
+use crate::workspace::control::{Control, EMBEDDED};
 
 use super::open::{OpenStore, Target};
 use super::publish::register_now;
@@ -189,15 +189,14 @@ impl Engine {
         if !missing.rows.is_empty() {
             self.observer.tell(Event::Phase(if way == Way::Out { "pushing" } else { "fetching" }));
             let target = (&*content, timeline.bucket().clone(), timeline.fold().number);
-            let mut carrier = Carrier::new(from, target, extent, false, self.observer.clone());
+            let mut carrier = Carrier::new(from, target, extent, false, self.often, self.observer.clone());
             let near = if way == Way::Out { from } else { &*content };
             for row in &missing.held {
                 carrier.target_has(&Manifest::new(near, row.manifest, Some(row.manifest_place)))?;
             }
-            for row in &missing.rows {
-                carrier.carry(row, &mut |rows| register_now(timeline, &actor, rows))?;
-            }
-            (rows, indexes) = carrier.finish()?;
+            let register = &mut |rows| register_now(timeline, &actor, rows);
+            missing.rows.iter().try_for_each(|row| carrier.carry(row, register))?;
+            (rows, indexes) = carrier.finish(register)?;
         }
         // What a push wrote is told of its newest version; what was fetched keeps the figures of where it comes from.
         if way == Way::Out {
@@ -232,12 +231,12 @@ impl Engine {
     /// Counts what a push would send, and sends nothing.
     fn count_only(&self, from: &Content, far: &OpenStore, missing: &Missing) -> Result<()> {
         let target = (&far.content, far.timeline.bucket().clone(), far.timeline.fold().number);
-        let mut carrier = Carrier::new(from, target, Extent::Whole, true, self.observer.clone());
+        let mut carrier = Carrier::new(from, target, Extent::Whole, true, self.often, self.observer.clone());
         for row in &missing.held {
             carrier.target_has(&Manifest::new(from, row.manifest, Some(row.manifest_place)))?;
         }
         missing.rows.iter().try_for_each(|row| carrier.carry(row, &mut |_| Ok(())))?;
-        carrier.finish().map(drop)
+        carrier.finish(&mut |_| Ok(())).map(drop)
     }
 
     /// Sets the branches that follow the remote's, where they aren't so already.
@@ -295,37 +294,14 @@ impl Engine {
     }
 
     fn choose_remote(&self, remote: Option<&str>) -> Result<(Option<RefName>, String)> {
-        let remotes = self.remotes()?;
-        let names = || remotes.keys().map(RefName::to_string).collect::<Vec<_>>().join(", ");
-        let Some(text) = remote else {
-            let origin = remotes.iter().find(|(name, _)| name.as_str() == "origin");
-            let only = remotes.iter().next().filter(|_| remotes.len() == 1);
-            return match origin.or(only) {
-                Some((name, remote)) => Ok((Some(name.clone()), remote.url.clone())),
-                None if remotes.is_empty() => Err(Error::usage("this workspace has no remote")
-                    .hint("`dagset remote add origin STORE/DATASET` names one")),
-                None => Err(Error::usage("this workspace has several remotes, and none is called origin")
-                    .hint(format!("name one of {}", names()))),
-            };
-        };
-        if let Some((name, remote)) = remotes.iter().find(|(name, _)| name.as_str() == text) {
-            return Ok((Some(name.clone()), remote.url.clone()));
-        }
-        match Address::parse(text, self.settings.home.as_deref()) {
-            Ok(Address { location: Location::Store { text }, reference: None, path: None }) => {
-                let same = remotes.iter().find(|(_, remote)| remote.url == text);
-                Ok((same.map(|(name, _)| name.clone()), text))
+        let named = remote.map(|text| Address::parse(text, self.settings.home.as_deref()));
+        match named {
+            Some(Ok(Address { location: Location::Store { text }, reference: None, path: None })) => {
+                let same = self.remotes()?.into_iter().find(|remote| remote.url == text);
+                Ok((same.map(|remote| remote.name), text))
             }
-            _ if remotes.is_empty() => Err(Error::not_found(format!("this workspace has no remote {text}"))
-                .hint(format!("`dagset remote add {text} STORE/DATASET`"))),
-            _ => Err(Error::not_found(format!("this workspace has no remote {text}"))
-                .hint(format!("its remotes: {}", names()))),
+            _ => self.remote(remote).map(|remote| (Some(remote.name), remote.url)),
         }
-    }
-
-    /// The remotes of the workspace.
-    fn remotes(&self) -> Result<BTreeMap<RefName, Remote>> {
-        Ok(self.find_workspace()?.config()?.remotes)
     }
 
     fn home_is_embedded(&self) -> Result<bool> {

@@ -369,7 +369,9 @@ impl Engine {
             return Err(Error::conflict(format!("{path} stands where a folder must be, and no version holds it"))
                 .hint("move it away, then run the command again"));
         }
-        let leaves = wanted.iter().map(|path| leaf_of(manifest, path)).collect::<Result<Vec<_>>>()?;
+        wanted.sort_unstable();
+        wanted.dedup();
+        let leaves = manifest.map_or_else(|| Ok(Vec::new()), |manifest| leaves_of(&manifest, wanted.iter()))?;
         let written = self.write_leaves(&workspace, leaves)?;
         self.remember(&mut compared, written)?;
         let mut staged = workspace.control.staged()?;
@@ -457,10 +459,16 @@ impl Engine {
     }
 }
 
-/// The entry of the base at a path that a comparison named.
-pub(super) fn leaf_of(manifest: Option<Manifest<'_>>, path: &RepoPath) -> Result<Leaf> {
-    let leaf = manifest.map(|manifest| manifest.find(path.as_str())).transpose()?.flatten();
-    leaf.ok_or_else(|| Error::new(Kind::Failed, format!("the base version has no {path}")))
+/// The entries of a manifest at paths that it is known to have, which are in path order.
+pub(super) fn leaves_of<'p>(
+    manifest: &Manifest<'_>,
+    paths: impl Iterator<Item = &'p RepoPath> + Clone,
+) -> Result<Vec<Leaf>> {
+    let found = manifest.find_each(paths.clone().map(RepoPath::as_str))?;
+    let there = |(leaf, path): (Option<Leaf>, &RepoPath)| {
+        leaf.ok_or_else(|| Error::new(Kind::Failed, format!("the version has no {path}")))
+    };
+    found.into_iter().zip(paths).map(there).collect()
 }
 
 /// The changes at a path and below it.

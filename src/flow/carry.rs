@@ -8,12 +8,10 @@ use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
-use crate::base::files::random_bytes;
 use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result};
 use crate::chunk::cut::SMALL_FILE;
-use crate::format::header::ObjectKind;
 use crate::format::hint::{ChildShape, encode as encode_hint};
-use crate::format::index::{Index, IndexBuilder};
+use crate::format::index::Index;
 use crate::format::manifest::EntryKind;
 use crate::format::operation::{IndexRow, VersionRow};
 use crate::format::pack::{ItemKind, NewItem};
@@ -29,6 +27,7 @@ use super::meta_packer::{MetaPacker, TOP_RANK};
 use super::packer::{Compress, Packer};
 use super::places::{NODE_RANK, Places};
 use super::read_content::{ChunkToRead, recipe_places};
+use super::registrar::{Often, Register, Registrar};
 use super::upload::{OpenPack, Uploads};
 
 /// Chunks are read and packed in batches of about this many bytes.
@@ -37,8 +36,6 @@ const BATCH_BYTES: u64 = 64 << 20;
 const BATCH_CHUNKS: usize = 1 << 17;
 /// Meta objects are written when this many bytes of them wait.
 const QUEUED_BYTES: usize = 64 << 20;
-/// What was carried since the last flush is flushed, so that it can be registered, from this many raw bytes on.
-const FLUSH_BYTES: u64 = 1 << 30;
 
 /// What of a version is carried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,10 +67,7 @@ pub struct Carrier<'a> {
     wanted_bytes: u64,
     queue: Vec<Queued>,
     queued_bytes: usize,
-    /// Indexes that this transfer wrote.
-    own: Vec<Index>,
-    /// Raw bytes of chunks since the last flush.
-    unflushed_bytes: u64,
+    registrar: Registrar<'a>,
     carried: Vec<VersionRow>,
 }
 
@@ -101,9 +95,11 @@ impl<'a> Carrier<'a> {
         (to, bucket, born): (&'a Content, Bucket, u64),
         extent: Extent,
         dry: bool,
+        often: Often,
         observer: Observer,
     ) -> Carrier<'a> {
-        let uploads = (!dry).then(|| Uploads::start(bucket.clone(), born, observer.clone()));
+        let registrar = Registrar::new(bucket.clone(), to, born, often);
+        let uploads = (!dry).then(|| Uploads::new(bucket.clone(), born, observer.clone()));
         Carrier {
             from,
             to,
@@ -118,8 +114,7 @@ impl<'a> Carrier<'a> {
             wanted_bytes: 0,
             queue: Vec::new(),
             queued_bytes: 0,
-            own: Vec::new(),
-            unflushed_bytes: 0,
+            registrar,
             carried: Vec::new(),
             bucket,
             observer,
@@ -132,8 +127,8 @@ impl<'a> Carrier<'a> {
     }
 
     /// Carries a version; those that it descends from were carried before or are in the target. `register` is called with indexes
-    /// that a record should name now, each GiB or so.
-    pub fn carry(&mut self, row: &VersionRow, register: &mut dyn FnMut(Vec<IndexRow>) -> Result<()>) -> Result<()> {
+    /// that a record should name now.
+    pub fn carry(&mut self, row: &VersionRow, register: &mut Register<'_>) -> Result<()> {
         let manifest = Manifest::new(self.from, row.manifest, Some(row.manifest_place));
         let mut nodes = std::mem::take(&mut self.nodes);
         let walked = new_nodes(&manifest, &mut nodes, |node| self.take_node(node, register));
@@ -147,8 +142,8 @@ impl<'a> Carrier<'a> {
 
     /// Writes the rest. Gives the carried versions' rows with their places in the target, in the order in which they came, and the
     /// indexes to register with them.
-    pub fn finish(mut self) -> Result<(Vec<VersionRow>, Vec<IndexRow>)> {
-        self.copy_wanted()?;
+    pub fn finish(mut self, register: &mut Register<'_>) -> Result<(Vec<VersionRow>, Vec<IndexRow>)> {
+        self.copy_wanted(register)?;
         let indexes = self.flush()?;
         let mut rows = std::mem::take(&mut self.carried);
         if let Some(uploads) = self.uploads.take() {
@@ -162,12 +157,12 @@ impl<'a> Carrier<'a> {
     }
 
     fn place_of(&self, id: &Id, kind: ItemKind) -> Result<Place> {
-        let own = self.own.iter().find_map(|index| index.find_meta(id, kind));
+        let own = self.registrar.own().iter().find_map(|index| index.find_meta(id, kind));
         let place = own.map_or_else(|| self.to.find_meta(id, kind), |place| Ok(Some(place)))?;
         place.ok_or_else(|| crate::base::Error::new(Kind::Failed, "an object that was carried has no place"))
     }
 
-    fn take_node(&mut self, node: StoredNode, register: &mut dyn FnMut(Vec<IndexRow>) -> Result<()>) -> Result<()> {
+    fn take_node(&mut self, node: StoredNode, register: &mut Register<'_>) -> Result<()> {
         if self.extent == Extent::Whole {
             for leaf in &node.leaves {
                 self.take_content(leaf)?;
@@ -175,10 +170,10 @@ impl<'a> Carrier<'a> {
         }
         self.enqueue(NODE_RANK + node.level, node.id, &node.item, What::Node);
         if self.wanted_bytes >= BATCH_BYTES || self.wanted.len() >= BATCH_CHUNKS {
-            self.copy_wanted()?;
+            self.copy_wanted(register)?;
         }
-        if self.queued_bytes >= QUEUED_BYTES || self.unflushed_bytes >= FLUSH_BYTES {
-            self.copy_wanted()?;
+        if self.queued_bytes >= QUEUED_BYTES {
+            self.copy_wanted(register)?;
             let rows = self.flush()?;
             register(rows)?;
         }
@@ -228,15 +223,14 @@ impl<'a> Carrier<'a> {
             self.observer.add(Counter::NewChunks, 1);
             self.observer.add(Counter::NewBytes, chunk.len.into());
             self.wanted_bytes += u64::from(chunk.len);
-            self.unflushed_bytes += u64::from(chunk.len);
             self.wanted.push(chunk);
         }
         Ok(())
     }
 
     /// Packs the chunks that are wanted by now. A fault of the target comes before that of the work, which is its consequence.
-    fn copy_wanted(&mut self) -> Result<()> {
-        match (self.pack_wanted(), &self.uploads) {
+    fn copy_wanted(&mut self, register: &mut Register<'_>) -> Result<()> {
+        match (self.pack_wanted(register), &self.uploads) {
             (Err(fault), Some(_)) => {
                 let uploads = self.uploads.take().expect("seen just now");
                 uploads.conclude(Err(fault)).map(|((), _)| ())
@@ -245,7 +239,7 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    fn pack_wanted(&mut self) -> Result<()> {
+    fn pack_wanted(&mut self, register: &mut Register<'_>) -> Result<()> {
         let wanted = std::mem::take(&mut self.wanted);
         self.wanted_bytes = 0;
         let Some(uploads) = &self.uploads else { return Ok(()) };
@@ -266,6 +260,7 @@ impl<'a> Carrier<'a> {
                     }
                 }
             }
+            self.registrar.register_if_due(uploads, register)?;
         }
         self.tail = Some(packer.into_tail()?);
         Ok(())
@@ -274,42 +269,22 @@ impl<'a> Carrier<'a> {
     /// Writes what waits, and an index of all since the last flush; gives its row, if there is anything.
     fn flush(&mut self) -> Result<Vec<IndexRow>> {
         let mut queue = std::mem::take(&mut self.queue);
-        (self.queued_bytes, self.unflushed_bytes) = (0, 0);
+        self.queued_bytes = 0;
         let Some(uploads) = self.uploads.take() else { return Ok(Vec::new()) };
         let sent = self.tail.take().filter(|tail| !tail.builder.is_empty()).map_or(Ok(()), |tail| uploads.send(tail));
         let ((), packs) = uploads.conclude(sent)?;
-        let mut builder = IndexBuilder::new();
-        let mut totals = IndexRow::of_nothing(ObjectName { born: self.born, random: random_bytes()? });
-        for pack in packs {
-            builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
-            totals.count(pack.kind, pack.bytes);
-        }
-        let data = Index::parse(builder.finish()?)?;
-        let uploads = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
+        let data = self.registrar.gather(packs)?;
+        let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
         // Children come before what points at them: by rank, and as they came within a rank.
         queue.sort_by_key(|queued| queued.rank);
-        let written = self.write_queue(&uploads, &data, queue);
+        let written = self.write_queue(&uploads, data.index(), queue);
         let ((), packs) = uploads.conclude(written)?;
-        self.uploads = Some(Uploads::start(self.bucket.clone(), self.born, self.observer.clone()));
-        if totals.packs == 0 && packs.is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut builder = IndexBuilder::new();
-        builder.add_index(&data, |_| false)?;
-        for pack in packs {
-            builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
-            totals.count(pack.kind, pack.bytes);
-        }
-        let index = Index::parse(builder.finish()?)?;
-        self.bucket.create(&format!("{}/{}", ObjectKind::Index.folder(), totals.name), index.bytes().clone())?;
-        let row = IndexRow { bytes: index.bytes().len() as u64, id: Id::of(index.bytes()), ..totals };
-        self.to.keep_index(&row, index.bytes());
-        self.own.push(index);
-        Ok(vec![row])
+        self.uploads = Some(Uploads::new(self.bucket.clone(), self.born, self.observer.clone()));
+        Ok(self.registrar.write(data, packs)?.into_iter().collect())
     }
 
     fn write_queue(&self, uploads: &Uploads, data: &Index, queue: Vec<Queued>) -> Result<()> {
-        let places = Places { data, own: &self.own, content: self.to };
+        let places = Places { data, own: self.registrar.own(), content: self.to };
         let mut meta = MetaPacker::new(uploads)?;
         for Queued { rank, id, object, hint, what } in queue {
             let kind = match what {

@@ -8,13 +8,14 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Id, Observer, Result};
+use crate::base::{Counter, Id, Result};
 use crate::chunk::cut::{self, Rule};
 use crate::format::recipe::RecipeChild;
 use crate::tree::read_file::{BLOCK, fill};
 
 use super::known::Known;
 use super::packer::{Compress, Packer, pack_frame};
+use super::store_files::Workshop;
 
 /// Bytes of a file from a chunk's start on, with the chunks that are decided.
 struct Block {
@@ -34,48 +35,49 @@ struct Piece<'b> {
     packed: Option<Vec<u8>>,
 }
 
-/// Stores the chunks of a file that the store lacks; gives its content id and all its chunks in order.
-pub fn store_chunks(
-    path: &Path,
-    file: &mut File,
-    known: &Known<'_>,
-    packer: Option<&mut Packer<'_>>,
-    observer: &Observer,
-) -> Result<(Id, Vec<RecipeChild>)> {
-    let mut packer = packer;
-    let mut hasher = blake3::Hasher::new();
-    let mut chunks = Vec::new();
-    let mut reader = BlockReader { path, file, rule: None, carry: Vec::new() };
-    let mut next = reader.next()?;
-    while let Some(block) = next.take() {
-        let following = || if block.at_end { Ok(None) } else { reader.next() };
-        let process = || {
-            let decided = &block.bytes[..block.cuts.last().copied().unwrap_or(0)];
-            rayon::join(|| hash_pieces(&block, known, packer.is_some()), || hasher.update_rayon(decided)).0
-        };
-        let compress = if block.fixed { Compress::No } else { Compress::Try };
-        let (pieces, read) = rayon::join(process, following);
-        next = read?;
-        for piece in pieces? {
-            chunks.push(RecipeChild { id: piece.id, bytes: piece.bytes.len() as u64 });
-            if !piece.new {
-                continue;
-            }
-            observer.add(Counter::NewBytes, piece.bytes.len() as u64);
-            observer.add(Counter::NewChunks, 1);
-            if let Some(packer) = packer.as_deref_mut() {
-                match piece.packed {
-                    Some(packed) => packer.add_packed_chunk(piece.id, piece.bytes, Some(&packed))?,
-                    None if piece.bytes.len() >= SHARED_BELOW => {
-                        packer.add_packed_chunk(piece.id, piece.bytes, None)?
-                    }
-                    None => packer.add_chunk(piece.id, piece.bytes, compress)?,
+impl Workshop<'_> {
+    /// Stores the chunks of a file that the store lacks; gives its content id and all its chunks in order.
+    pub(super) fn store_chunks(
+        &self,
+        path: &Path,
+        file: &mut File,
+        mut packer: Option<&mut Packer<'_>>,
+    ) -> Result<(Id, Vec<RecipeChild>)> {
+        let mut hasher = blake3::Hasher::new();
+        let mut chunks = Vec::new();
+        let mut reader = BlockReader { path, file, rule: None, carry: Vec::new() };
+        let mut next = reader.next()?;
+        while let Some(block) = next.take() {
+            let following = || if block.at_end { Ok(None) } else { reader.next() };
+            let process = || {
+                let decided = &block.bytes[..block.cuts.last().copied().unwrap_or(0)];
+                rayon::join(|| hash_pieces(&block, self.known, packer.is_some()), || hasher.update_rayon(decided)).0
+            };
+            let (pieces, read) = rayon::join(process, following);
+            next = read?;
+            let compress = if block.fixed { Compress::No } else { Compress::Try };
+            for piece in pieces? {
+                chunks.push(RecipeChild { id: piece.id, bytes: piece.bytes.len() as u64 });
+                if piece.new {
+                    self.keep_piece(piece, compress, packer.as_deref_mut())?;
                 }
             }
+            self.observer.add(Counter::Bytes, block.cuts.last().copied().unwrap_or(0) as u64);
+            (self.pause)()?;
         }
-        observer.add(Counter::Bytes, block.cuts.last().copied().unwrap_or(0) as u64);
+        Ok((Id(*hasher.finalize().as_bytes()), chunks))
     }
-    Ok((Id(*hasher.finalize().as_bytes()), chunks))
+
+    fn keep_piece(&self, piece: Piece<'_>, compress: Compress, packer: Option<&mut Packer<'_>>) -> Result<()> {
+        self.observer.add(Counter::NewBytes, piece.bytes.len() as u64);
+        self.observer.add(Counter::NewChunks, 1);
+        let Some(packer) = packer else { return Ok(()) };
+        match piece.packed {
+            Some(packed) => packer.add_packed_chunk(piece.id, piece.bytes, Some(&packed)),
+            None if piece.bytes.len() >= SHARED_BELOW => packer.add_packed_chunk(piece.id, piece.bytes, None),
+            None => packer.add_chunk(piece.id, piece.bytes, compress),
+        }
+    }
 }
 
 /// Chunks below this share frames, and are compressed there.

@@ -12,6 +12,7 @@ mod places;
 pub mod propose;
 pub mod read_content;
 pub mod ref_moves;
+pub mod registrar;
 pub mod session;
 pub mod store_files;
 mod upload;

@@ -1,17 +1,16 @@
 //! One writer's work on a store: content becomes packs, packs an index, entries a manifest, and all of it durable before any
 //! log record speaks of it.
 //!
-//! The order is packs → index → meta packs → index object → record (by the caller). Long work is sealed and registered every GiB,
-//! so that a later run finds what was stored: deduplication against registered packs is how work is resumed.
+//! The order is packs → meta packs → index → record (by the caller). While workers go on, packs that are durable are registered now and
+//! then, so that a later run finds what was stored: deduplication against registered packs is how work is resumed.
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Mutex;
 
-use crate::base::files::random_bytes;
-use crate::base::{Counter, Event, Id, ObjectName, Observer, RepoPath, Result};
-use crate::format::header::ObjectKind;
+use crate::base::{Event, Id, Observer, RepoPath, Result};
 use crate::format::hint::{self, ChildShape};
-use crate::format::index::{Index, IndexBuilder};
+use crate::format::index::Index;
 use crate::format::manifest::{Entry, FolderGuard};
 use crate::format::node::{TreeKind, Weight};
 use crate::format::operation::IndexRow;
@@ -28,13 +27,9 @@ use super::known::Known;
 use super::meta_packer::{MetaPacker, TOP_RANK};
 use super::packer::join_tails;
 use super::places::{NODE_RANK, Places};
+use super::registrar::{Often, Register, Registrar, Unindexed};
 use super::store_files::{Outcome, PendingRecipe, Workshop};
-use super::upload::{OpenPack, StoredPack, Uploads};
-
-/// Work is sealed when this much was stored since the last time.
-const SEAL_BYTES: u64 = 1 << 30;
-/// Files are given to the workers in rounds of this many bytes, so that sealing has its turn.
-const ROUND_BYTES: u64 = 1 << 30;
+use super::upload::{OpenPack, Uploads};
 
 /// A version's objects, durable and not yet in the log.
 #[derive(Debug, Clone)]
@@ -59,36 +54,32 @@ pub struct Session<'a> {
     /// The log number that this session has seen.
     born: u64,
     jobs: usize,
+    /// `None`: nothing is stored.
     uploads: Option<Uploads>,
-    tails: Vec<OpenPack>,
+    tail: Option<OpenPack>,
     recipes: Vec<PendingRecipe>,
-    /// Indexes that this session wrote.
-    own: Vec<Index>,
-    sealed_bytes: u64,
+    registrar: Registrar<'a>,
 }
 
 impl<'a> Session<'a> {
-    /// A session that stores.
-    pub fn new(bucket: Bucket, content: &'a Content, born: u64, jobs: usize, observer: Observer) -> Session<'a> {
-        let uploads = Some(Uploads::start(bucket.clone(), born, observer.clone()));
-        Session {
-            bucket,
-            content,
-            known: Known::new(content),
-            observer,
-            born,
-            jobs,
-            uploads,
-            tails: Vec::new(),
-            recipes: Vec::new(),
-            own: Vec::new(),
-            sealed_bytes: 0,
-        }
+    /// A session that stores; long work is registered `often`.
+    pub fn new(
+        bucket: Bucket,
+        content: &'a Content,
+        born: u64,
+        jobs: usize,
+        often: Often,
+        observer: Observer,
+    ) -> Session<'a> {
+        let uploads = Some(Uploads::new(bucket.clone(), born, observer.clone()));
+        let registrar = Registrar::new(bucket.clone(), content, born, often);
+        let known = Known::new(content);
+        Session { bucket, content, known, observer, born, jobs, uploads, tail: None, recipes: Vec::new(), registrar }
     }
 
     /// A session that reads, hashes and counts, and writes nothing.
     pub fn dry(bucket: Bucket, content: &'a Content, jobs: usize, observer: Observer) -> Session<'a> {
-        let mut session = Session::new(bucket, content, 0, jobs, observer);
+        let mut session = Session::new(bucket, content, 0, jobs, Often::default(), observer);
         session.uploads = None;
         session
     }
@@ -100,42 +91,38 @@ impl<'a> Session<'a> {
 
     /// Stores what the store lacks of `files` (in path order, below `source`); gives what became of each.
     ///
-    /// `register` is called with indexes that a log record should name now, after each GiB.
+    /// `register` is called with indexes that a log record should name now.
     pub fn store(
         &mut self,
         source: &Path,
         files: &[Found],
         parent: &LargeFiles,
-        mut register: impl FnMut(Vec<IndexRow>) -> Result<()>,
+        register: &mut Register<'_>,
     ) -> Result<Vec<Outcome>> {
         self.observer.tell(Event::Phase("storing"));
-        let mut outcomes = Vec::with_capacity(files.len());
-        let mut rest = files;
-        while !rest.is_empty() {
-            let (round, behind) = rest.split_at(round_len(rest));
-            rest = behind;
-            outcomes.extend(self.store_round(source, round, parent)?);
-            if !rest.is_empty() && self.stored_since_seal() >= SEAL_BYTES {
-                let rows = self.seal()?;
-                register(rows)?;
+        let uploads = self.uploads.as_ref();
+        let desk = Mutex::new((&mut self.registrar, register));
+        // One worker registers, the others need not wait for it.
+        let pause = || match (uploads, desk.try_lock()) {
+            (Some(uploads), Ok(mut desk)) => {
+                let (registrar, register) = &mut *desk;
+                registrar.register_if_due(uploads, *register)
             }
-        }
-        Ok(outcomes)
-    }
-
-    fn store_round(&mut self, source: &Path, files: &[Found], parent: &LargeFiles) -> Result<Vec<Outcome>> {
+            _ => Ok(()),
+        };
         let workshop = Workshop {
             source,
             content: self.content,
             known: &self.known,
-            uploads: self.uploads.as_ref(),
+            uploads,
             observer: &self.observer,
             jobs: self.jobs,
             parent,
+            pause: &pause,
         };
-        let stored = workshop.store(files, std::mem::take(&mut self.tails)).and_then(|mut round| {
+        let stored = workshop.store(files).and_then(|mut round| {
             let tails = std::mem::take(&mut round.tails);
-            let tail = self.uploads.as_ref().map_or(Ok(None), |uploads| join_tails(tails, uploads))?;
+            let tail = uploads.map_or(Ok(None), |uploads| join_tails(tails, uploads))?;
             Ok((round, tail))
         });
         let (round, tail) = match (stored, self.uploads.take()) {
@@ -146,26 +133,8 @@ impl<'a> Session<'a> {
             }
         };
         self.recipes.extend(round.recipes);
-        self.tails.extend(tail);
+        self.tail = tail;
         Ok(round.outcomes)
-    }
-
-    fn stored_since_seal(&self) -> u64 {
-        self.observer.get(Counter::StoredBytes) - self.sealed_bytes
-    }
-
-    /// Makes all content so far durable and indexed; gives the rows to register.
-    fn seal(&mut self) -> Result<Vec<IndexRow>> {
-        let data = self.finish_data()?;
-        let uploads = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
-        let written = MetaPacker::new(&uploads).and_then(|mut meta| {
-            self.write_recipes(&mut meta, &data.index)?;
-            meta.finish().map(drop)
-        });
-        let ((), packs) = uploads.conclude(written)?;
-        let row = self.write_index(data, packs)?;
-        self.sealed_bytes = self.observer.get(Counter::StoredBytes);
-        Ok(row.into_iter().collect())
     }
 
     /// Writes the manifest of `entries` (in path order), then the version record that `version` makes of its root.
@@ -183,11 +152,11 @@ impl<'a> Session<'a> {
             return version(&builder.finish()?).map(|_| None);
         }
         let data = self.finish_data()?;
-        let uploads = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
-        let written = self.write_version(&uploads, &data.index, entries, version);
+        let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
+        let written = self.write_version(&uploads, data.index(), entries, version);
         let (written, packs) = uploads.conclude(written)?;
         let Some(written) = written else { return Ok(None) };
-        let indexes = self.write_index(data, packs)?.into_iter().collect();
+        let indexes = self.registrar.write(data, packs)?.into_iter().collect();
         Ok(Some(NewVersion { indexes, ..written }))
     }
 
@@ -201,7 +170,7 @@ impl<'a> Session<'a> {
     ) -> Result<Option<NewVersion>> {
         let mut meta = MetaPacker::new(uploads)?;
         self.write_recipes(&mut meta, data)?;
-        let places = Places { data, own: &self.own, content: self.content };
+        let places = Places { data, own: self.registrar.own(), content: self.content };
         let mut builder = TreeBuilder::new(TreeKind::Manifest, |node| write_node(&mut meta, &places, node));
         push_entries(&mut builder, entries)?;
         let root = builder.finish()?;
@@ -219,27 +188,22 @@ impl<'a> Session<'a> {
         Ok(Some(NewVersion { id, root, version_place, manifest_place, indexes: Vec::new() }))
     }
 
-    fn finish_data(&mut self) -> Result<DataPacks> {
+    fn finish_data(&mut self) -> Result<Unindexed> {
         let uploads = self.uploads.take().expect("a session that stores has its uploads");
-        let next = Uploads::start(self.bucket.clone(), self.born, self.observer.clone());
-        let tails = std::mem::take(&mut self.tails);
-        let sent = tails.into_iter().try_for_each(|tail| uploads.send(tail));
+        let sent = self.tail.take().map_or(Ok(()), |tail| uploads.send(tail));
         let ((), packs) = uploads.conclude(sent)?;
-        self.uploads = Some(next);
-        let mut builder = IndexBuilder::new();
-        let mut totals = Totals::default();
-        for pack in packs {
-            totals.add(&pack);
-            builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
-        }
-        Ok(DataPacks { index: Index::parse(builder.finish()?)?, totals })
+        self.registrar.gather(packs)
     }
 
     fn write_recipes(&mut self, meta: &mut MetaPacker<'_>, data: &Index) -> Result<()> {
-        let places = Places { data, own: &self.own, content: self.content };
+        let places = Places { data, own: self.registrar.own(), content: self.content };
         for pending in std::mem::take(&mut self.recipes) {
             if meta.place_of(&pending.content, ItemKind::RecipeRoot).is_some()
-                || self.own.iter().any(|index| index.find_meta(&pending.content, ItemKind::RecipeRoot).is_some())
+                || self
+                    .registrar
+                    .own()
+                    .iter()
+                    .any(|index| index.find_meta(&pending.content, ItemKind::RecipeRoot).is_some())
             {
                 continue;
             }
@@ -256,57 +220,6 @@ impl<'a> Session<'a> {
             })?;
         }
         Ok(())
-    }
-
-    fn write_index(&mut self, data: DataPacks, meta: Vec<StoredPack>) -> Result<Option<IndexRow>> {
-        let DataPacks { index, mut totals } = data;
-        if totals.packs == 0 && meta.is_empty() {
-            return Ok(None);
-        }
-        let mut builder = IndexBuilder::new();
-        builder.add_index(&index, |_| false)?;
-        for pack in meta {
-            totals.add(&pack);
-            builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
-        }
-        let index = Index::parse(builder.finish()?)?;
-        let name = ObjectName { born: self.born, random: random_bytes()? };
-        self.bucket.create(&format!("{}/{name}", ObjectKind::Index.folder()), index.bytes().clone())?;
-        let bytes = index.bytes().len() as u64;
-        let row = IndexRow {
-            name,
-            bytes,
-            id: Id::of(index.bytes()),
-            packs: totals.packs,
-            pack_bytes: totals.pack_bytes,
-            meta_bytes: totals.meta_bytes,
-        };
-        self.content.keep_index(&row, index.bytes());
-        self.own.push(index);
-        Ok(Some(row))
-    }
-}
-
-/// The data packs since the last seal.
-struct DataPacks {
-    index: Index,
-    totals: Totals,
-}
-
-#[derive(Default)]
-struct Totals {
-    packs: u64,
-    pack_bytes: u64,
-    meta_bytes: u64,
-}
-
-impl Totals {
-    fn add(&mut self, pack: &StoredPack) {
-        self.packs += 1;
-        match pack.kind {
-            ObjectKind::Pack => self.pack_bytes += pack.bytes,
-            _ => self.meta_bytes += pack.bytes,
-        }
     }
 }
 
@@ -329,13 +242,4 @@ fn push_entries<S: FnMut(NewNode) -> Result<()>>(
         builder.push(path.as_str().as_bytes(), &entry.encode(), weight)?;
     }
     Ok(())
-}
-
-fn round_len(files: &[Found]) -> usize {
-    let mut bytes = 0u64;
-    let fits = |found: &&Found| {
-        bytes = bytes.saturating_add(found.stat.size);
-        bytes <= ROUND_BYTES
-    };
-    files.iter().take_while(fits).count().max(1)
 }

@@ -18,7 +18,6 @@ use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::Stat;
 
 use super::known::Known;
-use super::large_file::store_chunks;
 use super::packer::{Compress, Packer};
 use super::upload::{OpenPack, Uploads};
 
@@ -58,6 +57,8 @@ pub struct Workshop<'a> {
     pub jobs: usize,
     /// Content and size of the parent version's large files, by path.
     pub parent: &'a HashMap<Box<str>, (Id, u64)>,
+    /// Called by the workers after every few MiB.
+    pub pause: &'a (dyn Fn() -> Result<()> + Sync),
 }
 
 /// What a round of storing gives.
@@ -70,11 +71,11 @@ pub struct Round {
 
 impl Workshop<'_> {
     /// Stores `files`, which are in path order.
-    pub fn store(&self, files: &[Found], tails: Vec<OpenPack>) -> Result<Round> {
+    pub fn store(&self, files: &[Found]) -> Result<Round> {
         let runs = cut_runs(files);
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
-        let tails = Mutex::new(tails);
+        let tails = Mutex::default();
         let done: Mutex<Vec<Done>> = Mutex::default();
         let work = || {
             let outcome = self.work(files, &runs, &next, &stop, &tails, &done);
@@ -114,8 +115,7 @@ impl Workshop<'_> {
         tails: &Mutex<Vec<OpenPack>>,
         done: &Mutex<Vec<Done>>,
     ) -> Result<()> {
-        let take_tail = || tails.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut packer = self.uploads.map(|uploads| Packer::new(uploads, take_tail())).transpose()?;
+        let mut packer = self.uploads.map(|uploads| Packer::new(uploads, None)).transpose()?;
         let mut buffer = Vec::new();
         while !stop.load(Ordering::Acquire) {
             let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
@@ -126,6 +126,7 @@ impl Workshop<'_> {
                 self.observer.add(Counter::Files, 1);
             }
             done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+            (self.pause)()?;
         }
         if let Some(packer) = packer {
             let tail = packer.into_tail()?;
@@ -169,7 +170,7 @@ impl Workshop<'_> {
                 return Ok(*content);
             }
             std::io::Seek::rewind(file).map_err(|fault| Error::io("read", &path, fault))?;
-            let (content, chunks) = store_chunks(&path, file, self.known, packer.as_deref_mut(), self.observer)?;
+            let (content, chunks) = self.store_chunks(&path, file, packer.as_deref_mut())?;
             size = chunks.iter().map(|chunk| chunk.bytes).sum();
             pending = Some(PendingRecipe { content, size, chunks });
             Ok(content)

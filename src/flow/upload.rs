@@ -1,12 +1,10 @@
 //! Finished packs on their way into the store, while the next ones are filled.
 //!
-//! A few threads write; the queue is short, so that memory is bounded and a slow store slows the workers. The first error
-//! wins: every later `send` returns at once and [`Uploads::finish`] gives that error.
+//! A few are written at once, more to a far store where that brings more; hardly any waits, so that memory is bounded and a slow store slows the
+//! workers. The first error wins: every later `send` returns at once and [`Uploads::finish`] gives that error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -14,11 +12,18 @@ use crate::base::files::random_bytes;
 use crate::base::{Counter, Error, Kind, ObjectName, Observer, Result};
 use crate::format::header::ObjectKind;
 use crate::format::pack::{Footer, PackBuilder};
+use crate::store::lanes::Lanes;
 use crate::store::objects::Bucket;
+use crate::store::pace::Pace;
 
 /// A pack is closed when it has grown to this.
 pub const PACK_BYTES: usize = 32 << 20;
-const WRITERS: usize = 2;
+/// Packs that are written to a folder at once.
+const NEAR: usize = 2;
+/// And at most to a bucket: each takes its 32 MiB of memory.
+const FAR: usize = 6;
+/// Packs that may wait for their turn.
+const WAITING: usize = 1;
 
 /// A pack being filled, under the name that it will have.
 pub struct OpenPack {
@@ -44,8 +49,7 @@ pub struct StoredPack {
 
 /// The writing end of a store for one session.
 pub struct Uploads {
-    queue: Option<SyncSender<OpenPack>>,
-    writers: Vec<JoinHandle<()>>,
+    lanes: Lanes,
     shared: Arc<Shared>,
 }
 
@@ -90,25 +94,18 @@ struct Outcome {
 }
 
 impl Uploads {
-    /// Starts the writers; `born` is the log number that the session has seen.
-    pub fn start(bucket: Bucket, born: u64, observer: Observer) -> Uploads {
-        let shared = Arc::new(Shared {
+    /// Uploads to `bucket`, none yet; `born` is the log number that the session has seen.
+    pub fn new(bucket: Bucket, born: u64, observer: Observer) -> Uploads {
+        let most = if bucket.is_far() { FAR } else { NEAR };
+        let shared = Shared {
             bucket,
             observer,
             born,
             failed: AtomicBool::new(false),
             outcome: Mutex::default(),
             spare: Arc::default(),
-        });
-        let (queue, jobs) = sync_channel(WRITERS);
-        let jobs = Arc::new(Mutex::new(jobs));
-        let writers = (0..WRITERS)
-            .map(|_| {
-                let (shared, jobs) = (shared.clone(), jobs.clone());
-                std::thread::spawn(move || shared.write_all(&jobs))
-            })
-            .collect();
-        Uploads { queue: Some(queue), writers, shared }
+        };
+        Uploads { lanes: Lanes::new(Pace::new(NEAR, most)), shared: Arc::new(shared) }
     }
 
     /// An empty pack with a fresh name.
@@ -119,19 +116,32 @@ impl Uploads {
         Ok(OpenPack { name, kind, builder: PackBuilder::reusing(kind, buffer) })
     }
 
-    /// Queues a pack; waits while the queue is full. Fails at once when an earlier pack failed.
+    /// Has a pack written; waits while others wait already. Fails at once when an earlier pack failed.
     pub fn send(&self, pack: OpenPack) -> Result<()> {
-        let queue = self.queue.as_ref().expect("open until finished");
-        if self.shared.failed.load(Ordering::Acquire) || queue.send(pack).is_err() {
+        if self.shared.failed.load(Ordering::Acquire) {
             return Err(Error::new(Kind::Failed, "writing to the store was given up"));
         }
+        let shared = self.shared.clone();
+        self.lanes.submit_when_near(WAITING, move || shared.take(pack));
         Ok(())
     }
 
-    /// Waits until all is durable and gives what was stored; or the first error.
-    pub fn finish(mut self) -> Result<Vec<StoredPack>> {
-        self.stop();
-        let mut outcome = self.shared.outcome.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Bytes of the packs that are durable and were not taken.
+    pub fn stored_bytes(&self) -> u64 {
+        self.shared.outcome().stored.iter().map(|pack| pack.bytes).sum()
+    }
+
+    /// Takes the packs that are durable by now; others go on.
+    pub fn take_stored(&self) -> Vec<StoredPack> {
+        std::mem::take(&mut self.shared.outcome().stored)
+    }
+
+    /// Waits until all is durable and gives what was stored and not taken; or the first error.
+    pub fn finish(self) -> Result<Vec<StoredPack>> {
+        if !self.lanes.finish() {
+            self.shared.fail(Error::new(Kind::Failed, "a writer of the store panicked"));
+        }
+        let mut outcome = self.shared.outcome();
         match outcome.fault.take() {
             Some(fault) => Err(fault),
             None => Ok(std::mem::take(&mut outcome.stored)),
@@ -144,36 +154,22 @@ impl Uploads {
         let stored = self.finish()?;
         Ok((work?, stored))
     }
-
-    fn stop(&mut self) {
-        self.queue = None;
-        for writer in self.writers.drain(..) {
-            if writer.join().is_err() {
-                self.shared.fail(Error::new(Kind::Failed, "a writer of the store panicked"));
-            }
-        }
-    }
-}
-
-impl Drop for Uploads {
-    fn drop(&mut self) {
-        self.stop();
-    }
 }
 
 impl Shared {
-    fn write_all(&self, jobs: &Mutex<Receiver<OpenPack>>) {
-        loop {
-            let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(pack) = job else { return };
-            if self.failed.load(Ordering::Acquire) {
-                continue;
-            }
-            match self.write(pack) {
-                Ok(stored) => self.outcome.lock().unwrap_or_else(PoisonError::into_inner).stored.push(stored),
-                Err(fault) => self.fail(fault),
-            }
+    fn outcome(&self) -> MutexGuard<'_, Outcome> {
+        self.outcome.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a pack unless all was given up; gives its bytes.
+    fn take(&self, pack: OpenPack) -> Option<u64> {
+        if self.failed.load(Ordering::Acquire) {
+            return None;
         }
+        let stored = self.write(pack).map_err(|fault| self.fail(fault)).ok()?;
+        let bytes = stored.bytes;
+        self.outcome().stored.push(stored);
+        Some(bytes)
     }
 
     fn write(&self, pack: OpenPack) -> Result<StoredPack> {
@@ -188,6 +184,6 @@ impl Shared {
 
     fn fail(&self, fault: Error) {
         self.failed.store(true, Ordering::Release);
-        self.outcome.lock().unwrap_or_else(PoisonError::into_inner).fault.get_or_insert(fault);
+        self.outcome().fault.get_or_insert(fault);
     }
 }

@@ -6,8 +6,11 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use super::backend::Connections;
 
 /// Everything that is known about reaching stores.
 #[derive(Clone, Default)]
@@ -18,10 +21,46 @@ pub struct Access {
     pub home: Option<PathBuf>,
     /// Settings by the store's URL or a prefix of it, of whole components; the longest that fits counts.
     pub stores: Vec<(String, StoreSettings)>,
+    /// Settings of a workspace's remotes, by their URL, `STORE/DATASET` or `STORE` alone.
+    pub remotes: Vec<(String, StoreSettings)>,
     /// The most bytes a second that are sent, and that are received, over all stores in clouds.
     pub limit_rate: Option<u64>,
+    /// How long is waited, and how often asked.
+    pub patience: Patience,
+    /// What is open already; clones share it.
+    pub connections: Connections,
     /// Stores in clouds aren't asked: what the user's mirrors hold has to do.
     pub offline: bool,
+}
+
+/// How long a bucket may keep us waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    /// After this long without a byte in either direction a request is given up, and made again.
+    pub idle: Duration,
+    /// How often a request is made at most.
+    pub tries: u32,
+    /// The longest pause before the second try; it doubles with each, up to [`Patience::LONGEST_PAUSE`]. The pause itself is drawn
+    /// below it at random, so that many who failed together don't come back together.
+    pub first_pause: Duration,
+    /// After this long no further try begins.
+    pub in_all: Duration,
+}
+
+impl Patience {
+    /// No pause is longer.
+    pub const LONGEST_PAUSE: Duration = Duration::from_secs(20);
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            idle: Duration::from_secs(30),
+            tries: 10,
+            first_pause: Duration::from_millis(200),
+            in_all: Duration::from_secs(300),
+        }
+    }
 }
 
 /// What a configuration says of one store; each setting wins over the environment's.
@@ -48,24 +87,43 @@ pub struct StoreSettings {
 }
 
 impl Access {
-    /// The settings for the store at `url`.
-    pub fn settings_of(&self, url: &str) -> StoreSettings {
-        let fits = |prefix: &str| {
-            let prefix = prefix.trim_end_matches('/');
-            url.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let fitting = self.stores.iter().filter(|(prefix, _)| fits(prefix));
-        fitting
-            .max_by_key(|(prefix, _)| prefix.trim_end_matches('/').len())
-            .map(|(_, it)| it.clone())
-            .unwrap_or_default()
+    /// A variable of the environment that is set and not empty.
+    pub(super) fn variable(&self, name: &str) -> Option<&str> {
+        self.environment.get(name).map(|value| value.trim()).filter(|value| !value.is_empty())
     }
+
+    /// The settings for the store at `url`: those of a remote that lies in it or that it is the beginning of, else of the longest
+    /// prefix of it in [`Access::stores`].
+    ///
+    /// Where a remote's URL is cut into store and dataset is only known once the store was found, so that each part of it is
+    /// opened by the remote's settings.
+    pub fn settings_of(&self, url: &str) -> StoreSettings {
+        let remote = || {
+            let meant = |(remote, _): &&(String, StoreSettings)| is_below(url, remote) || is_below(remote, url);
+            self.remotes.iter().filter(meant).max_by_key(|(remote, _)| remote.len())
+        };
+        let store = || {
+            let fitting = self.stores.iter().filter(|(prefix, _)| is_below(url, prefix));
+            fitting.max_by_key(|(prefix, _)| prefix.trim_end_matches('/').len())
+        };
+        remote().or_else(store).map(|(_, settings)| settings.clone()).unwrap_or_default()
+    }
+}
+
+/// Whether `url` is `prefix`, or goes on after it with a whole component.
+fn is_below(url: &str, prefix: &str) -> bool {
+    let mut components = url.split('/').filter(|part| !part.is_empty());
+    prefix.split('/').filter(|part| !part.is_empty()).all(|part| components.next() == Some(part))
 }
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&String> = self.environment.keys().collect();
-        f.debug_struct("Access").field("environment", &names).field("stores", &self.stores).finish_non_exhaustive()
+        f.debug_struct("Access")
+            .field("environment", &names)
+            .field("stores", &self.stores)
+            .field("remotes", &self.remotes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -82,6 +140,22 @@ mod tests {
         assert_eq!(region("s3://b/data/sets").as_deref(), Some("long"));
         assert_eq!(region("s3://b/database").as_deref(), Some("short"));
         assert_eq!(region("s3://bb"), None);
+    }
+
+    #[test]
+    fn a_remotes_settings_count_wherever_its_store_may_end() {
+        let with = |region: &str| StoreSettings { region: Some(region.to_owned()), ..StoreSettings::default() };
+        let stores = vec![("s3://b".to_owned(), with("the user's"))];
+        let remotes =
+            vec![("s3://b/data//set".to_owned(), with("the remote's")), ("s3://c/s".to_owned(), with("alone"))];
+        let access = Access { stores, remotes, ..Access::default() };
+        let region = |url: &str| access.settings_of(url).region.unwrap_or_default();
+        for url in ["s3://b/data/set", "s3://b/data//set", "s3://b/data", "s3://b/data/"] {
+            assert_eq!(region(url), "the remote's", "{url}");
+        }
+        assert_eq!(region("s3://c/s/set"), "alone");
+        assert_eq!(region("s3://b/database"), "the user's");
+        assert_eq!(region("s3://d"), "");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A hint or a place is advice: what lies there must be what was asked for, else the indexes say where else it lies. Only when no
 //! copy is good is that an error, and it names the object that is damaged.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -21,10 +21,6 @@ use crate::format::recipe::RecipeRoot;
 use super::fetch::ranges;
 use super::kept_indexes::KeptIndexes;
 use super::objects::Bucket;
-
-/// What helps where data is damaged or missing.
-const WHAT_NEXT: &str =
-    "`dagset verify STORE` lists all damage; what another store still has can be ingested again from there";
 
 /// Decoded frames are kept up to this many bytes.
 const CACHED_BYTES: usize = 32 << 20;
@@ -64,6 +60,8 @@ pub struct Content {
     frames: Mutex<FrameCache>,
     part: Mutex<Option<Part>>,
     lenders: Vec<Lender>,
+    /// The packs that the own indexes name; asked for only where others lend.
+    own_packs: OnceLock<HashSet<ObjectName>>,
 }
 
 /// Stored bytes of a pack that were read ahead.
@@ -111,6 +109,7 @@ impl Content {
             frames: Mutex::default(),
             part: Mutex::default(),
             lenders: Vec::new(),
+            own_packs: OnceLock::new(),
         }
     }
 
@@ -189,7 +188,12 @@ impl Content {
     }
 
     fn item(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
-        let mut first_fault = match hint.map(|place| self.item_at(id, kind, place)) {
+        let own_hint = match hint {
+            // A hint of another store's: to look for its pack here would cost a failing request for each item.
+            Some(place) if !self.lenders.is_empty() && !self.owns(&place.frame.pack)? => None,
+            hint => hint,
+        };
+        let mut first_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {
             Some(Ok(item)) => return Ok(item),
             // A store that doesn't answer isn't damaged.
             Some(Err(fault)) if fault.kind() == Kind::Unreachable => return Err(fault),
@@ -217,13 +221,21 @@ impl Content {
         }
         Err(first_fault.unwrap_or_else(|| {
             let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
-            Error::damaged(message).hint(WHAT_NEXT)
+            Error::damaged(message).hint(self.bucket.verify_hint())
         }))
+    }
+
+    fn owns(&self, pack: &ObjectName) -> Result<bool> {
+        if let Some(packs) = self.own_packs.get() {
+            return Ok(packs.contains(pack));
+        }
+        let packs = self.indexes()?.iter().flat_map(|index| index.packs().map(|pack| pack.name)).collect();
+        Ok(self.own_packs.get_or_init(|| packs).contains(pack))
     }
 
     fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {
         let folder = kind.home();
-        let frame = self.frame(folder, &place.frame)?;
+        let frame = self.frame(folder, &place.frame).inspect_err(|_| self.set_part(None))?;
         let item = Item { frame, place: *place };
         let good = place.is_possible() && place.frame.raw_bytes as usize == item.frame.len() && {
             match kind {
@@ -238,7 +250,7 @@ impl Content {
         }
         match good {
             true => Ok(item),
-            false => Err(damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
+            false => Err(self.damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
         }
     }
 
@@ -249,17 +261,17 @@ impl Content {
         let raw = match place.encoding {
             Encoding::Raw => stored.clone(),
             _ => decompress(&stored, place.raw_bytes as usize, None)
-                .map_err(|fault| within(folder, place, fault))?
+                .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
                 .into(),
         };
         let mut at = 0;
         for (id, len) in chunks {
             let bytes = raw.get(at..at + *len as usize).filter(|bytes| Id::of(bytes) == *id);
-            at += bytes.ok_or_else(|| damaged(folder, place, &format!("lacks chunk {}", id.short())))?.len();
+            at += bytes.ok_or_else(|| self.damaged(folder, place, &format!("lacks chunk {}", id.short())))?.len();
         }
         match at == raw.len() {
             true => Ok(stored),
-            false => Err(damaged(folder, place, "holds more than it should")),
+            false => Err(self.damaged(folder, place, "holds more than it should")),
         }
     }
 
@@ -267,8 +279,10 @@ impl Content {
         let object = format!("{}/{}", folder.folder(), place.pack);
         let read = self.read(folder, place.pack, place.offset.into(), place.stored_bytes.into());
         read.map_err(|fault| match fault.kind() {
-            Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
-            Kind::Damaged => fault.hint(WHAT_NEXT),
+            Kind::NotFound => {
+                Error::damaged(format!("{object} is missing")).because(fault).hint(self.bucket.verify_hint())
+            }
+            Kind::Damaged => fault.hint(self.bucket.verify_hint()),
             _ => fault,
         })
     }
@@ -286,8 +300,13 @@ impl Content {
     /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here.
     /// What is read ahead is kept for [`CACHED_BYTES`] of decoded frames: a caller with more goes on in steps.
     pub fn prefetch(&self, kind: ObjectKind, places: &[FramePlace]) {
+        let is_own = |place: &FramePlace| self.lenders.is_empty() || self.owns(&place.pack).unwrap_or(true);
+        let (own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
+        if !lent.is_empty() {
+            self.lenders.iter().flat_map(Lender::content).for_each(|lender| lender.prefetch(kind, &lent));
+        }
         let wanted: Vec<FramePlace> =
-            places.iter().copied().filter(|place| self.cache(|cache| cache.get(place)).is_none()).collect();
+            own.into_iter().filter(|place| self.cache(|cache| cache.get(place)).is_none()).collect();
         for range in ranges(&wanted) {
             // One frame costs no more when it is asked for.
             if range.frames.len() < 2 {
@@ -329,16 +348,18 @@ impl Content {
         let raw_bytes = place.raw_bytes as usize;
         let decoded = match place.encoding {
             Encoding::Raw => stored,
-            Encoding::Zstd => {
-                decompress(&stored, raw_bytes, None).map_err(|fault| within(folder, place, fault))?.into()
-            }
+            Encoding::Zstd => decompress(&stored, raw_bytes, None)
+                .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
+                .into(),
             Encoding::Based(base) => {
                 let base = self.plain_copy(folder, &base)?;
-                decompress(&stored, raw_bytes, Some(base.bytes())).map_err(|fault| within(folder, place, fault))?.into()
+                decompress(&stored, raw_bytes, Some(base.bytes()))
+                    .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
+                    .into()
             }
         };
         if decoded.len() != raw_bytes {
-            return Err(damaged(folder, place, "has the wrong length"));
+            return Err(self.damaged(folder, place, "has the wrong length"));
         }
         self.cache(|cache| cache.put(place, decoded.clone()));
         Ok(decoded)
@@ -369,6 +390,16 @@ impl Content {
         Err(fault.unwrap_or_else(|| Error::damaged(format!("no plain copy of the base {} is there", id.short()))))
     }
 
+    fn damaged(&self, folder: ObjectKind, place: &FramePlace, why: &str) -> Error {
+        let message = format!("{}/{}: the frame at byte {} {why}", folder.folder(), place.pack, place.offset);
+        Error::damaged(message).hint(self.bucket.verify_hint())
+    }
+
+    /// The hint of an error about damage in the store.
+    pub fn verify_hint(&self) -> String {
+        self.bucket.verify_hint()
+    }
+
     fn cache<T>(&self, with: impl FnOnce(&mut FrameCache) -> T) -> T {
         with(&mut self.frames.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -377,14 +408,14 @@ impl Content {
 fn load_index(bucket: &Bucket, row: &IndexRow) -> Result<Index> {
     let name = format!("index/{}", row.name);
     let missing = |fault: Error| match fault.kind() {
-        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault).hint(WHAT_NEXT),
+        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault).hint(bucket.verify_hint()),
         _ => fault,
     };
     let bytes = bucket.get(&name).map_err(missing)?;
     if Id::of(&bytes) != row.id {
-        return Err(Error::damaged(format!("{name} isn't what the log registered")).hint(WHAT_NEXT));
+        return Err(Error::damaged(format!("{name} isn't what the log registered")).hint(bucket.verify_hint()));
     }
-    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(WHAT_NEXT))
+    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(bucket.verify_hint()))
 }
 
 fn describe(kind: ItemKind) -> &'static str {
@@ -398,15 +429,6 @@ fn describe(kind: ItemKind) -> &'static str {
         ItemKind::Tombstone => "the tombstone",
         ItemKind::StateNode => "the state node",
     }
-}
-
-fn damaged(folder: ObjectKind, place: &FramePlace, why: &str) -> Error {
-    Error::damaged(format!("{}/{}: the frame at byte {} {why}", folder.folder(), place.pack, place.offset))
-        .hint(WHAT_NEXT)
-}
-
-fn within(folder: ObjectKind, place: &FramePlace, fault: Error) -> Error {
-    damaged(folder, place, "can't be decoded").because(fault)
 }
 
 /// Decoded frames, the least recently used leave first.

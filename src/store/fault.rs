@@ -5,13 +5,52 @@ use std::io;
 
 use crate::base::{Error, Kind};
 
+/// What messages about a bucket name.
+#[derive(Debug, Clone)]
+pub(super) struct Reached {
+    /// The store's URL.
+    pub(super) shown: String,
+    pub(super) bucket: String,
+    /// The server's URL, without any secret.
+    pub(super) server: String,
+    /// As whom requests are made: "access key AKIA… of the environment".
+    pub(super) who: String,
+    /// What to do where its credentials have expired.
+    pub(super) sign_in: String,
+    /// Whether it is S3 that is spoken, whose rights and variables have names.
+    pub(super) is_s3: bool,
+}
+
+impl Reached {
+    /// What to look at where nobody, or the wrong server, answers.
+    pub(super) fn check_endpoint(&self) -> String {
+        match self.is_s3 {
+            true => "check the network and the endpoint (AWS_ENDPOINT_URL, or `endpoint` of the profile or the remote)"
+                .to_owned(),
+            false => "check the network and the endpoint".to_owned(),
+        }
+    }
+
+    /// The right that is needed for `doing`.
+    pub(super) fn right_to(&self, doing: &str) -> &'static str {
+        match (self.is_s3, doing) {
+            (true, "write to") => "write (s3:PutObject)",
+            (true, "remove from") => "delete (s3:DeleteObject)",
+            (true, _) => "read (s3:GetObject, s3:ListBucket)",
+            (false, "write to") => "write",
+            (false, "remove from") => "delete",
+            (false, _) => "read",
+        }
+    }
+}
+
 /// The store said no.
 pub(super) fn refused(doing: &str, shown: &str) -> Error {
     Error::new(Kind::Unreachable, format!("cannot {doing} the store {shown}: permission denied"))
         .hint("check as whom this runs, and that the store's file system has hard links")
 }
 
-/// The error for a system error of this kind; `doing` is "read from", "write to" or "open".
+/// The error for a system error of this kind; `doing` is "read from", "write to", "remove from" or "open".
 pub(super) fn classify(kind: io::ErrorKind, doing: &str, shown: &str) -> Error {
     use io::ErrorKind as Io;
     let unreachable = |why: &str| Error::new(Kind::Unreachable, format!("cannot {doing} the store {shown}: {why}"));

@@ -222,6 +222,14 @@ impl Objects for Faulty {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
+    fn counts_requests(&self) -> bool {
+        self.inner.counts_requests()
+    }
 }
 
 #[cfg(test)]

@@ -78,6 +78,12 @@ pub(super) fn create_root(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes a folder of a store if nothing is in it. For folders that only their maker writes into: another could just be about to.
+pub(crate) fn remove_if_empty(folder: &Path) {
+    // Not empty, not there, not allowed: it stays, and harms nobody.
+    fs::remove_dir(folder).ok();
+}
+
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {

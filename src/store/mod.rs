@@ -1,10 +1,12 @@
 //! Where the bytes lie: the objects of a store behind one small trait, found by an address.
 //!
 //! Only [`backend`] knows of `object_store` and of async. What cuts across (counting, planned faults) is a decorator
-//! over [`Objects`]; every implementation passes the one suite in `conformance.rs`.
+//! over [`Objects`]; every implementation passes the one suite in `tests/all/conformance.rs`.
 
 pub mod access;
 pub mod address;
+mod aws;
+mod aws_profile;
 pub mod backend;
 pub mod content;
 mod fault;
@@ -12,16 +14,17 @@ pub mod faulty;
 mod fetch;
 pub mod folder;
 mod kept_indexes;
+pub mod lanes;
 pub mod locate;
 pub mod log;
 pub mod objects;
 pub mod offline;
+pub mod pace;
+pub mod probe;
 pub mod recording;
+pub mod trial;
 
-#[cfg(test)]
-mod conformance;
-
-pub use access::{Access, StoreSettings};
+pub use access::{Access, Patience, StoreSettings};
 pub use address::{Address, Location, RefBase, RefExpr, Step};
 pub use locate::{Located, locate};
 pub use objects::{Bucket, Created, Listing, ObjectMeta, Objects, Verb};

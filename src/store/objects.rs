@@ -4,7 +4,7 @@
 //! `.` (so no backend has anything to encode, and none can leave its root). What the format names fits;
 //! another name is a [`Kind::Usage`](crate::base::Kind::Usage) error on every backend.
 //!
-//! Promises that each backend keeps, and `conformance.rs` tests:
+//! Promises that each backend keeps, and `tests/all/conformance.rs` tests:
 //! - An object appears whole or not at all, and never changes. Of many that create one name, one gets [`Created::New`].
 //! - What [`Objects::create`] acknowledges survives power loss, with [`Created::Exists`] too: who lost a race builds on a
 //!   durable object. A read promises less: in a folder it may see an object that its writer is about to sync.
@@ -94,6 +94,16 @@ pub trait Objects: Send + Sync {
 
     /// The store's path or URL, for messages.
     fn describe(&self) -> String;
+
+    /// Whether an answer takes its time to come, so that many requests are worth having under way at once. A folder's don't.
+    fn is_far(&self) -> bool {
+        false
+    }
+
+    /// Whether requests and bytes are counted where they are made: each try, each page. A decorator that counts calls then doesn't.
+    fn counts_requests(&self) -> bool {
+        false
+    }
 }
 
 /// A handle on a store's objects, cheap to clone.
@@ -104,6 +114,11 @@ impl Bucket {
     /// A handle on `objects`.
     pub fn new(objects: impl Objects + 'static) -> Bucket {
         Bucket(Arc::new(objects))
+    }
+
+    /// What to do where a store is damaged, as a hint of an error.
+    pub fn verify_hint(&self) -> String {
+        format!("`dagset verify {}` lists all damage", self.describe())
     }
 }
 

@@ -21,23 +21,31 @@ pub struct Call {
 
 /// A decorator that adds each call to an [`Observer`]: requests by verb, bytes sent and received.
 ///
-/// A call is counted when it is made, so failed ones count too; a list counts once, however many pages it took.
+/// A call is counted when it is made, so failed ones count too; a list counts once, however many pages it took. A bucket
+/// behind a network counts its requests itself, to the observer that it was opened with: there this decorator keeps calls
+/// and stored bytes only.
 #[derive(Clone)]
 pub struct Recording {
     inner: Bucket,
     observer: Observer,
     calls: Option<Arc<Mutex<Vec<Call>>>>,
+    counts_requests: bool,
 }
 
 impl Recording {
     /// Counts only.
     pub fn new(inner: Bucket, observer: Observer) -> Recording {
-        Recording { inner, observer, calls: None }
+        Recording { counts_requests: !inner.counts_requests(), inner, observer, calls: None }
+    }
+
+    /// Counts bytes stored, and no requests.
+    pub fn of_stored_bytes(inner: Bucket, observer: Observer) -> Recording {
+        Recording { counts_requests: false, ..Recording::new(inner, observer) }
     }
 
     /// Counts, and keeps every call: for tests, as it grows without bound.
     pub fn keeping_calls(inner: Bucket, observer: Observer) -> Recording {
-        Recording { inner, observer, calls: Some(Arc::default()) }
+        Recording { calls: Some(Arc::default()), ..Recording::new(inner, observer) }
     }
 
     /// A handle on the decorated store; this value goes on answering [`Recording::take_calls`].
@@ -60,15 +68,21 @@ impl Recording {
             Verb::Size => Counter::Heads,
             Verb::Delete => Counter::Deletes,
         };
-        self.observer.add(counter, 1);
+        self.count(counter, 1);
         if let Some(calls) = &self.calls {
             let call = Call { verb, name: name.to_owned(), offset, bytes };
             calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         }
     }
 
+    fn count(&self, counter: Counter, amount: u64) {
+        if self.counts_requests {
+            self.observer.add(counter, amount);
+        }
+    }
+
     fn received(&self, bytes: Bytes) -> Bytes {
-        self.observer.add(Counter::ReceivedBytes, bytes.len() as u64);
+        self.count(Counter::ReceivedBytes, bytes.len() as u64);
         bytes
     }
 }
@@ -76,7 +90,7 @@ impl Recording {
 impl Objects for Recording {
     fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
         self.note(Verb::Create, name, 0, bytes.len() as u64);
-        self.observer.add(Counter::SentBytes, bytes.len() as u64);
+        self.count(Counter::SentBytes, bytes.len() as u64);
         let len = bytes.len() as u64;
         let created = self.inner.create(name, bytes)?;
         if created == Created::New {
@@ -117,6 +131,14 @@ impl Objects for Recording {
 
     fn describe(&self) -> String {
         self.inner.describe()
+    }
+
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
+
+    fn counts_requests(&self) -> bool {
+        self.inner.counts_requests()
     }
 }
 

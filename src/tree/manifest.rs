@@ -90,6 +90,24 @@ impl<'a> Manifest<'a> {
         Ok(cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path))
     }
 
+    /// The entries at `paths`, which are in path order; neighbours cost one way down the tree.
+    pub fn find_each<'p>(&self, paths: impl Iterator<Item = &'p str>) -> Result<Vec<Option<Leaf>>> {
+        let mut cursor = Cursor::new(*self, "");
+        let mut found = Vec::new();
+        for path in paths {
+            let mut leaf = cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path);
+            if leaf.is_none() {
+                cursor.seek(path.as_bytes())?;
+                leaf = cursor.leaf()?.filter(|leaf| leaf.path.as_str() == path);
+            }
+            if leaf.is_some() {
+                cursor.advance()?;
+            }
+            found.push(leaf);
+        }
+        Ok(found)
+    }
+
     /// Whether anything lies below `folder`.
     pub fn has_folder(&self, folder: &str) -> Result<bool> {
         Ok(self
@@ -139,6 +157,12 @@ impl<'a> Manifest<'a> {
         let child = self.open(&id, parent.places[index].as_ref())?;
         parent.node.check_child(index, &child.node).map_err(|fault| unreadable(&id, fault))?;
         Ok(child)
+    }
+
+    /// Reads children of an inner node ahead, neighbours in one request.
+    pub(super) fn read_children_ahead(&self, parent: &Opened, wanted: impl Iterator<Item = usize>) {
+        let frames: Vec<_> = wanted.filter_map(|index| Some(parent.places[index]?.frame)).collect();
+        self.content.prefetch(ObjectKind::MetaPack, &frames);
     }
 
     fn open(&self, id: &Id, place: Option<&Place>) -> Result<Opened> {
@@ -224,8 +248,7 @@ impl<'a> Cursor<'a> {
         let is_behind = |child: usize| !self.end.is_empty() && parent.node.key(child - 1) >= &*self.end;
         let most = (index + self.ahead).min(parent.node.len());
         let end = (index + 1..most).find(|child| is_behind(*child)).unwrap_or(most);
-        let frames: Vec<_> = parent.places[index..end].iter().flatten().map(|place| place.frame).collect();
-        self.manifest.content.prefetch(ObjectKind::MetaPack, &frames);
+        self.manifest.read_children_ahead(parent, index..end);
         self.covered = parent.node.key(end - 1).to_vec();
         self.ahead = (self.ahead * 2).min(MOST_AHEAD);
     }

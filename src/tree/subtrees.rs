@@ -30,6 +30,10 @@ pub fn node_ids(manifest: &Manifest<'_>, known: &mut HashSet<Id>) -> Result<()> 
 }
 
 fn ids_below(manifest: &Manifest<'_>, parent: &Opened, known: &mut HashSet<Id>) -> Result<()> {
+    if parent.node.level() > 1 {
+        let is_new = |index: &usize| !known.contains(&parent.node.child(*index).id);
+        manifest.read_children_ahead(parent, (0..parent.node.len()).filter(is_new));
+    }
     for index in 0..if parent.node.level() == 0 { 0 } else { parent.node.len() } {
         let id = parent.node.child(index).id;
         if parent.node.level() > 1 && !known.contains(&id) {
@@ -60,6 +64,10 @@ fn give(
     sink: &mut impl FnMut(StoredNode) -> Result<()>,
 ) -> Result<()> {
     let level = opened.node.level();
+    if level > 0 {
+        let is_new = |index: &usize| !known.contains(&opened.node.child(*index).id);
+        manifest.read_children_ahead(&opened, (0..opened.node.len()).filter(is_new));
+    }
     let mut leaves = Vec::new();
     let mut hinted = 0;
     for index in 0..opened.node.len() {

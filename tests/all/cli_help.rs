@@ -29,9 +29,15 @@ const COMMANDS: &[&[&str]] = &[
     &["push"],
     &["fetch"],
     &["pull"],
+    &["remote"],
+    &["remote", "add"],
+    &["remote", "list"],
+    &["remote", "remove"],
+    &["remote", "check"],
     &["store"],
     &["store", "create"],
     &["store", "info"],
+    &["store", "check"],
     &["verify"],
     &["config"],
     &["config", "get"],
@@ -67,8 +73,7 @@ fn the_first_screen() {
       rm           Remove files from the folder and stage that
       mv           Rename a file or folder and stage that
       commit       Make a version of what is staged, or of all changes
-      restore      Make paths what they are in the version again, losing their
-                   changes
+      restore      Make paths what they are in the version, losing their changes
       switch       Make the folder another version
       clean        Remove files that no version holds and no .dagsetignore names
       ingest       Store a folder as a new version, without a workspace
@@ -85,10 +90,10 @@ fn the_first_screen() {
       tag          List, set or delete tags
       clone        Make a workspace of a dataset in another store
       push         Send versions, and the refs that point at them, to a remote
-      fetch        Bring a remote's versions and refs here; the folder stays as it
-                   is
+      fetch        Bring a remote's versions and refs, leaving the folder as it is
       pull         Fetch, then move this branch and the folder on to the remote's
-      store        Create a store, or show what one holds
+      remote       List, add, remove or check the stores to push to and pull from
+      store        Create a store, show what one holds, or check the way to it
       verify       Read a store or a version, and say what is damaged
       config       Show or change your configuration
       completions  Print completions for a shell
@@ -97,17 +102,18 @@ fn the_first_screen() {
       -V, --version  Print version
 
     Global options:
-          --json             Print one JSON document on stdout
-      -q, --quiet            Print answers and errors only
-      -v, --verbose...       Say more of what is done
-      -C <DIR>               Run as if started in DIR
-          --store <STORE>    Where datasets are that are named without a store
-          --author <WHO>     Who versions are by, as "Name <mail>"
-          --jobs <N>         Threads [default: the CPUs this process may use]
-          --offline          Ask no store in a cloud, use what is kept here
-          --progress <FORM>  bar, lines, or json: a line a second on stderr
-          --no-progress      Show no progress
-      -h, --help             Print this help
+          --json               Print one JSON document on stdout
+      -q, --quiet              Print answers and errors only
+      -v, --verbose...         Say more of what is done
+      -C <DIR>                 Run as if started in DIR
+          --store <STORE>      Where datasets are that are named without a store
+          --author <WHO>       Who versions are by, as "Name <mail>"
+          --jobs <N>           Threads [default: the CPUs this process may use]
+          --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M
+          --offline            Ask no store in a cloud, use what is kept here
+          --progress <FORM>    bar, lines, or json: a line a second on stderr
+          --no-progress        Show no progress
+      -h, --help               Print this help
 
     Examples:
       dagset ingest ./photos --into ./store/photos --create --as 1.0
@@ -146,17 +152,18 @@ fn the_help_of_ingest() {
       -n, --dry-run                 Store nothing; show what would come of it
 
     Global options:
-          --json             Print one JSON document on stdout
-      -q, --quiet            Print answers and errors only
-      -v, --verbose...       Say more of what is done
-      -C <DIR>               Run as if started in DIR
-          --store <STORE>    Where datasets are that are named without a store
-          --author <WHO>     Who versions are by, as "Name <mail>"
-          --jobs <N>         Threads [default: the CPUs this process may use]
-          --offline          Ask no store in a cloud, use what is kept here
-          --progress <FORM>  bar, lines, or json: a line a second on stderr
-          --no-progress      Show no progress
-      -h, --help             Print this help
+          --json               Print one JSON document on stdout
+      -q, --quiet              Print answers and errors only
+      -v, --verbose...         Say more of what is done
+      -C <DIR>                 Run as if started in DIR
+          --store <STORE>      Where datasets are that are named without a store
+          --author <WHO>       Who versions are by, as "Name <mail>"
+          --jobs <N>           Threads [default: the CPUs this process may use]
+          --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M
+          --offline            Ask no store in a cloud, use what is kept here
+          --progress <FORM>    bar, lines, or json: a line a second on stderr
+          --no-progress        Show no progress
+      -h, --help               Print this help
 
     Nothing is written but to the store. A folder that equals the newest version of
     the branch makes no new one, so the same command can be run again at any time.

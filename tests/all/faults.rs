@@ -187,7 +187,8 @@ fn a_store_whose_creation_was_cut_off_is_made_by_the_same_command() {
         stage.faulty.plan(plan);
         let first = serving(&stage.faulty.bucket()).create_store(STORE);
         let healthy = serving(&stage.healthy);
-        if stage.spoilt(call_of(&what), fault).is_some() {
+        let spoilt = stage.spoilt(call_of(&what), fault);
+        if spoilt.is_some_and(|object| !object.starts_with("check-")) {
             let again = healthy.store_info(STORE).expect_err("the only record, or the store's file, is damaged");
             assert_eq!(again.kind(), Kind::Damaged, "{what}");
             continue;
@@ -196,7 +197,9 @@ fn a_store_whose_creation_was_cut_off_is_made_by_the_same_command() {
             Ok(_) => assert!(first.is_err(), "{what}: made twice"),
             Err(fault) => assert_eq!(fault.kind(), Kind::Conflict, "{what}"),
         }
-        assert_eq!(objects(&stage.healthy), ["dagset.json", "log/000/000/001"], "{what}");
+        // What a trial of the place wrote may stay where a request failed.
+        let of_store: Vec<_> = objects(&stage.healthy).into_iter().filter(|name| !name.starts_with("check-")).collect();
+        assert_eq!(of_store, ["dagset.json", "log/000/000/001"], "{what}");
         ingest(&healthy, &folders.first(), INTO, None).unwrap_or_else(|fault| panic!("{what}: {fault}"));
         assert_comes_back(&healthy, INTO, &folders.first());
         assert_eq!(findings(&healthy, STORE), [""; 0], "{what}");

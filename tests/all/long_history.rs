@@ -7,6 +7,7 @@ use dagset::base::files::random_bytes;
 use dagset::base::{BranchName, DatasetName, Id, ObjectName, Observer, RefName, RepoPath, Time};
 use dagset::chunk::compress::compress;
 use dagset::flow::merge_indexes::merge_indexes;
+use dagset::flow::registrar::Often;
 use dagset::flow::session::{LargeFiles, Session};
 use dagset::format::attrs::Attrs;
 use dagset::format::header::ObjectKind;
@@ -94,9 +95,9 @@ impl History {
         }
         let content = content_of(&timeline);
         let born = timeline.fold().number;
-        let mut session = Session::new(timeline.bucket().clone(), &content, born, 1, Observer::new());
+        let mut session = Session::new(timeline.bucket().clone(), &content, born, 1, Often::default(), Observer::new());
         let found = scan(source.path(), &ScanOptions::default()).expect("scans").found;
-        session.store(source.path(), &found, &LargeFiles::new(), |_| Ok(())).expect("stores");
+        session.store(source.path(), &found, &LargeFiles::new(), &mut |_| Ok(())).expect("stores");
         let entries = (0..FOLDERS * FILES).map(|number| {
             let content = contents[number as usize % contents.len()];
             let kind = EntryKind::File { size: CONTENT_BYTES as u64, content, executable: false };

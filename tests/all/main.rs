@@ -11,7 +11,10 @@ mod cli_errors;
 mod cli_help;
 mod cli_main_job;
 mod cli_shapes;
+mod cloud_cli;
+mod cloud_faults;
 mod cold_reads;
+mod conformance;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
@@ -25,11 +28,17 @@ mod long_history;
 mod machine;
 mod many_writers;
 mod mirror;
+mod proxy;
 mod races;
+mod read_only;
+mod remotes;
+mod resume;
+#[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod store_check;
 mod transfer;
 mod unsaved;
 mod workspace;

@@ -128,10 +128,9 @@ fn on_a_folder_all_publish() {
 }
 
 #[test]
-#[ignore = "needs an S3 server: scripts/test"]
 fn on_a_bucket_all_publish() {
-    let server = s3::server();
+    let Some(server) = s3::server(s3::Server::Real) else { return };
     let mut env = TestEnv::new();
-    server.let_in(&mut env);
-    all_publish(&env, &server.new_store());
+    server.reach_from(&mut env);
+    all_publish(&env, &server.url("writers"));
 }

@@ -224,6 +224,10 @@ impl Objects for Abyss {
     fn describe(&self) -> String {
         self.inner.describe()
     }
+
+    fn is_far(&self) -> bool {
+        self.inner.is_far()
+    }
 }
 
 /// What the child process does, told by its environment.

@@ -1,15 +1,17 @@
-//! What every implementation of [`Objects`](super::Objects) must do, run against each of them.
+//! What every implementation of `Objects` must do, run against each of them.
 
 use std::sync::Barrier;
 use std::thread;
 
 use bytes::Bytes;
 
-use super::backend;
-use super::faulty::Faulty;
-use super::objects::{Bucket, Created, Listing};
-use super::recording::Recording;
-use crate::base::{Kind, Observer, Time};
+use dagset::base::{Kind, Observer, Time};
+use dagset::store::backend;
+use dagset::store::faulty::Faulty;
+use dagset::store::recording::Recording;
+use dagset::store::{Bucket, Created, Listing};
+
+use crate::s3::{Server, server};
 
 fn suite(fresh: &dyn Fn() -> Bucket) {
     create_is_if_absent(&fresh());
@@ -45,6 +47,12 @@ fn recording() {
 #[test]
 fn faulty() {
     suite(&|| Faulty::new(backend::memory()).bucket());
+}
+
+#[test]
+fn s3() {
+    let Some(server) = server(Server::Real) else { return };
+    suite(&|| server.bucket("conformance"));
 }
 
 fn bytes(text: &str) -> Bytes {

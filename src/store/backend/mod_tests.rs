@@ -1,5 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 
+use super::runtime::runtime;
 use super::*;
 
 #[test]
@@ -14,9 +15,38 @@ fn opening_creates_nothing() {
     let below_a_file = format!("{text}/x/y");
     assert_eq!(open_folder(&below_a_file).unwrap_err().kind(), Kind::NotFound);
     assert_eq!(open_folder(&format!("{text}/x")).unwrap_err().kind(), Kind::NotFound);
-    for url in ["s3://b/x", "gs://b", "az://b", "ftp://b", "file:///b"] {
-        assert_eq!(open(url, &Access::default(), &Observer::new()).unwrap_err().kind(), Kind::Usage, "{url}");
+}
+
+#[test]
+fn a_url_names_a_folder_or_a_prefix_in_a_bucket() {
+    let open = |url: &str| open(url, &Access::default(), &Observer::new());
+    for (url, shown) in [("s3://b", "s3://b"), ("s3://b/x/y/", "s3://b/x/y"), ("gs://b.c/ü x", "gs://b.c/ü x")] {
+        assert_eq!(open(url).unwrap().describe(), shown);
     }
+    let bad = [
+        "ftp://b",
+        "s3://",
+        "s3:///x",
+        "s3://b/x//y",
+        "s3://b/x/../y",
+        "s3://b/a\nb",
+        "s3://ü/x",
+        "s3://a@b/x",
+        "file://b",
+    ];
+    for url in bad {
+        let fault = open(url).unwrap_err();
+        assert_eq!(fault.kind(), Kind::Usage, "{url}: {fault}");
+        assert!(fault.next_step().is_some(), "{url}");
+    }
+    assert_eq!(open("az://b/x").unwrap_err().kind(), Kind::Usage, "no account");
+    assert_eq!(open(&format!("s3://b/{}", "x".repeat(1000))).unwrap_err().kind(), Kind::Usage);
+
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("file://{}", folder.path().display());
+    open(&url).unwrap().create("a", Bytes::new()).unwrap();
+    assert!(folder.path().join("a").exists());
+    assert_eq!(open(&format!("{url}/none")).unwrap_err().kind(), Kind::NotFound);
 }
 
 #[test]

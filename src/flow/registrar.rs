@@ -1,0 +1,117 @@
+//! What one writer stored becomes indexes, and long work is registered now and then: a later run finds its chunks and goes on.
+//!
+//! Packs that are durable are indexed while others are still on their way: nobody who fills packs waits for those.
+
+use std::time::{Duration, Instant};
+
+use crate::base::files::random_bytes;
+use crate::base::{Id, ObjectName, Result};
+use crate::format::header::ObjectKind;
+use crate::format::index::{Index, IndexBuilder};
+use crate::format::operation::IndexRow;
+use crate::store::content::Content;
+use crate::store::objects::Bucket;
+
+use super::upload::{StoredPack, Uploads};
+
+/// How much work may be lost: stored packs are registered when either is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Often {
+    /// Stored bytes that no record speaks of.
+    pub bytes: u64,
+    /// Since the last time.
+    pub time: Duration,
+}
+
+impl Default for Often {
+    fn default() -> Often {
+        Often { bytes: 1 << 30, time: Duration::from_secs(60) }
+    }
+}
+
+/// Puts indexes into the log.
+pub type Register<'r> = dyn FnMut(Vec<IndexRow>) -> Result<()> + Send + 'r;
+
+/// The indexes of one writer.
+pub struct Registrar<'a> {
+    bucket: Bucket,
+    content: &'a Content,
+    born: u64,
+    often: Often,
+    own: Vec<Index>,
+    last: Instant,
+}
+
+/// Stored packs that no index object names yet.
+pub struct Unindexed {
+    index: Index,
+    row: IndexRow,
+}
+
+impl Unindexed {
+    /// Where the chunks in them lie.
+    pub fn index(&self) -> &Index {
+        &self.index
+    }
+}
+
+impl<'a> Registrar<'a> {
+    /// No index yet; `born` is the log number that the writer has seen, `content` what the store had then.
+    pub fn new(bucket: Bucket, content: &'a Content, born: u64, often: Often) -> Registrar<'a> {
+        Registrar { bucket, content, born, often, own: Vec::new(), last: Instant::now() }
+    }
+
+    /// The indexes that were written.
+    pub fn own(&self) -> &[Index] {
+        &self.own
+    }
+
+    /// Indexes and registers the packs that are durable by now, if it is time to. To be called while packs are filled, after every few MiB.
+    pub fn register_if_due(&mut self, uploads: &Uploads, register: &mut Register<'_>) -> Result<()> {
+        let bytes = uploads.stored_bytes();
+        if bytes == 0 || (bytes < self.often.bytes && self.last.elapsed() < self.often.time) {
+            return Ok(());
+        }
+        let rest = self.gather(uploads.take_stored())?;
+        let rows = self.write(rest, Vec::new())?;
+        register(rows.into_iter().collect())?;
+        self.last = Instant::now();
+        Ok(())
+    }
+
+    /// What an index will say of `packs`.
+    pub fn gather(&self, packs: Vec<StoredPack>) -> Result<Unindexed> {
+        let mut row = IndexRow::of_nothing(ObjectName { born: self.born, random: random_bytes()? });
+        let mut builder = IndexBuilder::new();
+        add_packs(&mut builder, &mut row, packs)?;
+        Ok(Unindexed { index: Index::parse(builder.finish()?)?, row })
+    }
+
+    /// Writes an index of `rest` and `more`; gives the row to register, if there is any pack.
+    pub fn write(&mut self, rest: Unindexed, more: Vec<StoredPack>) -> Result<Option<IndexRow>> {
+        let Unindexed { mut index, mut row } = rest;
+        if !more.is_empty() {
+            let mut builder = IndexBuilder::new();
+            builder.add_index(&index, |_| false)?;
+            add_packs(&mut builder, &mut row, more)?;
+            index = Index::parse(builder.finish()?)?;
+        }
+        if row.packs == 0 {
+            return Ok(None);
+        }
+        self.bucket.create(&format!("{}/{}", ObjectKind::Index.folder(), row.name), index.bytes().clone())?;
+        row.bytes = index.bytes().len() as u64;
+        row.id = Id::of(index.bytes());
+        self.content.keep_index(&row, index.bytes());
+        self.own.push(index);
+        Ok(Some(row))
+    }
+}
+
+fn add_packs(builder: &mut IndexBuilder, row: &mut IndexRow, packs: Vec<StoredPack>) -> Result<()> {
+    for pack in packs {
+        row.count(pack.kind, pack.bytes);
+        builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
+    }
+    Ok(())
+}

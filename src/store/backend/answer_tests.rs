@@ -1,0 +1,102 @@
+use super::*;
+
+fn refused(status: u16, code: &str) -> Answer {
+    let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Because.</Message></Error>");
+    let mut answer = Answer { status: Some(status), ..Answer::default() };
+    answer.read_body(body.as_bytes());
+    answer
+}
+
+fn reached() -> Reached {
+    Reached {
+        shown: "s3://b/p".to_owned(),
+        bucket: "b".to_owned(),
+        server: "https://h".to_owned(),
+        who: "access key A".to_owned(),
+        sign_in: "`sign in`".to_owned(),
+        is_s3: true,
+    }
+}
+
+#[test]
+fn what_follows_from_an_answer() {
+    let cases = [
+        (404, "NoSuchKey", Next::Absent),
+        (404, "NoSuchBucket", Next::GiveUp),
+        (412, "PreconditionFailed", Next::Exists),
+        (409, "BlobAlreadyExists", Next::Exists),
+        (409, "ConditionalRequestConflict", Next::Again { tries: 7 }),
+        (429, "TooManyRequests", Next::Again { tries: 7 }),
+        (500, "InternalError", Next::Again { tries: 7 }),
+        (503, "SlowDown", Next::Again { tries: 7 }),
+        (400, "RequestTimeout", Next::Again { tries: 7 }),
+        (400, "XAmzContentSHA256Mismatch", Next::Again { tries: 7 }),
+        (400, "ExpiredToken", Next::SignInAgain),
+        (403, "ExpiredToken", Next::SignInAgain),
+        (403, "AccessDenied", Next::GiveUp),
+        (403, "RequestTimeTooSkewed", Next::GiveUp),
+        (416, "InvalidRange", Next::GiveUp),
+        (501, "NotImplemented", Next::GiveUp),
+    ];
+    for (status, code, next) in cases {
+        assert_eq!(refused(status, code).next(7), next, "{status} {code}");
+    }
+    let head = |status| Answer { status: Some(status), ..Answer::default() };
+    assert_eq!(
+        (head(403).next(7), head(400).next(7), head(404).next(7)),
+        (Next::SignInAgain, Next::SignInAgain, Next::Absent)
+    );
+    let text = head(403).error("read from", "x", &reached(), 1, Time(0)).to_string();
+    assert_eq!(text, "cannot read from the store s3://b/p: access denied (access key A)");
+    let lost = Answer { trouble: Some(Trouble::Broken("reset".to_owned())), ..Answer::default() };
+    assert_eq!(lost.next(7), Next::Again { tries: 7 });
+    let wrong_port = Answer { trouble: Some(Trouble::NoConnection("refused".to_owned())), ..Answer::default() };
+    assert_eq!(wrong_port.next(7), Next::Again { tries: TRIES_TO_CONNECT });
+}
+
+#[test]
+fn a_clock_that_is_off_is_measured() {
+    let mut answer = refused(403, "RequestTimeTooSkewed");
+    answer.read_date("Sat, 21 Nov 2026 09:00:00 GMT");
+    let now = |minutes: i64| Time(answer.date.unwrap().0 + minutes * 60_000);
+    let text = |minutes| answer.error("read from", "x", &reached(), 1, now(minutes)).to_string();
+    assert_eq!(
+        text(61),
+        "cannot read from the store s3://b/p: this machine's clock is 61 minutes ahead of the server's"
+    );
+    assert!(text(-300).ends_with("5 hours behind the server's"), "{}", text(-300));
+    let dateless = Answer { date: None, ..answer.clone() };
+    assert!(dateless.error("read from", "x", &reached(), 1, now(0)).to_string().contains("differ too much"));
+}
+
+#[test]
+fn an_authority_that_is_not_trusted_is_told_from_a_wrong_port() {
+    let trouble = Some(Trouble::NoConnection("invalid peer certificate: UnknownIssuer".to_owned()));
+    let fault = Answer { trouble, ..Answer::default() }.error("read from", "x", &reached(), 4, Time(0));
+    assert_eq!(fault.to_string(), "cannot read from the store s3://b/p: https://h is not trusted");
+    assert!(fault.next_step().unwrap().contains("ca_file"));
+}
+
+#[test]
+fn a_wrong_region_names_the_right_one() {
+    let mut answer = refused(301, "PermanentRedirect");
+    let text = |answer: &Answer| answer.error("read from", "x", &reached(), 1, Time(0));
+    assert!(text(&answer).next_step().unwrap().contains("AWS_REGION"));
+    answer.region = Some("eu-west-1".to_owned());
+    assert_eq!(
+        text(&answer).to_string(),
+        "cannot read from the store s3://b/p: the bucket b is in the region eu-west-1"
+    );
+    assert_eq!(text(&answer).next_step(), Some("set AWS_REGION=eu-west-1, or `region` of the remote"));
+}
+
+#[test]
+fn bodies_of_any_kind_are_read() {
+    for body in [&b""[..], b"<Code>", b"<Code></Code>", b"\xff<Code>\xff</Code>", b"</Code><Code>"] {
+        Answer::default().read_body(body);
+    }
+    let mut answer = Answer::default();
+    answer.read_body(format!("<Code>A\x1b[31m</Code><Message>{}</Message>", "x".repeat(9999)).as_bytes());
+    assert_eq!(answer.code.as_deref(), Some("A[31m"));
+    assert_eq!(answer.message.unwrap().len(), 300);
+}

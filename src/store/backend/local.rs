@@ -1,0 +1,143 @@
+//! Stores on this machine: in a folder, and in memory.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
+use object_store::path::Path as Key;
+use object_store::{Error as StoreError, ObjectStore};
+
+use super::super::fault::{classify, io_cause, refused};
+use super::super::folder::{self, Settled};
+use super::super::objects::{Bucket, Created};
+use super::runtime::{runtime, wait};
+use super::{Asked, Backend, Fault, Reach, generic};
+use crate::base::{Error, Kind, Result};
+
+/// Opens a folder that is there.
+pub fn open_folder(path: &str) -> Result<Bucket> {
+    folder_at(Path::new(path))
+}
+
+/// Opens a folder, which is made, durably, where it isn't there.
+pub fn create_folder(path: &str) -> Result<Bucket> {
+    folder::create_root(Path::new(path)).map_err(|fault| at_root(Path::new(path), fault))?;
+    open_folder(path)
+}
+
+/// A store in memory, for tests: lost with its last handle.
+pub fn memory() -> Bucket {
+    bucket(Arc::new(InMemory::new()), None, "memory://".to_owned())
+}
+
+fn bucket(store: Arc<dyn ObjectStore>, settled: Option<Settled>, shown: String) -> Bucket {
+    Bucket::new(Backend { reach: Reach::Local(Local { store, settled }), prefix: Key::default(), shown })
+}
+
+fn folder_at(path: &Path) -> Result<Bucket> {
+    let meta = std::fs::metadata(path).map_err(|fault| at_root(path, Error::io("open the folder", path, fault)))?;
+    if !meta.is_dir() {
+        return Err(Error::not_found(format!("not a folder: {}", path.display())));
+    }
+    let opened =
+        std::fs::canonicalize(path).map_err(|fault| Error::io("open the folder", path, fault)).and_then(|root| {
+            let store = LocalFileSystem::new_with_prefix(&root)
+                .map_err(|fault| Error::new(Kind::Failed, "its path can't be used for a store").because(fault))?;
+            Ok((store.with_fsync(true), root))
+        });
+    let (store, root) = opened.map_err(|fault| at_root(path, fault))?;
+    Ok(bucket(Arc::new(store), Some(Settled::new(root)), path.display().to_string()))
+}
+
+/// Gives an error about a store's folder the kind that the cause calls for.
+fn at_root(path: &Path, fault: Error) -> Error {
+    let kind = io_cause(&fault).map(|(kind, _)| kind);
+    match kind {
+        Some(io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Error::not_found(format!("no such folder: {}", path.display()))
+        }
+        Some(kind) => classify(kind, "open", &path.display().to_string()).because(fault),
+        None => fault,
+    }
+}
+
+/// Objects on this machine.
+pub(super) struct Local {
+    store: Arc<dyn ObjectStore>,
+    /// `Some` for a folder.
+    settled: Option<Settled>,
+}
+
+impl Local {
+    /// Whether they are files; else they are in memory.
+    pub(super) fn is_folder(&self) -> bool {
+        self.settled.is_some()
+    }
+
+    /// Runs the future that `make` makes of the store, once.
+    pub(super) fn run<T, F, Fut>(&self, asked: &Asked<'_>, make: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: Fn(Arc<dyn ObjectStore>) -> Fut,
+        Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
+        let future = make(self.store.clone());
+        let ran = match (&self.settled, runtime()) {
+            (Some(_), _) => wait(future),
+            (None, Ok(runtime)) => wait(runtime.spawn(future)).unwrap_or_else(|fault| Err(fault.into())),
+            (None, Err(fault)) => Err(generic(fault.into())),
+        };
+        ran.map_err(|fault| self.fault(asked, fault))
+    }
+
+    /// What a failed request means.
+    fn fault(&self, asked: &Asked<'_>, fault: StoreError) -> Fault {
+        let Asked { doing, name, shown } = *asked;
+        let failed =
+            |kind: Kind, fault| Error::new(kind, format!("cannot {doing} the store {shown}: {name}")).because(fault);
+        if let StoreError::AlreadyExists { .. } = fault {
+            return Fault::Exists;
+        }
+        Fault::Other(match io_cause(&fault) {
+            Some((io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _)) if doing != "write to" => {
+                return Fault::Absent;
+            }
+            // The chain of an error prints its causes twice; the innermost says it all.
+            Some((kind, cause)) => classify(kind, doing, shown).because(format!("{name}: {cause}")),
+            None => match fault {
+                StoreError::NotFound { .. } => return Fault::Absent,
+                StoreError::PermissionDenied { .. } | StoreError::Unauthenticated { .. } => {
+                    refused(doing, shown).because(fault)
+                }
+                StoreError::JoinError { .. } => failed(Kind::Failed, fault),
+                fault if self.settled.is_some() => failed(Kind::Failed, fault),
+                fault => failed(Kind::Unreachable, fault),
+            },
+        })
+    }
+
+    /// Looks for a folder's root, which a create would otherwise make anew.
+    pub(super) fn before_create(&self, name: &str, shown: &str) -> Result<()> {
+        let Some(settled) = &self.settled else { return Ok(()) };
+        settled.check_root(name).map_err(|fault| unwritable(fault, shown))
+    }
+
+    /// Makes durable what a folder's backend leaves out.
+    pub(super) fn after_create(&self, name: &str, created: Created, shown: &str) -> Result<()> {
+        let Some(settled) = &self.settled else { return Ok(()) };
+        let settle = || {
+            if created == Created::Exists {
+                settled.settle_entry(name)?;
+            }
+            settled.settle(name)
+        };
+        settle().map_err(|fault| unwritable(fault, shown))
+    }
+}
+
+fn unwritable(fault: io::Error, shown: &str) -> Error {
+    classify(fault.kind(), "write to", shown).because(fault)
+}
