@@ -1,9 +1,11 @@
-//! What a user's machine keeps of one store: the fold of its log as the rows of a state, its `dagset.json`, and its indexes as files.
+//! What a user's machine keeps of one store: the fold of its log as the rows of a state, its `dagset.json`, the version records that
+//! were read, and its indexes as files.
 //!
 //! One folder for each path or URL of a store. It is a cache that many processes share: whoever finds it busy, or can't write, goes
 //! without it. SQLite doesn't see a flipped bit, so that a hash over everything is kept beside the rows, and what doesn't fit it
 //! is damaged.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +21,7 @@ const SCHEMA: Schema = Schema {
     tables: &[
         ("rows", "key BLOB PRIMARY KEY, value BLOB NOT NULL"),
         ("facts", "name TEXT PRIMARY KEY, value BLOB NOT NULL"),
+        ("versions", "id BLOB PRIMARY KEY, record BLOB NOT NULL"),
     ],
 };
 /// A command waits no longer for others: asking the store takes a fraction of a second, too.
@@ -87,6 +90,37 @@ impl Mirror {
             }
             saved => saved.map_err(|fault| failed(&file, fault)),
         }
+    }
+
+    /// The version records that are kept, of those asked for; each is what its id says.
+    pub fn version_records(&self, ids: &[Id]) -> HashMap<Id, Vec<u8>> {
+        let file = self.file();
+        let found = || {
+            let connection = database::open(&file, &SCHEMA, PATIENCE)?;
+            let mut statement = connection.prepare("SELECT record FROM versions WHERE id = ?1")?;
+            let mut found = HashMap::new();
+            for id in ids {
+                let record: Option<Vec<u8>> = statement.query_row([id.0], |row| row.get(0)).optional()?;
+                found.extend(record.filter(|record| Id::of(record) == *id).map(|record| (*id, record)));
+            }
+            Ok::<_, rusqlite::Error>(found)
+        };
+        if file.exists() { found().unwrap_or_default() } else { HashMap::new() }
+    }
+
+    /// Keeps version records, as far as it may: they never change.
+    pub fn keep_version_records(&self, records: &[(Id, Vec<u8>)]) -> Result<()> {
+        let keep = || {
+            let mut connection = database::open(&self.file(), &SCHEMA, PATIENCE)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (id, record) in records {
+                let values = params![id.0, record];
+                transaction.execute("INSERT OR REPLACE INTO versions (id, record) VALUES (?1, ?2)", values)?;
+            }
+            transaction.commit()
+        };
+        crate::base::files::create_folders(&self.folder)?;
+        keep().map_err(|fault| failed(&self.file(), fault))
     }
 
     /// Removes all that is kept of the store.

@@ -1,10 +1,16 @@
-//! Opening a store through the user's mirror of it: only what came since is asked for; with `offline`, nothing is.
+//! What the user's mirror of a store spares: it is opened by asking for what came since; with `offline`, nothing is asked.
 //!
 //! Stores in folders have no mirror: reading them in place is as fast.
 
-use crate::base::{Event, Result};
+use rayon::prelude::*;
+
+use crate::base::{Event, Id, Result};
 use crate::catalog::mirror::Mirror;
+use crate::format::header::ObjectKind;
+use crate::format::pack::ItemKind;
 use crate::format::store_file::StoreFile;
+use crate::format::version::Version;
+use crate::history::fold::VersionState;
 use crate::history::local_copy::LocalCopy;
 use crate::history::timeline::Timeline;
 use crate::store::address::is_remote;
@@ -44,5 +50,27 @@ impl Engine {
             return Ok(Some((self.open_store_of(root, file, timeline), rest)));
         }
         Ok(None)
+    }
+
+    /// The records of versions, in their order; those that the mirror lacks are read and kept.
+    pub(super) fn version_records(&self, store: &OpenStore, states: &[&VersionState]) -> Result<Vec<Version>> {
+        let mirror = self.mirror_of(&store.root);
+        let ids: Vec<Id> = states.iter().map(|state| state.row.version).collect();
+        let mut records = mirror.as_ref().map(|mirror| mirror.version_records(&ids)).unwrap_or_default();
+        let missing: Vec<_> = states.iter().filter(|state| !records.contains_key(&state.row.version)).collect();
+        let frames: Vec<_> = missing.iter().map(|state| state.row.version_place.frame).collect();
+        store.content.prefetch(ObjectKind::MetaPack, &frames);
+        let read = missing.par_iter().map(|state| {
+            let (id, place) = (state.row.version, &state.row.version_place);
+            Ok((id, store.content.meta(&id, ItemKind::Version, Some(place))?.bytes().to_vec()))
+        });
+        let read = read.collect::<Result<Vec<_>>>()?;
+        if let Some(mirror) = mirror.filter(|_| !read.is_empty())
+            && let Err(fault) = mirror.keep_version_records(&read)
+        {
+            self.observer.tell(Event::Note(fault.in_one_line()));
+        }
+        records.extend(read);
+        ids.iter().map(|id| Version::parse(&records[id])).collect()
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
+use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
 use crate::history::fold::{Dataset, VersionState};
 use crate::history::local_copy::LocalCopy;
@@ -22,6 +23,9 @@ use crate::tree::manifest::Manifest;
 use crate::workspace::control::Control;
 
 use super::Engine;
+
+/// Bytes that are read with a manifest's root: fewer than come from a bucket in the time of another request.
+const BEFORE_ROOT_BYTES: u32 = 128 << 10;
 
 /// What opening does where the folder of a store isn't there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +91,7 @@ pub struct OpenStore {
 impl OpenStore {
     /// The manifest of a version.
     pub fn manifest(&self, state: &VersionState) -> Manifest<'_> {
+        self.content.prefetch_root(ObjectKind::MetaPack, &state.row.manifest_place.frame, BEFORE_ROOT_BYTES);
         Manifest::new(&self.content, state.row.manifest, Some(state.row.manifest_place))
     }
 }

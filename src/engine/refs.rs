@@ -3,10 +3,9 @@
 use crate::base::{BranchName, Error, Id, RefName, Result, Time};
 use crate::format::attrs::Attrs;
 use crate::format::operation::Operation;
-use crate::format::pack::ItemKind;
 use crate::format::version::Version;
 use crate::history::dag::ancestry;
-use crate::history::fold::VersionState;
+use crate::history::fold::{Dataset, VersionState};
 
 use super::open::Target;
 use super::{Address, Engine, Location};
@@ -67,19 +66,22 @@ impl Engine {
             return Ok(Vec::new());
         }
         let start = target.version()?.row.version;
-        ancestry(dataset, &[start])
+        let states: Vec<&VersionState> = ancestry(dataset, &[start])
             .into_iter()
             .filter(|state| options.since.is_none_or(|since| state.row.time >= since))
             .take(options.most.unwrap_or(usize::MAX))
-            .map(|state| card(&target, state))
-            .collect()
+            .collect();
+        let records = self.version_records(&target.store, &states)?;
+        Ok(states.iter().zip(records).map(|(state, record)| card(dataset, state, record)).collect())
     }
 
     /// One version.
     pub fn show(&self, address: &Address) -> Result<VersionCard> {
         whole_versions_only(address)?;
         let target = self.open_target(address)?;
-        card(&target, target.version()?)
+        let state = target.version()?;
+        let record = self.version_records(&target.store, &[state])?.remove(0);
+        Ok(card(target.dataset()?, state, record))
     }
 
     /// All branches of the address's dataset, or all its tags, by name.
@@ -216,13 +218,10 @@ fn branch_head(target: &Target, branch: &BranchName) -> Result<Id> {
     })
 }
 
-fn card(target: &Target, state: &VersionState) -> Result<VersionCard> {
-    let dataset = target.dataset()?;
+fn card(dataset: &Dataset, state: &VersionState, record: Version) -> VersionCard {
     let id = state.row.version;
-    let item = target.store.content.meta(&id, ItemKind::Version, Some(&state.row.version_place))?;
-    let record = Version::parse(item.bytes())?;
     let points_here = |to: &Id| *to == id;
-    Ok(VersionCard {
+    VersionCard {
         version: id,
         name: dataset.name_of(&id).cloned(),
         branches: dataset.branches.iter().filter(|(_, to)| points_here(to)).map(|(name, _)| name.clone()).collect(),
@@ -237,5 +236,5 @@ fn card(target: &Target, state: &VersionState) -> Result<VersionCard> {
         files: record.files,
         bytes: record.bytes,
         stored_bytes: state.row.stored_bytes,
-    })
+    }
 }

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 
 use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result};
 use crate::chunk::cut::SMALL_FILE;
+use crate::format::header::ObjectKind;
 use crate::format::hint::{ChildShape, encode as encode_hint};
 use crate::format::index::Index;
 use crate::format::manifest::EntryKind;

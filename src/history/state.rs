@@ -18,6 +18,9 @@ use crate::store::objects::Bucket;
 
 use super::fold::{Dataset, Fold, Tag, VersionState};
 
+/// States up to this length are read in one request.
+const READ_WHOLE_BYTES: u32 = 1 << 20;
+
 /// Stores `fold` as a state object; durable when this returns.
 pub fn write(bucket: &Bucket, fold: &Fold) -> Result<StateRef> {
     let name = ObjectName { born: fold.number, random: random_bytes()? };
@@ -108,6 +111,10 @@ fn rows(fold: &Fold) -> Vec<StateRow> {
 /// Reads a state that a record names.
 pub fn read(bucket: &Bucket, state: &StateRef) -> Result<Fold> {
     let content = Content::new(bucket.clone(), Vec::new());
+    // A longer one has inner nodes, whose children are read together.
+    if state.place.frame.offset <= READ_WHOLE_BYTES {
+        content.prefetch_root(ObjectKind::State, &state.place.frame, READ_WHOLE_BYTES);
+    }
     let mut fold = Fold::default();
     read_root(&content, state, &mut fold)
         .map_err(|fault| fault.within(format!("state/{} can't be read", state.pack())))?;

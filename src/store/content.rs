@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::base::once::Once;
 use crate::base::{Error, Id, Kind, ObjectName, Result};
 use crate::chunk::compress::decompress;
-use crate::format::header::ObjectKind;
+use crate::format::header::{HEADER_LEN, ObjectKind};
 use crate::format::index::Index;
 use crate::format::operation::IndexRow;
 use crate::format::pack::ItemKind;
@@ -62,9 +62,28 @@ pub struct Content {
     kept_indexes: Option<KeptIndexes>,
     frames: Mutex<FrameCache>,
     fetcher: Fetcher,
+    part: Mutex<Option<Part>>,
     lenders: Vec<Lender>,
     /// The packs that the own indexes name; asked for only where others lend.
     own_packs: Once<HashSet<ObjectName>>,
+}
+
+/// Stored bytes of a pack that were read ahead.
+#[derive(Clone)]
+struct Part {
+    kind: ObjectKind,
+    pack: ObjectName,
+    start: u64,
+    bytes: Bytes,
+}
+
+impl Part {
+    fn slice(&self, kind: ObjectKind, pack: ObjectName, offset: u64, len: u64) -> Option<Bytes> {
+        let start = usize::try_from(offset.checked_sub(self.start)?).ok()?;
+        let end = start.checked_add(usize::try_from(len).ok()?)?;
+        let is_in = self.kind == kind && self.pack == pack && end <= self.bytes.len();
+        is_in.then(|| self.bytes.slice(start..end))
+    }
 }
 
 /// Another store's content, which is opened when something is missing.
@@ -89,6 +108,7 @@ impl Content {
             indexes: Once::new(),
             kept_indexes: None,
             frames: Mutex::default(),
+            part: Mutex::default(),
             lenders: Vec::new(),
             own_packs: Once::new(),
         }
@@ -214,7 +234,11 @@ impl Content {
 
     fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {
         let folder = kind.home();
-        let frame = self.frame(folder, &place.frame).inspect_err(|_| self.fetcher.forget(&place.frame))?;
+        let forget = |_: &Error| {
+            self.fetcher.forget(&place.frame);
+            self.set_part(None);
+        };
+        let frame = self.frame(folder, &place.frame).inspect_err(forget)?;
         let item = Item { frame, place: *place };
         let good = place.is_possible() && place.frame.raw_bytes as usize == item.frame.len() && {
             match kind {
@@ -226,6 +250,7 @@ impl Content {
             // The next reader asks the store again: perhaps it was the reading that went wrong.
             self.cache(|cache| cache.forget(&place.frame));
             self.fetcher.forget(&place.frame);
+            self.set_part(None);
         }
         match good {
             true => Ok(item),
@@ -259,7 +284,7 @@ impl Content {
             return Ok(stored);
         }
         let object = format!("{}/{}", folder.folder(), place.pack);
-        let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
+        let read = self.read(folder, place.pack, place.offset.into(), place.stored_bytes.into());
         read.map_err(|fault| match fault.kind() {
             Kind::NotFound => {
                 Error::damaged(format!("{object} is missing")).because(fault).hint(self.bucket.verify_hint())
@@ -315,7 +340,12 @@ impl Content {
     /// As [`Content::read_ahead`], near stores included. What is kept is bounded, 32 MiB: a caller with more goes on in steps.
     pub fn prefetch(&self, kind: ObjectKind, places: &[FramePlace]) {
         for (content, mut places) in self.owners(places) {
-            places.retain(|place| content.cache(|cache| cache.get(place)).is_none());
+            let part = content.part();
+            let is_read = |place: &FramePlace| {
+                part.as_ref()
+                    .and_then(|part| part.slice(kind, place.pack, place.offset.into(), place.stored_bytes.into()))
+            };
+            places.retain(|place| content.cache(|cache| cache.get(place)).is_none() && is_read(place).is_none());
             // One frame costs no more when it is asked for.
             if places.len() > 1 {
                 content.keep_decoded(kind, &places);
@@ -346,6 +376,31 @@ impl Content {
             owners.extend(self.lenders.iter().flat_map(Lender::content).flat_map(|lender| lender.owners(&lent)));
         }
         owners
+    }
+
+    /// Reads a root's frame ahead, and up to `before` stored bytes that stand before it: there its children are, if they were written
+    /// with it. Kept as it is, until another root is read so.
+    pub fn prefetch_root(&self, kind: ObjectKind, root: &FramePlace, before: u32) {
+        let start = root.offset.saturating_sub(before).max(HEADER_LEN as u32).into();
+        let end = u64::from(root.offset) + u64::from(root.stored_bytes);
+        if let Ok(bytes) = self.read(kind, root.pack, start, end.saturating_sub(start)) {
+            self.set_part(Some(Part { kind, pack: root.pack, start, bytes }));
+        }
+    }
+
+    fn part(&self) -> Option<Part> {
+        self.part.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_part(&self, part: Option<Part>) {
+        *self.part.lock().unwrap_or_else(PoisonError::into_inner) = part;
+    }
+
+    fn read(&self, kind: ObjectKind, pack: ObjectName, offset: u64, len: u64) -> Result<Bytes> {
+        match self.part().and_then(|part| part.slice(kind, pack, offset, len)) {
+            Some(bytes) => Ok(bytes),
+            None => self.bucket.get_range(&format!("{}/{pack}", kind.folder()), offset, len),
+        }
     }
 
     fn decode(&self, folder: ObjectKind, place: &FramePlace, stored: Bytes) -> Result<Bytes> {

@@ -13,6 +13,7 @@ mod cli_main_job;
 mod cli_shapes;
 mod cloud_cli;
 mod cloud_faults;
+mod cold_reads;
 mod conformance;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
@@ -22,6 +23,7 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod layers;
+mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
 mod many_writers;

@@ -117,6 +117,16 @@ fn offline_answers_what_is_kept_and_says_what_is_not() {
     let set = address(&format!("{FAR}/set"));
     let (branches, cost, _) = machine.try_run(offline(), |engine| engine.list_refs(&set, RefKind::Branch));
     assert_eq!((branches.expect("is kept").len(), cost.requests()), (1, 0));
+    let read = |access, text: &str| {
+        let (versions, cost, _) = machine.try_run(access, |engine| engine.log(&address(text), LogOptions::default()));
+        (versions.map(|versions| versions.len()).map_err(|fault| fault.kind()), cost.requests())
+    };
+    let (set, newest) = (format!("{FAR}/set"), format!("{FAR}/set@main"));
+    assert_eq!(read(offline(), &set), (Err(Kind::Unreachable), 0), "no record was ever read");
+    assert_eq!(read(Access::default(), &format!("{set}@main~1")), (Ok(2), 2 + 2));
+    assert_eq!(read(Access::default(), &newest), (Ok(3), 2 + 1), "those that were read are kept");
+    assert_eq!(read(offline(), &newest), (Ok(3), 0));
+    let set = address(&set);
     let out = GetOptions { folder: machine.path("out"), ..GetOptions::default() };
     let (got, cost, _) = machine.try_run(offline(), |engine| engine.get(&set, &out));
     let fault = got.expect_err("content isn't kept");

@@ -1,0 +1,55 @@
+//! What a machine that knows nothing of a store reads for one answer, however many files and versions there are.
+
+use std::fs;
+
+use dagset::base::Observer;
+use dagset::engine::GetOptions;
+use dagset::store::Verb;
+use dagset::store::recording::Recording;
+
+use crate::long_history::{BUSY_FOLDER, CONTENT_BYTES, FILES, FOLDERS, VERSIONS, dataset, fill, path};
+use crate::machine::{Cost, FAR, Machine, address};
+
+const MOST_REQUESTS: u64 = 16;
+/// Bytes received, beside the list of at most a thousand records.
+const MOST_BYTES: u64 = 1_600_000;
+
+#[track_caller]
+fn assert_is_cheap(cost: &Cost, recording: &Recording) {
+    let calls = recording.take_calls();
+    assert!(cost.requests() <= MOST_REQUESTS && cost.received_bytes <= MOST_BYTES, "{cost:?} {calls:#?}");
+    assert!(calls.iter().all(|call| !call.name.starts_with("index/")), "hints are enough: {calls:#?}");
+    let packs: u64 = calls.iter().filter(|call| call.name.starts_with("packs/")).map(|call| call.bytes).sum();
+    assert!(calls.iter().all(|call| call.verb != Verb::Get || call.name.starts_with("log/")), "{calls:#?}");
+    assert!(packs < 100_000, "a range, and not the pack: {calls:#?}");
+}
+
+#[test]
+fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() {
+    let maker = Machine::with_store();
+    fill(maker.far());
+    let recording = Recording::keeping_calls(maker.far().clone(), Observer::new());
+    let cold = || Machine::new(&recording.bucket());
+    for version in [1, VERSIONS / 2 + 1, VERSIONS] {
+        for folder in [0, BUSY_FOLDER, FOLDERS - 1] {
+            let text = format!("{FAR}/{}@v{version}:part-{folder:03}/", dataset());
+            let (listed, cost) = cold().run(|engine| engine.list_entries(&address(&text), false));
+            assert_eq!(listed.len() as u64, FILES);
+            assert_eq!(listed[7].path, path(folder, 7));
+            assert_is_cheap(&cost, &recording);
+            println!("ls v{version} part-{folder}: {cost:?}");
+        }
+        let file = address(&format!("{FAR}/{}@v{version}:{}", dataset(), path(333, 33)));
+        let mut content = Vec::new();
+        let (_, cost) = cold().run(|engine| engine.cat(&file, &mut content));
+        assert_eq!(content.len(), CONTENT_BYTES);
+        assert_is_cheap(&cost, &recording);
+        println!("cat v{version}: {cost:?}");
+        let machine = cold();
+        let options = GetOptions { folder: machine.path("out"), ..GetOptions::default() };
+        let (_, cost) = machine.run(|engine| engine.get(&file, &options));
+        assert_eq!(fs::read(machine.path("out/image-0033.jpg")).expect("was got"), content);
+        assert_is_cheap(&cost, &recording);
+        println!("get v{version}: {cost:?}");
+    }
+}
