@@ -72,6 +72,9 @@ pub struct Global {
     /// Bytes a second to and from stores in clouds, as 10M
     #[arg(long, value_name = "RATE", global = true, value_parser = super::settings::parse_rate)]
     pub limit_rate: Option<u64>,
+    /// Ask no store in a cloud, use what is kept here
+    #[arg(long, global = true)]
+    pub offline: bool,
     /// bar, lines, or json: a line a second on stderr
     #[arg(long, value_name = "FORM", global = true, hide_possible_values = true, conflicts_with = "no_progress")]
     pub progress: Option<ProgressKind>,

@@ -39,6 +39,7 @@ mod store;
 mod table;
 mod transfer;
 mod ui;
+mod user_config;
 mod verify;
 mod workspace;
 

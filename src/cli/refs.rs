@@ -111,8 +111,10 @@ fn tell(context: &mut Context, what: &str, action: &str, row: &RefRow) {
 
 fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<Ending> {
     if address.reference.is_some() {
-        return Err(Error::usage("to list, the address is that of a dataset, without a REF")
-            .hint("to make one there, give its name too: `dagset branch ADDRESS NAME`, `dagset tag ADDRESS NAME`"));
+        return Err(Error::usage("to list, the address is that of a dataset, without a REF").hint(format!(
+            "to make one there, give its name too: `dagset {} {address} NAME`",
+            if kind == RefKind::Branch { "branch" } else { "tag" }
+        )));
     }
     let rows = context.watched(|engine| engine.list_refs(address, kind))?;
     let (key, what) = match kind {

@@ -12,13 +12,7 @@ use dagset::base::{Error, Result};
 use dagset::engine::{Access, Attrs, Settings, TOOL, Value};
 
 use super::args::Global;
-
-/// Keys of the user's configuration, and what they mean.
-pub const KEYS: [(&str, &str); 3] = [
-    ("author", "who versions are by"),
-    ("default_store", "the store of datasets that are named without one"),
-    ("limit_rate", "the most bytes a second to and from stores in clouds, as 10M"),
-];
+use super::user_config::UserConfig;
 
 /// The engine's settings.
 pub fn settings(global: &Global) -> Result<Settings> {
@@ -33,6 +27,7 @@ pub fn settings(global: &Global) -> Result<Settings> {
         .or_else(|| user.get("author"))
         .or_else(|| git_author(home.as_deref()))
         .unwrap_or_else(|| format!("{}@{}", user_name(), host_name()));
+    let offline = global.offline || text("DAGSET_OFFLINE").is_some_and(|value| value != "0");
     let jobs = global.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, |jobs| jobs.get());
     Ok(Settings {
         default_store: default_store.map(|store| expanded(&store, home.as_deref())),
@@ -42,6 +37,8 @@ pub fn settings(global: &Global) -> Result<Settings> {
             environment: cloud_variables(),
             home: home.clone(),
             limit_rate: limit_rate(global, &user)?,
+            offline,
+            stores: user.stores()?,
             ..Access::default()
         },
         folder,
@@ -120,6 +117,11 @@ fn home() -> Option<PathBuf> {
     env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
+/// Where the user's configuration is, as far as a home is known.
+pub fn user_config_file() -> Option<PathBuf> {
+    xdg("XDG_CONFIG_HOME", ".config").map(|config| config.join("dagset/config.toml"))
+}
+
 /// A folder of the XDG rules: the variable if it is absolute, else below the home folder.
 fn xdg(variable: &str, below_home: &str) -> Option<PathBuf> {
     let set = env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -130,30 +132,6 @@ fn expanded(store: &str, home: Option<&Path>) -> String {
     match (store.strip_prefix("~/"), home) {
         (Some(rest), Some(home)) => home.join(rest).to_string_lossy().into_owned(),
         _ => store.to_owned(),
-    }
-}
-
-/// The user's configuration: a TOML table of texts.
-pub struct UserConfig {
-    pub path: Option<PathBuf>,
-    pub table: toml::Table,
-}
-
-impl UserConfig {
-    /// Reads it; an absent one is empty.
-    pub fn load() -> Result<UserConfig> {
-        let path = xdg("XDG_CONFIG_HOME", ".config").map(|config| config.join("dagset/config.toml"));
-        let content = path.as_deref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-        let table = content.parse::<toml::Table>().map_err(|fault| {
-            let shown = path.as_deref().unwrap_or(Path::new("config.toml")).display().to_string();
-            Error::usage(format!("the configuration {shown} can't be understood")).because(fault.message().to_owned())
-        })?;
-        Ok(UserConfig { path, table })
-    }
-
-    /// The value of a key, if it is set.
-    pub fn get(&self, key: &str) -> Option<String> {
-        self.table.get(key).and_then(toml::Value::as_str).filter(|value| !value.is_empty()).map(str::to_owned)
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{Context, Ending, addresses, check, json, table, ui};
 
 pub const CHECK_NOTES: &str = "\
-Writes up to 7 objects of a few bytes, and removes them where deleting is
+Writes up to 11 objects of a few bytes, and removes them where deleting is
 allowed. That one of many writers won each race is evidence and no proof.
 Exits with 0 if all that was tried holds, else by the first step that failed:
 6 not reached or refused, 3 no such folder, 5 damaged, 1 anything else, such as
@@ -26,7 +26,7 @@ pub struct Store {
 enum StoreCommand {
     /// Create an empty store
     Create {
-        /// A folder, which is made if it isn't there, as ./store or /mnt/data/store
+        /// A folder, made if it isn't there, or a bucket's URL, as s3://bucket/data
         #[arg(value_name = "STORE")]
         place: String,
     },

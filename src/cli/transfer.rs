@@ -46,7 +46,7 @@ pub struct Push {
     dry_run: bool,
 }
 
-/// Bring a remote's versions and refs here; the folder stays as it is
+/// Bring a remote's versions and refs, leaving the folder as it is
 ///
 /// Its branches become REMOTE/BRANCH.
 #[derive(Args)]

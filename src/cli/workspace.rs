@@ -66,7 +66,7 @@ pub struct Mv {
     to: PathBuf,
 }
 
-/// Make paths what they are in the version again, losing their changes
+/// Make paths what they are in the version, losing their changes
 #[derive(Args)]
 #[command(arg_required_else_help = true)]
 pub struct Restore {

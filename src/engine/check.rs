@@ -8,6 +8,7 @@ use crate::base::{Error, Event, Kind, Result};
 use crate::format::store_file::StoreFile;
 use crate::store::address::{Address, Location};
 use crate::store::backend;
+use crate::store::fault::is_denied;
 use crate::store::locate::{STORE_FILE, STORE_FILE_MAX_BYTES};
 use crate::store::objects::Bucket;
 use crate::store::probe::{Approach, FileSystem};
@@ -15,10 +16,8 @@ use crate::store::trial::{RACERS, Raced, Trial};
 
 use super::Engine;
 use super::open::Missing;
-use super::place::{SAFE_PLACES, why_unsafe};
+use super::place::{SAFE_PLACES, rounds, why_unsafe};
 
-/// Rounds of the race of a check. Each leaves one small object where nothing may be deleted.
-const ROUNDS: u32 = 6;
 /// A store's clock may be so far from ours: servers refuse requests of clocks that are 15 minutes off.
 const MOST_SKEW_MS: i64 = 60_000;
 /// With less than this a publish of any size fails.
@@ -71,7 +70,11 @@ impl StoreCheck {
     }
 
     fn failed(&mut self, name: &'static str, fault: &Error) {
-        let step = self.step(name, StepOutcome::Failed(fault.kind()), fault.in_one_line());
+        let detail = fault.in_one_line();
+        // The check's own title says of which store it speaks.
+        let told = ["read from", "write to"].map(|doing| format!("cannot {doing} the store {}: ", self.root));
+        let detail = told.iter().find_map(|told| detail.strip_prefix(told)).unwrap_or(&detail).to_owned();
+        let step = self.step(name, StepOutcome::Failed(fault.kind()), detail);
         step.hint = fault.next_step().map(str::to_owned);
     }
 
@@ -85,6 +88,7 @@ impl StoreCheck {
 const RESOLVES: &str = "name resolves";
 const REACHED: &str = "reached";
 const SIGNED_IN: &str = "signed in";
+const BUCKET: &str = "bucket";
 const FOLDER: &str = "folder";
 const FILE_SYSTEM: &str = "file system";
 const FREE_SPACE: &str = "free space";
@@ -116,7 +120,7 @@ impl Engine {
             Err(fault) if fault.kind() == Kind::Usage => return Err(fault),
             Err(fault) => {
                 check.failed(SIGNED_IN, &fault);
-                check.leave_out(&OF_OBJECTS, "not signed in");
+                check.leave_out(&[&[BUCKET], &OF_OBJECTS[..]].concat(), "not signed in");
                 return Ok(check);
             }
         };
@@ -129,16 +133,22 @@ impl Engine {
 
     fn check_bucket(&self, check: &mut StoreCheck, approach: &Approach) {
         if !reach(check, approach) {
-            return check.leave_out(&[&[SIGNED_IN], &OF_OBJECTS[..]].concat(), "no server is reached");
+            return check.leave_out(&[&[SIGNED_IN, BUCKET], &OF_OBJECTS[..]].concat(), "no server is reached");
         }
         match self.find_objects(check) {
             Ok(bucket) => {
                 check.ok(SIGNED_IN, format!("as {}", approach.who));
+                check.ok(BUCKET, "is there");
                 self.check_objects(check, &bucket);
+            }
+            Err(fault) if is_about_bucket(&fault) => {
+                check.ok(SIGNED_IN, format!("as {}", approach.who));
+                check.failed(BUCKET, &fault);
+                check.leave_out(&OF_OBJECTS, "no bucket");
             }
             Err(fault) => {
                 check.failed(SIGNED_IN, &fault);
-                check.leave_out(&OF_OBJECTS, "not signed in");
+                check.leave_out(&[&[BUCKET], &OF_OBJECTS[..]].concat(), "not signed in");
             }
         }
     }
@@ -199,15 +209,20 @@ impl Engine {
             Ok(wrote) => wrote,
             Err(fault) => {
                 check.failed(WRITE, &fault);
-                check.leave_out(&[EXCLUSIVE, CLOCK, DELETE], "writing failed");
+                let why = match fault.kind() {
+                    Kind::Unreachable => "nothing may be written; list, get, clone and pull only read",
+                    _ => "writing failed",
+                };
+                check.leave_out(&[EXCLUSIVE, CLOCK, DELETE], why);
                 self.end_trial(&check.root, trial);
                 return;
             }
         };
         check.ok(WRITE, "an object was created and read back");
-        match trial.race(ROUNDS) {
+        let rounds = rounds(&check.root);
+        match trial.race(rounds) {
             Ok(Raced::OneWon) => {
-                check.ok(EXCLUSIVE, format!("{ROUNDS} times one of {RACERS} writers won: evidence, no proof"));
+                check.ok(EXCLUSIVE, format!("{rounds} times one of {RACERS} writers won: evidence, no proof"));
             }
             Ok(raced) => {
                 let fault = Error::new(Kind::Failed, why_unsafe(raced)).hint(SAFE_PLACES);
@@ -245,7 +260,12 @@ fn reach(check: &mut StoreCheck, approach: &Approach) -> bool {
         1 => String::new(),
         all => format!(" and {} more", all - 1),
     };
-    check.ok(RESOLVES, format!("{} is {}{more}", approach.server.host, addresses[0].ip()));
+    let first = addresses[0].ip().to_string();
+    let found = match first == approach.server.host {
+        true => format!("{first} is an address"),
+        false => format!("{} is {first}{more}", approach.server.host),
+    };
+    check.ok(RESOLVES, found);
     match approach.server.connect(&addresses) {
         Ok((address, took)) => {
             check.ok(REACHED, format!("port {} in {} ms", address.port(), took.as_millis()));
@@ -292,10 +312,8 @@ fn check_clock(check: &mut StoreCheck, ahead_ms: i64) {
     }
 }
 
-/// Whether the server knows who asks, and refuses all the same: what is allowed may still be tried.
-fn is_denied(fault: &Error) -> bool {
-    const WRONG_KEYS: [&str; 4] =
-        ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"];
-    let text = fault.in_one_line();
-    text.contains("access denied") && !WRONG_KEYS.iter().any(|code| text.contains(code))
+/// Whether what was answered is that the bucket isn't there, or is elsewhere.
+fn is_about_bucket(fault: &Error) -> bool {
+    let text = fault.to_string();
+    text.contains(": there is no bucket ") || text.contains(": the bucket ")
 }

@@ -63,7 +63,7 @@ impl Engine {
             return Err(Error::usage(
                 "--delete makes a folder all that a version or a folder of it is, so it takes no PATH",
             )
-            .hint("name the folder in the address: `dagset get ADDRESS:FOLDER/ DIR --delete`"));
+            .hint(format!("name the folder in the address: `dagset get {}:FOLDER/ DIR --delete`", target.shown)));
         }
         keep_off_stores(&folder, &self.absolute(&target.store.root))?;
         let resumed = self.make_ready(&folder, &marker, options)?;
@@ -87,7 +87,7 @@ impl Engine {
         if let Some(nothing) = selection.unmatched().first() {
             marker.remove()?;
             return Err(Error::not_found(format!("nothing in this version matches {nothing:?}"))
-                .hint("`dagset ls -R ADDRESS` shows all paths"));
+                .hint(format!("{} shows all paths", target.command("ls -R"))));
         }
         marker.remove()?;
         Ok(GetReport {
@@ -198,7 +198,7 @@ pub(super) fn check_space(folder: &Path, bytes: u64) -> Result<()> {
             Kind::Failed,
             format!("{bytes} bytes don't fit: {} has {free} bytes free", folder.display()),
         )
-        .hint("free some space, or get a part: `dagset get ADDRESS DIR PATH…`")),
+        .hint("free some space, or get a part, by a folder in the address or by patterns")),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::format::operation::IndexRow;
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::store::address::Address;
 use crate::store::locate::cut_for_creation;
+use crate::tree::ignore::Rules;
 use crate::tree::manifest::Manifest;
 use crate::tree::scan::{Found, FoundKind, Scan, ScanOptions, scan};
 use crate::tree::stat::{NodeKind, stat_file};
@@ -66,6 +67,8 @@ impl Engine {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
         let tags = ref_names(&options.tags)?;
         let branch = BranchName::new(options.branch.as_deref().unwrap_or(DEFAULT_BRANCH))?;
+        // Before a store is made for it.
+        Rules::new(&options.exclude)?;
         let source = self.path(&options.source);
         let source_kind = source_kind(&source)?;
         let (mut store, dataset) = self.open_for_ingest(options)?;

@@ -7,14 +7,16 @@ use std::sync::Arc;
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
 use crate::format::store_file::StoreFile;
 use crate::history::fold::{Dataset, VersionState};
+use crate::history::local_copy::LocalCopy;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
 use crate::store::access::Access;
-use crate::store::address::{Address, Location, RefExpr};
+use crate::store::address::{Address, Location, RefExpr, is_remote};
 use crate::store::backend;
 use crate::store::content::Content;
 use crate::store::locate::{Located, locate};
 use crate::store::objects::Bucket;
+use crate::store::offline::Offline;
 use crate::store::recording::Recording;
 use crate::tree::manifest::Manifest;
 use crate::workspace::control::Control;
@@ -29,6 +31,9 @@ pub enum Missing {
     /// It makes the folder: a store is about to be created.
     IsMade,
 }
+
+/// Where a workspace has the store that is embedded in it.
+const EMBEDDED_STORE: &str = "/.dagset/store";
 
 /// How an engine comes from the path or URL of a store to its objects; cheap to clone.
 ///
@@ -106,6 +111,8 @@ pub struct Target {
     pub reference: Option<RefExpr>,
     /// The path as written; `Some("")` is the root.
     pub path: Option<String>,
+    /// The address as it was written, without the path; empty for the workspace's own version.
+    pub shown: String,
     /// What no REF means.
     pub default_reference: String,
 }
@@ -113,7 +120,8 @@ pub struct Target {
 impl Target {
     /// The dataset, or an error that says that it isn't there.
     pub fn dataset(&self) -> Result<&Dataset> {
-        self.store.timeline.fold().dataset(&self.dataset)
+        let known = self.store.timeline.fold().dataset(&self.dataset);
+        known.map_err(|fault| fault.hint(format!("`dagset list {}` shows the datasets", self.store.root)))
     }
 
     /// The version that the address means.
@@ -131,6 +139,11 @@ impl Target {
             .ok_or_else(|| Error::not_found(format!("{} has no version {}", self.dataset, id.short())))
     }
 
+    /// A command about this version, for a hint: `dagset ls ./store/signs@1.0`.
+    pub fn command(&self, words: &str) -> String {
+        format!("`dagset {words} {}", self.shown).trim_end().to_owned() + "`"
+    }
+
     /// The path without slashes at its ends; empty for the root.
     pub fn folder(&self) -> &str {
         self.path.as_deref().unwrap_or("").trim_matches('/')
@@ -144,11 +157,25 @@ fn default_reference() -> RefExpr {
 impl Engine {
     /// Opens the store that `text` begins with; what follows is given back.
     pub(super) fn open_store(&self, text: &str) -> Result<(OpenStore, Option<String>)> {
+        if let Some(opened) = self.open_mirrored(text)? {
+            return Ok(opened);
+        }
         let located = self.locate(text)?;
         let file = StoreFile::parse(&located.store_file, &located.store_root)?;
-        let timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
-        let content = content_of(&timeline);
-        Ok((OpenStore { root: located.store_root, file, timeline, content }, located.rest))
+        let mut timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
+        if let Some(mirror) = self.mirror_of(&located.store_root) {
+            timeline.keep_in(LocalCopy::new(mirror, located.store_file.to_vec(), self.observer.clone()));
+        }
+        Ok((self.open_store_of(&located.store_root, file, timeline), located.rest))
+    }
+
+    /// A store whose log was read.
+    pub(super) fn open_store_of(&self, root: &str, file: StoreFile, timeline: Timeline) -> OpenStore {
+        let mut content = content_of(&timeline);
+        if let Some(mirror) = self.mirror_of(root) {
+            content.keep_indexes_in(mirror.index_folder());
+        }
+        OpenStore { root: root.to_owned(), file, timeline, content }
     }
 
     /// Finds the store that `text` begins with, without reading its log.
@@ -158,8 +185,16 @@ impl Engine {
 
     /// The objects at a store's path or URL; what they are asked is counted.
     pub(super) fn open_objects(&self, root: &str, missing: Missing) -> Result<Bucket> {
+        if self.settings.access.offline && is_remote(root) {
+            return Ok(Bucket::new(Offline(root.to_owned())));
+        }
         let bucket = self.opener.open(&self.absolute(root), missing)?;
-        Ok(Recording::new(bucket, self.observer.clone()).bucket())
+        let recording = match root.ends_with(EMBEDDED_STORE) {
+            // A part of the workspace: nobody wants to know how often its files are opened.
+            true => Recording::of_stored_bytes(bucket, self.observer.clone()),
+            false => Recording::new(bucket, self.observer.clone()),
+        };
+        Ok(recording.bucket())
     }
 
     /// A store's text with a relative path made absolute.
@@ -217,6 +252,7 @@ impl Engine {
             dataset: DatasetName::new(&name)?,
             reference: address.reference.clone(),
             path: address.path.clone(),
+            shown: Address { path: None, ..address.clone() }.to_string(),
             default_reference,
         })
     }

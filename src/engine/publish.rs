@@ -61,6 +61,7 @@ impl Engine {
         let mut planned = None;
         let mut record = None;
         timeline.refresh()?;
+        let content = session.content();
         let new = session.finish(entries, |built| {
             root = Some(*built);
             proposal.manifest = built.id;
@@ -123,7 +124,7 @@ impl Engine {
         };
         if published.stored_bytes > 0 && !dry_run {
             // What was asked for is done; tidying up may fail without a word to the user but in the notes.
-            merge_indexes(timeline, &actor, &self.observer).unwrap_or_else(|fault| {
+            merge_indexes(timeline, content, &actor, &self.observer).unwrap_or_else(|fault| {
                 self.observer.tell(Event::Note(format!("indexes were not merged: {fault}")));
                 false
             });

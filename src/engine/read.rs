@@ -98,8 +98,11 @@ impl Engine {
         let manifest = target.store.manifest(target.version()?);
         let path = target.folder();
         if path.is_empty() {
-            return Err(Error::usage("cat needs the path of a file")
-                .hint("write ADDRESS:PATH; `dagset ls ADDRESS` shows the paths"));
+            return Err(Error::usage("cat needs the path of a file").hint(format!(
+                "write {}:PATH; {} shows the paths",
+                target.shown,
+                target.command("ls -R")
+            )));
         }
         let leaf = exact(&manifest, path)?.ok_or_else(|| no_such_path(&target, path))?;
         match &leaf.entry.kind {
@@ -123,8 +126,11 @@ fn exact(manifest: &Manifest<'_>, path: &str) -> Result<Option<Leaf>> {
 
 /// The error for a path that a version doesn't have.
 pub(super) fn no_such_path(target: &Target, path: &str) -> Error {
-    Error::not_found(format!("{} has no {path} in this version", target.dataset))
-        .hint("`dagset ls ADDRESS` shows what is there, `dagset ls -R ADDRESS` all of it")
+    Error::not_found(format!("{} has no {path} in this version", target.dataset)).hint(format!(
+        "{} shows what is there, {} all of it",
+        target.command("ls"),
+        target.command("ls -R")
+    ))
 }
 
 fn attributes(content: &Content, entry: &Entry) -> Result<Attrs> {

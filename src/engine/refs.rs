@@ -206,7 +206,7 @@ fn whole_versions_only(address: &Address) -> Result<()> {
     match &address.path {
         None => Ok(()),
         Some(path) => Err(Error::usage(format!("this is about versions, and {path:?} is a path in one"))
-            .hint("leave out what follows the colon; `dagset stat ADDRESS` is about a path")),
+            .hint(format!("leave out what follows the colon; `dagset stat {address}` is about the path"))),
     }
 }
 

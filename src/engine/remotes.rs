@@ -135,7 +135,7 @@ impl Engine {
 }
 
 /// Refuses a URL in which a secret may stand, without repeating it.
-pub(super) fn refuse_secret(url: &str, what: &str) -> Result<()> {
+pub fn refuse_secret(url: &str, what: &str) -> Result<()> {
     let Some((scheme, rest)) = url.split_once("://") else { return Ok(()) };
     let host = rest.split('/').next().unwrap_or_default();
     if !host.contains('@') && !rest.contains('?') {

@@ -220,7 +220,7 @@ impl Engine {
         })?;
         if !missing.rows.is_empty() {
             // What was asked for is done; tidying up may fail without a word to the user but in the notes.
-            merge_indexes(timeline, &actor, &self.observer).unwrap_or_else(|fault| {
+            merge_indexes(timeline, content, &actor, &self.observer).unwrap_or_else(|fault| {
                 self.observer.tell(Event::Note(format!("indexes were not merged: {fault}")));
                 false
             });

@@ -67,7 +67,7 @@ pub struct Carrier<'a> {
     wanted_bytes: u64,
     queue: Vec<Queued>,
     queued_bytes: usize,
-    registrar: Registrar,
+    registrar: Registrar<'a>,
     carried: Vec<VersionRow>,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Carrier<'a> {
         often: Often,
         observer: Observer,
     ) -> Carrier<'a> {
-        let registrar = Registrar::new(bucket.clone(), born, often);
+        let registrar = Registrar::new(bucket.clone(), to, born, often);
         let uploads = (!dry).then(|| Uploads::new(bucket.clone(), born, observer.clone()));
         Carrier {
             from,
@@ -245,6 +245,8 @@ impl<'a> Carrier<'a> {
         let Some(uploads) = &self.uploads else { return Ok(()) };
         let from = self.from;
         let parts = by_frame(from, wanted)?;
+        let frames: Vec<FramePlace> = parts.iter().filter_map(|part| part.frame).collect();
+        let _ahead = from.read_ahead(ObjectKind::Pack, &frames);
         let mut packer = Packer::new(uploads, self.tail.take())?;
         // Read by all cores, packed in order: a group is what the cores hold at a time.
         for group in parts.chunks(64) {

@@ -6,9 +6,10 @@
 use crate::base::files::random_bytes;
 use crate::base::{Event, Id, ObjectName, Observer, Result};
 use crate::format::header::ObjectKind;
-use crate::format::index::{Index, merge};
+use crate::format::index::merge;
 use crate::format::operation::{IndexRow, Operation};
 use crate::history::timeline::{Actor, Timeline};
+use crate::store::content::Content;
 
 /// From so many indexes on, an ordinary command merges.
 const MANY: usize = 16;
@@ -16,7 +17,7 @@ const MANY: usize = 16;
 const MOST_BYTES: u64 = 16 << 20;
 
 /// Merges the smallest indexes of the store where there are many; true if it did.
-pub fn merge_indexes(timeline: &mut Timeline, actor: &Actor, observer: &Observer) -> Result<bool> {
+pub fn merge_indexes(timeline: &mut Timeline, content: &Content, actor: &Actor, observer: &Observer) -> Result<bool> {
     let fold = timeline.fold();
     if fold.indexes.len() < MANY {
         return Ok(false);
@@ -33,8 +34,7 @@ pub fn merge_indexes(timeline: &mut Timeline, actor: &Actor, observer: &Observer
     }
     observer.tell(Event::Note(format!("merging {} indexes", rows.len())));
     let bucket = timeline.bucket().clone();
-    let read = |row: &IndexRow| Index::parse(bucket.get(&format!("{}/{}", ObjectKind::Index.folder(), row.name))?);
-    let indexes = rows.iter().map(read).collect::<Result<Vec<_>>>()?;
+    let indexes = rows.iter().map(|row| content.index(row)).collect::<Result<Vec<_>>>()?;
     let merged = merge(&indexes, |_| false)?;
     let name = ObjectName { born: fold.number, random: random_bytes()? };
     let added = IndexRow {
@@ -45,6 +45,7 @@ pub fn merge_indexes(timeline: &mut Timeline, actor: &Actor, observer: &Observer
         pack_bytes: rows.iter().map(|row| row.pack_bytes).sum(),
         meta_bytes: rows.iter().map(|row| row.meta_bytes).sum(),
     };
+    content.keep_index(&added, &merged);
     bucket.create(&format!("{}/{name}", ObjectKind::Index.folder()), merged.into())?;
     let removed: Vec<ObjectName> = rows.iter().map(|row| row.name).collect();
     timeline.append(actor, |fold, _| {

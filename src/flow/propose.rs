@@ -123,5 +123,5 @@ pub fn tag_operations(fold: &Fold, proposal: &Proposal, version: Id) -> Vec<Oper
 
 fn name_is_taken(proposal: &Proposal, name: &RefName, by: &str) -> Error {
     Error::conflict(format!("the name {name} is taken in {} by {by}", proposal.dataset))
-        .hint(format!("choose another name; `dagset show …/{}@{name}` says what has it", proposal.dataset))
+        .hint("choose another name, or give none")
 }

@@ -73,7 +73,7 @@ pub fn read_content(
     match hasher.finalize().as_bytes() == &content.0 {
         true => Ok(()),
         false => Err(Error::damaged(format!("the recipe of content {} doesn't give that content", content.short()))
-            .hint("`dagset verify STORE` says what is damaged")),
+            .hint(store.verify_hint())),
     }
 }
 

@@ -9,6 +9,7 @@ use crate::base::{Id, ObjectName, Result};
 use crate::format::header::ObjectKind;
 use crate::format::index::{Index, IndexBuilder};
 use crate::format::operation::IndexRow;
+use crate::store::content::Content;
 use crate::store::objects::Bucket;
 
 use super::upload::{StoredPack, Uploads};
@@ -32,8 +33,9 @@ impl Default for Often {
 pub type Register<'r> = dyn FnMut(Vec<IndexRow>) -> Result<()> + Send + 'r;
 
 /// The indexes of one writer.
-pub struct Registrar {
+pub struct Registrar<'a> {
     bucket: Bucket,
+    content: &'a Content,
     born: u64,
     often: Often,
     own: Vec<Index>,
@@ -53,10 +55,10 @@ impl Unindexed {
     }
 }
 
-impl Registrar {
-    /// No index yet; `born` is the log number that the writer has seen.
-    pub fn new(bucket: Bucket, born: u64, often: Often) -> Registrar {
-        Registrar { bucket, born, often, own: Vec::new(), last: Instant::now() }
+impl<'a> Registrar<'a> {
+    /// No index yet; `born` is the log number that the writer has seen, `content` what the store had then.
+    pub fn new(bucket: Bucket, content: &'a Content, born: u64, often: Often) -> Registrar<'a> {
+        Registrar { bucket, content, born, often, own: Vec::new(), last: Instant::now() }
     }
 
     /// The indexes that were written.
@@ -100,6 +102,7 @@ impl Registrar {
         self.bucket.create(&format!("{}/{}", ObjectKind::Index.folder(), row.name), index.bytes().clone())?;
         row.bytes = index.bytes().len() as u64;
         row.id = Id::of(index.bytes());
+        self.content.keep_index(&row, index.bytes());
         self.own.push(index);
         Ok(Some(row))
     }

@@ -58,7 +58,7 @@ pub struct Session<'a> {
     uploads: Option<Uploads>,
     tail: Option<OpenPack>,
     recipes: Vec<PendingRecipe>,
-    registrar: Registrar,
+    registrar: Registrar<'a>,
 }
 
 impl<'a> Session<'a> {
@@ -72,7 +72,7 @@ impl<'a> Session<'a> {
         observer: Observer,
     ) -> Session<'a> {
         let uploads = Some(Uploads::new(bucket.clone(), born, observer.clone()));
-        let registrar = Registrar::new(bucket.clone(), born, often);
+        let registrar = Registrar::new(bucket.clone(), content, born, often);
         let known = Known::new(content);
         Session { bucket, content, known, observer, born, jobs, uploads, tail: None, recipes: Vec::new(), registrar }
     }
@@ -82,6 +82,11 @@ impl<'a> Session<'a> {
         let mut session = Session::new(bucket, content, 0, jobs, Often::default(), observer);
         session.uploads = None;
         session
+    }
+
+    /// What the store had when the session began.
+    pub fn content(&self) -> &'a Content {
+        self.content
     }
 
     /// Stores what the store lacks of `files` (in path order, below `source`); gives what became of each.

@@ -85,10 +85,7 @@ enum Undo {
 impl Fold {
     /// The dataset, or an error that says so.
     pub fn dataset(&self, name: &DatasetName) -> Result<&Dataset> {
-        self.datasets.get(name).ok_or_else(|| {
-            Error::not_found(format!("the store has no dataset {name}"))
-                .hint("`dagset list STORE` shows the datasets of a store")
-        })
+        self.datasets.get(name).ok_or_else(|| Error::not_found(format!("the store has no dataset {name}")))
     }
 
     /// Folds in the next record. An operation that doesn't hold leaves only the number advanced.
@@ -99,7 +96,7 @@ impl Fold {
         if core.number != self.number + 1 || core.before != self.record {
             let message =
                 format!("log record {} doesn't follow record {}: the chain is broken", core.number, self.number);
-            return Err(Error::damaged(message).hint("`dagset verify STORE` says what is damaged"));
+            return Err(Error::damaged(message));
         }
         if core.fold_rule > FOLD_RULE {
             return Err(needs_newer(core.number));

@@ -124,7 +124,7 @@ impl Timeline {
                 Ok(fold) => self.fold = fold,
                 // A state only saves reading: all records are there, and they are the truth.
                 Err(fault) if fault.kind() == Kind::Damaged => {
-                    let note = format!("{fault}: the log is read record by record; `dagset verify STORE` says more");
+                    let note = format!("{fault}: the log is read record by record; {}", self.bucket.verify_hint());
                     self.observer.tell(Event::Note(note));
                     state = None;
                 }
@@ -134,9 +134,7 @@ impl Timeline {
         while self.fold.number + 1 < first_repeated {
             if !self.read_next()? {
                 let name = log::record_name(self.fold.number + 1);
-                return Err(
-                    Error::damaged(format!("{name} is missing")).hint("`dagset verify STORE` says what is damaged")
-                );
+                return Err(Error::damaged(format!("{name} is missing")).hint(self.bucket.verify_hint()));
             }
         }
         // The hash of a repeated record stands in the one behind it.
@@ -184,7 +182,10 @@ impl Timeline {
     }
 
     fn take(&mut self, core: RecordCore, hash: Id) -> Result<()> {
-        self.fold.apply(&core, hash)?;
+        self.fold.apply(&core, hash).map_err(|fault| match fault.kind() {
+            Kind::Damaged => fault.hint(self.bucket.verify_hint()),
+            _ => fault,
+        })?;
         self.since_state.push(core);
         Ok(())
     }
@@ -229,9 +230,11 @@ impl Timeline {
                     }
                     return Ok(true);
                 }
-                Appended::Taken => {
+                Appended::Taken(first) => {
                     self.observer.add(Counter::LostRaces, 1);
                     std::thread::sleep(jitter(round)?);
+                    let (record, hash) = *first;
+                    self.take_next(record, hash)?;
                     self.refresh()?;
                 }
             }

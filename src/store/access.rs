@@ -29,6 +29,8 @@ pub struct Access {
     pub patience: Patience,
     /// What is open already; clones share it.
     pub connections: Connections,
+    /// Stores in clouds aren't asked: what the user's mirrors hold has to do.
+    pub offline: bool,
 }
 
 /// How long a bucket may keep us waiting.

@@ -135,6 +135,11 @@ pub(super) fn divide(text: &str) -> Option<(&str, &str)> {
     (at > from && !store.trim_end_matches('/').is_empty() && !dataset.is_empty()).then_some((store, dataset))
 }
 
+/// Whether the text of a store is a URL of something else than a folder.
+pub fn is_remote(text: &str) -> bool {
+    scheme_end(text) > 0 && !text.starts_with("file://")
+}
+
 /// Length of `scheme://`, 0 without.
 pub(super) fn scheme_end(text: &str) -> usize {
     let is_scheme = |scheme: &str| {

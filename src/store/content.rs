@@ -4,6 +4,7 @@
 //! copy is good is that an error, and it names the object that is damaged.
 
 use std::collections::HashSet;
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -20,12 +21,9 @@ use crate::format::recipe::RecipeRoot;
 
 use super::fetch::{Ahead, Fetcher};
 use super::frames::FrameCache;
+use super::kept_indexes::KeptIndexes;
 use super::lanes::side_by_side;
 use super::objects::Bucket;
-
-/// What helps where data is damaged or missing.
-const WHAT_NEXT: &str =
-    "`dagset verify STORE` lists all damage; what another store still has can be ingested again from there";
 
 /// Indexes that are read from a bucket at once.
 const INDEXES_AT_ONCE: usize = 8;
@@ -61,6 +59,7 @@ pub struct Content {
     bucket: Bucket,
     rows: Vec<IndexRow>,
     indexes: Once<Vec<Index>>,
+    kept_indexes: Option<KeptIndexes>,
     frames: Mutex<FrameCache>,
     fetcher: Fetcher,
     lenders: Vec<Lender>,
@@ -88,9 +87,22 @@ impl Content {
             bucket,
             rows,
             indexes: Once::new(),
+            kept_indexes: None,
             frames: Mutex::default(),
             lenders: Vec::new(),
             own_packs: Once::new(),
+        }
+    }
+
+    /// Keeps indexes as files in `folder`, and reads them from there.
+    pub fn keep_indexes_in(&mut self, folder: PathBuf) {
+        self.kept_indexes = Some(KeptIndexes::new(folder));
+    }
+
+    /// Keeps an index that was just written to the store, as the next reader will need it.
+    pub fn keep_index(&self, row: &IndexRow, bytes: &[u8]) {
+        if let Some(kept) = &self.kept_indexes {
+            kept.put(row, bytes);
         }
     }
 
@@ -102,8 +114,24 @@ impl Content {
     /// The indexes, each verified against the hash in the log.
     pub fn indexes(&self) -> Result<&[Index]> {
         let most = if self.bucket.is_far() { INDEXES_AT_ONCE } else { 1 };
-        let load = || side_by_side(&self.rows, most, |row| load_index(&self.bucket, row)).into_iter().collect();
+        let load = || {
+            let loaded = side_by_side(&self.rows, most, |row| self.index(row)).into_iter().collect::<Result<_>>()?;
+            if let Some(kept) = &self.kept_indexes {
+                kept.remove_others(&self.rows);
+            }
+            Ok(loaded)
+        };
         self.indexes.get_or_make(load).map(Vec::as_slice)
+    }
+
+    /// The index that a log record registers, verified against the hash there.
+    pub fn index(&self, row: &IndexRow) -> Result<Index> {
+        if let Some(index) = self.kept_indexes.as_ref().and_then(|kept| kept.get(row)) {
+            return Ok(index);
+        }
+        let index = load_index(&self.bucket, row)?;
+        self.keep_index(row, index.bytes());
+        Ok(index)
     }
 
     /// Whether an index names the chunk.
@@ -175,7 +203,7 @@ impl Content {
         }
         Err(first_fault.unwrap_or_else(|| {
             let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
-            Error::damaged(message).hint(WHAT_NEXT)
+            Error::damaged(message).hint(self.bucket.verify_hint())
         }))
     }
 
@@ -201,7 +229,7 @@ impl Content {
         }
         match good {
             true => Ok(item),
-            false => Err(damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
+            false => Err(self.damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
         }
     }
 
@@ -212,17 +240,17 @@ impl Content {
         let raw = match place.encoding {
             Encoding::Raw => stored.clone(),
             _ => decompress(&stored, place.raw_bytes as usize, None)
-                .map_err(|fault| within(folder, place, fault))?
+                .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
                 .into(),
         };
         let mut at = 0;
         for (id, len) in chunks {
             let bytes = raw.get(at..at + *len as usize).filter(|bytes| Id::of(bytes) == *id);
-            at += bytes.ok_or_else(|| damaged(folder, place, &format!("lacks chunk {}", id.short())))?.len();
+            at += bytes.ok_or_else(|| self.damaged(folder, place, &format!("lacks chunk {}", id.short())))?.len();
         }
         match at == raw.len() {
             true => Ok(stored),
-            false => Err(damaged(folder, place, "holds more than it should")),
+            false => Err(self.damaged(folder, place, "holds more than it should")),
         }
     }
 
@@ -233,8 +261,10 @@ impl Content {
         let object = format!("{}/{}", folder.folder(), place.pack);
         let read = self.bucket.get_range(&object, place.offset.into(), place.stored_bytes.into());
         read.map_err(|fault| match fault.kind() {
-            Kind::NotFound => Error::damaged(format!("{object} is missing")).because(fault).hint(WHAT_NEXT),
-            Kind::Damaged => fault.hint(WHAT_NEXT),
+            Kind::NotFound => {
+                Error::damaged(format!("{object} is missing")).because(fault).hint(self.bucket.verify_hint())
+            }
+            Kind::Damaged => fault.hint(self.bucket.verify_hint()),
             _ => fault,
         })
     }
@@ -322,17 +352,19 @@ impl Content {
         let raw_bytes = place.raw_bytes as usize;
         let decoded = match place.encoding {
             Encoding::Raw => stored,
-            Encoding::Zstd => {
-                decompress(&stored, raw_bytes, None).map_err(|fault| within(folder, place, fault))?.into()
-            }
+            Encoding::Zstd => decompress(&stored, raw_bytes, None)
+                .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
+                .into(),
             Encoding::Based(base) => {
                 let base = self.plain_copy(folder, &base)?;
-                decompress(&stored, raw_bytes, Some(base.bytes())).map_err(|fault| within(folder, place, fault))?.into()
+                decompress(&stored, raw_bytes, Some(base.bytes()))
+                    .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
+                    .into()
             }
         };
         match decoded.len() == raw_bytes {
             true => Ok(decoded),
-            false => Err(damaged(folder, place, "has the wrong length")),
+            false => Err(self.damaged(folder, place, "has the wrong length")),
         }
     }
 
@@ -361,6 +393,16 @@ impl Content {
         Err(fault.unwrap_or_else(|| Error::damaged(format!("no plain copy of the base {} is there", id.short()))))
     }
 
+    fn damaged(&self, folder: ObjectKind, place: &FramePlace, why: &str) -> Error {
+        let message = format!("{}/{}: the frame at byte {} {why}", folder.folder(), place.pack, place.offset);
+        Error::damaged(message).hint(self.bucket.verify_hint())
+    }
+
+    /// The hint of an error about damage in the store.
+    pub fn verify_hint(&self) -> String {
+        self.bucket.verify_hint()
+    }
+
     fn cache<T>(&self, with: impl FnOnce(&mut FrameCache) -> T) -> T {
         with(&mut self.frames.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -369,14 +411,14 @@ impl Content {
 fn load_index(bucket: &Bucket, row: &IndexRow) -> Result<Index> {
     let name = format!("index/{}", row.name);
     let missing = |fault: Error| match fault.kind() {
-        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault).hint(WHAT_NEXT),
+        Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault).hint(bucket.verify_hint()),
         _ => fault,
     };
     let bytes = bucket.get(&name).map_err(missing)?;
     if Id::of(&bytes) != row.id {
-        return Err(Error::damaged(format!("{name} isn't what the log registered")).hint(WHAT_NEXT));
+        return Err(Error::damaged(format!("{name} isn't what the log registered")).hint(bucket.verify_hint()));
     }
-    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(WHAT_NEXT))
+    Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(bucket.verify_hint()))
 }
 
 fn describe(kind: ItemKind) -> &'static str {
@@ -390,13 +432,4 @@ fn describe(kind: ItemKind) -> &'static str {
         ItemKind::Tombstone => "the tombstone",
         ItemKind::StateNode => "the state node",
     }
-}
-
-fn damaged(folder: ObjectKind, place: &FramePlace, why: &str) -> Error {
-    Error::damaged(format!("{}/{}: the frame at byte {} {why}", folder.folder(), place.pack, place.offset))
-        .hint(WHAT_NEXT)
-}
-
-fn within(folder: ObjectKind, place: &FramePlace, fault: Error) -> Error {
-    damaged(folder, place, "can't be decoded").because(fault)
 }

@@ -50,6 +50,14 @@ pub(super) fn refused(doing: &str, shown: &str) -> Error {
         .hint("check as whom this runs, and that the store's file system has hard links")
 }
 
+/// Whether the server knows who asks, and refuses all the same: what is allowed may still be tried.
+pub(crate) fn is_denied(fault: &Error) -> bool {
+    const WRONG_KEYS: [&str; 4] =
+        ["InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidClientTokenId"];
+    let text = fault.in_one_line();
+    text.contains("access denied") && !WRONG_KEYS.iter().any(|code| text.contains(code))
+}
+
 /// The error for a system error of this kind; `doing` is "read from", "write to", "remove from" or "open".
 pub(super) fn classify(kind: io::ErrorKind, doing: &str, shown: &str) -> Error {
     use io::ErrorKind as Io;

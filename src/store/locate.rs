@@ -8,6 +8,7 @@
 use bytes::Bytes;
 
 use super::address::{authority_end, divide, scheme_end};
+use super::fault::is_denied;
 use super::objects::Bucket;
 use crate::base::{Error, Kind, Result};
 
@@ -32,21 +33,33 @@ pub struct Located {
 /// Finds the store that `text` (of [`Location::Store`](super::Location::Store)) begins with; `open` opens the objects
 /// at a path or URL.
 ///
-/// [`Kind::NotFound`] says that there is definitely none: every prefix was asked and answered. What kept a prefix from
-/// answering is returned as it is, at once.
+/// [`Kind::NotFound`] says that there is definitely none: every prefix was asked and answered, or lies above one that did and
+/// may not be looked into. What else kept a prefix from answering is returned as it is, at once.
 pub fn locate(text: &str, open: impl Fn(&str) -> Result<Bucket>) -> Result<Located> {
-    let tries = match divide(text) {
-        Some((store, dataset)) => vec![(trimmed(store), Some(dataset))],
-        None => prefixes(text),
-    };
-    for (root, rest) in tries {
-        if let Some((bucket, store_file)) = look(root, &open)? {
-            let rest = rest.map(|rest| rest.trim_end_matches('/').to_owned()).filter(|rest| !rest.is_empty());
-            return Ok(Located { bucket, store_root: root.to_owned(), store_file, rest });
+    let mut answered = false;
+    for (root, rest) in candidates(text) {
+        match look(root, &open) {
+            Ok(Some((bucket, store_file))) => {
+                return Ok(Located { bucket, store_root: root.to_owned(), store_file, rest });
+            }
+            Ok(None) => answered = true,
+            // Here the rights to a prefix end: whatever lies above is no store of this user's.
+            Err(fault) if answered && is_denied(&fault) => break,
+            Err(fault) => return Err(fault),
         }
     }
     let store = cut_for_creation(text).map_or_else(|_| trimmed(text).to_owned(), |(store, _)| store);
     Err(Error::not_found(format!("no store at {text}")).hint(format!("dagset store create {store}")))
+}
+
+/// Each prefix of `text` that may be the store, in the order in which they are tried, and the name that would follow it.
+pub fn candidates(text: &str) -> Vec<(&str, Option<String>)> {
+    let cuts = match divide(text) {
+        Some((store, dataset)) => vec![(trimmed(store), Some(dataset))],
+        None => prefixes(text),
+    };
+    let name = |rest: &str| Some(rest.trim_end_matches('/').to_owned()).filter(|rest| !rest.is_empty());
+    cuts.into_iter().map(|(root, rest)| (root, rest.and_then(name))).collect()
 }
 
 /// Cuts `STORE/DATASET` where nothing is there yet: at `//`, else the last part is the dataset.
@@ -178,6 +191,10 @@ mod tests {
             _ => Err(Error::new(Kind::Unreachable, "no answer")),
         };
         assert_eq!(locate("/a/b", open).unwrap_err().kind(), Kind::Unreachable);
+        let denied = |root: &str| Err(Error::new(Kind::Unreachable, format!("cannot read from {root}: access denied")));
+        let below = |root: &str| if root == "/a/b" { Err(Error::not_found("absent")) } else { denied(root) };
+        assert_eq!(locate("/a/b", below).unwrap_err().kind(), Kind::NotFound, "rights end below it");
+        assert_eq!(locate("/a/b", denied).unwrap_err().kind(), Kind::Unreachable);
         let huge = |_: &str| {
             let bucket = backend::memory();
             bucket.create(STORE_FILE, vec![b' '; 65_537].into()).map(|_| bucket)

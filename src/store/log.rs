@@ -50,8 +50,6 @@ fn three_digits(name: &str) -> Option<(&str, u64)> {
     (last.len() == 3 && last.bytes().all(|b| b.is_ascii_digit())).then_some((last, last.parse().ok()?))
 }
 
-const WHAT_NEXT: &str = "`dagset verify STORE` says what is damaged";
-
 /// A record and the hash of its object; `None` if the number isn't taken.
 pub fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
     let name = record_name(number);
@@ -61,22 +59,22 @@ pub fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
         Err(fault) => return Err(fault),
     };
     let record = Record::parse(&bytes).map_err(|fault| match fault.kind() {
-        Kind::Damaged => fault.within(format!("{name} is damaged")).hint(WHAT_NEXT),
+        Kind::Damaged => fault.within(format!("{name} is damaged")).hint(bucket.verify_hint()),
         _ => fault.within(format!("{name} can't be read")),
     })?;
     if record.core.number != number {
-        return Err(Error::damaged(format!("{name} holds record {}", record.core.number)).hint(WHAT_NEXT));
+        return Err(Error::damaged(format!("{name} holds record {}", record.core.number)).hint(bucket.verify_hint()));
     }
     Ok(Some((record, Id::of(&bytes))))
 }
 
 /// What became of an append.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Appended {
     /// The record stands under its number.
     Ours,
-    /// Another writer's record does.
-    Taken,
+    /// Another writer's record does: that one, with the hash of its object.
+    Taken(Box<(Record, Id)>),
 }
 
 /// Takes the record's number for it, if no other record has it.
@@ -97,7 +95,7 @@ pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended
         Created::New => Ok(Appended::Ours),
         Created::Exists => match read(bucket, number)? {
             Some((present, _)) if present.core.nonce == record.core.nonce => Ok(Appended::Ours),
-            Some(_) => Ok(Appended::Taken),
+            Some(present) => Ok(Appended::Taken(Box::new(present))),
             None => Err(Error::new(Kind::Unreachable, format!("{} exists and can't be read", record_name(number)))),
         },
     }

@@ -115,6 +115,11 @@ impl Bucket {
     pub fn new(objects: impl Objects + 'static) -> Bucket {
         Bucket(Arc::new(objects))
     }
+
+    /// What to do where a store is damaged, as a hint of an error.
+    pub fn verify_hint(&self) -> String {
+        format!("`dagset verify {}` lists all damage", self.describe())
+    }
 }
 
 impl Deref for Bucket {

@@ -29,17 +29,23 @@ pub struct Recording {
     inner: Bucket,
     observer: Observer,
     calls: Option<Arc<Mutex<Vec<Call>>>>,
+    counts_requests: bool,
 }
 
 impl Recording {
     /// Counts only.
     pub fn new(inner: Bucket, observer: Observer) -> Recording {
-        Recording { inner, observer, calls: None }
+        Recording { counts_requests: !inner.counts_requests(), inner, observer, calls: None }
+    }
+
+    /// Counts bytes stored, and no requests.
+    pub fn of_stored_bytes(inner: Bucket, observer: Observer) -> Recording {
+        Recording { counts_requests: false, ..Recording::new(inner, observer) }
     }
 
     /// Counts, and keeps every call: for tests, as it grows without bound.
     pub fn keeping_calls(inner: Bucket, observer: Observer) -> Recording {
-        Recording { inner, observer, calls: Some(Arc::default()) }
+        Recording { calls: Some(Arc::default()), ..Recording::new(inner, observer) }
     }
 
     /// A handle on the decorated store; this value goes on answering [`Recording::take_calls`].
@@ -70,7 +76,7 @@ impl Recording {
     }
 
     fn count(&self, counter: Counter, amount: u64) {
-        if !self.inner.counts_requests() {
+        if self.counts_requests {
             self.observer.add(counter, amount);
         }
     }

@@ -34,6 +34,11 @@ impl Rules {
         if exclude.is_empty() {
             return Ok(Rules::default());
         }
+        // gitignore takes `[` for itself where nothing closes it; who typed it just now meant something else.
+        for pattern in exclude {
+            globset::Glob::new(pattern.trim_start_matches('!'))
+                .map_err(|why| Error::usage(format!("cannot understand the pattern {pattern:?}: {}", why.kind())))?;
+        }
         let matcher = matcher(exclude.iter().map(String::as_str))
             .map_err(|(pattern, why)| Error::usage(format!("cannot understand the pattern {pattern:?}: {why}")))?;
         Ok(Rules { exclude: Some(Arc::new(matcher)), nearest: None })

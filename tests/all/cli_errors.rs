@@ -41,6 +41,8 @@ fn each_kind_has_its_code() {
         (&["ingest", "v1", "--into", "./store/signs", "--as", "a b"], 2, "usage"),
         (&["ingest", "v1", "--into", "./store/signs@main"], 2, "usage"),
         (&["ingest", "v1", "--into", "./store/signs", "--meta", "x"], 2, "usage"),
+        (&["ingest", "v1", "--into", "./store/signs", "--exclude", "["], 2, "usage"),
+        (&["ingest", "v1", "--into", "./other/signs", "--create", "--exclude", "a{b"], 2, "usage"),
         (&["ingest", "v1"], 2, "usage"),
         (&["ls"], 2, "usage"),
         (&["no-such-command"], 2, "usage"),
@@ -60,6 +62,34 @@ fn each_kind_has_its_code() {
         refused(&env, arguments, code, kind);
     }
     assert_eq!(everything_below(&env.path("store")).len(), before, "a refusal changes nothing");
+    assert!(!env.path("other").exists(), "nor makes a store");
+}
+
+#[test]
+fn a_hint_can_be_run_as_it_stands() {
+    let env = three_versions();
+    for (arguments, code, commands) in [
+        (&["ls", "./store/other"][..], 3, &["list ./store"][..]),
+        (&["ls", "./store/signs@1.0.0:no"], 3, &["ls ./store/signs@1.0.0", "ls -R ./store/signs@1.0.0"]),
+        (&["log", "./store/signs:labels.csv"], 2, &["stat ./store/signs:labels.csv"]),
+        (&["get", "./store/signs", "out", "no/*"], 3, &["ls -R ./store/signs"]),
+    ] {
+        let error = refused(&env, arguments, code, if code == 3 { "not_found" } else { "usage" });
+        for command in commands {
+            assert!(error["hint"].as_str().unwrap().contains(&format!("`dagset {command}`")), "{error}");
+            let _ = env.run(command.split(' ')).exits(0);
+        }
+    }
+    let newest = everything_below(&env.path("store/log")).pop().unwrap();
+    let mut bytes = fs::read(&newest).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::set_permissions(&newest, fs::Permissions::from_mode(0o644)).unwrap();
+    fs::write(&newest, bytes).unwrap();
+    let error = refused(&env, &["list", "./store"], 5, "damaged");
+    let command = error["hint"].as_str().unwrap().split('`').nth(1).unwrap();
+    assert!(command.starts_with("dagset verify /"), "{error}");
+    let _ = env.run(command.split(' ').skip(1)).exits(5);
 }
 
 #[test]

@@ -116,6 +116,20 @@ fn a_refused_port_is_named() {
 }
 
 #[test]
+fn a_proxy_is_asked_but_for_hosts_that_are_excepted() {
+    let mut env = TestEnv::new();
+    let port = || TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port();
+    let far = S3 { endpoint: "http://store.invalid".to_owned(), ..nowhere() };
+    far.reach_from(&mut env);
+    env.set("http_proxy", &format!("http://user:hush-hush@127.0.0.1:{}", port()));
+    let said = complaint(&env, &far, 6, &["list", "s3://bucket/x"]);
+    assert!(said.contains("Connection refused") && !said.contains("hush-hush"), "{said}");
+    env.set("NO_PROXY", "store.invalid");
+    let said = complaint(&env, &far, 6, &["list", "s3://bucket/x"]);
+    assert!(said.contains("no connection") && !said.contains("refused"), "{said}");
+}
+
+#[test]
 fn what_cannot_be_a_bucket_is_wrong_usage() {
     let mut env = TestEnv::new();
     nowhere().reach_from(&mut env);
@@ -138,8 +152,17 @@ fn what_cannot_be_a_bucket_is_wrong_usage() {
 #[test]
 fn where_nobody_is_signed_in_the_places_are_named() {
     let mut env = TestEnv::new();
+    let command = ["list", "s3://bucket/x"];
+    env.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://127.0.0.1:1");
+    insta::assert_snapshot!(complaint(&env, &nowhere(), 6, &command), @r#"
+    error: cannot read from the store s3://bucket/x
+      because:
+       1. no credentials for S3 were found
+       2. tried AWS_ACCESS_KEY_ID, profile default of ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, the machine's role (127.0.0.1: Connection refused (os error 111))
+    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`
+    "#);
     env.set("AWS_EC2_METADATA_DISABLED", "true");
-    insta::assert_snapshot!(complaint(&env, &nowhere(), 6, &["list", "s3://bucket/x"]), @r#"
+    insta::assert_snapshot!(complaint(&env, &nowhere(), 6, &command), @r#"
     error: no credentials for S3 were found
       because: tried AWS_ACCESS_KEY_ID, profile default of ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, the machine's role (AWS_EC2_METADATA_DISABLED)
     hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`

@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Barrier;
 use std::time::Duration;
 
 use dagset::base::{Counter, Error, Kind, Observer, Result};
-use dagset::engine::{Engine, Settings};
+use dagset::engine::{Access, Engine, Settings, StoreSettings};
+use dagset::store::{Created, backend};
 
 use crate::proxy::{Proxy, Seen, Spoil};
 use crate::s3::{S3, Server, server};
@@ -124,6 +126,35 @@ fn writing_goes_on_through_every_passing_fault() {
             play.assert_right(&note);
         }
     }
+}
+
+#[test]
+fn a_request_that_is_never_answered_is_made_again() {
+    let Some(play) = Play::new("unanswered") else { return };
+    play.proxy.spoil(1, Spoil::StallRequest, of("PUT", "/packs/"));
+    play.proxy.spoil(1, Spoil::StallRequest, of("PUT", "/log/"));
+    let engine = play.engine(true);
+    play.ingest(&engine, "1").unwrap();
+    assert_eq!(play.proxy.heal(), 0);
+    assert_counted(&engine.observer, &play.proxy.take_seen(), "unanswered");
+    play.assert_right("unanswered");
+}
+
+#[test]
+fn as_many_requests_are_under_way_as_there_are_callers() {
+    const CALLERS: usize = 32;
+    let Some(play) = Play::new("many") else { return };
+    let engine = play.engine(true);
+    let bucket = backend::open(&play.store, &engine.settings.access, &engine.observer).unwrap();
+    bucket.create("packs/a", vec![7; 1000].into()).unwrap();
+    // No answer comes before all have asked.
+    play.proxy.spoil(CALLERS, Spoil::Gather(Box::leak(Box::new(Barrier::new(CALLERS)))), of("GET", "/packs/a"));
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| assert_eq!(bucket.get("packs/a").unwrap().len(), 1000));
+        }
+    });
+    assert_eq!(engine.observer.get(Counter::Gets), CALLERS as u64, "none was given up");
 }
 
 /// Faults that a further try mends, each for requests to read.
@@ -244,11 +275,66 @@ fn a_fault_that_lasts_is_named() {
     assert!(skewed.contains("hours ahead of the server's"), "{skewed}");
 }
 
+/// Credentials by a helper that the shared configuration names, and that keeps a list of its runs.
+struct Helper {
+    home: tempfile::TempDir,
+}
+
+impl Helper {
+    /// Its keys live for `seconds`.
+    fn new(server: &S3, seconds: i64) -> Helper {
+        let home = tempfile::tempdir().unwrap();
+        let expire = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+        let printed = format!(
+            r#"{{"Version":1,"AccessKeyId":"{}","SecretAccessKey":"{}","Expiration":"{expire}"}}"#,
+            server.key, server.secret
+        );
+        let path = |name: &str| home.path().join(name);
+        std::fs::create_dir(path(".aws")).unwrap();
+        let script = format!("echo run >> '{}'\necho '{printed}'\n", path("runs").display());
+        std::fs::write(path("helper"), script).unwrap();
+        let config = format!("[default]\ncredential_process = /bin/sh '{}'\n", path("helper").display());
+        std::fs::write(path(".aws/config"), config).unwrap();
+        Helper { home }
+    }
+
+    /// How often it ran.
+    fn runs(&self) -> usize {
+        std::fs::read_to_string(self.home.path().join("runs")).unwrap_or_default().lines().count()
+    }
+
+    /// Has an engine sign in by it.
+    fn signs(&self, engine: &Engine) -> Engine {
+        let mut settings = engine.settings.clone();
+        settings.access.home = Some(self.home.path().to_owned());
+        settings.access.environment.retain(|name, _| name == "AWS_ENDPOINT_URL");
+        Engine::new(settings, Observer::new())
+    }
+}
+
+#[test]
+fn a_helper_for_credentials_runs_once_and_again_when_they_expired() {
+    let Some(play) = Play::new("helper") else { return };
+    let helper = Helper::new(&play.server, 3600);
+    play.ingest(&helper.signs(&play.engine(true)), "1").unwrap();
+    assert_eq!(helper.runs(), 1, "for all prefixes and requests of a command");
+
+    let engine = helper.signs(&play.engine(true));
+    play.proxy.spoil(1, Spoil::Answer(403, "ExpiredToken"), of("GET", "/meta/"));
+    assert_eq!(play.get(&engine, "1", "renewed").unwrap(), contents(&play.source()));
+    assert_eq!((play.proxy.heal(), helper.runs()), (0, 3), "once to begin with, and once since the server said so");
+
+    // Keys that die within minutes are not asked for with every request either.
+    let hasty = Helper::new(&play.server, 120);
+    play.get(&hasty.signs(&play.engine(true)), "1", "hasty").unwrap();
+    assert_eq!(hasty.runs(), 1);
+}
+
 #[test]
 fn what_was_sent_and_received_is_counted_in_bytes() {
     let Some(play) = Play::new("bytes") else { return };
     let engine = play.engine(true);
-    let bucket = dagset::store::backend::open(&play.store, &engine.settings.access, &engine.observer).unwrap();
+    let bucket = backend::open(&play.store, &engine.settings.access, &engine.observer).unwrap();
     bucket.create("packs/a", vec![7; 300_000].into()).unwrap();
     assert_eq!(engine.observer.get(Counter::SentBytes), 300_000);
     assert_eq!(engine.observer.get(Counter::ReceivedBytes), 0);
@@ -262,4 +348,39 @@ fn what_was_sent_and_received_is_counted_in_bytes() {
         "with those of a try that failed"
     );
     assert_counted(&engine.observer, &play.proxy.take_seen(), "bytes");
+}
+
+/// No server for these is at hand: what is tried is that they are asked where and how they should be.
+#[test]
+fn google_and_azure_are_asked_alike() {
+    let proxy = Proxy::before("http://127.0.0.1:1");
+    let environment = [
+        (
+            "GOOGLE_SERVICE_ACCOUNT_KEY",
+            r#"{"disable_oauth":true,"client_email":"","private_key":"","private_key_id":""}"#,
+        ),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "account"),
+        ("AZURE_STORAGE_ACCOUNT_KEY", "aHVzaA=="),
+    ];
+    let settings = StoreSettings { endpoint: Some(proxy.endpoint.clone()), ..StoreSettings::default() };
+    let access = Access {
+        environment: environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        stores: ["gs://b", "az://b"].map(|url| (url.to_owned(), settings.clone())).into(),
+        ..Access::default()
+    };
+    for url in ["gs://b/p", "az://b/p"] {
+        let observer = Observer::new();
+        let bucket = backend::open(url, &access, &observer).unwrap();
+        proxy.spoil(3, Spoil::Answer(404, "NoSuchKey"), |seen| seen.verb != "PUT");
+        proxy.spoil(1, Spoil::Answer(412, "ConditionNotMet"), of("PUT", ""));
+        assert_eq!(bucket.get("x/a").unwrap_err().kind(), Kind::NotFound, "{url}");
+        assert_eq!(bucket.size("x/a").unwrap(), None, "{url}");
+        assert!(bucket.list("x").unwrap().objects.is_empty(), "{url}");
+        assert_eq!(bucket.create("x/a", vec![1; 10].into()).unwrap(), Created::Exists, "{url}");
+        let seen = proxy.take_seen();
+        assert_counted(&observer, &seen, url);
+        assert_eq!(seen.len(), 4);
+        let path = |at: usize| seen[at].path.replace("%2F", "/");
+        assert!(path(0).contains("/b/p/x/a") && path(2).contains("prefix=p/x/"), "{seen:#?}");
+    }
 }

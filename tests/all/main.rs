@@ -22,12 +22,17 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod layers;
+#[allow(dead_code, reason = "a machine has more doors than a test uses")]
+mod machine;
 mod many_writers;
+mod mirror;
 mod proxy;
 mod races;
+mod read_only;
 mod reading;
 mod remotes;
 mod resume;
+mod rights;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod source;

@@ -4,7 +4,7 @@
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 /// A request as the proxy saw it.
@@ -35,6 +35,10 @@ pub enum Spoil {
     FlipRequest,
     /// The connection ends while the request is being sent.
     HangUp,
+    /// The request arrives, and is neither passed on nor answered.
+    StallRequest,
+    /// The server is asked once as many requests wait here as the barrier is for.
+    Gather(&'static Barrier),
 }
 
 type Picks = Box<dyn Fn(&Seen) -> bool + Send>;
@@ -114,7 +118,15 @@ fn serve(shared: &Shared, client: TcpStream, server: SocketAddr) -> io::Result<(
             reader.read_exact(&mut body[..half])?;
             return client.shutdown(Shutdown::Both);
         }
+        if let Some(Spoil::StallRequest) = spoil {
+            // Until the client has had enough.
+            std::io::copy(&mut reader, &mut std::io::sink())?;
+            return Ok(());
+        }
         reader.read_exact(&mut body)?;
+        if let Some(Spoil::Gather(barrier)) = spoil {
+            barrier.wait();
+        }
         if let (Some(Spoil::FlipRequest), false) = (spoil, body.is_empty()) {
             let middle = body.len() / 2;
             body[middle] ^= 1;
@@ -175,7 +187,8 @@ fn read_head(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<String>
 fn seen(head: &[String]) -> Seen {
     let mut words = head[0].split_whitespace();
     let (verb, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let verb = if verb == "GET" && path.contains("list-type=") { "LIST" } else { verb };
+    let is_list = path.contains("list-type=") || path.contains("comp=list");
+    let verb = if verb == "GET" && is_list { "LIST" } else { verb };
     Seen { verb: verb.to_owned(), path: path.to_owned() }
 }
 

@@ -101,3 +101,59 @@ fn a_check_takes_the_only_remote_or_origin() {
     let _ = env.run(["remote", "add", "origin", "../nas"]).exits(0);
     assert_eq!(checked(&[]).json()["remote"], "origin");
 }
+
+#[test]
+fn a_store_has_its_settings_in_the_users_configuration() {
+    let env = workspace();
+    let set = |key: &str, value: &str| env.run(["config", "set", key, value]);
+    let _ = set("store.s3://bucket/data.v2/.profile", "team").exits(0);
+    let _ = set("store.s3://bucket/data.v2.path_style", "true").exits(0);
+    let _ = set("author", "Ann").exits(0);
+    let file = env.home(".config/dagset/config.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("[store.\"s3://bucket/data.v2\"]\n"), "{text}");
+    assert_eq!(env.run(["config", "get", "store.s3://bucket/data.v2.path_style"]).text(), "true\n");
+    assert_eq!(
+        env.run(["config", "get"]).text(),
+        "author = Ann\nstore.s3://bucket/data.v2.profile = team\nstore.s3://bucket/data.v2.path_style = true\n"
+    );
+    for (key, value) in [
+        ("store.s3://bucket.secret_access_key", "hush"),
+        ("store.bucket.profile", "team"),
+        ("store.s3://bucket.path_style", "maybe"),
+        ("store.s3://bucket.endpoint", "https://me:hush@host"),
+        ("store.s3://me:hush@bucket.profile", "team"),
+        ("default_store", "s3://me:hush@bucket/data"),
+    ] {
+        let said = set(key, value).exits(2);
+        assert!(!said.stderr.contains("me:hush"), "{}", said.stderr);
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    for key in ["store.s3://bucket/data.v2.profile", "store.s3://bucket/data.v2.path_style"] {
+        let _ = env.run(["config", "set", key]).exits(0);
+    }
+    assert_eq!(fs::read_to_string(&file).unwrap(), "author = \"Ann\"\n");
+    fs::write(&file, "[store.\"s3://bucket\"]\nsecret_access_key = \"hush\"\n").unwrap();
+    let said = env.run(["list", "../nas"]).exits(2);
+    assert!(said.stderr.contains("secrets are not kept here"), "{}", said.stderr);
+}
+
+#[test]
+fn the_configuration_says_how_a_store_is_reached() {
+    let env = workspace();
+    let closed = "http://127.0.0.1:1";
+    let _ = env.run(["config", "set", "store.s3://bucket.endpoint", closed]).exits(0);
+    let _ = env.run(["remote", "add", "lab", "s3://bucket/lab/signs", "--endpoint", "http://127.0.0.2:2"]).exits(0);
+    let port = |url: &str| {
+        let mut command = env.command();
+        let keys = [("AWS_ACCESS_KEY_ID", "key"), ("AWS_SECRET_ACCESS_KEY", "secret")];
+        let output = command.envs(keys).args(["store", "check", url, "--json"]).output().unwrap();
+        assert_eq!(output.status.code(), Some(6));
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        document["steps"][1]["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(port("s3://bucket/data").contains("127.0.0.1 port 1"), "by the user's configuration");
+    for of_remote in ["s3://bucket/lab", "s3://bucket/lab/signs"] {
+        assert!(port(of_remote).contains("127.0.0.2 port 2"), "by the remote's");
+    }
+}

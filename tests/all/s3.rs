@@ -64,6 +64,11 @@ pub fn server(server: Server) -> Option<S3> {
 }
 
 impl S3 {
+    /// The same server as one of its users of few rights, `reader` or `writer`, in the bucket that has their policies.
+    pub fn limited_to(&self, who: &str) -> S3 {
+        S3 { key: format!("{who}123"), bucket: "rights".to_owned(), ..self.clone() }
+    }
+
     /// The same server, spoken to by another way.
     pub fn through(&self, endpoint: String) -> S3 {
         S3 { endpoint, ..self.clone() }

@@ -11,6 +11,7 @@ use dagset::store::{Bucket, Created, Listing, Objects, backend};
 use serde_json::Value;
 
 use crate::env::{TestEnv, everything_below};
+use crate::s3::{self, Server};
 use crate::stage::{STORE, ingest, lay_out, objects, serving, whole_text};
 
 /// The outcomes of a check's document, by step.
@@ -31,11 +32,11 @@ fn a_good_folder_passes_and_is_left_as_it_was() {
     let document = env.run(["store", "check", "./store", "--json"]).json();
     assert_eq!(document["holds"], true);
     assert!(outcomes(&document).values().all(|outcome| outcome == "ok"), "{document}");
-    assert_eq!(document["requests"]["put"], 97, "one object, and 6 races of 16 writers");
-    assert_eq!(document["requests"]["delete"], 7);
+    assert_eq!(document["requests"]["put"], 65, "one object, and 4 races of 16 writers");
+    assert_eq!(document["requests"]["delete"], 5);
     assert_eq!(everything_below(&env.path("store")), before);
     let said = env.run(["store", "check", "./store"]).text();
-    assert!(said.contains("exclusive create  6 times one of 16 writers won: evidence, no proof\n"), "{said}");
+    assert!(said.contains("exclusive create  4 times one of 16 writers won: evidence, no proof\n"), "{said}");
     assert!(said.ends_with("ok: all that was tried holds\n"), "{said}");
     assert!(said.lines().all(|line| line.chars().count() <= 80), "{said}");
 }
@@ -58,7 +59,7 @@ fn a_missing_folder_is_the_first_step_to_fail() {
     exit: 3
     --- stdout
     ./store
-    failed    folder            no such folder: [ROOT]/work/./store
+    failed    folder            no such folder: [ROOT]/work/store
                                 hint: `dagset store create ./store` makes it
     left out  file system, free space, may list, may read, may write, exclusive
               create, clock, may delete: there is no folder
@@ -197,8 +198,8 @@ fn where_nothing_may_be_deleted_a_check_says_what_it_leaves() {
     let made = objects(&store).len();
     let check = engine.check_store(STORE).unwrap();
     assert_eq!((check.failure(), outcome(&check, "may delete")), (None, StepOutcome::LeftOut));
-    assert!(check.steps.last().unwrap().detail.starts_with("not needed; 7 small objects"), "{check:?}");
-    assert_eq!((made, objects(&store).len()), (3 + 2, 3 + 2 + 7));
+    assert!(check.steps.last().unwrap().detail.starts_with("not needed; 5 small objects"), "{check:?}");
+    assert_eq!((made, objects(&store).len()), (4 + 2, 4 + 2 + 5));
     let data = tempfile::tempdir().unwrap();
     lay_out(data.path(), 1);
     ingest(&engine, data.path(), "/store//signs", None).unwrap();
@@ -212,4 +213,72 @@ fn a_clock_that_is_off_is_found() {
     let clock = check.steps.iter().find(|step| step.name == "clock").unwrap();
     assert_eq!(clock.outcome, StepOutcome::Failed(Kind::Failed));
     assert!(clock.detail.contains("behind this machine's"), "{clock:?}");
+}
+
+/// The first step of a check that failed, with what was said of it and the hint.
+fn first_failure(document: &Value) -> (String, String) {
+    let steps = document["steps"].as_array().unwrap();
+    let failed = steps.iter().find(|step| step["outcome"] == "failed").unwrap();
+    (failed["step"].as_str().unwrap().to_owned(), format!("{} {}", failed["detail"], failed["hint"]))
+}
+
+#[test]
+fn a_good_bucket_passes_and_is_left_as_it_was() {
+    let Some(s3) = s3::server(Server::Real) else { return };
+    let mut env = TestEnv::new();
+    s3.reach_from(&mut env);
+    let url = s3.url("checked");
+    for step in ["before", "after"] {
+        let document = env.run(["store", "check", &url, "--json"]).json();
+        assert!(outcomes(&document).values().all(|outcome| outcome == "ok"), "{step}: {document}");
+        let [put, delete] = ["put", "delete"].map(|verb| document["requests"][verb].as_u64().unwrap());
+        assert!(put >= 161 && delete >= 11, "each try counts: {document}");
+        if step == "before" {
+            let _ = env.run(["store", "create", &url]).exits(0);
+        }
+    }
+    let names = objects(&dagset::store::backend::open(&url, &s3.access(), &Default::default()).unwrap());
+    assert_eq!(names, ["dagset.json", "log/000/000/001"]);
+}
+
+#[test]
+fn each_step_to_a_bucket_fails_by_its_name() {
+    let Some(s3) = s3::server(Server::Real) else { return };
+    let url = s3.url("nothing");
+    let closed = "http://127.0.0.1:1";
+    let cases = [
+        ("AWS_ENDPOINT_URL", closed, url.as_str(), "reached", "no connection to 127.0.0.1 port 1"),
+        ("AWS_SECRET_ACCESS_KEY", "hush", &url, "signed in", "the secret doesn't fit the access key"),
+        ("AWS_ACCESS_KEY_ID", "nobody", &url, "signed in", "doesn't know this access key"),
+        ("AWS_REGION", "us-east-1", "s3://no-such-bucket/data", "bucket", "there is no bucket no-such-bucket"),
+    ];
+    for (variable, value, url, step, said) in cases {
+        let mut env = TestEnv::new();
+        s3.reach_from(&mut env);
+        env.set(variable, value);
+        let found = env.run(["store", "check", url, "--json"]).exits(6);
+        let (failed, text) = first_failure(&found.document());
+        assert_eq!(failed, step, "{text}");
+        assert!(text.contains(said) && !text.contains("hush"), "{text}");
+        let holds =
+            found.document()["steps"].as_array().unwrap().iter().take_while(|step| step["outcome"] == "ok").count();
+        assert_eq!(outcomes(&found.document()).values().filter(|outcome| *outcome == "ok").count(), holds, "{text}");
+    }
+}
+
+#[test]
+fn a_server_whose_conditional_writes_are_not_atomic_is_refused() {
+    let Some(s3) = s3::server(Server::Weak) else { return };
+    let mut env = TestEnv::new();
+    s3.reach_from(&mut env);
+    env.write("data/a", "1");
+    let url = s3.url("weak");
+    let into = format!("{url}/set");
+    for arguments in [&["store", "create", &url][..], &["ingest", "data", "--into", &into, "--create"]] {
+        let said = env.run(arguments).exits(1);
+        assert!(said.stderr.contains("of 16 writers were told that they had created one object"), "{}", said.stderr);
+    }
+    let document = env.run(["store", "check", &url, "--json"]).exits(1).document();
+    assert_eq!(first_failure(&document).0, "exclusive create");
+    assert_eq!(objects(&dagset::store::backend::open(&url, &s3.access(), &Default::default()).unwrap()), [""; 0]);
 }

@@ -23,7 +23,15 @@ pub(super) struct Answer {
     /// What happened on the way.
     pub(super) trouble: Option<Trouble>,
     /// What went wrong with a service that hands out credentials.
-    pub(super) credentials: Option<String>,
+    pub(super) unsigned: Option<Unsigned>,
+}
+
+/// Why a service handed out no credentials.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unsigned {
+    pub(super) why: String,
+    /// Whether it would be on this machine: there is often none, and then no use in asking again.
+    pub(super) is_near: bool,
 }
 
 /// What kept an answer from arriving whole.
@@ -79,12 +87,11 @@ impl Answer {
 
     /// What to do; `tries` is how often a request is made at most.
     pub(super) fn next(&self, tries: u32) -> Next {
-        const EXPIRED: [&str; 4] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"];
         const SPOILT: [&str; 4] = ["RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"];
         let code = self.code.as_deref().unwrap_or_default();
         let again = |most: u32| Next::Again { tries: most.min(tries) };
-        if self.credentials.is_some() {
-            return again(TRIES_TO_UNDERSTAND);
+        if let Some(unsigned) = &self.unsigned {
+            return if unsigned.is_near { Next::GiveUp } else { again(TRIES_TO_UNDERSTAND) };
         }
         match &self.trouble {
             Some(Trouble::NoConnection(_)) => return again(TRIES_TO_CONNECT),
@@ -93,11 +100,11 @@ impl Answer {
             None => {}
         }
         match self.status {
-            Some(_) if EXPIRED.contains(&code) => Next::SignInAgain,
+            Some(_) if self.says_expired() => Next::SignInAgain,
             Some(_) if SPOILT.contains(&code) => again(tries),
             Some(200..=299) | None => again(TRIES_TO_UNDERSTAND),
-            // An answer to HEAD has no body to say more.
-            Some(400) if code.is_empty() => Next::SignInAgain,
+            // An answer to HEAD has no body to say why: new credentials may help.
+            Some(400 | 403) if code.is_empty() => Next::SignInAgain,
             Some(404) if !self.says_no_bucket() => Next::Absent,
             Some(304 | 412) => Next::Exists,
             Some(409) if code == "BlobAlreadyExists" => Next::Exists,
@@ -112,6 +119,16 @@ impl Answer {
         self.status == Some(416)
     }
 
+    fn says_expired(&self) -> bool {
+        const EXPIRED: [&str; 4] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"];
+        self.code.as_deref().is_some_and(|code| EXPIRED.contains(&code))
+    }
+
+    /// Whether it is known who asks, and that isn't allowed. An answer to HEAD doesn't say why.
+    pub(super) fn is_denied(&self) -> bool {
+        self.status == Some(403) && matches!(self.code.as_deref(), None | Some("AccessDenied"))
+    }
+
     fn says_no_bucket(&self) -> bool {
         matches!(self.code.as_deref(), Some("NoSuchBucket" | "ContainerNotFound" | "ContainerBeingDeleted"))
     }
@@ -122,9 +139,16 @@ impl Answer {
         let unreachable =
             |why: String| Error::new(Kind::Unreachable, format!("cannot {doing} the store {shown}: {why}"));
         let said = self.said(server);
-        let asked = |fault: Error| fault.because(format!("{name}: {said}"));
+        let asked = |fault: Error| match name {
+            "" => fault.because(said.clone()),
+            _ => fault.because(format!("{name}: {said}")),
+        };
         if let Some(trouble) = &self.trouble {
             return asked(match trouble {
+                Trouble::NoConnection(why) if why.contains("certificate") => {
+                    unreachable(format!("{server} is not trusted"))
+                        .hint("name its authority's PEM file by AWS_CA_BUNDLE, or `ca_file` of the remote")
+                }
                 Trouble::NoConnection(_) => {
                     unreachable(format!("no connection to {server}")).hint(reached.check_endpoint())
                 }
@@ -149,7 +173,7 @@ impl Answer {
                         .hint(format!("set AWS_REGION to the bucket's region; {}", reached.check_endpoint())),
                 }
             }
-            _ if self.next(1) == Next::SignInAgain => {
+            _ if self.says_expired() => {
                 unreachable(format!("the credentials have expired ({who})")).hint(reached.sign_in.clone())
             }
             Some(401 | 403) => unreachable(format!("access denied ({who})")).hint(match code {

@@ -41,6 +41,13 @@ fn what_follows_from_an_answer() {
     for (status, code, next) in cases {
         assert_eq!(refused(status, code).next(7), next, "{status} {code}");
     }
+    let head = |status| Answer { status: Some(status), ..Answer::default() };
+    assert_eq!(
+        (head(403).next(7), head(400).next(7), head(404).next(7)),
+        (Next::SignInAgain, Next::SignInAgain, Next::Absent)
+    );
+    let text = head(403).error("read from", "x", &reached(), 1, Time(0)).to_string();
+    assert_eq!(text, "cannot read from the store s3://b/p: access denied (access key A)");
     let lost = Answer { trouble: Some(Trouble::Broken("reset".to_owned())), ..Answer::default() };
     assert_eq!(lost.next(7), Next::Again { tries: 7 });
     let wrong_port = Answer { trouble: Some(Trouble::NoConnection("refused".to_owned())), ..Answer::default() };
@@ -60,6 +67,14 @@ fn a_clock_that_is_off_is_measured() {
     assert!(text(-300).ends_with("5 hours behind the server's"), "{}", text(-300));
     let dateless = Answer { date: None, ..answer.clone() };
     assert!(dateless.error("read from", "x", &reached(), 1, now(0)).to_string().contains("differ too much"));
+}
+
+#[test]
+fn an_authority_that_is_not_trusted_is_told_from_a_wrong_port() {
+    let trouble = Some(Trouble::NoConnection("invalid peer certificate: UnknownIssuer".to_owned()));
+    let fault = Answer { trouble, ..Answer::default() }.error("read from", "x", &reached(), 4, Time(0));
+    assert_eq!(fault.to_string(), "cannot read from the store s3://b/p: https://h is not trusted");
+    assert!(fault.next_step().unwrap().contains("ca_file"));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use object_store::{Error as StoreError, ObjectStore};
 
 use super::super::access::{Access, Patience};
 use super::super::aws;
-use super::answer::{Answer, Next};
+use super::answer::{Answer, Next, Unsigned};
 use super::connect::{Cloud, Plan};
 use super::http::{Attempt, Wire};
 use super::runtime::{runtime, wait};
@@ -120,6 +120,7 @@ impl Remote {
                     thread::sleep(pause(patience, tries).map_err(Fault::Other)?);
                 }
                 _ if answer.is_out_of_range() => return Err(Fault::OutOfRange),
+                _ if answer.is_denied() => return Err(Fault::Denied(self.error(asked, &answer, tries, fault))),
                 _ => return Err(Fault::Other(self.error(asked, &answer, tries, fault))),
             }
         }
@@ -132,14 +133,16 @@ impl Remote {
         if answer.status.is_some() || answer.trouble.is_some() {
             return answer.error(doing, name, &reached, tries, Time::now());
         }
-        let fault = match (helpers_error(fault), &answer.credentials) {
+        let fault = match (helpers_error(fault), &answer.unsigned) {
             (Ok(helper), _) => helper,
-            (Err(_), Some(why)) if self.plan.asks_the_machine() => {
+            (Err(_), Some(Unsigned { why, .. })) if self.plan.asks_the_machine() => {
                 aws::no_credentials("default", &format!("the machine's role ({why})"))
             }
-            (Err(_), Some(why)) => Error::new(Kind::Unreachable, format!("no credentials were got ({})", reached.who))
-                .because(why.clone())
-                .hint(reached.sign_in.clone()),
+            (Err(_), Some(Unsigned { why, .. })) => {
+                Error::new(Kind::Unreachable, format!("no credentials were got ({})", reached.who))
+                    .because(why.clone())
+                    .hint(reached.sign_in.clone())
+            }
             (Err(fault), None) => Error::new(Kind::Unreachable, "the request could not be made").because(fault),
         };
         fault.within(format!("cannot {doing} the store {shown}"))

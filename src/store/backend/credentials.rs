@@ -1,7 +1,7 @@
 //! Keys that a helper program prints, kept until shortly before they expire.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use object_store::CredentialProvider;
@@ -17,6 +17,9 @@ use crate::base::{Error, Kind, Time};
 /// Keys that live no longer than this are asked for anew: a request may take a while.
 const TOO_SHORT: Duration = Duration::from_secs(300);
 
+/// A helper whose keys never live longer is not asked more often than this, as long as they live.
+const NOT_AGAIN: Duration = Duration::from_secs(30);
+
 /// How long a helper may take: it may ask a server.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -25,12 +28,24 @@ pub(super) struct Signed {
     signer: Signer,
     access: Access,
     /// Locked while the helper runs, so that it runs once for all who wait.
-    keys: Mutex<Option<Keys>>,
+    got: Mutex<Option<Got>>,
+}
+
+struct Got {
+    keys: Keys,
+    at: Instant,
+}
+
+impl Got {
+    /// Whether the keys serve one more request.
+    fn serves(&self) -> bool {
+        lives_for(&self.keys, TOO_SHORT) || (self.at.elapsed() < NOT_AGAIN && lives_for(&self.keys, Duration::ZERO))
+    }
 }
 
 impl Signed {
     pub(super) fn new(signer: Signer, access: Access) -> Signed {
-        Signed { signer, access, keys: Mutex::default() }
+        Signed { signer, access, got: Mutex::default() }
     }
 }
 
@@ -54,9 +69,9 @@ impl CredentialProvider for Signed {
     type Credential = AwsCredential;
 
     async fn get_credential(&self) -> object_store::Result<Arc<AwsCredential>> {
-        let mut keys = self.keys.lock().await;
-        if let Some(keys) = keys.as_ref().filter(|keys| lives_for(keys, TOO_SHORT)) {
-            return Ok(Arc::new(credential(keys)));
+        let mut got = self.got.lock().await;
+        if let Some(got) = got.as_ref().filter(|got| got.serves()) {
+            return Ok(Arc::new(credential(&got.keys)));
         }
         let (signer, access) = (self.signer.clone(), self.access.clone());
         let ran = timeout(PATIENCE, tokio::task::spawn_blocking(move || signer.run(&access))).await;
@@ -68,9 +83,12 @@ impl CredentialProvider for Signed {
                 Err(Error::new(Kind::Unreachable, why))
             }
         };
-        match (fresh, keys.as_ref().filter(|keys| lives_for(keys, Duration::ZERO))) {
-            (Ok(fresh), _) => Ok(Arc::new(credential(keys.insert(fresh)))),
-            (Err(_), Some(old)) => Ok(Arc::new(credential(old))),
+        match (fresh, got.as_mut().filter(|got| lives_for(&got.keys, Duration::ZERO))) {
+            (Ok(keys), _) => Ok(Arc::new(credential(&got.insert(Got { keys, at: Instant::now() }).keys))),
+            (Err(_), Some(old)) => {
+                old.at = Instant::now();
+                Ok(Arc::new(credential(&old.keys)))
+            }
             (Err(fault), None) => Err(generic(fault.into())),
         }
     }

@@ -22,7 +22,7 @@ use object_store::client::{
 };
 use tokio::time::{Sleep, sleep, timeout, timeout_at};
 
-use super::answer::{Answer, Trouble};
+use super::answer::{Answer, Trouble, Unsigned};
 use super::throttle::{Limits, Throttle};
 use crate::base::{Counter, Observer};
 
@@ -178,10 +178,12 @@ impl Wire {
 
     async fn ask_elsewhere(&self, request: HttpRequest, attempt: &Attempt) -> Result<HttpResponse, HttpError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
-        let is_near = host.starts_with("169.254.") || host == "metadata.google.internal" || host.starts_with("[fd00:");
+        let is_near = ["169.254.", "127.", "[fd00:"].iter().any(|start| host.starts_with(start))
+            || matches!(host.as_str(), "metadata.google.internal" | "localhost");
         let patience = if is_near { NEAR } else { FAR };
         let fail = |why: String| {
-            attempt.note(|answer| answer.credentials = Some(format!("{host}: {why}")));
+            let unsigned = Unsigned { why: format!("{host}: {why}"), is_near };
+            attempt.note(|answer| answer.unsigned = Some(unsigned));
             HttpError::new(HttpErrorKind::Unknown, std::io::Error::other(why))
         };
         let request = as_reqwest(request, |body| match body.as_bytes() {
@@ -192,8 +194,8 @@ impl Wire {
         let response = answered.map_err(|_| fail("no answer".to_owned()))?.map_err(|fault| fail(innermost(&fault)))?;
         let status = response.status();
         attempt.note(|answer| {
-            let code = status.as_u16();
-            answer.credentials = (!status.is_success()).then(|| format!("{host} answered {code}"));
+            let why = format!("{host} answered {}", status.as_u16());
+            answer.unsigned = (!status.is_success()).then_some(Unsigned { why, is_near });
         });
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         let mut body = Box::pin(body);

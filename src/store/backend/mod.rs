@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::TryStreamExt;
 use object_store::path::Path as Key;
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
@@ -134,6 +135,8 @@ enum Fault {
     Exists,
     /// A range begins behind the object's end, or the object is empty.
     OutOfRange,
+    /// Who asks is known, and may not. Of an object that isn't there, nobody is told so who may list some prefixes only.
+    Denied(Error),
     Other(Error),
 }
 
@@ -177,7 +180,20 @@ impl Backend {
                 (Ok(Some(0)), Some(GetRange::Suffix(_))) => Err(Fault::OutOfRange),
                 _ => Err(Fault::Other(fault)),
             },
-            fetched => fetched,
+            fetched => fetched.map_err(|fault| self.unless_absent(&key, name, fault)),
+        }
+    }
+
+    /// Has a list decide whether an object that can't be read is there at all. With rights to a prefix it is the only one to know.
+    fn unless_absent(&self, key: &Key, name: &str, fault: Fault) -> Fault {
+        let Fault::Denied(denied) = fault else { return fault };
+        let listed = self.run("read from", name, |store| {
+            let key = key.clone();
+            async move { is_listed(&*store, &key).await }
+        });
+        match listed {
+            Ok(false) => Fault::Absent,
+            _ => Fault::Denied(denied),
         }
     }
 
@@ -199,7 +215,7 @@ impl Backend {
             Fault::Absent => self.absent(name),
             Fault::OutOfRange => self.too_short(name, None),
             Fault::Exists => Error::new(Kind::Failed, format!("the store {} has {name} already", self.shown)),
-            Fault::Other(fault) => fault,
+            Fault::Denied(fault) | Fault::Other(fault) => fault,
         }
     }
 
@@ -315,7 +331,7 @@ impl Objects for Backend {
             let key = key.clone();
             async move { store.head(&key).await }
         });
-        match answer {
+        match answer.map_err(|fault| self.unless_absent(&key, name, fault)) {
             Ok(meta) => Ok(Some(meta.size)),
             Err(Fault::Absent) => Ok(None),
             Err(fault) => Err(self.fault(name, fault)),
@@ -348,6 +364,22 @@ impl Objects for Backend {
     fn counts_requests(&self) -> bool {
         matches!(self.reach, Reach::Remote { .. })
     }
+}
+
+/// Whether a list of the folder shows the object. It begins right before it, so that one page is enough.
+async fn is_listed(store: &dyn ObjectStore, key: &Key) -> Result<bool, StoreError> {
+    let text = key.as_ref();
+    let folder =
+        Key::parse(text.rsplit_once('/').map_or("", |(folder, _)| folder)).map_err(|fault| generic(fault.into()))?;
+    // Without its last character: at most some dozen names of ours lie between.
+    let before = Key::parse(&text[..text.len() - 1]).map_err(|fault| generic(fault.into()))?;
+    let mut listed = store.list_with_offset(Some(&folder), &before);
+    while let Some(meta) = listed.try_next().await? {
+        if meta.location >= *key {
+            return Ok(meta.location == *key);
+        }
+    }
+    Ok(false)
 }
 
 fn generic(source: Box<dyn std::error::Error + Send + Sync>) -> StoreError {
