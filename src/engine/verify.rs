@@ -10,6 +10,7 @@ use crate::format::store_file::StoreFile;
 use crate::history::fold::Fold;
 use crate::history::timeline::Timeline;
 use crate::store::content::Content;
+use crate::store::lanes::with_threads;
 use crate::store::locate::STORE_FILE;
 use crate::tree::manifest::Leaf;
 
@@ -19,6 +20,9 @@ use super::{Address, Engine, Location};
 const BATCH: usize = 1_024;
 /// What is damaged where the records can't be folded.
 const LOG: &str = "log";
+
+/// Files of a far store that are read at once.
+const FAR_FILES: usize = 16;
 
 impl Engine {
     /// Whether an address names a store as a whole, and no dataset in it.
@@ -102,7 +106,9 @@ impl Engine {
                     })),
                 }
             };
-            let findings = batch.par_iter().map(check).collect::<Result<Vec<_>>>()?;
+            let check_all = || batch.par_iter().map(check).collect::<Result<Vec<_>>>();
+            let is_far = target.store.content.is_far();
+            let findings = if is_far { with_threads(FAR_FILES, check_all)?? } else { check_all()? };
             report.objects += batch.len() as u64;
             report.findings.extend(findings.into_iter().flatten());
         }

@@ -4,7 +4,7 @@
 //! until a flush, which writes data packs, then the meta objects whose hints name them, then an index. A frame whose every chunk
 //! is wanted travels as it is stored; of any other only the wanted chunks do, packed anew, so that no unwanted neighbour comes along.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use rayon::prelude::*;
 
@@ -165,6 +165,9 @@ impl<'a> Carrier<'a> {
 
     fn take_node(&mut self, node: StoredNode, register: &mut Register<'_>) -> Result<()> {
         if self.extent == Extent::Whole {
+            let recipes = node.leaves.iter().filter(|leaf| leaf.entry.bytes() > SMALL_FILE);
+            let frames: Vec<FramePlace> = recipes.filter_map(|leaf| Some(leaf.place?.frame)).collect();
+            self.from.prefetch(ObjectKind::MetaPack, &frames);
             for leaf in &node.leaves {
                 self.take_content(leaf)?;
             }
@@ -206,6 +209,10 @@ impl<'a> Carrier<'a> {
 
     fn take_children(&mut self, level: u8, children: &[RecipeChild], hint: &[u8]) -> Result<()> {
         let places = recipe_places(level, children, hint);
+        if level > 0 {
+            let frames: Vec<FramePlace> = places.iter().flatten().map(|place| place.frame).collect();
+            self.from.prefetch(ObjectKind::MetaPack, &frames);
+        }
         for (&RecipeChild { id, bytes }, place) in children.iter().zip(places) {
             if level == 0 {
                 self.want(ChunkToRead { id, len: bytes as u32, place })?;
@@ -249,8 +256,17 @@ impl<'a> Carrier<'a> {
         let frames: Vec<FramePlace> = parts.iter().filter_map(|part| part.frame).collect();
         let _ahead = from.read_ahead(ObjectKind::Pack, &frames);
         let mut packer = Packer::new(uploads, self.tail.take())?;
-        // Read by all cores, packed in order: a group is what the cores hold at a time.
-        for group in parts.chunks(64) {
+        // Read by all cores, packed in order: a group is what the cores hold at a time. From afar, groups are on their way before.
+        let mut groups = parts.chunks(64);
+        let mut coming = VecDeque::new();
+        loop {
+            while coming.is_empty() || (from.is_far() && from.may_read_on()) {
+                let Some(group) = groups.next() else { break };
+                let frames: Vec<FramePlace> = group.iter().filter_map(|part| part.frame).collect();
+                coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames)));
+            }
+            let Some((group, ahead)) = coming.pop_front() else { break };
+            ahead.wait()?;
             let read = group.par_iter().map(|part| part.read(from)).collect::<Result<Vec<_>>>()?;
             for (part, read) in group.iter().zip(read) {
                 self.observer.add(Counter::Bytes, part.bytes());

@@ -21,7 +21,7 @@ pub const PACK_BYTES: usize = 32 << 20;
 /// Packs that are written to a folder at once.
 const NEAR: usize = 2;
 /// And at most to a bucket: each takes its 32 MiB of memory.
-const FAR: usize = 6;
+const FAR: usize = 4;
 /// Packs that may wait for their turn.
 const WAITING: usize = 1;
 

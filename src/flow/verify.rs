@@ -4,7 +4,7 @@
 //! chain with the states that it names, then whether each version is complete: every node, recipe and chunk that it needs stands
 //! in a registered index.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -25,10 +25,16 @@ use crate::format::version::Version;
 use crate::history::fold::Fold;
 use crate::history::state;
 use crate::store::content::Content;
+use crate::store::lanes::with_threads;
 use crate::store::log;
 use crate::store::objects::Bucket;
 
 use super::agree::Agreement;
+
+/// Objects of a far store that are read at once; packs are read whole, 32 MiB each.
+const FAR_OBJECTS: usize = 6;
+/// Records that are read before they are looked at in order.
+const RECORDS: usize = 64;
 
 /// Something that isn't as it must be.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,12 +81,17 @@ pub fn verify_store(
         // That one is damaged or missing is found below.
         Err(_) => Agreement::default(),
     };
-    let check = Check { bucket, content, agreement, observer, report: Mutex::default() };
     let objects = list_objects(bucket)?;
+    let listed = objects.iter().map(|object| (object.name.clone(), object.bytes)).collect();
+    let check = Check { bucket, content, agreement, listed, observer, report: Mutex::default() };
     let sampled: Vec<_> = objects.into_iter().filter(|object| object.is_due(extent.sample)).collect();
     observer.add(Counter::BytesTotal, sampled.iter().map(|object| object.bytes).sum());
-    sampled.par_iter().try_for_each(|object| check.object(object))?;
-    check.chain(fold)?;
+    let read = || sampled.par_iter().try_for_each(|object| check.object(object)).and_then(|()| check.chain(fold));
+    if bucket.is_far() {
+        with_threads(FAR_OBJECTS, read)??
+    } else {
+        read()?
+    };
     check.registered(fold)?;
     match content.indexes() {
         Ok(_) => check.versions(fold)?,
@@ -128,6 +139,8 @@ struct Check<'a> {
     bucket: &'a Bucket,
     content: &'a Content,
     agreement: Agreement,
+    /// Length of every object that a list shows.
+    listed: HashMap<String, u64>,
     observer: &'a Observer,
     report: Mutex<Report>,
 }
@@ -215,9 +228,12 @@ impl Check<'_> {
     fn chain(&self, fold: &Fold) -> Result<()> {
         let mut before = Id::ZERO;
         let mut states = BTreeSet::new();
-        for number in 1..=fold.number {
+        let numbers: Vec<u64> = (1..=fold.number).collect();
+        let read = |number: &u64| (*number, log::read(self.bucket, *number));
+        let records = numbers.chunks(RECORDS).flat_map(|some| some.par_iter().map(read).collect::<Vec<_>>());
+        for (number, record) in records {
             let name = log::record_name(number);
-            match log::read(self.bucket, number) {
+            match record {
                 Ok(Some((record, hash))) => {
                     if record.core.before != before && before != Id::MAX {
                         self.find("damaged", &name, None, "doesn't name the record before it");
@@ -280,7 +296,9 @@ impl Check<'_> {
     fn packs_of(&self, index: &Index) -> Result<()> {
         for pack in index.packs() {
             let name = format!("{}/{}", pack.kind.folder(), pack.name);
-            match self.bucket.size(&name)? {
+            // A list may lag behind.
+            let listed = self.listed.get(&name).copied();
+            match listed.map_or_else(|| self.bucket.size(&name), |bytes| Ok(Some(bytes)))? {
                 Some(bytes) if bytes == pack.bytes => {}
                 Some(bytes) => {
                     self.find("damaged", &name, None, format!("has {bytes} bytes, not {}", pack.bytes));

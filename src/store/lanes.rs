@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use super::pace::Pace;
+use crate::base::{Error, Kind, Result};
 
 /// What runs in a lane. It gives the bytes that it moved, `None` if it failed.
 type Job = Box<dyn FnOnce() -> Option<u64> + Send>;
@@ -136,6 +137,13 @@ impl Shared {
             self.work.notify_all();
         }
     }
+}
+
+/// Runs `work` with so many threads for its parallel iterators: where they wait for a far store, more than there are cores.
+pub fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    let pool = pool.map_err(|fault| Error::new(Kind::Failed, "no thread could be started").because(fault))?;
+    Ok(pool.install(work))
 }
 
 /// What `work` gives for each item, in order: `most` at once, each on a thread of its own.

@@ -44,3 +44,4 @@ mod store_check;
 mod transfer;
 mod unsaved;
 mod workspace;
+mod writes;
