@@ -15,15 +15,18 @@ use crate::history::local_copy::LocalCopy;
 use crate::history::timeline::Timeline;
 use crate::store::address::is_remote;
 use crate::store::locate::candidates;
+use crate::store::probe::FileSystem;
 
 use super::Engine;
 use super::open::{Missing, OpenStore};
 
 impl Engine {
-    /// The mirror of the store at `root`, where one is kept.
+    /// The mirror of the store at `root`, where one is kept: not on a file system of several machines, whose locks SQLite can't trust.
     pub(super) fn mirror_of(&self, root: &str) -> Option<Mirror> {
         let folder = self.settings.state_folder.as_deref().filter(|_| is_remote(root))?;
-        Some(Mirror::new(folder, root))
+        let existing = folder.ancestors().find(|above| above.exists())?;
+        let is_local = FileSystem::of(existing).is_ok_and(|system| !system.is_shared);
+        is_local.then(|| Mirror::new(folder, root))
     }
 
     /// Opens the store that `text` begins with, if a prefix of it has a mirror; what follows is given back.

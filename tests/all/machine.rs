@@ -22,12 +22,14 @@ pub struct Cost {
     pub gets: u64,
     pub lists: u64,
     pub puts: u64,
+    /// Heads and deletes.
+    pub others: u64,
     pub received_bytes: u64,
 }
 
 impl Cost {
     pub fn requests(&self) -> u64 {
-        self.gets + self.lists + self.puts
+        self.gets + self.lists + self.puts + self.others
     }
 }
 
@@ -103,9 +105,9 @@ impl Machine {
             gets: count(Counter::Gets),
             lists: count(Counter::Lists),
             puts: count(Counter::Puts),
+            others: count(Counter::Heads) + count(Counter::Deletes),
             received_bytes: count(Counter::ReceivedBytes),
         };
-        assert_eq!(count(Counter::Heads), 0);
         let notes = engine.observer.take_events().into_iter().filter_map(|event| match event {
             Event::Note(note) => Some(note),
             _ => None,
