@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use crate::base::{BranchName, Error, Event, Id, Kind, RefName, RepoPath, Result};
+use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
 use crate::flow::session::Session;
@@ -170,9 +170,13 @@ impl Engine {
         }
         let goal = workspace.target.store.manifest(workspace.target.version_state(&version)?);
         let base = workspace.manifest()?;
-        let steps = steps_between(base, goal)?;
         let mut compared = self.compare(workspace, base)?;
-        let open = self.open_steps(workspace, &compared.comparison.changes, steps)?;
+        // Where nothing is, nothing can be in the way: the entries go from the manifest to the disk without being collected.
+        let is_empty = base.is_none() && compared.finds_nothing();
+        let open = match is_empty {
+            true => Vec::new(),
+            false => self.open_steps(workspace, &compared.comparison.changes, steps_between(base, goal)?)?,
+        };
         if workspace.state.checkout.is_some() {
             crate::base::files::sweep_temporaries(workspace.control.root());
         }
@@ -183,8 +187,19 @@ impl Engine {
         for step in &gone {
             remove_with_empty_folders(workspace.control.root(), step.path.as_str())?;
         }
-        let leaves = super::workspace::leaves_of(&goal, come.iter().map(|step| &step.path))?;
-        let written = self.write_leaves(workspace, leaves)?;
+        self.observer.tell(Event::Phase("writing"));
+        if is_empty {
+            let row = &workspace.target.version_state(&version)?.row;
+            self.observer.add(Counter::FilesTotal, row.files);
+            self.observer.add(Counter::BytesTotal, row.bytes);
+        }
+        let written = match is_empty {
+            true => self.write_leaves(workspace, goal.entries(""))?,
+            false => {
+                let leaves = super::workspace::leaves_of(&goal, come.iter().map(|step| &step.path))?;
+                self.write_leaves(workspace, leaves.into_iter().map(Ok))?
+            }
+        };
         let report = Switched {
             branch: branch.clone(),
             version,

@@ -1,6 +1,6 @@
 //! The workspace's commands: `init`, `status`, `add`, `rm`, `mv`, `restore`, `clean`.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -88,6 +88,13 @@ pub(super) struct Compared {
     pub comparison: Comparison,
     pub index: StatIndex,
     pub began_ns: i64,
+}
+
+impl Compared {
+    /// Whether the folder is empty: not even a path that is left out is there.
+    pub fn finds_nothing(&self) -> bool {
+        self.comparison.changes.is_empty() && self.comparison.left_out.is_empty()
+    }
 }
 
 impl Workspace {
@@ -372,7 +379,7 @@ impl Engine {
         wanted.sort_unstable();
         wanted.dedup();
         let leaves = manifest.map_or_else(|| Ok(Vec::new()), |manifest| leaves_of(&manifest, wanted.iter()))?;
-        let written = self.write_leaves(&workspace, leaves)?;
+        let written = self.write_leaves(&workspace, leaves.into_iter().map(Ok))?;
         self.remember(&mut compared, written)?;
         let mut staged = workspace.control.staged()?;
         wanted.iter().for_each(|path| {
@@ -403,8 +410,12 @@ impl Engine {
     }
 
     /// Writes entries into the workspace, over the files that are there.
-    pub(super) fn write_leaves(&self, workspace: &Workspace, leaves: Vec<Leaf>) -> Result<Vec<Written>> {
-        let placed = leaves.into_iter().map(|leaf| Ok(Placed { target: leaf.path.to_string(), leaf }));
+    pub(super) fn write_leaves(
+        &self,
+        workspace: &Workspace,
+        leaves: impl Iterator<Item = Result<Leaf>> + Send,
+    ) -> Result<Vec<Written>> {
+        let placed = leaves.map(|leaf| leaf.map(|leaf| Placed { target: leaf.path.to_string(), leaf }));
         let content = &workspace.target.store.content;
         write_entries(
             content,
@@ -418,18 +429,23 @@ impl Engine {
     }
 
     /// Adds files that were just written to the stat index.
-    pub(super) fn remember(&self, compared: &mut Compared, written: Vec<Written>) -> Result<()> {
-        let fresh = written.into_iter().filter_map(|written| match written.entry.kind {
-            EntryKind::File { content, .. } => Some((written.target, (written.stat, content))),
-            _ => None,
-        });
-        let mut fresh: HashMap<String, _> = fresh.collect();
-        let kept = std::mem::take(&mut compared.comparison.rows).into_iter();
-        let mut rows: Vec<StatRow> = kept.filter(|row| !fresh.contains_key(row.path.as_str())).collect();
-        for (path, (stat, content)) in fresh.drain() {
-            rows.push(StatRow { path: RepoPath::new(path)?, stat, content });
+    pub(super) fn remember(&self, compared: &mut Compared, mut written: Vec<Written>) -> Result<()> {
+        written.sort_unstable_by(|a, b| a.target.cmp(&b.target));
+        let mut fresh = written.into_iter().peekable();
+        let known = std::mem::take(&mut compared.comparison.rows);
+        let mut rows = Vec::with_capacity(known.len() + fresh.len());
+        for row in known {
+            while let Some(before) = fresh.next_if(|written| written.target.as_str() < row.path.as_str()) {
+                rows.extend(row_of(before)?);
+            }
+            match fresh.next_if(|written| written.target == row.path.as_str()) {
+                Some(instead) => rows.extend(row_of(instead)?),
+                None => rows.push(row),
+            }
         }
-        rows.sort_by(|a, b| a.path.cmp(&b.path));
+        for written in fresh {
+            rows.extend(row_of(written)?);
+        }
         compared.index.replace(&rows)?;
         compared.comparison.rows = rows;
         Ok(())
@@ -469,6 +485,16 @@ pub(super) fn leaves_of<'p>(
         leaf.ok_or_else(|| Error::new(Kind::Failed, format!("the version has no {path}")))
     };
     found.into_iter().zip(paths).map(there).collect()
+}
+
+/// The row of a file; nothing else has one.
+fn row_of(written: Written) -> Result<Option<StatRow>> {
+    match written.entry.kind {
+        EntryKind::File { content, .. } => {
+            Ok(Some(StatRow { path: RepoPath::new(written.target)?, stat: written.stat, content }))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The changes at a path and below it.
