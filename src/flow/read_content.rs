@@ -51,7 +51,7 @@ pub fn read_content(
         };
     }
     let mut hasher = blake3::Hasher::new();
-    let mut groups = Groups { store, chunks: Chunks::open(store, content, size, place)?, coming: VecDeque::new() };
+    let mut groups = Groups::new(store, Chunks::open(store, content, size, place)?);
     let mut ready: Vec<Item> = Vec::new();
     loop {
         let group = groups.next()?;
@@ -59,7 +59,7 @@ pub fn read_content(
             break;
         }
         let (next, taken) = rayon::join(
-            || group.map_or(Ok(Vec::new()), |(group, _ahead)| fetch(store, group)),
+            || group.map_or(Ok(Vec::new()), |group| fetch(store, group)),
             || {
                 ready.iter().try_for_each(|item| {
                     hasher.update(item.bytes());
@@ -82,27 +82,43 @@ struct Groups<'a> {
     store: &'a Content,
     chunks: Chunks<'a>,
     coming: VecDeque<(Vec<ChunkToRead>, Ahead)>,
+    /// Frames of the group that was planned last: small chunks of the next may lie in them too.
+    planned: Vec<FramePlace>,
+    /// What holds the group that is being read, and the one before it.
+    held: [Ahead; 2],
 }
 
-impl Groups<'_> {
-    /// The next group, which has come; `None` behind the last.
-    fn next(&mut self) -> Result<Option<(Vec<ChunkToRead>, Ahead)>> {
+impl<'a> Groups<'a> {
+    fn new(store: &'a Content, chunks: Chunks<'a>) -> Groups<'a> {
+        Groups { store, chunks, coming: VecDeque::new(), planned: Vec::new(), held: Default::default() }
+    }
+
+    /// The next group, which has come and is held until the one after the next is asked for; `None` behind the last.
+    fn next(&mut self) -> Result<Option<Vec<ChunkToRead>>> {
         let is_far = self.store.is_far();
         while self.coming.is_empty() || (is_far && self.store.may_read_on()) {
             let group = self.chunks.group(if is_far { FAR_GROUP_BYTES } else { GROUP_BYTES })?;
             if group.is_empty() {
                 break;
             }
-            let ahead = self.store.read_ahead(ObjectKind::Pack, &frames_of(&group));
+            let frames = if is_far { frames_of(&group) } else { Vec::new() };
+            let new: Vec<FramePlace> = frames.iter().filter(|frame| !self.planned.contains(frame)).copied().collect();
+            self.planned = frames;
+            let ahead = self.store.read_ahead(ObjectKind::Pack, &new);
             self.coming.push_back((group, ahead));
         }
-        let next = self.coming.pop_front();
-        next.map(|(group, ahead)| ahead.wait().map(|()| (group, ahead))).transpose()
+        let Some((group, ahead)) = self.coming.pop_front() else { return Ok(None) };
+        ahead.wait()?;
+        self.held.rotate_left(1);
+        self.held[1] = ahead;
+        Ok(Some(group))
     }
 }
 
 fn frames_of(chunks: &[ChunkToRead]) -> Vec<FramePlace> {
-    chunks.iter().filter_map(|chunk| Some(chunk.place?.frame)).collect()
+    let mut frames: Vec<FramePlace> = chunks.iter().filter_map(|chunk| Some(chunk.place?.frame)).collect();
+    frames.dedup();
+    frames
 }
 
 /// Has the content of files read from a far store, in as few requests as may be: id, size and place of each. What is large is best read alone.
