@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::base::{Error, Event, Kind, Result};
 use crate::format::store_file::StoreFile;
-use crate::store::address::{Address, Location};
+use crate::store::address::{Address, Location, divide};
 use crate::store::backend;
 use crate::store::fault::is_denied;
 use crate::store::locate::{STORE_FILE, STORE_FILE_MAX_BYTES};
@@ -109,10 +109,12 @@ impl Engine {
     pub fn check_store(&self, text: &str) -> Result<StoreCheck> {
         let text = self.expand(text)?;
         let address = Address::parse(&text, self.settings.home.as_deref())?;
-        let Address { location: Location::Store { .. }, reference: None, path: None } = address else {
+        let Address { location: Location::Store { text }, reference: None, path: None } = address else {
             let hint = "write its path or URL, as ./store or s3://bucket/data";
             return Err(Error::usage(format!("names no store: {text}")).hint(hint));
         };
+        // What stands behind `//` is a dataset's name, and the check is of its store.
+        let text = divide(&text).map_or(text.as_str(), |(store, _)| store).to_owned();
         self.observer.tell(Event::Phase("checking"));
         let mut check = StoreCheck { root: text.trim_end_matches('/').to_owned(), steps: Vec::new() };
         let approach = match backend::approach(&self.absolute(&text), &self.settings.access) {

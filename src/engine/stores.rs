@@ -2,6 +2,7 @@
 
 use crate::base::{Id, Kind, RefName, Result, Time};
 use crate::history::timeline::Timeline;
+use crate::store::address::without_file_scheme;
 
 use super::Engine;
 
@@ -103,6 +104,7 @@ impl Engine {
 
     /// A store's text with `~/` expanded.
     pub(super) fn expand(&self, store: &str) -> Result<String> {
+        let store = without_file_scheme(store);
         match store.strip_prefix("~/") {
             None => Ok(store.to_owned()),
             Some(rest) => match &self.settings.home {

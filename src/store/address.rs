@@ -128,7 +128,7 @@ impl<'a> Parts<'a> {
 }
 
 /// Cuts `STORE//DATASET` at its last `//`; `None` where there is none with something on both sides.
-pub(super) fn divide(text: &str) -> Option<(&str, &str)> {
+pub fn divide(text: &str) -> Option<(&str, &str)> {
     let from = scheme_end(text);
     let at = from + text[from..].rfind("//")?;
     let (store, dataset) = (&text[..at], &text[at + 2..]);
@@ -138,6 +138,11 @@ pub(super) fn divide(text: &str) -> Option<(&str, &str)> {
 /// Whether the text of a store is a URL of something else than a folder.
 pub fn is_remote(text: &str) -> bool {
     scheme_end(text) > 0 && !text.starts_with("file://")
+}
+
+/// The path that `file:///path` means; any other text as it is.
+pub fn without_file_scheme(text: &str) -> &str {
+    text.strip_prefix("file://").filter(|path| path.starts_with('/')).unwrap_or(text)
 }
 
 /// Length of `scheme://`, 0 without.
@@ -164,6 +169,7 @@ fn names_a_store(text: &str, location: &str) -> bool {
 }
 
 fn store_location(text: &str, home: Option<&Path>) -> Result<Location> {
+    let text = without_file_scheme(text);
     let Some(below) = text.strip_prefix("~/") else { return Ok(Location::Store { text: text.to_owned() }) };
     let home = home.ok_or_else(|| Error::usage(format!("no home folder is known: {text:?}")))?;
     let home =

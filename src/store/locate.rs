@@ -48,7 +48,10 @@ pub fn locate(text: &str, open: impl Fn(&str) -> Result<Bucket>) -> Result<Locat
             Err(fault) => return Err(fault),
         }
     }
-    let store = cut_for_creation(text).map_or_else(|_| trimmed(text).to_owned(), |(store, _)| store);
+    // A store at a bucket's root, or in the working folder, would keep every other one out.
+    let is_place = |store: &String| store.len() > authority_end(store) && store != ".";
+    let cut = cut_for_creation(text).map(|(store, _)| store).ok().filter(is_place);
+    let store = cut.unwrap_or_else(|| trimmed(text).to_owned());
     Err(Error::not_found(format!("no store at {text}")).hint(format!("dagset store create {store}")))
 }
 
@@ -170,8 +173,8 @@ mod tests {
     fn absence_is_definite_and_names_what_to_do() {
         let cases: [(&str, &[&str], &str); 5] = [
             ("/a/b", &["/a/b", "/a", "/"], "/a"),
-            ("s3://b/x", &["s3://b/x", "s3://b"], "s3://b"),
-            ("./x", &["./x", "."], "."),
+            ("s3://b/x", &["s3://b/x", "s3://b"], "s3://b/x"),
+            ("./x", &["./x", "."], "./x"),
             ("/a//b", &["/a"], "/a"),
             (".", &["."], "."),
         ];

@@ -157,3 +157,18 @@ fn the_configuration_says_how_a_store_is_reached() {
         assert!(port(of_remote).contains("127.0.0.2 port 2"), "by the remote's");
     }
 }
+
+#[test]
+fn a_clone_has_a_remote_that_can_be_checked_and_file_urls_are_folders() {
+    let env = TestEnv::new();
+    let store = format!("file://{}", env.path("shared/store").to_str().unwrap());
+    let _ = env.run(["store", "create", &store]).exits(0);
+    assert!(env.path("shared/store/dagset.json").is_file());
+    env.write("data/a.txt", "a");
+    let _ = env.run(["ingest", "data", "--into", &format!("{store}/signs"), "--create"]).exits(0);
+    let _ = env.run(["store", "check", &store]).exits(0);
+    let _ = env.run(["list", &format!("{store}-none")]).exits(3);
+    let _ = env.run(["clone", &format!("{store}/signs"), "copy"]).exits(0);
+    let _ = env.run_with("copy", ["remote", "check"], b"").exits(0);
+    let _ = env.run_with("copy", ["pull"], b"").exits(0);
+}
