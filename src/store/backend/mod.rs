@@ -92,7 +92,8 @@ fn place(text: &str) -> Result<Place<'_>> {
             .hint("write it without empty parts, `.` and `..`: s3://BUCKET/team/store")
     };
     let prefix = prefix.trim_end_matches('/');
-    if prefix.len() > MAX_PREFIX_BYTES || prefix.chars().any(char::is_control) {
+    // Said here, since a key forgives the slash that it begins with: the place would have two names.
+    if prefix.starts_with('/') || prefix.len() > MAX_PREFIX_BYTES || prefix.chars().any(char::is_control) {
         return Err(bad());
     }
     let prefix = Key::parse(prefix).map_err(|fault| bad().because(fault))?;
