@@ -7,7 +7,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{ObjectStore, RetryConfig, StaticCredentialProvider};
@@ -226,6 +226,8 @@ impl Plan {
             .with_virtual_hosted_style_request(in_host)
             .with_allow_http(true)
             .with_retry(no_retries())
+            // Of each body, which the signature hashes anyway: a bucket that locks its objects wants it.
+            .with_checksum_algorithm(Checksum::SHA256)
             // One at a time, by the verb that a policy for deleting names.
             .with_disable_bulk_delete(true)
             .with_http_connector(wire);
