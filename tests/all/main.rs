@@ -15,6 +15,7 @@ mod cloud_cli;
 mod cloud_faults;
 mod cold_reads;
 mod conformance;
+mod credentials;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;

@@ -30,8 +30,8 @@ pub(super) struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unsigned {
     pub(super) why: String,
-    /// Whether it would be on this machine: there is often none, and then no use in asking again.
-    pub(super) is_near: bool,
+    /// Whether asking again may help. Of one that would be on this machine there is often none.
+    pub(super) may_pass: bool,
 }
 
 /// What kept an answer from arriving whole.
@@ -91,7 +91,7 @@ impl Answer {
         let code = self.code.as_deref().unwrap_or_default();
         let again = |most: u32| Next::Again { tries: most.min(tries) };
         if let Some(unsigned) = &self.unsigned {
-            return if unsigned.is_near { Next::GiveUp } else { again(TRIES_TO_UNDERSTAND) };
+            return if unsigned.may_pass { again(TRIES_TO_UNDERSTAND) } else { Next::GiveUp };
         }
         match &self.trouble {
             Some(Trouble::NoConnection(_)) => return again(TRIES_TO_CONNECT),

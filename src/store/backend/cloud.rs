@@ -12,7 +12,7 @@ use super::super::access::{Access, Patience};
 use super::super::aws;
 use super::answer::{Answer, Next, Unsigned};
 use super::connect::{Cloud, Plan};
-use super::http::{Attempt, Wire};
+use super::http::{Attempt, Wire, innermost};
 use super::runtime::{runtime, wait};
 use super::throttle::Limits;
 use super::{Asked, Fault};
@@ -143,7 +143,11 @@ impl Remote {
                     .because(why.clone())
                     .hint(reached.sign_in.clone())
             }
-            (Err(fault), None) => Error::new(Kind::Unreachable, "the request could not be made").because(fault),
+            (Err(fault), None) => {
+                Error::new(Kind::Unreachable, format!("the request could not be made ({})", reached.who))
+                    .because(innermost(&fault))
+                    .hint(reached.sign_in.clone())
+            }
         };
         fault.within(format!("cannot {doing} the store {shown}"))
     }

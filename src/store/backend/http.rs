@@ -79,7 +79,7 @@ impl Attempt {
 }
 
 /// The last cause: the outer ones name URLs, which can hold signatures.
-fn innermost(fault: &(dyn StdError + 'static)) -> String {
+pub(super) fn innermost(fault: &(dyn StdError + 'static)) -> String {
     let mut last = fault;
     while let Some(cause) = last.source() {
         last = cause;
@@ -114,7 +114,9 @@ impl HttpConnector for Wire {
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let attempt = ATTEMPT.with(Arc::clone);
-        match request.uri().authority().is_some_and(|it| it.as_str() == self.authority) {
+        // Servers of one's own often hand out credentials, too; those are asked for by POST, and objects never.
+        let is_stores = request.uri().authority().is_some_and(|it| it.as_str() == self.authority);
+        match is_stores && request.method() != Method::POST {
             true => self.ask_store(request, attempt).await,
             false => self.ask_elsewhere(request, &attempt).await,
         }
@@ -182,7 +184,7 @@ impl Wire {
             || matches!(host.as_str(), "metadata.google.internal" | "localhost");
         let patience = if is_near { NEAR } else { FAR };
         let fail = |why: String| {
-            let unsigned = Unsigned { why: format!("{host}: {why}"), is_near };
+            let unsigned = Unsigned { why: format!("{host}: {why}"), may_pass: !is_near };
             attempt.note(|answer| answer.unsigned = Some(unsigned));
             HttpError::new(HttpErrorKind::Unknown, std::io::Error::other(why))
         };
@@ -194,8 +196,13 @@ impl Wire {
         let response = answered.map_err(|_| fail("no answer".to_owned()))?.map_err(|fault| fail(innermost(&fault)))?;
         let status = response.status();
         attempt.note(|answer| {
-            let why = format!("{host} answered {}", status.as_u16());
-            answer.unsigned = (!status.is_success()).then_some(Unsigned { why, is_near });
+            let why = match status.is_success() {
+                // So it is as long as the store isn't asked with them.
+                true => format!("what {host} answered holds no credentials"),
+                false => format!("{host} answered {}", status.as_u16()),
+            };
+            let may_pass = status.is_server_error() || status.as_u16() == 429;
+            answer.unsigned = Some(Unsigned { why, may_pass });
         });
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         let mut body = Box::pin(body);
