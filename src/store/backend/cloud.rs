@@ -109,7 +109,7 @@ impl Remote {
                 }
             };
             let answer = attempt.answer();
-            match answer.next(patience.tries) {
+            match answer.next(if asked.once { 1 } else { patience.tries }) {
                 Next::Absent => return Err(Fault::Absent),
                 Next::Exists => return Err(Fault::Exists),
                 Next::SignInAgain if !signed_in_again => {
@@ -128,7 +128,7 @@ impl Remote {
     }
 
     fn error(&self, asked: &Asked<'_>, answer: &Answer, tries: u32, fault: StoreError) -> Error {
-        let Asked { doing, name, shown } = *asked;
+        let Asked { doing, name, shown, .. } = *asked;
         let reached = self.plan.reached(shown);
         if answer.status.is_some() || answer.trouble.is_some() {
             return answer.error(doing, name, &reached, tries, Time::now());
