@@ -137,6 +137,16 @@ fn what_cannot_be_a_bucket_is_wrong_usage() {
     error: not the name of a bucket: "no bucket"
     hint: a bucket's name has letters, digits, dots and hyphens: s3://BUCKET/PREFIX
     "#);
+    insta::assert_snapshot!(complaint(&env, &nowhere(), 2, &["store", "create", "s3://bucket//x"]), @r#"
+    error: `//` parts a store from its dataset, and this is to be a store: s3://bucket//x
+    hint: write its place without: s3://bucket/x
+    "#);
+    insta::assert_snapshot!(complaint(&env, &nowhere(), 2, &["list", "s3://bucket//x//y"]), @r#"
+    error: not a prefix that a bucket's objects can have: "s3://bucket//x"
+    hint: write it without empty parts, `.` and `..`: s3://BUCKET/team/store
+    "#);
+    let _ = env.run(["store", "create", "./a//b"]).exits(2);
+    assert!(!env.path("a").exists());
     insta::assert_snapshot!(complaint(&env, &nowhere(), 2, &["list", "ftp://bucket/x"]), @r#"
     error: no store is reached by ftp://: ftp://bucket/x
     hint: a store is a folder's path, or begins with s3://, gs://, az:// or file:///
