@@ -2,62 +2,14 @@
 //! sessions that end while a command runs, and services that fail.
 
 use std::fs;
-use std::io::{self, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use crate::env::{Outcome, TestEnv, everything_below};
-use crate::proxy::{Proxy, Seen, Spoil, header, read_head};
+use crate::proxy::{Proxy, Seen, Spoil, header};
 use crate::s3::{S3, Server, server};
-
-/// What a service says; `None` is silence, with the connection open.
-type Said = Option<(u16, String)>;
-
-/// A service on loopback that hands out credentials; it ends with the process of the tests.
-struct Service {
-    endpoint: String,
-    asked: Arc<Mutex<Vec<String>>>,
-}
-
-impl Service {
-    /// Answers each request, whose head `answer` is given, by a connection of its own.
-    fn new(answer: impl Fn(&[String]) -> Said + Send + Sync + 'static) -> Service {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::<Mutex<Vec<String>>>::default();
-        let (noted, answer) = (asked.clone(), Arc::new(answer));
-        thread::spawn(move || {
-            for client in listener.incoming().flatten() {
-                let (noted, answer) = (noted.clone(), answer.clone());
-                thread::spawn(move || serve(client, &noted, &*answer));
-            }
-        });
-        Service { endpoint, asked }
-    }
-
-    /// The first lines of all requests since the last call, without version and query.
-    fn take_asked(&self) -> Vec<String> {
-        std::mem::take(&mut self.asked.lock().unwrap())
-    }
-}
-
-fn serve(mut client: TcpStream, asked: &Mutex<Vec<String>>, answer: &dyn Fn(&[String]) -> Said) -> io::Result<()> {
-    let mut reader = BufReader::new(client.try_clone()?);
-    let Some(head) = read_head(&mut reader)? else { return Ok(()) };
-    let line = head[0].split(['?', ' ']).take(2).collect::<Vec<_>>().join(" ");
-    asked.lock().unwrap().push(line);
-    match answer(&head) {
-        Some((status, body)) => {
-            let length = body.len();
-            write!(client, "HTTP/1.1 {status} Said\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}")
-        }
-        // Until the client has had enough.
-        None => reader.read_to_end(&mut Vec::new()).map(drop),
-    }
-}
+use crate::service::{Said, Service};
 
 /// Keys of the server for sessions that are numbered, as services hand them out.
 #[derive(Clone)]

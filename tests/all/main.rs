@@ -38,6 +38,7 @@ mod resume;
 mod rights;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
+mod service;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;

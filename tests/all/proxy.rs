@@ -204,7 +204,7 @@ pub fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
     fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
 }
 
-fn content_length(head: &[String]) -> usize {
+pub fn content_length(head: &[String]) -> usize {
     header(head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderName, Method};
 use http_body::{Body, Frame, SizeHint};
 use object_store::ClientOptions;
 use object_store::client::{
@@ -130,6 +130,7 @@ impl Wire {
         attempt.observer.add(counter(&request), 1);
         let moved = Arc::new(Mutex::new(Instant::now()));
         let has_body = !request.body().is_end_stream();
+        let is_head = request.method() == Method::HEAD;
         let upload = |body: HttpRequestBody| Upload {
             left: Bytes::new(),
             parts: body,
@@ -157,6 +158,7 @@ impl Wire {
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         attempt.note(|answer| {
             answer.status = Some(parts.status.as_u16());
+            answer.is_plain = !is_head && !parts.headers.keys().any(is_of_cloud);
             let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
             answer.region = header("x-amz-bucket-region").map(str::to_owned);
             answer.code = header("x-ms-error-code").map(str::to_owned);
@@ -226,6 +228,11 @@ fn as_reqwest(
         *made.body_mut() = Some(body(content));
     }
     Ok(made)
+}
+
+/// Whether only clouds send such a header.
+fn is_of_cloud(name: &HeaderName) -> bool {
+    ["x-amz-", "x-goog-", "x-guploader-", "x-ms-"].iter().any(|start| name.as_str().starts_with(start))
 }
 
 fn counter(request: &HttpRequest) -> Counter {
