@@ -42,6 +42,7 @@ mod service;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod stalls;
 mod store_check;
 mod transfer;
 mod unsaved;
