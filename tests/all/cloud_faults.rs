@@ -347,6 +347,27 @@ fn a_fault_that_lasts_is_named() {
     assert!(skewed.contains("hours ahead of the server's"), "{skewed}");
 }
 
+/// Frames are read by many at once; the first that ends is what the command says.
+#[test]
+fn a_get_ends_where_packs_go_silent() {
+    let Some(play) = Play::new("silent") else { return };
+    play.ingest(&play.engine(false), "1").unwrap();
+    for (spoil, limit_rate) in [(Spoil::StallRequest, None), (Spoil::Stall, None), (Spoil::Stall, Some(100_000))] {
+        let Engine { mut settings, .. } = play.engine(true);
+        settings.access.patience.tries = 2;
+        settings.access.limit_rate = limit_rate;
+        play.proxy.spoil(1_000, spoil, of("GET", "/packs/"));
+        let fault = play.get(&Engine::new(settings, Observer::new()), "1", "silent").unwrap_err();
+        assert_eq!(fault.kind(), Kind::Unreachable, "{}", whole_text(&fault));
+        assert!(whole_text(&fault).contains("went silent for 0.7 s"), "{}", whole_text(&fault));
+        play.proxy.heal();
+        let seen = play.proxy.take_seen();
+        let tries = seen.iter().filter(|seen| of("GET", "/packs/")(seen)).count();
+        assert!(tries >= 2, "{seen:#?}");
+    }
+    assert_eq!(play.get(&play.engine(true), "1", "silent").unwrap(), contents(&play.source()));
+}
+
 /// Credentials by a helper that the shared configuration names, and that keeps a list of its runs.
 struct Helper {
     home: tempfile::TempDir,

@@ -217,6 +217,8 @@ fn a_container_signs_in_by_a_token_of_the_environment_or_by_none() {
         let service = container(&play.server, token);
         play.env.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", &service.endpoint);
         play.env.set("AWS_CONTAINER_AUTHORIZATION_TOKEN", token);
+        // It would see the token.
+        play.env.set("ALL_PROXY", "http://127.0.0.1:1");
         play.job();
         assert_eq!(service.take_asked(), ["GET /"; 4]);
     }

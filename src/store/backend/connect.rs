@@ -19,7 +19,7 @@ use super::super::aws::{Source, Way};
 use super::super::fault::Reached;
 use super::super::probe::{Approach, Server};
 use super::credentials::{Giver, Renewed, Token, credential};
-use super::http::Wire;
+use super::http::{NEAR_HOSTS, Wire, is_near};
 use super::throttle::Limits;
 use crate::base::{Error, Kind, Result};
 
@@ -140,7 +140,8 @@ impl Plan {
         let server = Server::of_url(&server)?;
         let variable = |name: &str| self.proxy_variable(name);
         let of_scheme = if self.server.scheme() == "http" { "HTTP_PROXY" } else { "HTTPS_PROXY" };
-        let excepted = variable("NO_PROXY").is_some_and(|hosts| is_excepted(&server.host, &hosts));
+        let excepted =
+            is_near(&server.host) || variable("NO_PROXY").is_some_and(|hosts| is_excepted(&server.host, &hosts));
         let proxy = variable(of_scheme).or_else(|| variable("ALL_PROXY")).filter(|_| !excepted);
         // Its URL may hold a password.
         let proxy =
@@ -193,7 +194,9 @@ impl Plan {
 
     fn proxies(&self) -> Result<Vec<Proxy>> {
         let variable = |name: &str| self.proxy_variable(name);
-        let except = variable("NO_PROXY").and_then(|hosts| NoProxy::from_string(&hosts));
+        let except =
+            variable("NO_PROXY").map_or_else(|| NEAR_HOSTS.to_owned(), |hosts| format!("{NEAR_HOSTS},{hosts}"));
+        let except = NoProxy::from_string(&except);
         let all = variable("ALL_PROXY");
         let http = variable("HTTP_PROXY").or_else(|| all.clone()).map(Proxy::http);
         let https = variable("HTTPS_PROXY").or(all).map(Proxy::https);
@@ -332,12 +335,11 @@ fn endpoint(text: &str) -> Result<Url> {
     if is_good { Ok(url) } else { Err(bad()) }
 }
 
-/// Refuses a service for a container's credentials to which its token should not be shown, as AWS' own tools do.
+/// Refuses a service for a container's credentials to which its token should not be shown.
 fn check_container(text: &str) -> Result<()> {
-    const OF_CONTAINERS: [&str; 5] = ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]", "localhost", "[::1]"];
     let url = Url::parse(text).map_err(|_| Error::usage("AWS_CONTAINER_CREDENTIALS_FULL_URI is not a URL"))?;
     let host = url.host_str().unwrap_or_default();
-    match url.scheme() == "https" || host.starts_with("127.") || OF_CONTAINERS.contains(&host) {
+    match url.scheme() == "https" || is_near(host) {
         true => Ok(()),
         false => Err(Error::usage(format!("no credentials are asked for without encryption at {host}"))
             .because("AWS_CONTAINER_CREDENTIALS_FULL_URI is http:// and not on this machine")),

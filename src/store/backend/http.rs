@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -182,8 +183,7 @@ impl Wire {
 
     async fn ask_elsewhere(&self, request: HttpRequest, attempt: &Attempt) -> Result<HttpResponse, HttpError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
-        let is_near = ["169.254.", "127.", "[fd00:"].iter().any(|start| host.starts_with(start))
-            || matches!(host.as_str(), "metadata.google.internal" | "localhost");
+        let is_near = is_near(&host);
         let patience = if is_near { NEAR } else { FAR };
         let fail = |why: String| {
             let unsigned = Unsigned { why: format!("{host}: {why}"), may_pass: !is_near };
@@ -228,6 +228,18 @@ fn as_reqwest(
         *made.body_mut() = Some(body(content));
     }
     Ok(made)
+}
+
+/// Hosts that are this machine, or what a cloud puts beside it, as `NO_PROXY` names them.
+pub(super) const NEAR_HOSTS: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::/32,metadata.google.internal";
+
+/// Whether a host is one of [`NEAR_HOSTS`].
+pub(super) fn is_near(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.segments()[..2] == [0xfd00, 0x0ec2],
+        Err(_) => matches!(host, "localhost" | "metadata.google.internal"),
+    }
 }
 
 /// Whether only clouds send such a header.
