@@ -221,6 +221,7 @@ impl Signer {
             let said = String::from_utf8_lossy(&output.stderr);
             let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
             let last: String = last.chars().filter(|c| !c.is_control()).take(300).collect();
+            let last = if last.is_empty() { "said nothing" } else { &last };
             return Err(failed(format!("{name}: {last} ({})", output.status)));
         }
         // What it printed holds secrets, so a fault in it is not shown.

@@ -1,5 +1,5 @@
 //! Every way to sign in, through the binary: a whole job on a real server with keys that a service on loopback or a program hands out,
-//! sessions that end while a command runs, and services that fail.
+//! and sessions that end while a command runs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use crate::env::{Outcome, TestEnv, everything_below};
 use crate::proxy::{Proxy, Seen, Spoil, header};
 use crate::s3::{S3, Server, server};
-use crate::service::{Said, Service};
+use crate::service::Service;
 
 /// Keys of the server for sessions that are numbered, as services hand them out.
 #[derive(Clone)]
@@ -91,10 +91,10 @@ fn changer(s3: &S3) -> Service {
 }
 
 /// A server, the proxy before it, and an environment that knows no keys.
-struct Play {
+pub struct Play {
     server: S3,
     proxy: Proxy,
-    env: TestEnv,
+    pub env: TestEnv,
     store: String,
 }
 
@@ -102,7 +102,7 @@ struct Play {
 const HUSHED: [&str; 4] = ["web-hush", "imds-hush", "container-hush", "session-"];
 
 impl Play {
-    fn new(name: &str) -> Option<Play> {
+    pub fn new(name: &str) -> Option<Play> {
         let server = server(Server::Real)?;
         let proxy = Proxy::before(&server.endpoint);
         let mut env = TestEnv::new();
@@ -113,21 +113,21 @@ impl Play {
     }
 
     /// Writes a file of the user's.
-    fn home(&self, name: &str, content: &str) -> PathBuf {
+    pub fn home(&self, name: &str, content: &str) -> PathBuf {
         let path = self.env.home(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, content).unwrap();
         path
     }
 
-    fn set_file(&mut self, variable: &str, name: &str, content: &str) {
+    pub fn set_file(&mut self, variable: &str, name: &str, content: &str) {
         let path = self.home(name, content);
         self.env.set(variable, path.to_str().unwrap());
     }
 
     /// Runs a command that shows all it can; no secret is among it.
     #[track_caller]
-    fn run(&self, arguments: &[&str]) -> Outcome {
+    pub fn run(&self, arguments: &[&str]) -> Outcome {
         let outcome = self.env.run(arguments.iter().chain(&["-v", "--json"]));
         let hushed = |text: &str| !text.contains(&self.server.secret) && !HUSHED.iter().any(|it| text.contains(it));
         assert!(hushed(&outcome.stdout) && hushed(&outcome.stderr), "{outcome:?}");
@@ -194,7 +194,7 @@ impl Play {
 
     /// What a list says that can't sign in.
     #[track_caller]
-    fn complaint(&self) -> String {
+    pub fn complaint(&self) -> String {
         let said = self.run(&["list", "s3://bucket/x"]).exits(6).stderr;
         assert_eq!(self.proxy.take_seen(), [], "the store isn't asked without keys");
         said.lines().filter(|line| !line.contains(" received")).map(|line| format!("{line}\n")).collect()
@@ -288,158 +288,4 @@ fn profiles_sign_in_by_keys_by_a_program_and_by_aws() {
         fs::remove_dir_all(play.env.path("copy")).unwrap();
         fs::remove_dir_all(play.env.path("got")).unwrap();
     }
-}
-
-/// What is said where a service answers so, at each of the places that credentials come from.
-fn complaints(name: &str, set: impl Fn(&mut Play, &str)) -> Option<String> {
-    let answers: [(&str, Said); 4] = [
-        ("a refusal", Some((403, "web-hush".to_owned()))),
-        ("an error", Some((500, "imds-hush".to_owned()))),
-        ("nonsense", Some((200, "container-hush".to_owned()))),
-        ("silence", None),
-    ];
-    let mut all = String::new();
-    for (what, said) in answers {
-        let mut play = Play::new(name)?;
-        let service = Service::new(move |_| said.clone());
-        set(&mut play, &service.endpoint);
-        let complaint = play.complaint().replace(play.env.home("").to_str().unwrap(), "HOME/");
-        let tries = service.take_asked().len();
-        all += &format!("{what}, asked {tries} times:\n{}", complaint.replace(&service.endpoint, "SERVICE"));
-    }
-    Some(all)
-}
-
-#[test]
-fn a_container_that_gives_no_credentials_is_named() {
-    let set = |play: &mut Play, endpoint: &str| {
-        play.env.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("{endpoint}/creds"));
-        play.env.set("AWS_CONTAINER_AUTHORIZATION_TOKEN", "container-hush");
-    };
-    let Some(said) = complaints("container", set) else { return };
-    insta::assert_snapshot!(said, @r"
-    a refusal, asked 1 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (the container's role)
-       2. 127.0.0.1 answered 403
-    hint: check the AWS_CONTAINER_… variables, and the container's role
-    an error, asked 3 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (the container's role)
-       2. 127.0.0.1 answered 500
-    hint: check the AWS_CONTAINER_… variables, and the container's role
-    nonsense, asked 1 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (the container's role)
-       2. what 127.0.0.1 answered holds no credentials
-    hint: check the AWS_CONTAINER_… variables, and the container's role
-    silence, asked 1 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (the container's role)
-       2. 127.0.0.1: no answer
-    hint: check the AWS_CONTAINER_… variables, and the container's role
-    ");
-}
-
-#[test]
-fn a_machine_that_gives_no_credentials_is_named() {
-    let set = |play: &mut Play, endpoint: &str| play.env.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", endpoint);
-    let Some(said) = complaints("machine", set) else { return };
-    insta::assert_snapshot!(said, @r"
-    a refusal, asked 1 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials for S3 were found
-       2. tried AWS_ACCESS_KEY_ID, profile default of ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, the machine's role (127.0.0.1 answered 403)
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`
-    an error, asked 3 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials for S3 were found
-       2. tried AWS_ACCESS_KEY_ID, profile default of ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, the machine's role (127.0.0.1 answered 500)
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`
-    nonsense, asked 3 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials for S3 were found
-       2. tried AWS_ACCESS_KEY_ID, profile default of ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, the machine's role (what 127.0.0.1 answered holds no credentials)
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`
-    silence, asked 1 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials for S3 were found
-       2. tried AWS_ACCESS_KEY_ID, profile default of ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, the machine's role (127.0.0.1: no answer)
-    hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`
-    ");
-}
-
-#[test]
-fn a_web_identity_that_gives_no_credentials_is_named() {
-    let set = |play: &mut Play, endpoint: &str| {
-        play.env.set("AWS_ENDPOINT_URL_STS", endpoint);
-        play.env.set("AWS_ROLE_ARN", "arn:aws:iam::1:role/trainer");
-        play.set_file("AWS_WEB_IDENTITY_TOKEN_FILE", "token", "web-hush");
-    };
-    let Some(said) = complaints("web", set) else { return };
-    insta::assert_snapshot!(said, @r"
-    a refusal, asked 1 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (arn:aws:iam::1:role/trainer by web identity)
-       2. 127.0.0.1 answered 403
-    hint: check the role and the token's file: AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, or the profile
-    an error, asked 3 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (arn:aws:iam::1:role/trainer by web identity)
-       2. 127.0.0.1 answered 500
-    hint: check the role and the token's file: AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, or the profile
-    nonsense, asked 1 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (arn:aws:iam::1:role/trainer by web identity)
-       2. what 127.0.0.1 answered holds no credentials
-    hint: check the role and the token's file: AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, or the profile
-    silence, asked 1 times:
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (arn:aws:iam::1:role/trainer by web identity)
-       2. 127.0.0.1: no answer
-    hint: check the role and the token's file: AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, or the profile
-    ");
-}
-
-#[test]
-fn tokens_that_are_not_there_and_services_that_are_far_are_named() {
-    let Some(mut play) = Play::new("absent") else { return };
-    play.env.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:1/creds");
-    let absent = play.env.home("absent").to_str().unwrap().to_owned();
-    play.env.set("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", &absent);
-    let container = play.complaint();
-    play.env.set("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://creds.example.org/");
-    let far = play.run(&["list", "s3://bucket/x"]).exits(2).stderr;
-    play.env.set("AWS_ROLE_ARN", "arn:aws:iam::1:role/trainer");
-    play.env.set("AWS_WEB_IDENTITY_TOKEN_FILE", &absent);
-    let web = play.complaint();
-    let said = [container, far, web].join("\n").replace(play.env.home("").to_str().unwrap(), "HOME/");
-    insta::assert_snapshot!(said, @r"
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. no credentials were got (the container's role)
-       2. the token in HOME/absent can't be read: No such file or directory (os error 2)
-    hint: check the AWS_CONTAINER_… variables, and the container's role
-
-    error: no credentials are asked for without encryption at creds.example.org
-      because: AWS_CONTAINER_CREDENTIALS_FULL_URI is http:// and not on this machine
-
-    error: cannot read from the store s3://bucket/x
-      because:
-       1. the request could not be made (arn:aws:iam::1:role/trainer by web identity)
-       2. Failed to read token file 'HOME/absent': No such file or directory (os error 2)
-    hint: check the role and the token's file: AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, or the profile
-    ");
 }

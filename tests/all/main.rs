@@ -29,6 +29,7 @@ mod long_history;
 mod machine;
 mod many_writers;
 mod mirror;
+mod no_credentials;
 mod proxy;
 mod races;
 mod read_only;

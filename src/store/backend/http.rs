@@ -210,8 +210,18 @@ impl Wire {
         let mut body = Box::pin(body);
         let all = timeout(patience, read_up_to(&mut body, 1024 * 1024)).await;
         let all = all.map_err(|_| fail("no answer".to_owned()))?.map_err(|fault| fail(innermost(&fault)))?;
+        if let (false, Some(code)) = (status.is_success(), error_code(&all)) {
+            attempt.note(|answer| answer.unsigned.iter_mut().for_each(|unsigned| unsigned.why += &format!(" {code}")));
+        }
         Ok(HttpResponse::from_parts(parts, HttpResponseBody::from(all)))
     }
+}
+
+/// The word for what is wrong in an answer that may hold secrets besides.
+fn error_code(body: &[u8]) -> Option<String> {
+    let mut answer = Answer::default();
+    answer.read_body(body);
+    answer.code.filter(|code| code.len() <= 64 && code.bytes().all(|byte| byte.is_ascii_alphanumeric()))
 }
 
 fn as_reqwest(
