@@ -79,6 +79,15 @@ fn a_long_log_reopens_equal_and_cheap() {
     let states = bucket.list("state").expect("a listing").objects.len() as u64;
     assert_eq!(states, (200 - 1) / REPEATED_RECORDS as u64, "one every 32 records");
 
+    // What a bit was flipped in on its way, of a record or the state, is read again.
+    for (verb, offset) in [Verb::Get, Verb::GetRange].into_iter().flat_map(|verb| [0, 7, 40, 400].map(|at| (verb, at)))
+    {
+        let faulty = Faulty::new(bucket.clone());
+        faulty.plan(Plan::at(1, Fault::Flip { offset }).of(verb));
+        assert_eq!(open(&faulty.bucket()).fold(), timeline.fold(), "{verb:?} at {offset}");
+        assert!(faulty.fired());
+    }
+
     let recording = Recording::keeping_calls(bucket, Observer::new());
     open(&recording.bucket());
     let calls = recording.take_calls();

@@ -121,11 +121,11 @@ impl Bucket {
         Bucket(Arc::new(objects))
     }
 
-    /// What `read` reads and verifies. Where that lies far away and what came is damaged, it is read once more before that is believed:
-    /// a bit may flip on the way.
+    /// What `read` reads and verifies. Where that lies far away and what came is damaged, or seems to be of a newer format, it is read
+    /// once more before that is believed: a bit may flip on the way.
     pub fn read_verified<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
         match read() {
-            Err(fault) if fault.kind() == Kind::Damaged && self.is_far() => read(),
+            Err(fault) if matches!(fault.kind(), Kind::Damaged | Kind::Failed) && self.is_far() => read(),
             outcome => outcome,
         }
     }

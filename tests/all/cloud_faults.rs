@@ -208,9 +208,9 @@ fn a_flipped_bit_of_an_answer_is_never_believed() {
     }
 }
 
-/// What a bit was flipped in on its way is read again, once.
+/// What a bit was flipped in on its way is read again, once, before it is called damaged.
 #[test]
-fn a_flipped_bit_of_a_record_or_an_index_costs_one_more_request() {
+fn a_flipped_bit_of_an_answer_is_no_damage_of_the_store() {
     let Some(play) = Play::new("flip-once") else { return };
     play.ingest(&play.engine(false), "1").unwrap();
     let verified = |spoilt: Option<&'static str>| {
@@ -219,14 +219,13 @@ fn a_flipped_bit_of_a_record_or_an_index_costs_one_more_request() {
             play.proxy.spoil(1, Spoil::FlipAnswer, of("GET", part));
         }
         let bucket = backend::open(&play.store, &engine.settings.access, &engine.observer).unwrap();
-        let (record, _) = dagset::store::log::read(&bucket, 1).unwrap().unwrap();
-        assert_eq!(record.core.number, 1);
+        assert!(dagset::store::log::read(&bucket, 1).unwrap().is_some());
         assert_eq!(findings(&engine, &play.store), Vec::<String>::new(), "{spoilt:?}");
         assert_eq!(play.proxy.heal(), 0, "{spoilt:?}");
         engine.observer.get(Counter::Gets)
     };
     let healthy = verified(None);
-    for part in ["/log/", "/index/"] {
+    for part in ["/log/", "/index/", "/packs/", "/meta/"] {
         assert_eq!(verified(Some(part)), healthy + 1, "{part}");
     }
 }
