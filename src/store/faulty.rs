@@ -181,6 +181,10 @@ impl Objects for Faulty {
         self.run(Verb::Get, |fault| Ok(spoil(fault, self.inner.get(name)?)))
     }
 
+    fn get_once(&self, name: &str) -> Result<Bytes> {
+        self.run(Verb::Get, |fault| Ok(spoil(fault, self.inner.get_once(name)?)))
+    }
+
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes> {
         self.run(Verb::GetRange, |fault| {
             let read = self.inner.get_range(name, offset, bytes)?;

@@ -97,11 +97,18 @@ fn one_record_takes_a_number() {
 
 #[test]
 fn a_lost_answer_is_asked_for_again() {
-    for fault in [Fault::Before, Fault::After] {
-        let faulty = Faulty::new(memory());
+    let folder = tempfile::tempdir().expect("a folder");
+    let near = || open_folder(folder.path().to_str().expect("UTF-8")).expect("a store");
+    // A store that is far away was patient already: it is asked whether the record stands there.
+    for (store, fault, stands, calls) in [
+        (memory(), Fault::After, true, (1, 2)),
+        (memory(), Fault::Before, false, (1, 1)),
+        (near(), Fault::After, true, (2, 1)),
+    ] {
+        let faulty = Faulty::new(store);
         faulty.plan(Plan::at(1, fault).of(Verb::Create));
-        assert!(matches!(put(&faulty.bucket(), &record(1, 1)).expect("appended"), Appended::Ours));
-        assert!(faulty.fired());
+        assert_eq!(put(&faulty.bucket(), &record(1, 1)).is_ok_and(|it| matches!(it, Appended::Ours)), stands);
+        assert_eq!((faulty.calls_of(Verb::Create), faulty.calls_of(Verb::Get)), calls);
     }
     // Somebody else was first, and the answer that says so is lost.
     let faulty = Faulty::new(memory());
@@ -111,6 +118,22 @@ fn a_lost_answer_is_asked_for_again() {
     // A store that stays away.
     faulty.plan(Plan::at(faulty.calls() + 1, Fault::After).and_power_loss());
     assert_eq!(put(&faulty.bucket(), &record(2, 2)).expect_err("gone").kind(), Kind::Unreachable);
+}
+
+#[test]
+fn a_flipped_bit_is_read_again_where_the_store_is_far() {
+    let faulty = Faulty::new(memory());
+    put(&faulty.bucket(), &record(1, 1)).expect("appended");
+    faulty.plan(Plan::at(1, Fault::Flip { offset: 20 }).of(Verb::Get));
+    assert!(read(&faulty.bucket(), 1).expect("readable").is_some());
+    assert_eq!(faulty.calls_of(Verb::Get), 2);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let near = Faulty::new(open_folder(folder.path().to_str().expect("UTF-8")).expect("a store"));
+    put(&near.bucket(), &record(1, 1)).expect("appended");
+    near.plan(Plan::at(1, Fault::Flip { offset: 20 }).of(Verb::Get));
+    assert_eq!(read(&near.bucket(), 1).expect_err("flipped").kind(), Kind::Damaged);
+    assert_eq!(near.calls_of(Verb::Get), 1);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{Error, Result, Time};
+use crate::base::{Error, Kind, Result, Time};
 
 /// What came of creating an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -85,6 +85,11 @@ pub trait Objects: Send + Sync {
     /// The whole object. For objects whose size is bounded by their creation: it is read into memory.
     fn get(&self, name: &str) -> Result<Bytes>;
 
+    /// As [`Objects::get`], by one try, however patient the store is: for who has outwaited it already.
+    fn get_once(&self, name: &str) -> Result<Bytes> {
+        self.get(name)
+    }
+
     /// Exactly `bytes` bytes from `offset`; an object that ends before is damaged.
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes>;
 
@@ -135,6 +140,15 @@ impl Bucket {
     /// A handle on `objects`.
     pub fn new(objects: impl Objects + 'static) -> Bucket {
         Bucket(Arc::new(objects))
+    }
+
+    /// What `read` reads and verifies. Where that lies far away and what came is damaged, it is read once more before that is believed:
+    /// a bit may flip on the way.
+    pub fn read_verified<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        match read() {
+            Err(fault) if fault.kind() == Kind::Damaged && self.is_far() => read(),
+            outcome => outcome,
+        }
     }
 
     /// What to do where a store is damaged, as a hint of an error.

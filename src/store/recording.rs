@@ -104,6 +104,11 @@ impl Objects for Recording {
         self.inner.get(name).map(|bytes| self.received(bytes))
     }
 
+    fn get_once(&self, name: &str) -> Result<Bytes> {
+        self.note(Verb::Get, name, 0, 0);
+        self.inner.get_once(name).map(|bytes| self.received(bytes))
+    }
+
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes> {
         self.note(Verb::GetRange, name, offset, bytes);
         self.inner.get_range(name, offset, bytes).map(|bytes| self.received(bytes))

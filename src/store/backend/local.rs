@@ -102,7 +102,7 @@ impl Local {
 
     /// What a failed request means.
     fn fault(&self, asked: &Asked<'_>, fault: StoreError) -> Fault {
-        let Asked { doing, name, shown } = *asked;
+        let Asked { doing, name, shown, .. } = *asked;
         let failed =
             |kind: Kind, fault| Error::new(kind, format!("cannot {doing} the store {shown}: {name}")).because(fault);
         if let StoreError::AlreadyExists { .. } = fault {
