@@ -157,6 +157,7 @@ pub fn clone(context: &mut Context, args: Clone) -> Result<Ending> {
     let folder = addresses::shown_path(&context.folder()?, &report.root);
     if !context.for_people() {
         let mut document = fetched(&report.fetched);
+        document["versions"] = report.versions.into();
         document["folder"] = report.root.to_string_lossy().into();
         document["branch"] = report.branch.as_ref().map(ToString::to_string).into();
         document["version"] = report.version.as_ref().map(json::id).into();
@@ -166,7 +167,7 @@ pub fn clone(context: &mut Context, args: Clone) -> Result<Ending> {
     } else if !context.global.quiet {
         let paint = context.paint;
         let dataset = paint.bold(report.fetched.dataset.to_string());
-        let versions = ui::count(report.fetched.versions, "version");
+        let versions = ui::count(report.versions, "version");
         writeln!(context.out, "cloned {dataset} into {}: {versions}", paint.bold(ui::clean(&folder)));
         let place = match &report.branch {
             Some(branch) => format!("on {}", paint.cyan(branch.as_str())),

@@ -15,7 +15,7 @@ use crate::history::fold::{Dataset, Fold};
 use crate::store::address::Location;
 use crate::store::content::Content;
 use crate::tree::manifest::Manifest;
-use crate::workspace::control::{Control, EMBEDDED};
+use crate::workspace::control::EMBEDDED;
 
 use super::open::{OpenStore, Target};
 use super::publish::register_now;
@@ -103,7 +103,7 @@ impl Engine {
     pub fn push(&self, options: &PushOptions) -> Result<PushReport> {
         let near = self.uncounted();
         let mut home = near.open_target(&here())?;
-        let mut far = self.open_far(options.remote.as_deref(), &home.dataset)?;
+        let mut far = self.open_far(options.remote.as_deref(), &home)?;
         let dataset = home.dataset()?.clone();
         let wanted = self.refs_to_push(&dataset, &home.dataset, options)?;
         let shown = far.name.as_ref().map_or_else(|| far.url.clone(), RefName::to_string);
@@ -143,14 +143,20 @@ impl Engine {
     pub fn fetch(&self, remote: Option<&str>) -> Result<FetchReport> {
         let near = self.uncounted();
         let mut home = near.open_target(&here())?;
-        let far = self.open_far(remote, &home.dataset)?;
+        let far = self.open_far(remote, &home)?;
         let name = far.name.ok_or_else(|| {
             Error::usage(format!("{} is no remote of this workspace", far.url))
                 .hint(format!("`dagset remote add origin {}`", far.url))
         })?;
         let there = far.store.timeline.fold().dataset(&far.dataset)?.clone();
         let mut wanted: Vec<(Carried, Id)> = Vec::new();
-        for (branch, id) in &there.branches {
+        // Where a workspace's own store is the remote, what follows others there is theirs.
+        let followed = self.embedding(&far.store.root)?.map(|(_, config)| config.remotes).unwrap_or_default();
+        let follows = |branch: &BranchName| {
+            let first = branch.as_str().split_once('/').map(|(first, _)| first);
+            followed.keys().any(|remote| Some(remote.as_str()) == first)
+        };
+        for (branch, id) in there.branches.iter().filter(|(branch, _)| !follows(branch)) {
             wanted.push((Carried::Tracking(BranchName::new(&format!("{name}/{branch}"))?), *id));
         }
         wanted.extend(there.names.iter().map(|(name, id)| (Carried::Name(name.clone()), *id)));
@@ -286,10 +292,14 @@ impl Engine {
     }
 
     /// Opens a remote by its name, its URL, or the one that is meant where none is given.
-    fn open_far(&self, remote: Option<&str>, own: &DatasetName) -> Result<Far> {
+    fn open_far(&self, remote: Option<&str>, home: &Target) -> Result<Far> {
         let (name, url) = self.choose_remote(remote)?;
-        let (store, rest) = self.open_store(&url)?;
-        let dataset = rest.map_or_else(|| Ok(own.clone()), |rest| DatasetName::new(&rest))?;
+        let opened = self.open_store(&url).map_err(|fault| match &name {
+            Some(name) if fault.kind() == Kind::NotFound && has_fetched(home, name) => gone(name, &url, fault),
+            _ => fault,
+        });
+        let (store, rest) = opened?;
+        let dataset = rest.map_or_else(|| Ok(home.dataset.clone()), |rest| DatasetName::new(&rest))?;
         Ok(Far { name, url, store, dataset })
     }
 
@@ -312,30 +322,22 @@ impl Engine {
     fn uncounted(&self) -> Engine {
         Engine { observer: Observer::new(), ..self.clone() }
     }
-
-    /// Lets the content of a home store that is embedded in its workspace be completed from the remotes.
-    pub(super) fn borrow_from_remotes(&self, content: &mut Content) -> Result<()> {
-        let Some(control) = Control::find(&self.settings.folder) else { return Ok(()) };
-        let config = control.config()?;
-        if config.store != EMBEDDED {
-            return Ok(());
-        }
-        for remote in config.remotes.into_values() {
-            let engine = self.clone();
-            content.borrow_from(move || match engine.open_store(&remote.url) {
-                Ok((store, _)) => Ok(store.content),
-                Err(fault) => {
-                    let message = format!("what isn't kept here is taken from {}, which can't be opened", remote.url);
-                    Err(Error::new(Kind::Unreachable, message).because(fault).hint("`dagset remote check` says why"))
-                }
-            });
-        }
-        Ok(())
-    }
 }
 
 pub(super) fn here() -> Address {
     Address { location: Location::Here, reference: None, path: None }
+}
+
+/// Whether a branch of the remote is known: then it was there.
+fn has_fetched(home: &Target, remote: &RefName) -> bool {
+    let of_remote = |branch: &BranchName| branch.as_str().split_once('/').is_some_and(|(it, _)| it == remote.as_str());
+    home.dataset().is_ok_and(|dataset| dataset.branches.keys().any(of_remote))
+}
+
+fn gone(remote: &RefName, url: &str, fault: Error) -> Error {
+    Error::not_found(format!("the remote {remote} at {url} has no store any more")).because(fault).hint(format!(
+        "if it was moved: `dagset remote remove {remote}`, then `dagset remote add {remote} STORE/DATASET` with its new address"
+    ))
 }
 
 /// A branch, version name or tag by its name.

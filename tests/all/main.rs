@@ -41,6 +41,7 @@ mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
 mod store_check;
+mod thin;
 mod transfer;
 mod unsaved;
 mod workspace;

@@ -162,7 +162,7 @@ fn a_clone_holds_no_content_until_it_makes_some_and_still_gives_every_version() 
         Vec::<String>::new(),
         "borrowed, not missing"
     );
-    assert!(!findings(&team.engine(""), home.to_str().expect("UTF-8")).is_empty(), "by itself it has no content");
+    assert_eq!(findings(&team.engine(""), home.to_str().expect("UTF-8")), Vec::<String>::new(), "and so from outside");
     let out = team.path("out");
     let address = Address::parse_in_workspace("1.0:big.bin", None).expect("an address");
     let options = GetOptions { folder: out.clone(), ..GetOptions::default() };
