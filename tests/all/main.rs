@@ -6,6 +6,7 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod carrying;
 mod cli_cost;
 mod cli_errors;
 mod cli_help;
