@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dagset::base::Result;
+use dagset::base::{Kind, Result};
 use dagset::engine::{CloneOptions, FetchReport, MovedRef, PushOptions};
 use serde_json::{Value, json};
 
+use super::output::stderr_line;
 use super::{Context, Ending, addresses, json, ui};
 
 const PUSH_EXAMPLES: &str = "\
 Only what the remote lacks is sent. Cut off, the same command goes on where it
-stopped. REMOTE is a remote's name, or a store's URL.
+stopped. REMOTE is a remote's name, or a store's URL. A version name or tag that
+stands for something else there is rejected, and the rest goes (exit code 4).
 
 Examples:
   dagset push                      this branch, with the names and tags on it
@@ -106,12 +108,26 @@ pub fn push(context: &mut Context, args: Push) -> Result<Ending> {
         );
         match (report.dry_run, report.versions) {
             (true, _) => writeln!(context.out, "would send {what}"),
-            (false, 0) if !shown => writeln!(context.out, "everything is there already"),
+            (false, 0) if !shown && report.refs.iter().all(|row| row.outcome == "same") => writeln!(context.out, "everything is there already"),
             (false, 0) => {}
             (false, _) => writeln!(context.out, "sent {what}, {} stored", ui::size(report.stored_bytes)),
         }
     }
-    Ok(Ending::Done)
+    Ok(if tell_rejected(context, &report.refs) { Ending::Failed(Kind::Conflict) } else { Ending::Done })
+}
+
+/// A line on stderr for each ref that was rejected, and what helps; whether there is one.
+fn tell_rejected(context: &Context, refs: &[MovedRef]) -> bool {
+    let paint = context.paint_err;
+    let rejected: Vec<&MovedRef> = refs.iter().filter(|row| row.outcome == "refused").collect();
+    for row in &rejected {
+        let why = row.why.as_deref().unwrap_or_default();
+        stderr_line(&format!("{} {} {}: {why}", paint.red("rejected:"), row.kind, row.name));
+        if let Some(hint) = &row.hint {
+            stderr_line(&format!("{} {hint}", paint.cyan("hint:")));
+        }
+    }
+    !rejected.is_empty()
 }
 
 pub fn fetch(context: &mut Context, args: &Fetch) -> Result<Ending> {
@@ -242,6 +258,7 @@ fn refs(rows: &[MovedRef]) -> Vec<Value> {
             "new": json::id(&row.new),
             "outcome": row.outcome,
             "why": row.why,
+            "hint": row.hint,
         })
     };
     rows.iter().map(row).collect()

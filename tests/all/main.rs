@@ -7,6 +7,7 @@
 )]
 
 mod carrying;
+mod clashes;
 mod cli_cost;
 mod cli_errors;
 mod cli_help;
