@@ -3,15 +3,17 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dagset::base::Result;
+use dagset::base::{Kind, Result};
 use dagset::engine::{CloneOptions, FetchReport, MovedRef, PushOptions};
 use serde_json::{Value, json};
 
+use super::output::stderr_line;
 use super::{Context, Ending, addresses, json, ui};
 
 const PUSH_EXAMPLES: &str = "\
 Only what the remote lacks is sent. Cut off, the same command goes on where it
-stopped. REMOTE is a remote's name, or a store's URL.
+stopped. REMOTE is a remote's name, or a store's URL. A version name or tag that
+stands for something else there is rejected, and the rest goes (exit code 4).
 
 Examples:
   dagset push                      this branch, with the names and tags on it
@@ -106,12 +108,26 @@ pub fn push(context: &mut Context, args: Push) -> Result<Ending> {
         );
         match (report.dry_run, report.versions) {
             (true, _) => writeln!(context.out, "would send {what}"),
-            (false, 0) if !shown => writeln!(context.out, "everything is there already"),
+            (false, 0) if !shown && report.refs.iter().all(|row| row.outcome == "same") => writeln!(context.out, "everything is there already"),
             (false, 0) => {}
             (false, _) => writeln!(context.out, "sent {what}, {} stored", ui::size(report.stored_bytes)),
         }
     }
-    Ok(Ending::Done)
+    Ok(if tell_rejected(context, &report.refs) { Ending::Failed(Kind::Conflict) } else { Ending::Done })
+}
+
+/// A line on stderr for each ref that was rejected, and what helps; whether there is one.
+fn tell_rejected(context: &Context, refs: &[MovedRef]) -> bool {
+    let paint = context.paint_err;
+    let rejected: Vec<&MovedRef> = refs.iter().filter(|row| row.outcome == "refused").collect();
+    for row in &rejected {
+        let why = row.why.as_deref().unwrap_or_default();
+        stderr_line(&format!("{} {} {}: {why}", paint.red("rejected:"), row.kind, row.name));
+        if let Some(hint) = &row.hint {
+            stderr_line(&format!("{} {hint}", paint.cyan("hint:")));
+        }
+    }
+    !rejected.is_empty()
 }
 
 pub fn fetch(context: &mut Context, args: &Fetch) -> Result<Ending> {
@@ -157,6 +173,7 @@ pub fn clone(context: &mut Context, args: Clone) -> Result<Ending> {
     let folder = addresses::shown_path(&context.folder()?, &report.root);
     if !context.for_people() {
         let mut document = fetched(&report.fetched);
+        document["versions"] = report.versions.into();
         document["folder"] = report.root.to_string_lossy().into();
         document["branch"] = report.branch.as_ref().map(ToString::to_string).into();
         document["version"] = report.version.as_ref().map(json::id).into();
@@ -166,7 +183,7 @@ pub fn clone(context: &mut Context, args: Clone) -> Result<Ending> {
     } else if !context.global.quiet {
         let paint = context.paint;
         let dataset = paint.bold(report.fetched.dataset.to_string());
-        let versions = ui::count(report.fetched.versions, "version");
+        let versions = ui::count(report.versions, "version");
         writeln!(context.out, "cloned {dataset} into {}: {versions}", paint.bold(ui::clean(&folder)));
         let place = match &report.branch {
             Some(branch) => format!("on {}", paint.cyan(branch.as_str())),
@@ -241,6 +258,7 @@ fn refs(rows: &[MovedRef]) -> Vec<Value> {
             "new": json::id(&row.new),
             "outcome": row.outcome,
             "why": row.why,
+            "hint": row.hint,
         })
     };
     rows.iter().map(row).collect()

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use crate::base::{BranchName, DatasetName, Error, Id, RefName, Result};
+use crate::base::path::CONTROL_FOLDER;
+use crate::base::{BranchName, DatasetName, Error, Id, Kind, RefName, Result};
 use crate::format::operation::Operation;
 use crate::history::dag::{ancestry, is_ancestor};
 use crate::history::fold::Dataset;
@@ -34,6 +35,8 @@ pub struct CloneOptions {
 pub struct CloneReport {
     pub root: PathBuf,
     pub fetched: FetchReport,
+    /// Versions that the clone has now, those of an earlier try among them.
+    pub versions: u64,
     pub branch: Option<BranchName>,
     /// `None`: the dataset has no version yet.
     pub version: Option<Id>,
@@ -69,7 +72,8 @@ pub struct Upstream {
 impl Engine {
     /// Makes a workspace of a remote's dataset, with that as `origin`: first what its versions are, then the content of one.
     ///
-    /// A clone that was cut off goes on when it is given the same folder again.
+    /// A clone that was cut off goes on when it is given the same folder again. One that fails leaves nothing, unless it has files or
+    /// might be ended by another try; then the error says so.
     pub fn clone_dataset(&self, options: &CloneOptions) -> Result<CloneReport> {
         let address = Address::parse(&options.address, self.settings.home.as_deref())?;
         if address.path.is_some() {
@@ -79,11 +83,7 @@ impl Engine {
         let text = self.location_text(&address)?;
         refuse_secret(&text, "a remote's URL")?;
         let (store, rest) = self.open_store(&text)?;
-        let rest = rest.ok_or_else(|| {
-            Error::usage(format!("{text} names a store and no dataset in it"))
-                .hint(format!("`dagset list {text}` shows its datasets"))
-        })?;
-        let dataset = DatasetName::new(&rest)?;
+        let dataset = self.dataset_meant(&text, rest)?;
         let there = store.timeline.fold().dataset(&dataset)?;
         if let Some(reference) = &address.reference {
             refs::resolve(&dataset, there, reference, DEFAULT_BRANCH)?;
@@ -92,22 +92,31 @@ impl Engine {
         let folder = self.path(options.folder.as_deref().unwrap_or(Path::new(last)));
         let url = format!("{}//{dataset}", self.absolute(store.root.trim_end_matches('/')));
         drop(store);
+        let made_folder = !folder.exists();
         let root = self.make_clone(&folder, &dataset, &url)?;
         let inner = Engine { settings: Settings { folder: root.clone(), ..self.settings.clone() }, ..self.clone() };
-        let fetched = inner.fetch(Some(ORIGIN))?;
-        let (branch, version) = inner.choose_head(&address)?;
-        let mut report = CloneReport { root, fetched, branch, version, version_name: None, written: 0 };
+        inner.fill_clone(&address, options).map_err(|fault| give_up(&root, made_folder, fault))
+    }
+
+    /// Fetches into a clone, and writes the version that is to be seen.
+    fn fill_clone(&self, address: &Address, options: &CloneOptions) -> Result<CloneReport> {
+        let root = self.settings.folder.clone();
+        let fetched = self.fetch(Some(ORIGIN))?;
+        let (branch, version) = self.choose_head(address)?;
+        let mut report = CloneReport { root, fetched, versions: 0, branch, version, version_name: None, written: 0 };
         let Some(version) = version else { return Ok(report) };
         if let Some(branch) = &report.branch {
-            inner.set_branch_here(branch, None, version)?;
+            self.set_branch_here(branch, None, version)?;
         }
-        let workspace = inner.open_workspace()?;
-        report.version_name = workspace.target.dataset()?.name_of(&version).cloned();
+        let workspace = self.open_workspace()?;
+        let here = workspace.target.dataset()?;
+        report.versions = here.versions.len() as u64;
+        report.version_name = here.name_of(&version).cloned();
         let _lock = workspace.control.lock()?;
         if options.no_content {
             workspace.control.write_state(&State { branch: report.branch.clone(), base: None, checkout: None })?;
         } else {
-            report.written = inner.go_to(&workspace, report.branch.clone(), version)?.written;
+            report.written = self.go_to(&workspace, report.branch.clone(), version)?.written;
         }
         Ok(report)
     }
@@ -202,7 +211,7 @@ impl Engine {
                 }
             };
         }
-        let control_folder = root.join(crate::base::path::CONTROL_FOLDER);
+        let control_folder = root.join(CONTROL_FOLDER);
         let entries = std::fs::read_dir(&root).map_err(|fault| Error::io("list", &root, fault))?;
         let foreign = entries.flatten().find(|entry| entry.path() != control_folder);
         if let Some(entry) = foreign {
@@ -255,5 +264,38 @@ impl Engine {
             Ok(if present == Some(new) { Vec::new() } else { vec![step] })
         })?;
         Ok(())
+    }
+}
+
+/// What is left of a clone that failed: all of it where another try would go on with it, else nothing.
+fn give_up(root: &Path, made_folder: bool, fault: Error) -> Error {
+    let control = root.join(CONTROL_FOLDER);
+    let passes = matches!(fault.kind(), Kind::Unreachable | Kind::Busy | Kind::Failed);
+    if passes || holds_files(root) {
+        return fault.within(format!("{} isn't a whole clone yet; the same command goes on", root.display()));
+    }
+    std::fs::remove_dir_all(control).ok();
+    remove_empty_folders(root, made_folder);
+    fault
+}
+
+/// Whether anything but folders is below `folder`, the workspace's own aside.
+fn holds_files(folder: &Path) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return true };
+    entries.flatten().filter(|entry| entry.file_name() != CONTROL_FOLDER).any(|entry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => holds_files(&entry.path()),
+        _ => true,
+    })
+}
+
+/// Removes the empty folders below `folder`, and itself if that is asked for.
+fn remove_empty_folders(folder: &Path, itself: bool) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_empty_folders(&entry.path(), true);
+        }
+    }
+    if itself {
+        std::fs::remove_dir(folder).ok();
     }
 }

@@ -50,7 +50,7 @@ impl Engine {
                 continue;
             };
             timeline.keep_in(local);
-            return Ok(Some((self.open_store_of(root, file, timeline), rest)));
+            return Ok(Some((self.open_store_of(root, file, timeline)?, rest)));
         }
         Ok(None)
     }

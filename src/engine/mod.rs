@@ -15,6 +15,7 @@ mod commit;
 mod diff;
 mod get;
 mod ingest;
+mod lend;
 mod mirrored;
 mod open;
 mod place;
@@ -75,19 +76,21 @@ pub struct Engine {
     pub observer: Observer,
     opener: Opener,
     often: Often,
+    /// The stores that are being completed by what is opened here: none of them is completed from itself.
+    borrowers: Vec<PathBuf>,
 }
 
 impl Engine {
     /// An engine for one command.
     pub fn new(mut settings: Settings, observer: Observer) -> Engine {
         settings.access.remotes.extend(workspace_remotes(&settings.folder));
-        let opener = Opener::reaching(settings.access.clone(), observer.clone());
+        let opener = Opener::reaching(observer.clone());
         Engine::with_opener(settings, observer, opener)
     }
 
     /// An engine that opens stores in a way of the caller's.
     pub fn with_opener(settings: Settings, observer: Observer, opener: Opener) -> Engine {
-        Engine { settings, observer, opener, often: Often::default() }
+        Engine { settings, observer, opener, often: Often::default(), borrowers: Vec::new() }
     }
 
     /// The same engine, registering long work this often.

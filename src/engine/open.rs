@@ -46,30 +46,30 @@ const EMBEDDED_STORE: &str = "/.dagset/store";
 #[derive(Clone)]
 pub struct Opener(Arc<Open>);
 
-type Open = dyn Fn(&str, Missing) -> Result<Bucket> + Send + Sync;
+type Open = dyn Fn(&str, Missing, &Access) -> Result<Bucket> + Send + Sync;
 
 impl Opener {
     /// Opens by `open`; relative paths have been made absolute when it is called.
     pub fn new(open: impl Fn(&str, Missing) -> Result<Bucket> + Send + Sync + 'static) -> Opener {
-        Opener(Arc::new(open))
+        Opener(Arc::new(move |root, missing, _| open(root, missing)))
     }
 
-    /// Opens whatever this build can reach, the way that `access` says; what a backend counts itself goes to `observer`.
-    pub fn reaching(access: Access, observer: Observer) -> Opener {
-        Opener::new(move |root, missing| match missing {
-            Missing::Fails => backend::open(root, &access, &observer),
-            Missing::IsMade => backend::open_or_create(root, &access, &observer),
-        })
+    /// Opens whatever this build can reach, the way that the engine's settings say; what a backend counts itself goes to `observer`.
+    pub fn reaching(observer: Observer) -> Opener {
+        Opener(Arc::new(move |root, missing, access| match missing {
+            Missing::Fails => backend::open(root, access, &observer),
+            Missing::IsMade => backend::open_or_create(root, access, &observer),
+        }))
     }
 
-    fn open(&self, root: &str, missing: Missing) -> Result<Bucket> {
-        (self.0)(root, missing)
+    fn open(&self, root: &str, missing: Missing, access: &Access) -> Result<Bucket> {
+        (self.0)(root, missing, access)
     }
 }
 
 impl Default for Opener {
     fn default() -> Opener {
-        Opener::reaching(Access::default(), Observer::new())
+        Opener::reaching(Observer::new())
     }
 }
 
@@ -162,6 +162,7 @@ fn default_reference() -> RefExpr {
 impl Engine {
     /// Opens the store that `text` begins with; what follows is given back.
     pub(super) fn open_store(&self, text: &str) -> Result<(OpenStore, Option<String>)> {
+        let text = &*self.store_meant(text)?;
         if let Some(opened) = self.open_mirrored(text)? {
             return Ok(opened);
         }
@@ -171,20 +172,25 @@ impl Engine {
         if let Some(mirror) = self.mirror_of(&located.store_root) {
             timeline.keep_in(LocalCopy::new(mirror, located.store_file.to_vec(), self.observer.clone()));
         }
-        Ok((self.open_store_of(&located.store_root, file, timeline), located.rest))
+        Ok((self.open_store_of(&located.store_root, file, timeline)?, located.rest))
     }
 
     /// A store whose log was read.
-    pub(super) fn open_store_of(&self, root: &str, file: StoreFile, timeline: Timeline) -> OpenStore {
+    pub(super) fn open_store_of(&self, root: &str, file: StoreFile, timeline: Timeline) -> Result<OpenStore> {
         let mut content = content_of(&timeline);
         if let Some(mirror) = self.mirror_of(root) {
             content.keep_indexes_in(mirror.index_folder());
         }
-        OpenStore { root: root.to_owned(), file, timeline, content }
+        self.borrow_for(root, &mut content)?;
+        Ok(OpenStore { root: root.to_owned(), file, timeline, content })
     }
 
-    /// Finds the store that `text` begins with, without reading its log.
+    /// Finds the store that `text` begins with, without reading its log; a workspace's folder means its home store.
     pub(super) fn locate(&self, text: &str) -> Result<Located> {
+        self.locate_as_written(&self.store_meant(text)?)
+    }
+
+    fn locate_as_written(&self, text: &str) -> Result<Located> {
         locate(text, |root| self.open_objects(root, Missing::Fails))
     }
 
@@ -193,7 +199,7 @@ impl Engine {
         if self.settings.access.offline && is_remote(root) {
             return Ok(Bucket::new(Offline(root.to_owned())));
         }
-        let bucket = self.opener.open(&self.absolute(root), missing)?;
+        let bucket = self.opener.open(&self.absolute(root), missing, &self.settings.access)?;
         let recording = match root.ends_with(EMBEDDED_STORE) {
             // A part of the workspace: nobody wants to know how often its files are opened.
             true => Recording::of_stored_bytes(bucket, self.observer.clone()),
@@ -240,21 +246,15 @@ impl Engine {
     /// Opens what an address names; it must name a dataset.
     pub(super) fn open_target(&self, address: &Address) -> Result<Target> {
         let text = self.location_text(address)?;
-        let (mut store, rest) = self.open_store(&text)?;
-        if !matches!(address.location, Location::Store { .. }) {
-            self.borrow_from_remotes(&mut store.content)?;
-        }
-        let name = rest.ok_or_else(|| {
-            Error::usage(format!("{text} names a store and no dataset in it"))
-                .hint(format!("`dagset list {text}` shows its datasets"))
-        })?;
+        let (store, rest) = self.open_store(&text)?;
+        let dataset = self.dataset_meant(&text, rest)?;
         let default_reference = match address.location {
             Location::Here => self.workspace_reference()?,
             _ => DEFAULT_BRANCH.to_owned(),
         };
         Ok(Target {
             store,
-            dataset: DatasetName::new(&name)?,
+            dataset,
             reference: address.reference.clone(),
             path: address.path.clone(),
             shown: Address { path: None, ..address.clone() }.to_string(),
@@ -297,7 +297,7 @@ impl Engine {
             ))
             .hint(format!("write its place without: {}/{dataset}", store.trim_end_matches('/'))));
         }
-        match self.locate(root) {
+        match self.locate_as_written(root) {
             Ok(found) if found.rest.is_none() => {
                 return Err(Error::conflict(format!("{} is a store already", found.store_root))
                     .hint(format!("`dagset store info {}` shows it", found.store_root)));

@@ -15,7 +15,7 @@ use crate::history::fold::{Dataset, Fold};
 use crate::store::address::Location;
 use crate::store::content::Content;
 use crate::tree::manifest::Manifest;
-use crate::workspace::control::{Control, EMBEDDED};
+use crate::workspace::control::EMBEDDED;
 
 use super::open::{OpenStore, Target};
 use super::publish::register_now;
@@ -49,6 +49,8 @@ pub struct MovedRef {
     pub outcome: &'static str,
     /// Why it was refused.
     pub why: Option<String>,
+    /// The command that helps then.
+    pub hint: Option<String>,
 }
 
 /// What a push did, or would do.
@@ -96,34 +98,41 @@ enum Way {
 }
 
 impl Engine {
-    /// Sends versions and refs to a remote; only what it lacks. All refs move in one record, or none does.
+    /// Sends versions and refs to a remote; only what it lacks. All refs that can move do so in one record: a version name or tag that
+    /// stands for something else there stays behind, as refused, with the versions that only it leads to.
     ///
-    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a branch there has versions that this one hasn't, or where a name stands
-    /// for something else there.
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a branch there has versions that this one hasn't; then nothing is sent.
     pub fn push(&self, options: &PushOptions) -> Result<PushReport> {
         let near = self.uncounted();
         let mut home = near.open_target(&here())?;
-        let mut far = self.open_far(options.remote.as_deref(), &home.dataset)?;
+        let mut far = self.open_far(options.remote.as_deref(), &home)?;
         let dataset = home.dataset()?.clone();
         let wanted = self.refs_to_push(&dataset, &home.dataset, options)?;
         let shown = far.name.as_ref().map_or_else(|| far.url.clone(), RefName::to_string);
-        let judge_all = |there: Option<&Dataset>| {
+        let judge_all = |there: Option<&Dataset>, wanted: &[(Carried, Id)]| {
             let judged = wanted.iter().map(|(what, id)| judge(&dataset, there, what.clone(), *id)).collect();
-            refuse_conflicts(judged, &shown)
+            refuse_branches(judged, &shown)
         };
         let there = far.store.timeline.fold().datasets.get(&far.dataset);
-        let missing = Missing::find(&dataset, wanted.iter().map(|(_, id)| *id), there, &dataset);
-        let planned = judge_all(there)?;
-        let moves = match options.dry_run {
+        let is_refused = |step: &RefMove| matches!(step.verdict, Verdict::Refused(_));
+        let (refused, planned): (Vec<_>, Vec<_>) = judge_all(there, &wanted)?.into_iter().partition(is_refused);
+        let going: Vec<(Carried, Id)> = planned.iter().map(|step| (step.what.clone(), step.new)).collect();
+        let missing = Missing::find(&dataset, going.iter().map(|(_, id)| *id), there, &dataset);
+        let mut moves = match options.dry_run {
             true => {
                 self.count_only(&home.store.content, &far.store, &missing)?;
                 planned
             }
-            false => self.carry(&home.store.content, &mut far.store, &far.dataset, &missing, Way::Out, judge_all)?,
+            false => {
+                let judge_all = |there: Option<&Dataset>| judge_all(there, &going);
+                self.carry(&home.store.content, &mut far.store, &far.dataset, &missing, Way::Out, judge_all)?
+            }
         };
         if let (Some(name), false) = (&far.name, options.dry_run) {
             near.follow(&mut home, name, &moves)?;
         }
+        moves.extend(refused);
+        moves.sort_by(|a, b| a.what.cmp(&b.what));
         let count = |counter| self.observer.get(counter);
         Ok(PushReport {
             remote: far.name,
@@ -143,14 +152,20 @@ impl Engine {
     pub fn fetch(&self, remote: Option<&str>) -> Result<FetchReport> {
         let near = self.uncounted();
         let mut home = near.open_target(&here())?;
-        let far = self.open_far(remote, &home.dataset)?;
+        let far = self.open_far(remote, &home)?;
         let name = far.name.ok_or_else(|| {
             Error::usage(format!("{} is no remote of this workspace", far.url))
                 .hint(format!("`dagset remote add origin {}`", far.url))
         })?;
         let there = far.store.timeline.fold().dataset(&far.dataset)?.clone();
         let mut wanted: Vec<(Carried, Id)> = Vec::new();
-        for (branch, id) in &there.branches {
+        // Where a workspace's own store is the remote, what follows others there is theirs.
+        let followed = self.embedding(&far.store.root)?.map(|(_, config)| config.remotes).unwrap_or_default();
+        let follows = |branch: &BranchName| {
+            let first = branch.as_str().split_once('/').map(|(first, _)| first);
+            followed.keys().any(|remote| Some(remote.as_str()) == first)
+        };
+        for (branch, id) in there.branches.iter().filter(|(branch, _)| !follows(branch)) {
             wanted.push((Carried::Tracking(BranchName::new(&format!("{name}/{branch}"))?), *id));
         }
         wanted.extend(there.names.iter().map(|(name, id)| (Carried::Name(name.clone()), *id)));
@@ -286,10 +301,14 @@ impl Engine {
     }
 
     /// Opens a remote by its name, its URL, or the one that is meant where none is given.
-    fn open_far(&self, remote: Option<&str>, own: &DatasetName) -> Result<Far> {
+    fn open_far(&self, remote: Option<&str>, home: &Target) -> Result<Far> {
         let (name, url) = self.choose_remote(remote)?;
-        let (store, rest) = self.open_store(&url)?;
-        let dataset = rest.map_or_else(|| Ok(own.clone()), |rest| DatasetName::new(&rest))?;
+        let opened = self.open_store(&url).map_err(|fault| match &name {
+            Some(name) if fault.kind() == Kind::NotFound && has_fetched(home, name) => gone(name, &url, fault),
+            _ => fault,
+        });
+        let (store, rest) = opened?;
+        let dataset = rest.map_or_else(|| Ok(home.dataset.clone()), |rest| DatasetName::new(&rest))?;
         Ok(Far { name, url, store, dataset })
     }
 
@@ -312,30 +331,22 @@ impl Engine {
     fn uncounted(&self) -> Engine {
         Engine { observer: Observer::new(), ..self.clone() }
     }
-
-    /// Lets the content of a home store that is embedded in its workspace be completed from the remotes.
-    pub(super) fn borrow_from_remotes(&self, content: &mut Content) -> Result<()> {
-        let Some(control) = Control::find(&self.settings.folder) else { return Ok(()) };
-        let config = control.config()?;
-        if config.store != EMBEDDED {
-            return Ok(());
-        }
-        for remote in config.remotes.into_values() {
-            let engine = self.clone();
-            content.borrow_from(move || match engine.open_store(&remote.url) {
-                Ok((store, _)) => Ok(store.content),
-                Err(fault) => {
-                    let message = format!("what isn't kept here is taken from {}, which can't be opened", remote.url);
-                    Err(Error::new(Kind::Unreachable, message).because(fault).hint("`dagset remote check` says why"))
-                }
-            });
-        }
-        Ok(())
-    }
 }
 
 pub(super) fn here() -> Address {
     Address { location: Location::Here, reference: None, path: None }
+}
+
+/// Whether a branch of the remote is known: then it was there.
+fn has_fetched(home: &Target, remote: &RefName) -> bool {
+    let of_remote = |branch: &BranchName| branch.as_str().split_once('/').is_some_and(|(it, _)| it == remote.as_str());
+    home.dataset().is_ok_and(|dataset| dataset.branches.keys().any(of_remote))
+}
+
+fn gone(remote: &RefName, url: &str, fault: Error) -> Error {
+    Error::not_found(format!("the remote {remote} at {url} has no store any more")).because(fault).hint(format!(
+        "if it was moved: `dagset remote remove {remote}`, then `dagset remote add {remote} STORE/DATASET` with its new address"
+    ))
 }
 
 /// A branch, version name or tag by its name.
@@ -400,26 +411,35 @@ fn adding(fold: &Fold, name: &DatasetName, rows: &[VersionRow], indexes: &[Index
     operations
 }
 
-/// Refuses the whole push where a ref can't move.
-fn refuse_conflicts(moves: Vec<RefMove>, remote: &str) -> Result<Vec<RefMove>> {
-    for step in &moves {
-        let name = step.what.as_str();
-        match (&step.what, &step.verdict) {
-            (Carried::Branch(_), Verdict::Behind | Verdict::Refused(_)) => {
-                return Err(Error::conflict(format!("the branch {name} has versions at {remote} that aren't here"))
-                    .hint("`dagset pull` brings them; then merge, and push again"));
-            }
-            (Carried::Name(_) | Carried::NamedTag(_), Verdict::Refused(why)) => {
-                return Err(Error::conflict(format!("{name} can't be pushed to {remote}: {why}"))
-                    .hint("push single refs by naming them: `dagset push REMOTE REF…`"));
-            }
-            _ => {}
+/// Refuses the whole push where a branch can't move.
+fn refuse_branches(moves: Vec<RefMove>, remote: &str) -> Result<Vec<RefMove>> {
+    let stands_back = |step: &&RefMove| {
+        matches!((&step.what, &step.verdict), (Carried::Branch(_), Verdict::Behind | Verdict::Refused(_)))
+    };
+    match moves.iter().find(stands_back) {
+        None => Ok(moves),
+        Some(step) => {
+            let name = step.what.as_str();
+            Err(Error::conflict(format!("the branch {name} has versions at {remote} that aren't here"))
+                .hint("`dagset pull` brings them; then merge, and push again"))
         }
     }
-    Ok(moves)
+}
+
+/// What helps where a name or tag was refused.
+fn way_out(what: &Carried) -> Option<String> {
+    let name = what.as_str();
+    match what {
+        Carried::Name(_) => Some(format!(
+            "a version's name never moves: `dagset tag OTHER {name}` gives this one a tag, and `dagset push REMOTE OTHER` sends that"
+        )),
+        Carried::Tag(_) => Some(format!("`dagset push REMOTE {name}` moves the tag there to where it is here")),
+        _ => None,
+    }
 }
 
 fn moved_ref(step: RefMove) -> MovedRef {
+    let hint = matches!(step.verdict, Verdict::Refused(_)).then(|| way_out(&step.what)).flatten();
     let (outcome, why) = match step.verdict {
         Verdict::Same => ("same", None),
         Verdict::New => ("new", None),
@@ -432,5 +452,5 @@ fn moved_ref(step: RefMove) -> MovedRef {
         Carried::Name(_) => "name",
         Carried::Tag(_) | Carried::NamedTag(_) => "tag",
     };
-    MovedRef { kind, name: step.what.as_str().to_owned(), old: step.old, new: step.new, outcome, why }
+    MovedRef { kind, name: step.what.as_str().to_owned(), old: step.old, new: step.new, outcome, why, hint }
 }

@@ -55,9 +55,7 @@ impl Engine {
             },
         };
         let mut content = Content::new(located.bucket.clone(), fold.indexes.values().cloned().collect());
-        if self.home_store().is_ok_and(|home| home == self.absolute(&located.store_root)) {
-            self.borrow_from_remotes(&mut content)?;
-        }
+        self.borrow_for(&located.store_root, &mut content)?;
         let mut report = verify_store(&located.bucket, &fold, &content, Extent { sample }, &self.observer)?;
         report.checked_bytes += located.store_file.len() as u64;
         report.objects += 1;

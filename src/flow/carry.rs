@@ -35,6 +35,8 @@ use super::upload::{OpenPack, Uploads};
 const BATCH_BYTES: u64 = 64 << 20;
 /// And of at most so many.
 const BATCH_CHUNKS: usize = 1 << 17;
+/// Frames that are read together, before they are packed.
+const GROUP_FRAMES: usize = 128;
 /// Meta objects are written when this many bytes of them wait.
 const QUEUED_BYTES: usize = 64 << 20;
 
@@ -253,11 +255,9 @@ impl<'a> Carrier<'a> {
         let Some(uploads) = &self.uploads else { return Ok(()) };
         let from = self.from;
         let parts = by_frame(from, wanted)?;
-        let frames: Vec<FramePlace> = parts.iter().filter_map(|part| part.frame).collect();
-        let _ahead = from.read_ahead(ObjectKind::Pack, &frames);
         let mut packer = Packer::new(uploads, self.tail.take())?;
         // Read by all cores, packed in order: a group is what the cores hold at a time. From afar, groups are on their way before.
-        let mut groups = parts.chunks(64);
+        let mut groups = parts.chunks(GROUP_FRAMES);
         let mut coming = VecDeque::new();
         loop {
             while coming.is_empty() || (from.is_far() && from.may_read_on()) {

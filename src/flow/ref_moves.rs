@@ -71,12 +71,14 @@ pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> Re
         (Some(old), _) if old == new => Verdict::Same,
         (None, Carried::Name(_)) if to.name_of(&new).is_some() => {
             let name = to.name_of(&new).map(RefName::to_string).unwrap_or_default();
-            Verdict::Refused(format!("that version is named {name} already"))
+            Verdict::Refused(format!("version {} is named {name} already", new.short()))
         }
         (None, _) if to.has_ref(text) => Verdict::Refused(format!("another kind of ref has the name {text} already")),
         (None, _) => Verdict::New,
         (Some(_), Carried::Tracking(_) | Carried::NamedTag(_)) => Verdict::Moves,
-        (Some(old), Carried::Name(_)) => Verdict::Refused(format!("version {} has that name already", old.short())),
+        (Some(old), Carried::Name(_)) => {
+            Verdict::Refused(format!("it stands for version {} already, not for {}", old.short(), new.short()))
+        }
         (Some(old), _) if is_ancestor(from, &old, &new) => Verdict::Moves,
         (Some(old), _) if is_ancestor(to, &new, &old) => Verdict::Behind,
         (Some(old), _) => {

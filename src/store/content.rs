@@ -159,10 +159,11 @@ impl Content {
         Ok(self.indexes()?.iter().any(|index| index.find_chunk(id).is_some()))
     }
 
-    /// Whether a store that is borrowed from has the chunk.
+    /// Whether a store that is borrowed from has the chunk, or can borrow it.
     pub fn can_borrow_chunk(&self, id: &Id) -> Result<bool> {
         for lender in &self.lenders {
-            if lender.content()?.has_chunk(id)? {
+            let content = lender.content()?;
+            if content.has_chunk(id)? || content.can_borrow_chunk(id)? {
                 return Ok(true);
             }
         }

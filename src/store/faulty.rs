@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::objects::{Bucket, Created, Listing, Objects, VERBS, Verb};
+use super::objects::{Below, Bucket, Created, Listing, Objects, VERBS, Verb};
 use crate::base::{Error, Kind, Result};
 
 /// How a call goes wrong.
@@ -212,6 +212,16 @@ impl Objects for Faulty {
                 listing.objects.truncate(listing.objects.len() / 2);
             }
             Ok(listing)
+        })
+    }
+
+    fn list_below(&self, folder: &str) -> Result<Below> {
+        self.run(Verb::List, |fault| {
+            let mut below = self.inner.list_below(folder)?;
+            if fault == Some(Fault::Short) {
+                below.names.truncate(below.names.len() / 2);
+            }
+            Ok(below)
         })
     }
 

@@ -1,10 +1,11 @@
 use super::*;
-use crate::base::Time;
+use crate::base::{Counter, Observer, Time};
 use crate::format::attrs::Attrs;
 use crate::format::record::{FOLD_RULE, RecordCore};
 use crate::store::backend::{memory, open_folder};
 use crate::store::faulty::{Fault, Faulty, Plan};
 use crate::store::objects::Verb;
+use crate::store::recording::Recording;
 
 fn record(number: u64, nonce: u8) -> Record {
     let core = RecordCore {
@@ -41,6 +42,32 @@ fn the_head_is_the_highest_number() {
     }
     bucket.create("log/999/readme", Bytes::new()).expect("created");
     assert_eq!(head(&bucket).expect("a log"), 123_456_789, "what isn't three digits is no record");
+}
+
+#[test]
+fn finding_the_head_of_a_short_log_is_one_list() {
+    let observer = Observer::new();
+    let lists = |bucket: &Bucket| {
+        let before = observer.get(Counter::Lists);
+        let newest = head(&Recording::new(bucket.clone(), observer.clone()).bucket()).expect("a log");
+        (newest, observer.get(Counter::Lists) - before)
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = open_folder(folder.path().to_str().expect("UTF-8")).expect("a store");
+    let cloud = memory();
+    assert_eq!((lists(&cloud), lists(&folder)), ((0, 1), (0, 1)));
+    for number in 1..=1_001 {
+        cloud.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
+        if [1, 999, 1_000, 1_001].contains(&number) {
+            folder.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
+            assert_eq!(lists(&cloud), (number, if number < 1_000 { 1 } else { 3 }));
+            assert_eq!(lists(&folder), (number, 1));
+        }
+    }
+    for (number, most) in [(998_999, 3), (999_000, 6), (1_000_000, 6), (123_456_789, 6)] {
+        cloud.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
+        assert_eq!(lists(&cloud), (number, most));
+    }
 }
 
 #[test]

@@ -48,6 +48,15 @@ pub struct Listing {
     pub objects: Vec<ObjectMeta>,
 }
 
+/// Names of objects below a folder, however deep, as far as one request shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Below {
+    /// Paths from the folder that was asked for, in the order of their bytes.
+    pub names: Vec<String>,
+    /// Whether none lies behind the last of them.
+    pub reaches_end: bool,
+}
+
 /// The methods of [`Objects`], for decorators that count or fail them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
@@ -90,6 +99,18 @@ pub trait Objects: Send + Sync {
     /// One level below `folder` (`""`: the root), all pages; a missing folder is empty.
     /// A hint: an object created meanwhile may be missing, even where a later one shows.
     fn list(&self, folder: &str) -> Result<Listing>;
+
+    /// Names below `folder`, by one request: a bucket's list begins with the first, a folder's with the last. As much of a hint as a list.
+    ///
+    /// A decorator that doesn't pass it on shows none, and its caller lists level by level.
+    fn list_below(&self, _folder: &str) -> Result<Below> {
+        Ok(Below::default())
+    }
+
+    /// Whether a list shows all that was there when it was asked for, as on this machine's own disks. Elsewhere it is a hint.
+    fn lists_exactly(&self) -> bool {
+        false
+    }
 
     /// The object's length, `None` if it is absent.
     fn size(&self, name: &str) -> Result<Option<u64>>;

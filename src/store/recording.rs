@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::objects::{Bucket, Created, Listing, Objects, Verb};
+use super::objects::{Below, Bucket, Created, Listing, Objects, Verb};
 use crate::base::{Counter, Observer, Result};
 
 /// One call to a store.
@@ -122,6 +122,15 @@ impl Objects for Recording {
     fn list(&self, folder: &str) -> Result<Listing> {
         self.note(Verb::List, folder, 0, 0);
         self.inner.list(folder)
+    }
+
+    fn list_below(&self, folder: &str) -> Result<Below> {
+        self.note(Verb::List, folder, 0, 0);
+        self.inner.list_below(folder)
+    }
+
+    fn lists_exactly(&self) -> bool {
+        self.inner.lists_exactly()
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>> {

@@ -6,6 +6,8 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod carrying;
+mod clashes;
 mod cli_cost;
 mod cli_errors;
 mod cli_help;
@@ -45,6 +47,7 @@ mod source;
 mod stage;
 mod stalls;
 mod store_check;
+mod thin;
 mod transfer;
 mod unsaved;
 mod workspace;

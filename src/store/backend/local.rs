@@ -13,6 +13,7 @@ use object_store::{Error as StoreError, ObjectStore};
 use super::super::fault::{classify, io_cause, refused};
 use super::super::folder::{self, Settled};
 use super::super::objects::{Bucket, Created};
+use super::super::probe::FileSystem;
 use super::runtime::{runtime, wait};
 use super::{Asked, Backend, Fault, Reach, generic};
 use crate::base::{Error, Kind, Result};
@@ -75,6 +76,12 @@ impl Local {
     /// Whether they are files; else they are in memory.
     pub(super) fn is_folder(&self) -> bool {
         self.settled.is_some()
+    }
+
+    /// Whether they are files of a file system that is known, and that no other machine writes to.
+    pub(super) fn is_on_own_disk(&self) -> bool {
+        let is_own = |system: FileSystem| system.name.is_some() && !system.is_shared;
+        self.settled.as_ref().is_some_and(|settled| FileSystem::of(settled.root()).is_ok_and(is_own))
     }
 
     /// Runs the future that `make` makes of the store, once.

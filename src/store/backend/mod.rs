@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
@@ -16,7 +16,7 @@ use self::cloud::Remote;
 use self::connect::{Cloud, Plan};
 use self::local::Local;
 use super::access::Access;
-use super::objects::{Bucket, Created, Listing, ObjectMeta, Objects, check_name};
+use super::objects::{Below, Bucket, Created, Listing, ObjectMeta, Objects, check_name};
 use super::probe::Approach;
 use crate::base::{Error, Kind, Observer, Result, Time};
 
@@ -102,6 +102,9 @@ fn place(text: &str) -> Result<Place<'_>> {
 
 /// S3 takes keys of 1,024 bytes, and ours add less than a hundred.
 const MAX_PREFIX_BYTES: usize = 900;
+
+/// Names that all clouds put into one page of a list.
+const LISTED_AT_ONCE: usize = 1_000;
 
 /// The objects below a prefix, wherever they are.
 struct Backend {
@@ -230,6 +233,18 @@ impl Backend {
         }
     }
 
+    /// The names in the last folder below `folder` that has any, as paths from `folder`.
+    fn last_below(&self, folder: &str) -> Result<Vec<String>> {
+        let listing = self.list(folder)?;
+        for name in listing.folders.iter().rev() {
+            let names = self.last_below(&format!("{folder}/{name}"))?;
+            if !names.is_empty() {
+                return Ok(names.into_iter().map(|below| format!("{name}/{below}")).collect());
+            }
+        }
+        Ok(listing.objects.into_iter().map(|object| object.name).collect())
+    }
+
     fn fault(&self, name: &str, fault: Fault) -> Error {
         match fault {
             Fault::Absent => self.absent(name),
@@ -343,6 +358,31 @@ impl Objects for Backend {
         folders.sort_unstable();
         objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(Listing { folders, objects })
+    }
+
+    fn list_below(&self, folder: &str) -> Result<Below> {
+        if matches!(&self.reach, Reach::Local(local) if local.is_folder()) {
+            return Ok(Below { names: self.last_below(folder)?, reaches_end: true });
+        }
+        let prefix = self.key(folder)?;
+        let answer =
+            self.run("read from", folder, |store| {
+                let prefix = prefix.clone();
+                // Not one more: it would be asked for by another request.
+                async move {
+                    store.list(Some(&prefix)).take(LISTED_AT_ONCE).map_ok(|meta| meta.location).try_collect().await
+                }
+            });
+        let keys: Vec<Key> = match answer {
+            Err(Fault::Absent) => Vec::new(),
+            answer => answer.map_err(|fault| self.fault(folder, fault))?,
+        };
+        let name = |key: &Key| Some(key.as_ref().strip_prefix(prefix.as_ref())?.trim_start_matches('/').to_owned());
+        Ok(Below { names: keys.iter().filter_map(name).collect(), reaches_end: keys.len() < LISTED_AT_ONCE })
+    }
+
+    fn lists_exactly(&self) -> bool {
+        matches!(&self.reach, Reach::Local(local) if local.is_on_own_disk())
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>> {
