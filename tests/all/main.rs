@@ -24,6 +24,7 @@ mod faults;
 mod frozen;
 mod full_disk;
 mod indexes;
+mod interrupts;
 mod layers;
 mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
