@@ -79,7 +79,7 @@ impl Engine {
         self.observer.tell(Event::Phase("getting"));
         let existing = if options.overwrite || options.delete { Existing::Replace } else { Existing::Resume };
         let deleted = if options.delete { self.delete_others(&folder, &part, &manifest)? } else { Vec::new() };
-        let entries = part.entries(&manifest).filter(|placed| match placed {
+        let entries = part.entries(&manifest, &selection).filter(|placed| match placed {
             Ok(placed) => selection.matches(&placed.target),
             Err(_) => true,
         });
@@ -129,7 +129,10 @@ impl Engine {
     /// Removes what the version doesn't have, and what stands where it has something of another kind. Ignored files stay.
     fn delete_others(&self, folder: &Path, part: &Part, manifest: &Manifest<'_>) -> Result<Vec<String>> {
         let options = ScanOptions { jobs: self.settings.jobs, ..ScanOptions::default() };
-        let kept = part.entries(manifest).map(|placed| Ok(placed?.target)).collect::<Result<HashSet<String>>>()?;
+        let kept = part
+            .entries(manifest, &Selection::new(&[])?)
+            .map(|placed| Ok(placed?.target))
+            .collect::<Result<HashSet<String>>>()?;
         let found = scan(folder, &options)?.found;
         let others: Vec<&str> =
             found.iter().map(|found| found.path.as_str()).filter(|path| !kept.contains(*path)).collect();
@@ -227,7 +230,12 @@ impl Part {
         }
     }
 
-    fn entries<'m>(&'m self, manifest: &Manifest<'m>) -> Box<dyn Iterator<Item = Result<Placed>> + Send + 'm> {
+    /// Entries among which are all that are selected.
+    fn entries<'m>(
+        &'m self,
+        manifest: &Manifest<'m>,
+        selection: &Selection,
+    ) -> Box<dyn Iterator<Item = Result<Placed>> + Send + 'm> {
         let prefix = &self.prefix;
         let place = move |leaf: Leaf| {
             leaf.path
@@ -237,9 +245,10 @@ impl Part {
         };
         match &self.file {
             Some(leaf) => Box::new(place(leaf.clone()).map(Ok).into_iter()),
-            None => Box::new(
-                manifest.entries(prefix.trim_end_matches('/')).filter_map(move |leaf| leaf.map(place).transpose()),
-            ),
+            None => {
+                let entries = manifest.candidates(prefix.trim_end_matches('/'), selection);
+                Box::new(entries.filter_map(move |leaf| leaf.map(place).transpose()))
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::history::local_copy::LocalCopy;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
 use crate::store::access::Access;
-use crate::store::address::{Address, Location, RefExpr, is_remote};
+use crate::store::address::{Address, Location, RefExpr, divide, is_remote};
 use crate::store::backend;
 use crate::store::content::Content;
 use crate::store::locate::{Located, locate};
@@ -291,6 +291,12 @@ impl Engine {
     /// Creates an empty store at `text`; it must not be one already, nor lie in one.
     pub(super) fn make_store(&self, text: &str) -> Result<(String, StoreFile, Bucket)> {
         let root = text.strip_suffix("//").unwrap_or(text);
+        if let Some((store, dataset)) = divide(root) {
+            return Err(Error::usage(format!(
+                "`//` parts a store from its dataset, and this is to be a store: {root}"
+            ))
+            .hint(format!("write its place without: {}/{dataset}", store.trim_end_matches('/'))));
+        }
         match self.locate_as_written(root) {
             Ok(found) if found.rest.is_none() => {
                 return Err(Error::conflict(format!("{} is a store already", found.store_root))

@@ -275,9 +275,15 @@ impl Check<'_> {
     fn registered(&self, fold: &Fold) -> Result<()> {
         for row in fold.indexes.values() {
             let name = format!("index/{}", row.name);
-            let index = match self.bucket.get(&name) {
-                Ok(bytes) if Id::of(&bytes) == row.id => Index::parse(bytes),
-                Ok(_) => Err(Error::damaged("isn't what the log registered")),
+            let read = || {
+                let bytes = self.bucket.get(&name)?;
+                match Id::of(&bytes) == row.id {
+                    true => Index::parse(bytes),
+                    false => Err(Error::damaged("isn't what the log registered")),
+                }
+            };
+            let index = match self.bucket.read_verified(read) {
+                Ok(index) => Ok(index),
                 Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
                 Err(fault) if fault.kind() == Kind::NotFound => {
                     self.find("missing", &name, None, "the log registers it");

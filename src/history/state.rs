@@ -110,6 +110,10 @@ fn rows(fold: &Fold) -> Vec<StateRow> {
 
 /// Reads a state that a record names.
 pub fn read(bucket: &Bucket, state: &StateRef) -> Result<Fold> {
+    bucket.read_verified(|| read_once(bucket, state))
+}
+
+fn read_once(bucket: &Bucket, state: &StateRef) -> Result<Fold> {
     let content = Content::new(bucket.clone(), Vec::new());
     // A longer one has inner nodes, whose children are read together.
     if state.place.frame.offset <= READ_WHOLE_BYTES {

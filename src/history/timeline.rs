@@ -51,7 +51,9 @@ impl Timeline {
         let fold = Fold { store, ..Fold::default() };
         let mut timeline = Timeline::at(bucket, fold, observer);
         timeline.jump()?;
-        timeline.refresh()?;
+        if !timeline.bucket.lists_exactly() {
+            timeline.refresh()?;
+        }
         if timeline.fold.number > 0 && timeline.fold.store != store {
             let message =
                 format!("dagset.json and the log of {} speak of different stores", timeline.bucket.describe());

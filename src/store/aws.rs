@@ -40,8 +40,7 @@ pub(super) enum Source {
     },
     /// The container's own service.
     Container {
-        relative: Option<String>,
-        full: Option<String>,
+        url: String,
         token_file: Option<String>,
     },
     /// The service of the machine in the cloud; nothing else is there.
@@ -70,6 +69,8 @@ pub(super) struct Way {
     pub(super) region: String,
     /// `None`: Amazon's.
     pub(super) endpoint: Option<String>,
+    /// Of the service that changes web identities for keys; `None`: Amazon's.
+    pub(super) sts: Option<String>,
 }
 
 /// What is done when nothing that could sign in was found; where it was looked for is in the message.
@@ -81,11 +82,11 @@ impl Way {
     pub(super) fn find(access: &Access, settings: &StoreSettings) -> Result<Way> {
         let variable = |name: &str| access.variable(name);
         let profile = Profile::read(access, settings.profile.as_deref())?;
-        let configured = match variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS") {
-            Some(ignore) if ignore.eq_ignore_ascii_case("true") => None,
-            _ => {
-                variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL")).or_else(|| profile.endpoint())
-            }
+        let is_ignored =
+            variable("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|it| it.eq_ignore_ascii_case("true"));
+        let configured = |own: &str, service: &str| {
+            let given = variable(own).or_else(|| variable("AWS_ENDPOINT_URL")).or_else(|| profile.endpoint(service));
+            given.filter(|_| !is_ignored).map(str::to_owned)
         };
         let region = settings.region.as_deref().or_else(|| variable("AWS_REGION"));
         let region = region.or_else(|| variable("AWS_DEFAULT_REGION")).or_else(|| profile.get("region"));
@@ -93,14 +94,20 @@ impl Way {
         let sign_in = match &source {
             Source::Signer(signer) => signer.sign_in(),
             Source::Keys(_) => "get new credentials: a session token lives for some hours".to_owned(),
-            _ => "check the role that this machine or container runs as".to_owned(),
+            Source::WebIdentity { .. } => {
+                "check the role and the token's file: AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, or the profile"
+                    .to_owned()
+            }
+            Source::Container { .. } => "check the AWS_CONTAINER_… variables, and the container's role".to_owned(),
+            Source::Machine => "check the role that this machine runs as".to_owned(),
         };
         Ok(Way {
             source,
             who,
             sign_in,
             region: region.unwrap_or("us-east-1").to_owned(),
-            endpoint: settings.endpoint.as_deref().or(configured).map(str::to_owned),
+            endpoint: settings.endpoint.clone().or_else(|| configured("AWS_ENDPOINT_URL_S3", "s3")),
+            sts: configured("AWS_ENDPOINT_URL_STS", "sts"),
         })
     }
 }
@@ -154,11 +161,10 @@ fn source(access: &Access, settings: &StoreSettings, profile: &Profile) -> Resul
         let signer = Signer { program, profile: name.clone(), because: "has a credential_process" };
         return Ok((Source::Signer(signer), format!("profile {name}")));
     }
-    let relative = owned(variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"));
-    let full = owned(variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"));
-    if relative.is_some() || full.is_some() {
+    let relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map(|path| format!("http://169.254.170.2{path}"));
+    if let Some(url) = relative.or_else(|| owned(variable("AWS_CONTAINER_CREDENTIALS_FULL_URI"))) {
         let token_file = owned(variable("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"));
-        return Ok((Source::Container { relative, full, token_file }, "the container's role".to_owned()));
+        return Ok((Source::Container { url, token_file }, "the container's role".to_owned()));
     }
     if variable("AWS_EC2_METADATA_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true")) {
         return Err(no_credentials(name, "the machine's role (AWS_EC2_METADATA_DISABLED)"));
@@ -175,13 +181,14 @@ pub(super) fn no_credentials(profile: &str, last: &str) -> Error {
     Error::new(Kind::Unreachable, "no credentials for S3 were found").because(looked).hint(NO_CREDENTIALS_HINT)
 }
 
-/// What a helper prints: AWS' form for `credential_process`.
+/// What a helper prints, which is AWS' form for `credential_process`, and what the service of a container answers.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Printed {
-    version: u32,
+    version: Option<u32>,
     access_key_id: String,
     secret_access_key: String,
+    #[serde(alias = "Token")]
     session_token: Option<String>,
     expiration: Option<String>,
 }
@@ -217,7 +224,9 @@ impl Signer {
             return Err(failed(format!("{name}: {last} ({})", output.status)));
         }
         // What it printed holds secrets, so a fault in it is not shown.
-        parse_printed(&output.stdout).ok_or_else(|| failed(format!("{name} printed no credentials of version 1")))
+        let (version, keys) = parse_keys(&output.stdout).unzip();
+        keys.filter(|_| version == Some(Some(1)))
+            .ok_or_else(|| failed(format!("{name} printed no credentials of version 1")))
     }
 
     fn sign_in(&self) -> String {
@@ -229,14 +238,15 @@ impl Signer {
     }
 }
 
-fn parse_printed(printed: &[u8]) -> Option<Keys> {
+/// Keys as JSON, with the version of their form where they have one.
+pub(super) fn parse_keys(printed: &[u8]) -> Option<(Option<u32>, Keys)> {
     let printed: Printed = serde_json::from_slice(printed).ok()?;
     let expire = match &printed.expiration {
         Some(text) => Some(Time(text.parse::<jiff::Timestamp>().ok()?.as_millisecond())),
         None => None,
     };
     let Printed { version, access_key_id: id, secret_access_key: secret, session_token: token, .. } = printed;
-    (version == 1 && !id.is_empty()).then_some(Keys { id, secret, token, expire })
+    (!id.is_empty()).then_some((version, Keys { id, secret, token, expire }))
 }
 
 /// Cuts a command line at spaces; quotes hold words together, and a backslash takes what follows as it is.

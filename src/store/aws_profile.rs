@@ -73,9 +73,9 @@ impl Profile {
         self.credentials.get(key).or_else(|| self.config.get(key)).map(String::as_str).filter(|it| !it.is_empty())
     }
 
-    /// The endpoint of S3.
-    pub(super) fn endpoint(&self) -> Option<&str> {
-        self.services.get("s3.endpoint_url").map(String::as_str).or_else(|| self.get("endpoint_url"))
+    /// The endpoint of a service: `s3`, `sts`.
+    pub(super) fn endpoint(&self, service: &str) -> Option<&str> {
+        self.services.get(&format!("{service}.endpoint_url")).map(String::as_str).or_else(|| self.get("endpoint_url"))
     }
 
     /// Key, secret and token, if the profile holds them.

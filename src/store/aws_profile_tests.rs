@@ -61,7 +61,7 @@ fn the_default_profile_is_read_unasked() {
 fn a_profile_is_named_by_the_setting_or_the_environment() {
     let (_home, access) = access(Some(("AWS_PROFILE", "dev")));
     let profile = Profile::read(&access, None).unwrap();
-    assert_eq!(profile.endpoint(), Some("http://127.0.0.1:9000"));
+    assert_eq!((profile.endpoint("s3"), profile.endpoint("sts")), (Some("http://127.0.0.1:9000"), None));
     assert_eq!(profile.get("credential_process"), Some("/opt/sign in --as 'me = you'"));
     assert_eq!(profile.keys(), None);
     assert_eq!(Profile::read(&access, Some("keys")).unwrap().keys(), Some(("AKIA2", "two", Some("tok"))));

@@ -50,7 +50,7 @@ fn the_order_is_that_of_aws_own_tools() {
     assert!(matches!(source(&web), Source::WebIdentity { .. }));
     let container = [("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/c")];
     assert!(matches!(source(&[&web[..], &container].concat()), Source::WebIdentity { .. }));
-    assert!(matches!(source(&container), Source::Container { relative: Some(_), .. }));
+    assert!(matches!(source(&container), Source::Container { .. }));
     assert_eq!(source(&[]), Source::Machine);
     assert!(matches!(by_profile("web").source, Source::WebIdentity { .. }));
     assert!(matches!(by_profile("helper").source, Source::Signer(_)));

@@ -470,10 +470,14 @@ fn load_index(bucket: &Bucket, row: &IndexRow) -> Result<Index> {
         Kind::NotFound => Error::damaged(format!("{name} is missing")).because(fault).hint(bucket.verify_hint()),
         _ => fault,
     };
-    let bytes = bucket.get(&name).map_err(missing)?;
-    if Id::of(&bytes) != row.id {
-        return Err(Error::damaged(format!("{name} isn't what the log registered")).hint(bucket.verify_hint()));
-    }
+    let read = || {
+        let bytes = bucket.get(&name)?;
+        match Id::of(&bytes) == row.id {
+            true => Ok(bytes),
+            false => Err(Error::damaged(format!("{name} isn't what the log registered")).hint(bucket.verify_hint())),
+        }
+    };
+    let bytes = bucket.read_verified(read).map_err(missing)?;
     Index::parse(bytes).map_err(|fault| fault.within(format!("{name} is damaged")).hint(bucket.verify_hint()))
 }
 

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::objects::{Bucket, Created, Listing, Objects, VERBS, Verb};
+use super::objects::{Below, Bucket, Created, Listing, Objects, VERBS, Verb};
 use crate::base::{Error, Kind, Result};
 
 /// How a call goes wrong.
@@ -181,6 +181,10 @@ impl Objects for Faulty {
         self.run(Verb::Get, |fault| Ok(spoil(fault, self.inner.get(name)?)))
     }
 
+    fn get_once(&self, name: &str) -> Result<Bytes> {
+        self.run(Verb::Get, |fault| Ok(spoil(fault, self.inner.get_once(name)?)))
+    }
+
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes> {
         self.run(Verb::GetRange, |fault| {
             let read = self.inner.get_range(name, offset, bytes)?;
@@ -208,6 +212,16 @@ impl Objects for Faulty {
                 listing.objects.truncate(listing.objects.len() / 2);
             }
             Ok(listing)
+        })
+    }
+
+    fn list_below(&self, folder: &str) -> Result<Below> {
+        self.run(Verb::List, |fault| {
+            let mut below = self.inner.list_below(folder)?;
+            if fault == Some(Fault::Short) {
+                below.names.truncate(below.names.len() / 2);
+            }
+            Ok(below)
         })
     }
 

@@ -29,6 +29,10 @@ impl Settled {
         Settled { root, known: Mutex::default() }
     }
 
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// To be called before a write: the root must still be there if the folder of `name` isn't known yet.
     pub(super) fn check_root(&self, name: &str) -> io::Result<()> {
         match self.is_known(parent(name)) || self.root.is_dir() {

@@ -10,6 +10,9 @@ use super::objects::{Bucket, Created};
 /// The highest number that has a name.
 pub const MAX_NUMBER: u64 = 999_999_999;
 
+/// Where the records are.
+const FOLDER: &str = "log";
+
 /// The object of a record: `log/000/123/456`.
 pub fn record_name(number: u64) -> String {
     format!("log/{:03}/{:03}/{:03}", number / 1_000_000, number / 1000 % 1000, number % 1000)
@@ -17,10 +20,30 @@ pub fn record_name(number: u64) -> String {
 
 /// The number of the newest record, 0 for an empty log.
 ///
-/// Three lists; a list is a hint, so what lies behind its answer is asked for by name. A writer that died may have left
-/// folders without a record: those cost a list each.
+/// One list below a thousand records and in a folder, three to a million, four beyond. A list is a hint, so what lies behind its answer is
+/// asked for by name. A writer that died may have left folders without a record: those cost a list each.
 pub fn head(bucket: &Bucket) -> Result<u64> {
-    Ok(newest_below(bucket, "log", 2)?.unwrap_or(0))
+    let below = bucket.list_below(FOLDER)?;
+    let newest = below.names.iter().filter_map(|name| number_of(name)).max();
+    match newest {
+        Some(number) if below.reaches_end => return Ok(number),
+        None if below.reaches_end && below.names.is_empty() => return Ok(0),
+        _ => {}
+    }
+    // Behind record 999,999 there is another folder at the top, and only then.
+    match newest_below(bucket, "log/000", 1)? {
+        Some(number) if number < 999_000 => Ok(number),
+        _ => Ok(newest_below(bucket, FOLDER, 2)?.unwrap_or(0)),
+    }
+}
+
+/// The number of a record by its name below `log`.
+fn number_of(name: &str) -> Option<u64> {
+    let parts: Vec<u64> = name.split('/').map(|part| Some(three_digits(part)?.1)).collect::<Option<_>>()?;
+    match parts[..] {
+        [millions, thousands, rest] => Some(millions * 1_000_000 + thousands * 1000 + rest),
+        _ => None,
+    }
 }
 
 /// The highest number of a record below `folder`, which holds folders of folders, `depth` deep, of records.
@@ -52,6 +75,10 @@ fn three_digits(name: &str) -> Option<(&str, u64)> {
 
 /// A record and the hash of its object; `None` if the number isn't taken.
 pub fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
+    bucket.read_verified(|| read_once(bucket, number))
+}
+
+fn read_once(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
     let name = record_name(number);
     let bytes = match bucket.get(&name) {
         Ok(bytes) => bytes,
@@ -86,9 +113,15 @@ pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended
     if number > MAX_NUMBER {
         return Err(Error::new(Kind::Failed, "the log is full"));
     }
-    let create = || bucket.create(&record_name(number), Bytes::copy_from_slice(bytes));
+    let name = record_name(number);
+    let create = || bucket.create(&name, Bytes::copy_from_slice(bytes));
+    let again = || match bucket.is_far() {
+        // It has been asked for minutes: a look is enough, for what can be read there is durable.
+        true => bucket.get_once(&name).map(|_| Created::Exists),
+        false => create(),
+    };
     let created = match create() {
-        Err(fault) if fault.kind() == Kind::Unreachable => create().map_err(|_| fault),
+        Err(fault) if fault.kind() == Kind::Unreachable => again().map_err(|_| fault),
         outcome => outcome,
     };
     match created? {
@@ -96,7 +129,7 @@ pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended
         Created::Exists => match read(bucket, number)? {
             Some((present, _)) if present.core.nonce == record.core.nonce => Ok(Appended::Ours),
             Some(present) => Ok(Appended::Taken(Box::new(present))),
-            None => Err(Error::new(Kind::Unreachable, format!("{} exists and can't be read", record_name(number)))),
+            None => Err(Error::new(Kind::Unreachable, format!("{name} exists and can't be read"))),
         },
     }
 }

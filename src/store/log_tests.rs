@@ -1,10 +1,11 @@
 use super::*;
-use crate::base::Time;
+use crate::base::{Counter, Observer, Time};
 use crate::format::attrs::Attrs;
 use crate::format::record::{FOLD_RULE, RecordCore};
 use crate::store::backend::{memory, open_folder};
 use crate::store::faulty::{Fault, Faulty, Plan};
 use crate::store::objects::Verb;
+use crate::store::recording::Recording;
 
 fn record(number: u64, nonce: u8) -> Record {
     let core = RecordCore {
@@ -44,6 +45,32 @@ fn the_head_is_the_highest_number() {
 }
 
 #[test]
+fn finding_the_head_of_a_short_log_is_one_list() {
+    let observer = Observer::new();
+    let lists = |bucket: &Bucket| {
+        let before = observer.get(Counter::Lists);
+        let newest = head(&Recording::new(bucket.clone(), observer.clone()).bucket()).expect("a log");
+        (newest, observer.get(Counter::Lists) - before)
+    };
+    let folder = tempfile::tempdir().expect("a folder");
+    let folder = open_folder(folder.path().to_str().expect("UTF-8")).expect("a store");
+    let cloud = memory();
+    assert_eq!((lists(&cloud), lists(&folder)), ((0, 1), (0, 1)));
+    for number in 1..=1_001 {
+        cloud.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
+        if [1, 999, 1_000, 1_001].contains(&number) {
+            folder.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
+            assert_eq!(lists(&cloud), (number, if number < 1_000 { 1 } else { 3 }));
+            assert_eq!(lists(&folder), (number, 1));
+        }
+    }
+    for (number, most) in [(998_999, 3), (999_000, 6), (1_000_000, 6), (123_456_789, 6)] {
+        cloud.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
+        assert_eq!(lists(&cloud), (number, most));
+    }
+}
+
+#[test]
 fn folders_that_a_dead_writer_left_hold_no_record() {
     let folder = tempfile::tempdir().expect("a folder");
     let bucket = open_folder(folder.path().to_str().expect("UTF-8")).expect("a store");
@@ -70,11 +97,18 @@ fn one_record_takes_a_number() {
 
 #[test]
 fn a_lost_answer_is_asked_for_again() {
-    for fault in [Fault::Before, Fault::After] {
-        let faulty = Faulty::new(memory());
+    let folder = tempfile::tempdir().expect("a folder");
+    let near = || open_folder(folder.path().to_str().expect("UTF-8")).expect("a store");
+    // A store that is far away was patient already: it is asked whether the record stands there.
+    for (store, fault, stands, calls) in [
+        (memory(), Fault::After, true, (1, 2)),
+        (memory(), Fault::Before, false, (1, 1)),
+        (near(), Fault::After, true, (2, 1)),
+    ] {
+        let faulty = Faulty::new(store);
         faulty.plan(Plan::at(1, fault).of(Verb::Create));
-        assert!(matches!(put(&faulty.bucket(), &record(1, 1)).expect("appended"), Appended::Ours));
-        assert!(faulty.fired());
+        assert_eq!(put(&faulty.bucket(), &record(1, 1)).is_ok_and(|it| matches!(it, Appended::Ours)), stands);
+        assert_eq!((faulty.calls_of(Verb::Create), faulty.calls_of(Verb::Get)), calls);
     }
     // Somebody else was first, and the answer that says so is lost.
     let faulty = Faulty::new(memory());
@@ -84,6 +118,22 @@ fn a_lost_answer_is_asked_for_again() {
     // A store that stays away.
     faulty.plan(Plan::at(faulty.calls() + 1, Fault::After).and_power_loss());
     assert_eq!(put(&faulty.bucket(), &record(2, 2)).expect_err("gone").kind(), Kind::Unreachable);
+}
+
+#[test]
+fn a_flipped_bit_is_read_again_where_the_store_is_far() {
+    let faulty = Faulty::new(memory());
+    put(&faulty.bucket(), &record(1, 1)).expect("appended");
+    faulty.plan(Plan::at(1, Fault::Flip { offset: 20 }).of(Verb::Get));
+    assert!(read(&faulty.bucket(), 1).expect("readable").is_some());
+    assert_eq!(faulty.calls_of(Verb::Get), 2);
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let near = Faulty::new(open_folder(folder.path().to_str().expect("UTF-8")).expect("a store"));
+    put(&near.bucket(), &record(1, 1)).expect("appended");
+    near.plan(Plan::at(1, Fault::Flip { offset: 20 }).of(Verb::Get));
+    assert_eq!(read(&near.bucket(), 1).expect_err("flipped").kind(), Kind::Damaged);
+    assert_eq!(near.calls_of(Verb::Get), 1);
 }
 
 #[test]

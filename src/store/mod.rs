@@ -28,4 +28,4 @@ pub mod trial;
 pub use access::{Access, Patience, StoreSettings};
 pub use address::{Address, Location, RefBase, RefExpr, Step};
 pub use locate::{Located, locate};
-pub use objects::{Bucket, Created, Listing, ObjectMeta, Objects, Verb};
+pub use objects::{Below, Bucket, Created, Listing, ObjectMeta, Objects, Verb};

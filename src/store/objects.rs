@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{Error, Result, Time};
+use crate::base::{Error, Kind, Result, Time};
 
 /// What came of creating an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +48,15 @@ pub struct Listing {
     pub objects: Vec<ObjectMeta>,
 }
 
+/// Names of objects below a folder, however deep, as far as one request shows them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Below {
+    /// Paths from the folder that was asked for, in the order of their bytes.
+    pub names: Vec<String>,
+    /// Whether none lies behind the last of them.
+    pub reaches_end: bool,
+}
+
 /// The methods of [`Objects`], for decorators that count or fail them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verb {
@@ -76,6 +85,11 @@ pub trait Objects: Send + Sync {
     /// The whole object. For objects whose size is bounded by their creation: it is read into memory.
     fn get(&self, name: &str) -> Result<Bytes>;
 
+    /// As [`Objects::get`], by one try, however patient the store is: for who has outwaited it already.
+    fn get_once(&self, name: &str) -> Result<Bytes> {
+        self.get(name)
+    }
+
     /// Exactly `bytes` bytes from `offset`; an object that ends before is damaged.
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes>;
 
@@ -85,6 +99,18 @@ pub trait Objects: Send + Sync {
     /// One level below `folder` (`""`: the root), all pages; a missing folder is empty.
     /// A hint: an object created meanwhile may be missing, even where a later one shows.
     fn list(&self, folder: &str) -> Result<Listing>;
+
+    /// Names below `folder`, by one request: a bucket's list begins with the first, a folder's with the last. As much of a hint as a list.
+    ///
+    /// A decorator that doesn't pass it on shows none, and its caller lists level by level.
+    fn list_below(&self, _folder: &str) -> Result<Below> {
+        Ok(Below::default())
+    }
+
+    /// Whether a list shows all that was there when it was asked for, as on this machine's own disks. Elsewhere it is a hint.
+    fn lists_exactly(&self) -> bool {
+        false
+    }
 
     /// The object's length, `None` if it is absent.
     fn size(&self, name: &str) -> Result<Option<u64>>;
@@ -114,6 +140,15 @@ impl Bucket {
     /// A handle on `objects`.
     pub fn new(objects: impl Objects + 'static) -> Bucket {
         Bucket(Arc::new(objects))
+    }
+
+    /// What `read` reads and verifies. Where that lies far away and what came is damaged, it is read once more before that is believed:
+    /// a bit may flip on the way.
+    pub fn read_verified<T>(&self, read: impl Fn() -> Result<T>) -> Result<T> {
+        match read() {
+            Err(fault) if fault.kind() == Kind::Damaged && self.is_far() => read(),
+            outcome => outcome,
+        }
     }
 
     /// What to do where a store is damaged, as a hint of an error.

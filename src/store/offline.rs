@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::objects::{Created, Listing, Objects};
+use super::objects::{Below, Created, Listing, Objects};
 use crate::base::{Error, Kind, Result};
 
 /// Stands for a store in a cloud while nothing may be asked of it; holds its URL.
@@ -35,6 +35,10 @@ impl Objects for Offline {
     }
 
     fn list(&self, folder: &str) -> Result<Listing> {
+        self.refuse(folder)
+    }
+
+    fn list_below(&self, folder: &str) -> Result<Below> {
         self.refuse(folder)
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::objects::{Bucket, Created, Listing, Objects, Verb};
+use super::objects::{Below, Bucket, Created, Listing, Objects, Verb};
 use crate::base::{Counter, Observer, Result};
 
 /// One call to a store.
@@ -104,6 +104,11 @@ impl Objects for Recording {
         self.inner.get(name).map(|bytes| self.received(bytes))
     }
 
+    fn get_once(&self, name: &str) -> Result<Bytes> {
+        self.note(Verb::Get, name, 0, 0);
+        self.inner.get_once(name).map(|bytes| self.received(bytes))
+    }
+
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes> {
         self.note(Verb::GetRange, name, offset, bytes);
         self.inner.get_range(name, offset, bytes).map(|bytes| self.received(bytes))
@@ -117,6 +122,15 @@ impl Objects for Recording {
     fn list(&self, folder: &str) -> Result<Listing> {
         self.note(Verb::List, folder, 0, 0);
         self.inner.list(folder)
+    }
+
+    fn list_below(&self, folder: &str) -> Result<Below> {
+        self.note(Verb::List, folder, 0, 0);
+        self.inner.list_below(folder)
+    }
+
+    fn lists_exactly(&self) -> bool {
+        self.inner.lists_exactly()
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>> {

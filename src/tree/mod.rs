@@ -1,5 +1,6 @@
 //! Folders on disk as sorted lists of what a version would hold, and the choice of paths by patterns.
 
+mod children;
 pub mod diff;
 pub mod ignore;
 pub mod listing;
@@ -7,7 +8,9 @@ pub mod manifest;
 pub mod read_file;
 pub mod scan;
 pub mod select;
+mod stretch;
 pub mod subtrees;
+mod walk;
 pub use crate::base::stat;
 
 pub use scan::{Found, FoundKind, LeftOut, LeftOutReason, Scan, ScanOptions, scan};

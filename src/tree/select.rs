@@ -4,12 +4,14 @@
 //! a component and `**` crosses them; it selects what it matches and all below, and the path that is spelled just like it.
 //! No pattern at all selects everything, and so does `.`. A `./` before a pattern and a `/` behind it mean nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::base::{Error, Result};
+
+use super::stretch::Stretch;
 
 /// A choice of paths. Remembers which of its patterns ever selected anything.
 #[derive(Debug)]
@@ -83,17 +85,20 @@ impl Selection {
         unused.map(|(pattern, _)| pattern.as_str()).collect()
     }
 
-    /// Paths such that all that is selected is one of them or lies below one; the empty path means anywhere. Ascending, none below another.
-    pub fn roots(&self) -> Vec<&str> {
+    /// Where in a manifest all lies whose path from `folder` on is selected; ascending.
+    pub(super) fn stretches(&self, folder: &str) -> Vec<Stretch> {
         if self.is_everything() {
-            return vec![""];
+            return vec![Stretch::below(folder)];
         }
-        let all: BTreeSet<&str> = self.patterns.iter().map(|pattern| fixed_part(plain(pattern))).collect();
-        if all.contains("") {
-            return vec![""];
-        }
-        let is_below_another = |path: &str| path.match_indices('/').any(|(cut, _)| all.contains(&path[..cut]));
-        all.iter().copied().filter(|path| !is_below_another(path)).collect()
+        let full = |path: &str| if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
+        let of = |pattern: &String| {
+            let path = plain(pattern);
+            match fixed_part(path) {
+                fixed if fixed.len() < path.len() => vec![Stretch::beginning_with(&full(fixed))],
+                path => Stretch::at_and_below(&full(path)).to_vec(),
+            }
+        };
+        Stretch::union(self.patterns.iter().flat_map(of))
     }
 
     fn use_literal(&self, path: &str) -> bool {
@@ -120,10 +125,10 @@ fn has_glob(text: &str) -> bool {
     text.contains(['*', '?', '[', '{'])
 }
 
-/// The folders before the first component that is a glob; all of it if none is.
+/// What every path begins with that a pattern matches; all of it if it is no glob.
 fn fixed_part(path: &str) -> &str {
     match path.find(['*', '?', '[', '{', '\\']) {
-        Some(at) if has_glob(path) => path[..at].rsplit_once('/').map_or("", |(folder, _)| folder),
+        Some(at) if has_glob(path) => &path[..at],
         _ => path,
     }
 }
@@ -146,7 +151,7 @@ mod tests {
         for everything in [selection(&[]), selection(&["."]), selection(&["./"])] {
             assert!(everything.is_everything() && everything.matches("a/b"));
             assert!(everything.unmatched().is_empty());
-            assert_eq!(everything.roots(), [""]);
+            assert_eq!(everything.stretches("a"), [Stretch::below("a")]);
         }
     }
 
@@ -178,10 +183,14 @@ mod tests {
     }
 
     #[test]
-    fn roots_bound_where_to_look() {
-        assert_eq!(selection(&["train", "train/a", "val/*.jpg", "val/x"]).roots(), ["train", "val"]);
-        assert_eq!(selection(&["train", "**/x"]).roots(), [""]);
-        assert_eq!(selection(&["a", "a.b", "a/b"]).roots(), ["a", "a.b"]);
+    fn stretches_bound_where_to_look() {
+        let union = |all: &[Stretch]| Stretch::union(all.iter().cloned());
+        let (train, val) = (Stretch::at_and_below("train"), Stretch::beginning_with("val/"));
+        let both = [&train[..], &[val]].concat();
+        assert_eq!(selection(&["train", "train/a", "val/*.jpg", "val/x"]).stretches(""), union(&both));
+        assert_eq!(selection(&["train", "**/x"]).stretches(""), [Stretch::below("")]);
+        assert_eq!(selection(&["img_0?.{jpg,png}"]).stretches("a/b"), [Stretch::beginning_with("a/b/img_0")]);
+        assert_eq!(selection(&["*"]).stretches("a"), [Stretch::below("a")]);
     }
 
     #[test]

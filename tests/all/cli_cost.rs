@@ -66,3 +66,19 @@ fn a_line_under_v_says_it_too() {
         assert_eq!(env.run(silent).exits(0).stderr, "", "{silent:?}");
     }
 }
+
+#[test]
+fn with_nothing_to_do_a_store_in_a_folder_is_asked_four_times_at_most() {
+    let env = TestEnv::new();
+    for number in 0..40 {
+        env.write("data/a", number.to_string());
+        let _ = env.run(["ingest", "data", "--into", "./store/team/set", "--create"]).exits(0);
+    }
+    let _ = env.run(["clone", "./store/team/set", "work"]).exits(0);
+    for command in ["fetch", "push", "pull"] {
+        let said = env.run(["-C", "work", command, "--json"]).json();
+        let [get, put, list, head, delete] = requests(&said);
+        // `dagset.json`, the newest record, the state that it names.
+        assert_eq!((get, put, list, head + delete), (3, 0, 1, 0), "{command}: {said}");
+    }
+}

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 
 use crate::env::{Outcome, TestEnv};
 use crate::s3::{S3, Server, server};
+use crate::service::Service;
 
 /// Credentials that reach nobody.
 fn nowhere() -> S3 {
@@ -115,6 +116,33 @@ fn a_refused_port_is_named() {
     "#);
 }
 
+/// Servers that answer everything, and aren't S3.
+#[test]
+fn a_web_server_is_not_taken_for_a_store() {
+    let answers = [(200, "<html>Welcome</html>"), (404, "<html>Not Found</html>"), (404, ""), (302, ""), (405, "")];
+    for (status, body) in answers {
+        let service = Service::new(move |_| Some((status, body.to_owned())));
+        let web = S3 { endpoint: service.endpoint, ..nowhere() };
+        let mut env = TestEnv::new();
+        web.reach_from(&mut env);
+        env.write("data/a", "1");
+        for arguments in [
+            &["list", "s3://bucket/x"][..],
+            &["store", "create", "s3://bucket/x"],
+            &["get", "s3://bucket/x/set", "copy"],
+            &["ingest", "data", "--into", "s3://bucket/x/set", "--create"],
+        ] {
+            let said = complaint(&env, &web, 6, arguments);
+            let hint = "hint: check the network and the endpoint (AWS_ENDPOINT_URL,";
+            assert!(said.contains("SERVER is not an S3 server\n") && said.contains(hint), "{status}: {said}");
+        }
+        let checked = run(&env, &web, &["store", "check", "s3://bucket/x"]).exits(6).stdout;
+        let failed = checked.lines().find(|line| line.starts_with("failed")).unwrap();
+        assert!(failed.starts_with("failed    signed in"), "{status}: {checked}");
+        assert!(checked.contains("is not an S3") && checked.contains("the endpoint"), "{status}: {checked}");
+    }
+}
+
 #[test]
 fn a_proxy_is_asked_but_for_hosts_that_are_excepted() {
     let mut env = TestEnv::new();
@@ -137,6 +165,16 @@ fn what_cannot_be_a_bucket_is_wrong_usage() {
     error: not the name of a bucket: "no bucket"
     hint: a bucket's name has letters, digits, dots and hyphens: s3://BUCKET/PREFIX
     "#);
+    insta::assert_snapshot!(complaint(&env, &nowhere(), 2, &["store", "create", "s3://bucket//x"]), @r#"
+    error: `//` parts a store from its dataset, and this is to be a store: s3://bucket//x
+    hint: write its place without: s3://bucket/x
+    "#);
+    insta::assert_snapshot!(complaint(&env, &nowhere(), 2, &["list", "s3://bucket//x//y"]), @r#"
+    error: not a prefix that a bucket's objects can have: "s3://bucket//x"
+    hint: write it without empty parts, `.` and `..`: s3://BUCKET/team/store
+    "#);
+    let _ = env.run(["store", "create", "./a//b"]).exits(2);
+    assert!(!env.path("a").exists());
     insta::assert_snapshot!(complaint(&env, &nowhere(), 2, &["list", "ftp://bucket/x"]), @r#"
     error: no store is reached by ftp://: ftp://bucket/x
     hint: a store is a folder's path, or begins with s3://, gs://, az:// or file:///

@@ -4,11 +4,12 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dagset::base::{Counter, Error, Kind, Observer, Result};
 use dagset::engine::{Access, Engine, Settings, StoreSettings};
-use dagset::store::{Created, backend};
+use dagset::store::{Bucket, Created, backend};
 
 use crate::proxy::{Proxy, Seen, Spoil};
 use crate::s3::{S3, Server, server};
@@ -207,6 +208,77 @@ fn a_flipped_bit_of_an_answer_is_never_believed() {
     }
 }
 
+/// What a bit was flipped in on its way is read again, once.
+#[test]
+fn a_flipped_bit_of_a_record_or_an_index_costs_one_more_request() {
+    let Some(play) = Play::new("flip-once") else { return };
+    play.ingest(&play.engine(false), "1").unwrap();
+    let verified = |spoilt: Option<&'static str>| {
+        let engine = play.engine(true);
+        if let Some(part) = spoilt {
+            play.proxy.spoil(1, Spoil::FlipAnswer, of("GET", part));
+        }
+        let bucket = backend::open(&play.store, &engine.settings.access, &engine.observer).unwrap();
+        let (record, _) = dagset::store::log::read(&bucket, 1).unwrap().unwrap();
+        assert_eq!(record.core.number, 1);
+        assert_eq!(findings(&engine, &play.store), Vec::<String>::new(), "{spoilt:?}");
+        assert_eq!(play.proxy.heal(), 0, "{spoilt:?}");
+        engine.observer.get(Counter::Gets)
+    };
+    let healthy = verified(None);
+    for part in ["/log/", "/index/"] {
+        assert_eq!(verified(Some(part)), healthy + 1, "{part}");
+    }
+}
+
+/// A store that stays away is asked as often as patience lasts, and the one look for the record is not patient again.
+#[test]
+fn a_record_is_not_sent_twice_as_often_as_anything_else() {
+    let Some(play) = Play::new("patience") else { return };
+    let engine = play.engine(true);
+    let was_sent = AtomicBool::new(false);
+    play.proxy.spoil(1_000, Spoil::Answer(503, "SlowDown"), move |seen| {
+        was_sent.fetch_or(of("PUT", "/log/")(seen), Ordering::Relaxed);
+        was_sent.load(Ordering::Relaxed)
+    });
+    let fault = play.ingest(&engine, "1").unwrap_err();
+    assert_eq!(fault.kind(), Kind::Unreachable, "{}", whole_text(&fault));
+    let seen = play.proxy.take_seen();
+    let last: Vec<&str> = seen.iter().rev().take(11).map(|seen| seen.verb.as_str()).collect();
+    assert_eq!(last, [&["GET"][..], &["PUT"; 10]].concat(), "{seen:#?}");
+    play.proxy.heal();
+    play.ingest(&play.engine(true), "1").unwrap();
+    play.assert_right("patience");
+}
+
+/// The server did what it was asked, and none of its answers arrived.
+#[test]
+fn a_record_that_stands_there_is_found_when_patience_has_ended() {
+    let Some(play) = Play::new("stands") else { return };
+    play.proxy.spoil(10, Spoil::LoseAnswer, of("PUT", "/log/"));
+    play.ingest(&play.engine(true), "1").unwrap();
+    assert_eq!(play.proxy.heal(), 0);
+    play.assert_right("stands");
+}
+
+#[test]
+fn a_refused_port_is_tried_four_times() {
+    let [key, secret, bucket] = ["key", "secret", "b"].map(str::to_owned);
+    let s3 = S3 { endpoint: "http://127.0.0.1:1".to_owned(), key, secret, bucket };
+    let acts: [fn(&Bucket) -> Result<()>; 3] = [
+        |bucket| bucket.get("dagset.json").map(drop),
+        |bucket| bucket.list("").map(drop),
+        |bucket| bucket.create("packs/a", vec![7].into()).map(drop),
+    ];
+    for act in acts {
+        let observer = Observer::new();
+        let fault = act(&backend::open("s3://b/x", &s3.access(), &observer).unwrap()).unwrap_err();
+        assert_eq!(fault.kind(), Kind::Unreachable);
+        let tries = [Counter::Gets, Counter::Lists, Counter::Puts].map(|counter| observer.get(counter));
+        assert_eq!(tries.iter().sum::<u64>(), 4, "{tries:?}");
+    }
+}
+
 /// A fault that doesn't pass, and what is said of it.
 fn lasting(play: &Play, spoil: Spoil) -> Error {
     play.proxy.spoil(1_000, spoil, of("*", ""));
@@ -275,6 +347,27 @@ fn a_fault_that_lasts_is_named() {
     assert!(skewed.contains("hours ahead of the server's"), "{skewed}");
 }
 
+/// Frames are read by many at once; the first that ends is what the command says.
+#[test]
+fn a_get_ends_where_packs_go_silent() {
+    let Some(play) = Play::new("silent") else { return };
+    play.ingest(&play.engine(false), "1").unwrap();
+    for (spoil, limit_rate) in [(Spoil::StallRequest, None), (Spoil::Stall, None), (Spoil::Stall, Some(100_000))] {
+        let Engine { mut settings, .. } = play.engine(true);
+        settings.access.patience.tries = 2;
+        settings.access.limit_rate = limit_rate;
+        play.proxy.spoil(1_000, spoil, of("GET", "/packs/"));
+        let fault = play.get(&Engine::new(settings, Observer::new()), "1", "silent").unwrap_err();
+        assert_eq!(fault.kind(), Kind::Unreachable, "{}", whole_text(&fault));
+        assert!(whole_text(&fault).contains("went silent for 0.7 s"), "{}", whole_text(&fault));
+        play.proxy.heal();
+        let seen = play.proxy.take_seen();
+        let tries = seen.iter().filter(|seen| of("GET", "/packs/")(seen)).count();
+        assert!(tries >= 2, "{seen:#?}");
+    }
+    assert_eq!(play.get(&play.engine(true), "1", "silent").unwrap(), contents(&play.source()));
+}
+
 /// Credentials by a helper that the shared configuration names, and that keeps a list of its runs.
 struct Helper {
     home: tempfile::TempDir,
@@ -328,6 +421,17 @@ fn a_helper_for_credentials_runs_once_and_again_when_they_expired() {
     let hasty = Helper::new(&play.server, 120);
     play.get(&hasty.signs(&play.engine(true)), "1", "hasty").unwrap();
     assert_eq!(hasty.runs(), 1);
+}
+
+/// As a bucket wants it that locks its objects.
+#[test]
+fn every_write_carries_a_checksum() {
+    let Some(play) = Play::new("checksum") else { return };
+    play.ingest(&play.engine(true), "1").unwrap();
+    let seen = play.proxy.take_seen();
+    let (puts, others): (Vec<&Seen>, Vec<&Seen>) = seen.iter().partition(|seen| seen.verb == "PUT");
+    assert!(puts.iter().all(|seen| seen.checksum.len() == 44) && puts.len() >= 4, "{seen:#?}");
+    assert!(others.iter().all(|seen| seen.checksum.is_empty()), "{seen:#?}");
 }
 
 #[test]

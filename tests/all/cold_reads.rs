@@ -7,7 +7,7 @@ use dagset::engine::GetOptions;
 use dagset::store::Verb;
 use dagset::store::recording::Recording;
 
-use crate::long_history::{BUSY_FOLDER, CONTENT_BYTES, FILES, FOLDERS, VERSIONS, dataset, fill, path};
+use crate::long_history::{BUSY_FOLDER, CONTENT_BYTES, FILES, FOLDERS, VERSIONS, dataset, fill, fill_once, path};
 use crate::machine::{Cost, FAR, Machine, address};
 
 const MOST_REQUESTS: u64 = 16;
@@ -51,5 +51,26 @@ fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() 
         assert_eq!(fs::read(machine.path("out/image-0033.jpg")).expect("was got"), content);
         assert_is_cheap(&cost, &recording);
         println!("get v{version}: {cost:?}");
+        let machine = cold();
+        let patterns = [path(333, 33), "part-502/image-003?.jpg".to_owned()].to_vec();
+        let options = GetOptions { folder: machine.path("out"), patterns, ..GetOptions::default() };
+        let all = address(&format!("{FAR}/{}@v{version}", dataset()));
+        let (got, cost) = machine.run(|engine| engine.get(&all, &options));
+        assert_eq!(got.files, 11);
+        println!("get v{version} PATH GLOB: {cost:?}");
+        assert_is_cheap(&cost, &recording);
+    }
+}
+
+#[test]
+fn the_root_of_a_million_files_is_listed_without_a_request_for_each_folder() {
+    for folders in [1, 20, 100, 800, 2_000] {
+        let maker = Machine::with_store();
+        fill_once(maker.far(), folders);
+        let machine = Machine::new(maker.far());
+        let all = address(&format!("{FAR}/{}", dataset()));
+        let (listed, cost) = machine.run(|engine| engine.list_entries(&all, false));
+        assert_eq!(listed.len() as u64, folders);
+        println!("ls of {folders} folders: {cost:?}");
     }
 }

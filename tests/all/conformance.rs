@@ -9,7 +9,7 @@ use dagset::base::{Kind, Observer, Time};
 use dagset::store::backend;
 use dagset::store::faulty::Faulty;
 use dagset::store::recording::Recording;
-use dagset::store::{Bucket, Created, Listing};
+use dagset::store::{Below, Bucket, Created, Listing};
 
 use crate::s3::{Server, server};
 
@@ -144,6 +144,11 @@ fn lists_one_level(bucket: &Bucket) {
     assert_eq!(names("l"), (vec![], vec![]), "a prefix is a whole component");
     assert_eq!(names("missing/folder"), (vec![], vec![]));
     assert_eq!(names("log/x"), (vec![], vec![]), "an object is no folder");
+
+    let below = bucket.list_below("log").unwrap();
+    assert!(below.reaches_end && below.names.is_sorted(), "{below:?}");
+    assert_eq!(below.names.iter().filter(|name| name.starts_with("001/")).collect::<Vec<_>>(), ["001/000/000"]);
+    assert_eq!(bucket.list_below("missing/folder").unwrap(), Below { names: vec![], reaches_end: true });
 
     let object = bucket.list("log").unwrap().objects.remove(0);
     assert_eq!(object.bytes, 5);

@@ -70,10 +70,27 @@ struct History {
 pub fn fill(bucket: &Bucket) {
     let file = StoreFile::parse(&bucket.get(STORE_FILE).expect("a store"), "here").expect("a store's file");
     let timeline = Timeline::open(bucket.clone(), file.store, Observer::new()).expect("a log");
-    let mut history = History::begin(timeline);
+    let entry = |contents: &[Id], number: u64| {
+        (path(number / FILES, number % FILES), contents[number as usize % contents.len()])
+    };
+    let mut history =
+        History::begin(timeline, |contents| Box::new((0..FOLDERS * FILES).map(move |number| entry(contents, number))));
+    history.learn();
     for number in 2..=VERSIONS {
         history.change(number);
     }
+}
+
+/// Fills an empty store with one version of a million files in so many folders, each of another content that nobody has.
+pub fn fill_once(bucket: &Bucket, folders: u64) {
+    let file = StoreFile::parse(&bucket.get(STORE_FILE).expect("a store"), "here").expect("a store's file");
+    let timeline = Timeline::open(bucket.clone(), file.store, Observer::new()).expect("a log");
+    let files = FOLDERS * FILES / folders;
+    let entries = (0..folders * files).map(move |number| {
+        let content = Id::of(&number.to_le_bytes());
+        (format!("part-{:04}/image-{:06}.jpg", number / files, number % files), content)
+    });
+    History::begin(timeline, |_| Box::new(entries));
 }
 
 fn actor() -> Actor {
@@ -85,7 +102,11 @@ fn content_of(timeline: &Timeline) -> Content {
 }
 
 impl History {
-    fn begin(timeline: Timeline) -> History {
+    /// Publishes the first version: the entries that `entries` makes of the contents that are there.
+    fn begin(
+        timeline: Timeline,
+        entries: impl FnOnce(&[Id]) -> Box<dyn Iterator<Item = (String, Id)> + '_>,
+    ) -> History {
         let source = tempfile::tempdir().expect("a folder");
         let mut contents = Vec::new();
         for number in 0..CONTENTS {
@@ -98,10 +119,9 @@ impl History {
         let mut session = Session::new(timeline.bucket().clone(), &content, born, 1, Often::default(), Observer::new());
         let found = scan(source.path(), &ScanOptions::default()).expect("scans").found;
         session.store(source.path(), &found, &LargeFiles::new(), &mut |_| Ok(())).expect("stores");
-        let entries = (0..FOLDERS * FILES).map(|number| {
-            let content = contents[number as usize % contents.len()];
+        let entries = entries(&contents).map(|(path, content)| {
             let kind = EntryKind::File { size: CONTENT_BYTES as u64, content, executable: false };
-            Ok((RepoPath::new(path(number / FILES, number % FILES)).expect("a good path"), Entry::plain(kind)))
+            Ok((RepoPath::new(path).expect("a good path"), Entry::plain(kind)))
         });
         let (mut weight, mut record) = ((0, 0), Vec::new());
         let new = session.finish(entries, |root| {
@@ -121,14 +141,13 @@ impl History {
             weight,
         };
         history.publish(1, new.id, new.version_place, new.manifest_place, new.indexes);
-        history.learn(new.manifest_place);
         history
     }
 
     /// Reads all nodes of the first version.
-    fn learn(&mut self, place: Place) {
+    fn learn(&mut self) {
         let content = content_of(&self.timeline);
-        let manifest = Manifest::new(&content, self.root, Some(place));
+        let manifest = Manifest::new(&content, self.root, None);
         let nodes = &mut self.nodes;
         new_nodes(&manifest, &mut Default::default(), |node| {
             let (bytes, hint) = (node.item.bytes().to_vec(), node.item.hint().to_vec());

@@ -17,6 +17,7 @@ mod cloud_cli;
 mod cloud_faults;
 mod cold_reads;
 mod conformance;
+mod credentials;
 mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
@@ -42,9 +43,11 @@ mod resume;
 mod rights;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
+mod service;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
+mod stalls;
 mod store_check;
 mod thin;
 mod transfer;

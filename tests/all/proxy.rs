@@ -14,6 +14,10 @@ pub struct Seen {
     pub verb: String,
     /// With its query.
     pub path: String,
+    /// Of the session by which it is signed; `""` for lasting keys.
+    pub token: String,
+    /// Its `x-amz-checksum-sha256`, or `""`.
+    pub checksum: String,
 }
 
 /// What goes wrong with a request.
@@ -169,7 +173,7 @@ fn pass_on(mut client: &TcpStream, mut answer: Vec<u8>, spoil: Option<Spoil>) ->
 }
 
 /// The lines of a head, with their ends and the empty one; `None` where the client has left.
-fn read_head(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<String>>> {
+pub fn read_head(reader: &mut BufReader<TcpStream>) -> io::Result<Option<Vec<String>>> {
     let mut head = Vec::new();
     loop {
         let mut line = String::new();
@@ -189,13 +193,19 @@ fn seen(head: &[String]) -> Seen {
     let (verb, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let is_list = path.contains("list-type=") || path.contains("comp=list");
     let verb = if verb == "GET" && is_list { "LIST" } else { verb };
-    Seen { verb: verb.to_owned(), path: path.to_owned() }
+    let field = |name: &str| header(head, name).unwrap_or_default().to_owned();
+    let (token, checksum) = (field("x-amz-security-token"), field("x-amz-checksum-sha256"));
+    Seen { verb: verb.to_owned(), path: path.to_owned(), token, checksum }
 }
 
-fn content_length(head: &[String]) -> usize {
-    let lines = head.iter().map(|line| line.to_ascii_lowercase());
-    let length = lines.filter_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).next();
-    length.unwrap_or(0)
+/// The value of a header, which is named in small letters.
+pub fn header<'a>(head: &'a [String], name: &str) -> Option<&'a str> {
+    let fields = head.iter().filter_map(|line| line.split_once(':'));
+    fields.filter(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+}
+
+pub fn content_length(head: &[String]) -> usize {
+    header(head, "content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 /// The server's whole answer, without its wish to end the connection.

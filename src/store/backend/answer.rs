@@ -22,6 +22,8 @@ pub(super) struct Answer {
     pub(super) date: Option<Time>,
     /// What happened on the way.
     pub(super) trouble: Option<Trouble>,
+    /// Whether it lacks all that marks an answer of a cloud's: such headers, which an answer to HEAD may do without.
+    pub(super) is_plain: bool,
     /// What went wrong with a service that hands out credentials.
     pub(super) unsigned: Option<Unsigned>,
 }
@@ -30,8 +32,8 @@ pub(super) struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unsigned {
     pub(super) why: String,
-    /// Whether it would be on this machine: there is often none, and then no use in asking again.
-    pub(super) is_near: bool,
+    /// Whether asking again may help. Of one that would be on this machine there is often none.
+    pub(super) may_pass: bool,
 }
 
 /// What kept an answer from arriving whole.
@@ -91,7 +93,7 @@ impl Answer {
         let code = self.code.as_deref().unwrap_or_default();
         let again = |most: u32| Next::Again { tries: most.min(tries) };
         if let Some(unsigned) = &self.unsigned {
-            return if unsigned.is_near { Next::GiveUp } else { again(TRIES_TO_UNDERSTAND) };
+            return if unsigned.may_pass { again(TRIES_TO_UNDERSTAND) } else { Next::GiveUp };
         }
         match &self.trouble {
             Some(Trouble::NoConnection(_)) => return again(TRIES_TO_CONNECT),
@@ -103,6 +105,7 @@ impl Answer {
             Some(_) if self.says_expired() => Next::SignInAgain,
             Some(_) if SPOILT.contains(&code) => again(tries),
             Some(200..=299) | None => again(TRIES_TO_UNDERSTAND),
+            Some(_) if self.is_foreign() => Next::GiveUp,
             // An answer to HEAD has no body to say why: new credentials may help.
             Some(400 | 403) if code.is_empty() => Next::SignInAgain,
             Some(404) if !self.says_no_bucket() => Next::Absent,
@@ -119,6 +122,12 @@ impl Answer {
         self.status == Some(416)
     }
 
+    /// Whether a server says this that knows nothing of buckets, and not merely one between that is overloaded.
+    fn is_foreign(&self) -> bool {
+        let may_be_between = matches!(self.status, Some(304 | 408 | 409 | 412 | 416 | 425 | 429 | 500 | 502..) | None);
+        self.is_plain && self.code.is_none() && !may_be_between
+    }
+
     fn says_expired(&self) -> bool {
         const EXPIRED: [&str; 4] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"];
         self.code.as_deref().is_some_and(|code| EXPIRED.contains(&code))
@@ -126,7 +135,7 @@ impl Answer {
 
     /// Whether it is known who asks, and that isn't allowed. An answer to HEAD doesn't say why.
     pub(super) fn is_denied(&self) -> bool {
-        self.status == Some(403) && matches!(self.code.as_deref(), None | Some("AccessDenied"))
+        self.status == Some(403) && !self.is_foreign() && matches!(self.code.as_deref(), None | Some("AccessDenied"))
     }
 
     fn says_no_bucket(&self) -> bool {
@@ -160,6 +169,10 @@ impl Answer {
         }
         let code = self.code.as_deref().unwrap_or_default();
         asked(match self.status {
+            _ if self.is_foreign() => {
+                let what = if reached.is_s3 { "an S3 server" } else { "a server of buckets" };
+                unreachable(format!("{server} is not {what}")).hint(reached.check_endpoint())
+            }
             Some(404) if self.says_no_bucket() => unreachable(format!("there is no bucket {bucket}"))
                 .hint(format!("make the bucket, or check its name; the server is {server}")),
             _ if code == "RequestTimeTooSkewed" => {

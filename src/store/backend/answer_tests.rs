@@ -55,6 +55,27 @@ fn what_follows_from_an_answer() {
 }
 
 #[test]
+fn a_web_server_is_told_from_a_clouds() {
+    let plain = |status| Answer { status: Some(status), is_plain: true, ..Answer::default() };
+    for status in [301, 302, 400, 401, 403, 404, 405, 501] {
+        let answer = plain(status);
+        assert_eq!((answer.next(7), answer.is_denied()), (Next::GiveUp, false), "{status}");
+        let text = answer.error("read from", "x", &reached(), 1, Time(0)).to_string();
+        assert_eq!(text, "cannot read from the store s3://b/p: https://h is not an S3 server", "{status}");
+        // Some servers that are S3's have no header of their own, but all have a word for what is wrong.
+        let answer = Answer { is_plain: true, ..refused(status, "Because") };
+        let text = answer.error("read from", "x", &reached(), 1, Time(0)).to_string();
+        assert!(!text.contains("is not an S3 server"), "{text}");
+    }
+    assert_eq!(Answer { is_plain: true, ..refused(404, "NoSuchKey") }.next(7), Next::Absent);
+    // What stands between may be overloaded, and of these the status says all.
+    for status in [408, 429, 502, 503, 504] {
+        assert_eq!(plain(status).next(7), Next::Again { tries: 7 }, "{status}");
+    }
+    assert_eq!(plain(412).next(7), Next::Exists);
+}
+
+#[test]
 fn a_clock_that_is_off_is_measured() {
     let mut answer = refused(403, "RequestTimeTooSkewed");
     answer.read_date("Sat, 21 Nov 2026 09:00:00 GMT");

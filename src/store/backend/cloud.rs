@@ -12,7 +12,7 @@ use super::super::access::{Access, Patience};
 use super::super::aws;
 use super::answer::{Answer, Next, Unsigned};
 use super::connect::{Cloud, Plan};
-use super::http::{Attempt, Wire};
+use super::http::{Attempt, Wire, innermost};
 use super::runtime::{runtime, wait};
 use super::throttle::Limits;
 use super::{Asked, Fault};
@@ -109,7 +109,7 @@ impl Remote {
                 }
             };
             let answer = attempt.answer();
-            match answer.next(patience.tries) {
+            match answer.next(if asked.once { 1 } else { patience.tries }) {
                 Next::Absent => return Err(Fault::Absent),
                 Next::Exists => return Err(Fault::Exists),
                 Next::SignInAgain if !signed_in_again => {
@@ -128,7 +128,7 @@ impl Remote {
     }
 
     fn error(&self, asked: &Asked<'_>, answer: &Answer, tries: u32, fault: StoreError) -> Error {
-        let Asked { doing, name, shown } = *asked;
+        let Asked { doing, name, shown, .. } = *asked;
         let reached = self.plan.reached(shown);
         if answer.status.is_some() || answer.trouble.is_some() {
             return answer.error(doing, name, &reached, tries, Time::now());
@@ -143,7 +143,11 @@ impl Remote {
                     .because(why.clone())
                     .hint(reached.sign_in.clone())
             }
-            (Err(fault), None) => Error::new(Kind::Unreachable, "the request could not be made").because(fault),
+            (Err(fault), None) => {
+                Error::new(Kind::Unreachable, format!("the request could not be made ({})", reached.who))
+                    .because(innermost(&fault))
+                    .hint(reached.sign_in.clone())
+            }
         };
         fault.within(format!("cannot {doing} the store {shown}"))
     }

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::client::HttpClient;
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::{ObjectStore, RetryConfig, StaticCredentialProvider};
 use reqwest::{Certificate, NoProxy, Proxy, Url};
@@ -17,8 +18,8 @@ use super::super::access::{Access, StoreSettings};
 use super::super::aws::{Source, Way};
 use super::super::fault::Reached;
 use super::super::probe::{Approach, Server};
-use super::credentials::{Signed, credential};
-use super::http::Wire;
+use super::credentials::{Giver, Renewed, Token, credential};
+use super::http::{NEAR_HOSTS, Wire, is_near};
 use super::throttle::Limits;
 use crate::base::{Error, Kind, Result};
 
@@ -73,6 +74,9 @@ impl Plan {
             Cloud::S3 => {
                 let way = Way::find(access, &settings)?;
                 let server = s3_server(&way, bucket, settings.path_style)?;
+                if let Source::Container { url, .. } = &way.source {
+                    check_container(url)?;
+                }
                 (PlanKind::S3(Box::new(way)), server)
             }
             Cloud::Google => {
@@ -136,7 +140,8 @@ impl Plan {
         let server = Server::of_url(&server)?;
         let variable = |name: &str| self.proxy_variable(name);
         let of_scheme = if self.server.scheme() == "http" { "HTTP_PROXY" } else { "HTTPS_PROXY" };
-        let excepted = variable("NO_PROXY").is_some_and(|hosts| is_excepted(&server.host, &hosts));
+        let excepted =
+            is_near(&server.host) || variable("NO_PROXY").is_some_and(|hosts| is_excepted(&server.host, &hosts));
         let proxy = variable(of_scheme).or_else(|| variable("ALL_PROXY")).filter(|_| !excepted);
         // Its URL may hold a password.
         let proxy =
@@ -189,7 +194,9 @@ impl Plan {
 
     fn proxies(&self) -> Result<Vec<Proxy>> {
         let variable = |name: &str| self.proxy_variable(name);
-        let except = variable("NO_PROXY").and_then(|hosts| NoProxy::from_string(&hosts));
+        let except =
+            variable("NO_PROXY").map_or_else(|| NEAR_HOSTS.to_owned(), |hosts| format!("{NEAR_HOSTS},{hosts}"));
+        let except = NoProxy::from_string(&except);
         let all = variable("ALL_PROXY");
         let http = variable("HTTP_PROXY").or_else(|| all.clone()).map(Proxy::http);
         let https = variable("HTTPS_PROXY").or(all).map(Proxy::https);
@@ -226,37 +233,38 @@ impl Plan {
             .with_virtual_hosted_style_request(in_host)
             .with_allow_http(true)
             .with_retry(no_retries())
+            // Of each body, which the signature hashes anyway: a bucket that locks its objects wants it.
+            .with_checksum_algorithm(Checksum::SHA256)
             // One at a time, by the verb that a policy for deleting names.
             .with_disable_bulk_delete(true)
-            .with_http_connector(wire);
-        let given = |key: AmazonS3ConfigKey, variable: &str| {
-            self.access.variable(variable).map(|value| (key, value.to_owned()))
-        };
+            .with_http_connector(wire.clone());
         let mut set: Vec<(AmazonS3ConfigKey, String)> = Vec::new();
         match &way.source {
             Source::Keys(keys) => {
                 builder = builder.with_credentials(Arc::new(StaticCredentialProvider::new(credential(keys))));
             }
             Source::Signer(signer) => {
-                let signed = Signed::new(signer.clone(), self.access.clone());
-                builder = builder.with_credentials(Arc::new(signed));
+                let giver = Giver::Helper { signer: signer.clone(), access: self.access.clone() };
+                builder = builder.with_credentials(Arc::new(Renewed::new(giver)));
             }
             Source::WebIdentity { token_file, role, session } => {
                 set.push((AmazonS3ConfigKey::WebIdentityTokenFile, token_file.clone()));
                 set.push((AmazonS3ConfigKey::RoleArn, role.clone()));
                 set.extend(session.clone().map(|session| (AmazonS3ConfigKey::RoleSessionName, session)));
-                set.extend(given(AmazonS3ConfigKey::StsEndpoint, "AWS_ENDPOINT_URL_STS"));
+                set.extend(way.sts.clone().map(|sts| (AmazonS3ConfigKey::StsEndpoint, sts)));
             }
-            Source::Container { relative, full, token_file } => {
-                let keys = [
-                    (AmazonS3ConfigKey::ContainerCredentialsRelativeUri, relative),
-                    (AmazonS3ConfigKey::ContainerCredentialsFullUri, full),
-                    (AmazonS3ConfigKey::ContainerAuthorizationTokenFile, token_file),
-                ];
-                set.extend(keys.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))));
+            Source::Container { url, token_file } => {
+                // Not the builder's own, which passes a URL over that comes without a token's file.
+                let given = self.access.variable("AWS_CONTAINER_AUTHORIZATION_TOKEN").map(str::to_owned);
+                let token =
+                    token_file.as_ref().map(|path| Token::InFile(path.into())).or_else(|| given.map(Token::Given));
+                let giver = Giver::Container { client: HttpClient::new(wire), url: url.clone(), token };
+                builder = builder.with_credentials(Arc::new(Renewed::new(giver)));
             }
             Source::Machine => {
-                set.extend(given(AmazonS3ConfigKey::MetadataEndpoint, "AWS_EC2_METADATA_SERVICE_ENDPOINT"));
+                let given = self.access.variable("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+                let endpoint = given.map(|endpoint| endpoint.trim_end_matches('/').to_owned());
+                set.extend(endpoint.map(|endpoint| (AmazonS3ConfigKey::MetadataEndpoint, endpoint)));
             }
         }
         for (key, value) in set {
@@ -325,6 +333,17 @@ fn endpoint(text: &str) -> Result<Url> {
         && url.password().is_none()
         && url.query().is_none();
     if is_good { Ok(url) } else { Err(bad()) }
+}
+
+/// Refuses a service for a container's credentials to which its token should not be shown.
+fn check_container(text: &str) -> Result<()> {
+    let url = Url::parse(text).map_err(|_| Error::usage("AWS_CONTAINER_CREDENTIALS_FULL_URI is not a URL"))?;
+    let host = url.host_str().unwrap_or_default();
+    match url.scheme() == "https" || is_near(host) {
+        true => Ok(()),
+        false => Err(Error::usage(format!("no credentials are asked for without encryption at {host}"))
+            .because("AWS_CONTAINER_CREDENTIALS_FULL_URI is http:// and not on this machine")),
+    }
 }
 
 /// The server's URL, with the bucket in its host where it belongs there: on Amazon's own servers unless something says otherwise, and

@@ -105,4 +105,8 @@ fn the_way_to_a_bucket_is_known_before_anyone_is_asked() {
         let found = approach(&[keys[0], keys[1], endpoint, proxy, ("NO_PROXY", except)]);
         assert_eq!(found.proxy.as_deref(), expected, "{except}");
     }
+    for near in ["http://localhost:9000", "http://127.0.0.1", "http://[::1]:1", "http://169.254.1.1"] {
+        let found = approach(&[keys[0], keys[1], ("AWS_ENDPOINT_URL", near), ("ALL_PROXY", "http://proxy.example")]);
+        assert_eq!(found.proxy, None, "{near}");
+    }
 }

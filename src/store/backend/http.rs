@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::Method;
+use http::{HeaderName, Method};
 use http_body::{Body, Frame, SizeHint};
 use object_store::ClientOptions;
 use object_store::client::{
@@ -79,7 +80,7 @@ impl Attempt {
 }
 
 /// The last cause: the outer ones name URLs, which can hold signatures.
-fn innermost(fault: &(dyn StdError + 'static)) -> String {
+pub(super) fn innermost(fault: &(dyn StdError + 'static)) -> String {
     let mut last = fault;
     while let Some(cause) = last.source() {
         last = cause;
@@ -114,7 +115,9 @@ impl HttpConnector for Wire {
 impl HttpService for Wire {
     async fn call(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let attempt = ATTEMPT.with(Arc::clone);
-        match request.uri().authority().is_some_and(|it| it.as_str() == self.authority) {
+        // Servers of one's own often hand out credentials, too; those are asked for by POST, and objects never.
+        let is_stores = request.uri().authority().is_some_and(|it| it.as_str() == self.authority);
+        match is_stores && request.method() != Method::POST {
             true => self.ask_store(request, attempt).await,
             false => self.ask_elsewhere(request, &attempt).await,
         }
@@ -128,6 +131,7 @@ impl Wire {
         attempt.observer.add(counter(&request), 1);
         let moved = Arc::new(Mutex::new(Instant::now()));
         let has_body = !request.body().is_end_stream();
+        let is_head = request.method() == Method::HEAD;
         let upload = |body: HttpRequestBody| Upload {
             left: Bytes::new(),
             parts: body,
@@ -155,6 +159,7 @@ impl Wire {
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         attempt.note(|answer| {
             answer.status = Some(parts.status.as_u16());
+            answer.is_plain = !is_head && !parts.headers.keys().any(is_of_cloud);
             let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
             answer.region = header("x-amz-bucket-region").map(str::to_owned);
             answer.code = header("x-ms-error-code").map(str::to_owned);
@@ -178,11 +183,10 @@ impl Wire {
 
     async fn ask_elsewhere(&self, request: HttpRequest, attempt: &Attempt) -> Result<HttpResponse, HttpError> {
         let host = request.uri().host().unwrap_or_default().to_owned();
-        let is_near = ["169.254.", "127.", "[fd00:"].iter().any(|start| host.starts_with(start))
-            || matches!(host.as_str(), "metadata.google.internal" | "localhost");
+        let is_near = is_near(&host);
         let patience = if is_near { NEAR } else { FAR };
         let fail = |why: String| {
-            let unsigned = Unsigned { why: format!("{host}: {why}"), is_near };
+            let unsigned = Unsigned { why: format!("{host}: {why}"), may_pass: !is_near };
             attempt.note(|answer| answer.unsigned = Some(unsigned));
             HttpError::new(HttpErrorKind::Unknown, std::io::Error::other(why))
         };
@@ -194,8 +198,13 @@ impl Wire {
         let response = answered.map_err(|_| fail("no answer".to_owned()))?.map_err(|fault| fail(innermost(&fault)))?;
         let status = response.status();
         attempt.note(|answer| {
-            let why = format!("{host} answered {}", status.as_u16());
-            answer.unsigned = (!status.is_success()).then_some(Unsigned { why, is_near });
+            let why = match status.is_success() {
+                // So it is as long as the store isn't asked with them.
+                true => format!("what {host} answered holds no credentials"),
+                false => format!("{host} answered {}", status.as_u16()),
+            };
+            let may_pass = status.is_server_error() || status.as_u16() == 429;
+            answer.unsigned = Some(Unsigned { why, may_pass });
         });
         let (parts, body) = http::Response::<reqwest::Body>::from(response).into_parts();
         let mut body = Box::pin(body);
@@ -219,6 +228,23 @@ fn as_reqwest(
         *made.body_mut() = Some(body(content));
     }
     Ok(made)
+}
+
+/// Hosts that are this machine, or what a cloud puts beside it, as `NO_PROXY` names them.
+pub(super) const NEAR_HOSTS: &str = "localhost,127.0.0.0/8,::1,169.254.0.0/16,fd00:ec2::/32,metadata.google.internal";
+
+/// Whether a host is one of [`NEAR_HOSTS`].
+pub(super) fn is_near(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(ip)) => ip.is_loopback() || ip.is_link_local(),
+        Ok(IpAddr::V6(ip)) => ip.is_loopback() || ip.segments()[..2] == [0xfd00, 0x0ec2],
+        Err(_) => matches!(host, "localhost" | "metadata.google.internal"),
+    }
+}
+
+/// Whether only clouds send such a header.
+fn is_of_cloud(name: &HeaderName) -> bool {
+    ["x-amz-", "x-goog-", "x-guploader-", "x-ms-"].iter().any(|start| name.as_str().starts_with(start))
 }
 
 fn counter(request: &HttpRequest) -> Counter {

@@ -13,6 +13,7 @@ use object_store::{Error as StoreError, ObjectStore};
 use super::super::fault::{classify, io_cause, refused};
 use super::super::folder::{self, Settled};
 use super::super::objects::{Bucket, Created};
+use super::super::probe::FileSystem;
 use super::runtime::{runtime, wait};
 use super::{Asked, Backend, Fault, Reach, generic};
 use crate::base::{Error, Kind, Result};
@@ -77,6 +78,12 @@ impl Local {
         self.settled.is_some()
     }
 
+    /// Whether they are files of a file system that is known, and that no other machine writes to.
+    pub(super) fn is_on_own_disk(&self) -> bool {
+        let is_own = |system: FileSystem| system.name.is_some() && !system.is_shared;
+        self.settled.as_ref().is_some_and(|settled| FileSystem::of(settled.root()).is_ok_and(is_own))
+    }
+
     /// Runs the future that `make` makes of the store, once.
     pub(super) fn run<T, F, Fut>(&self, asked: &Asked<'_>, make: F) -> Result<T, Fault>
     where
@@ -95,7 +102,7 @@ impl Local {
 
     /// What a failed request means.
     fn fault(&self, asked: &Asked<'_>, fault: StoreError) -> Fault {
-        let Asked { doing, name, shown } = *asked;
+        let Asked { doing, name, shown, .. } = *asked;
         let failed =
             |kind: Kind, fault| Error::new(kind, format!("cannot {doing} the store {shown}: {name}")).because(fault);
         if let StoreError::AlreadyExists { .. } = fault {

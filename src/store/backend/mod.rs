@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
@@ -16,7 +16,7 @@ use self::cloud::Remote;
 use self::connect::{Cloud, Plan};
 use self::local::Local;
 use super::access::Access;
-use super::objects::{Bucket, Created, Listing, ObjectMeta, Objects, check_name};
+use super::objects::{Below, Bucket, Created, Listing, ObjectMeta, Objects, check_name};
 use super::probe::Approach;
 use crate::base::{Error, Kind, Observer, Result, Time};
 
@@ -92,7 +92,8 @@ fn place(text: &str) -> Result<Place<'_>> {
             .hint("write it without empty parts, `.` and `..`: s3://BUCKET/team/store")
     };
     let prefix = prefix.trim_end_matches('/');
-    if prefix.len() > MAX_PREFIX_BYTES || prefix.chars().any(char::is_control) {
+    // Said here, since a key forgives the slash that it begins with: the place would have two names.
+    if prefix.starts_with('/') || prefix.len() > MAX_PREFIX_BYTES || prefix.chars().any(char::is_control) {
         return Err(bad());
     }
     let prefix = Key::parse(prefix).map_err(|fault| bad().because(fault))?;
@@ -101,6 +102,9 @@ fn place(text: &str) -> Result<Place<'_>> {
 
 /// S3 takes keys of 1,024 bytes, and ours add less than a hundred.
 const MAX_PREFIX_BYTES: usize = 900;
+
+/// Names that all clouds put into one page of a list.
+const LISTED_AT_ONCE: usize = 1_000;
 
 /// The objects below a prefix, wherever they are.
 struct Backend {
@@ -125,6 +129,8 @@ struct Asked<'a> {
     name: &'a str,
     /// The store.
     shown: &'a str,
+    /// Whether one try is enough.
+    once: bool,
 }
 
 /// What a failed request means.
@@ -148,10 +154,18 @@ impl Backend {
         F: Fn(Arc<dyn ObjectStore>) -> Fut,
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        let asked = Asked { doing, name, shown: &self.shown };
+        self.ask(&Asked { doing, name, shown: &self.shown, once: false }, make)
+    }
+
+    fn ask<T, F, Fut>(&self, asked: &Asked<'_>, make: F) -> Result<T, Fault>
+    where
+        T: Send + 'static,
+        F: Fn(Arc<dyn ObjectStore>) -> Fut,
+        Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
+    {
         match &self.reach {
-            Reach::Local(local) => local.run(&asked, make),
-            Reach::Remote { remote, observer } => remote.run(&asked, observer, make),
+            Reach::Local(local) => local.run(asked, make),
+            Reach::Remote { remote, observer } => remote.run(asked, observer, make),
         }
     }
 
@@ -163,9 +177,10 @@ impl Backend {
             .map_err(|fault| Error::usage(format!("not a name of a stored object: {name:?}")).because(fault))
     }
 
-    fn fetch(&self, name: &str, range: Option<GetRange>) -> Result<Fetched, Fault> {
+    fn fetch(&self, name: &str, range: Option<GetRange>, once: bool) -> Result<Fetched, Fault> {
         let key = self.key(name).map_err(Fault::Other)?;
-        let fetched = self.run("read from", name, |store| {
+        let asked = Asked { doing: "read from", name, shown: &self.shown, once };
+        let fetched = self.ask(&asked, |store| {
             let (key, range) = (key.clone(), range.clone());
             async move {
                 let answer = store.get_opts(&key, GetOptions { range, ..GetOptions::default() }).await?;
@@ -181,6 +196,14 @@ impl Backend {
                 _ => Err(Fault::Other(fault)),
             },
             fetched => fetched.map_err(|fault| self.unless_absent(&key, name, fault)),
+        }
+    }
+
+    fn get_whole(&self, name: &str, once: bool) -> Result<Bytes> {
+        let fetched = self.fetch(name, None, once).map_err(|fault| self.fault(name, fault))?;
+        match fetched.bytes.len() as u64 == fetched.length {
+            true => Ok(fetched.bytes),
+            false => Err(self.too_short(name, Some(fetched.length))),
         }
     }
 
@@ -201,13 +224,25 @@ impl Backend {
     fn fetch_tail(&self, name: &str, bytes: u64) -> Result<Fetched, Fault> {
         let knows_tails = !matches!(&self.reach, Reach::Remote { remote, .. } if remote.is_azure());
         if knows_tails {
-            return self.fetch(name, Some(GetRange::Suffix(bytes)));
+            return self.fetch(name, Some(GetRange::Suffix(bytes)), false);
         }
         let length = self.size(name).map_err(Fault::Other)?.ok_or(Fault::Absent)?;
         match length {
             0 => Err(Fault::OutOfRange),
-            _ => self.fetch(name, Some(GetRange::Bounded(length.saturating_sub(bytes)..length))),
+            _ => self.fetch(name, Some(GetRange::Bounded(length.saturating_sub(bytes)..length)), false),
         }
+    }
+
+    /// The names in the last folder below `folder` that has any, as paths from `folder`.
+    fn last_below(&self, folder: &str) -> Result<Vec<String>> {
+        let listing = self.list(folder)?;
+        for name in listing.folders.iter().rev() {
+            let names = self.last_below(&format!("{folder}/{name}"))?;
+            if !names.is_empty() {
+                return Ok(names.into_iter().map(|below| format!("{name}/{below}")).collect());
+            }
+        }
+        Ok(listing.objects.into_iter().map(|object| object.name).collect())
     }
 
     fn fault(&self, name: &str, fault: Fault) -> Error {
@@ -258,11 +293,11 @@ impl Objects for Backend {
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {
-        let fetched = self.fetch(name, None).map_err(|fault| self.fault(name, fault))?;
-        match fetched.bytes.len() as u64 == fetched.length {
-            true => Ok(fetched.bytes),
-            false => Err(self.too_short(name, Some(fetched.length))),
-        }
+        self.get_whole(name, false)
+    }
+
+    fn get_once(&self, name: &str) -> Result<Bytes> {
+        self.get_whole(name, true)
     }
 
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes> {
@@ -273,7 +308,7 @@ impl Objects for Backend {
             let length = self.size(name)?.ok_or_else(|| self.absent(name))?;
             return if offset <= length { Ok(Bytes::new()) } else { Err(short()) };
         }
-        match self.fetch(name, Some(GetRange::Bounded(offset..end))) {
+        match self.fetch(name, Some(GetRange::Bounded(offset..end)), false) {
             Ok(fetched) if fetched.start == offset && fetched.bytes.len() as u64 == bytes => Ok(fetched.bytes),
             Ok(_) | Err(Fault::OutOfRange) => Err(short()),
             Err(fault) => Err(self.fault(name, fault)),
@@ -323,6 +358,31 @@ impl Objects for Backend {
         folders.sort_unstable();
         objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
         Ok(Listing { folders, objects })
+    }
+
+    fn list_below(&self, folder: &str) -> Result<Below> {
+        if matches!(&self.reach, Reach::Local(local) if local.is_folder()) {
+            return Ok(Below { names: self.last_below(folder)?, reaches_end: true });
+        }
+        let prefix = self.key(folder)?;
+        let answer =
+            self.run("read from", folder, |store| {
+                let prefix = prefix.clone();
+                // Not one more: it would be asked for by another request.
+                async move {
+                    store.list(Some(&prefix)).take(LISTED_AT_ONCE).map_ok(|meta| meta.location).try_collect().await
+                }
+            });
+        let keys: Vec<Key> = match answer {
+            Err(Fault::Absent) => Vec::new(),
+            answer => answer.map_err(|fault| self.fault(folder, fault))?,
+        };
+        let name = |key: &Key| Some(key.as_ref().strip_prefix(prefix.as_ref())?.trim_start_matches('/').to_owned());
+        Ok(Below { names: keys.iter().filter_map(name).collect(), reaches_end: keys.len() < LISTED_AT_ONCE })
+    }
+
+    fn lists_exactly(&self) -> bool {
+        matches!(&self.reach, Reach::Local(local) if local.is_on_own_disk())
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>> {

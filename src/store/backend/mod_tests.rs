@@ -27,6 +27,7 @@ fn a_url_names_a_folder_or_a_prefix_in_a_bucket() {
         "ftp://b",
         "s3://",
         "s3:///x",
+        "s3://b//x",
         "s3://b/x//y",
         "s3://b/x/../y",
         "s3://b/a\nb",
