@@ -1,11 +1,12 @@
 //! The one place that writes files outside a store: to a temporary in the same folder, then renamed.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use super::{Error, Result};
 
@@ -35,11 +36,13 @@ impl NewFile {
     pub fn create(target: &Path) -> Result<NewFile> {
         let folder = target.parent().unwrap_or(Path::new("."));
         let temporary = folder.join(temporary_name());
+        let _going_on = going_on();
         let file = File::options()
             .write(true)
             .create_new(true)
             .open(&temporary)
             .map_err(|fault| Error::io("create", target, fault))?;
+        being_written(|files| files.insert(temporary.clone()));
         Ok(NewFile { file: Some(file), temporary, target: target.to_owned() })
     }
 
@@ -66,16 +69,26 @@ impl NewFile {
                 file.sync_all()?;
             }
             drop(file);
-            fs::rename(&self.temporary, &self.target)?;
+            {
+                let _going_on = going_on();
+                fs::rename(&self.temporary, &self.target)?;
+                being_written(|files| files.remove(&self.temporary));
+            }
             if durability == Durability::Synced {
                 sync_folder(self.target.parent().unwrap_or(Path::new(".")))?;
             }
             Ok(())
         })();
         outcome.map_err(|fault| {
-            fs::remove_file(&self.temporary).ok();
+            self.remove();
             Error::io("write", &self.target, fault)
         })
+    }
+
+    fn remove(&self) {
+        let _going_on = going_on();
+        fs::remove_file(&self.temporary).ok();
+        being_written(|files| files.remove(&self.temporary));
     }
 }
 
@@ -92,9 +105,28 @@ impl Write for NewFile {
 impl Drop for NewFile {
     fn drop(&mut self) {
         if self.file.take().is_some() {
-            fs::remove_file(&self.temporary).ok();
+            self.remove();
         }
     }
+}
+
+/// Held for reading while a file begins or appears; for writing by who ends the process, and never given back then.
+static GOING_ON: RwLock<()> = RwLock::new(());
+/// The temporaries of this process.
+static BEING_WRITTEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn going_on() -> RwLockReadGuard<'static, ()> {
+    GOING_ON.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn being_written<T>(with: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+    with(&mut BEING_WRITTEN.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Removes all files that this process is writing. Who begins or publishes one after that waits for ever: the process must end now.
+pub fn abandon_files() {
+    std::mem::forget(GOING_ON.write().unwrap_or_else(PoisonError::into_inner));
+    being_written(|files| files.iter().for_each(|file| drop(fs::remove_file(file))));
 }
 
 /// A name for a temporary that no other process or thread uses.
@@ -159,6 +191,7 @@ pub fn write_file(target: &Path, bytes: &[u8], durability: Durability) -> Result
 #[expect(clippy::disallowed_methods, reason = "the one way that symlinks are written")]
 pub fn write_symlink(target: &Path, points_to: &str) -> Result<()> {
     let temporary = target.parent().unwrap_or(Path::new(".")).join(temporary_name());
+    let _going_on = going_on();
     let outcome = std::os::unix::fs::symlink(points_to, &temporary).and_then(|()| fs::rename(&temporary, target));
     outcome.map_err(|fault| {
         fs::remove_file(&temporary).ok();

@@ -57,8 +57,8 @@ pub fn fault(fault: &Error, context: &mut Context) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Has an interrupt end the process with its own exit code and, with `--json`, the document that says so. What was being written is not
-/// yet in place, as after a kill: the same command goes on.
+/// Has an interrupt end the process with its own exit code and, with `--json`, the document that says so. What was being written is
+/// removed; the same command goes on.
 #[expect(clippy::exit, reason = "the handler is where the process ends; nothing is left to unwind")]
 pub fn on_interrupt(json: bool, observer: Observer) {
     let (code, kind) = code_and_name(Kind::Interrupted);
@@ -68,6 +68,7 @@ pub fn on_interrupt(json: bool, observer: Observer) {
             let hint = Some("run the same command again");
             document(&mut Output::new(observer.clone()), Body { kind, message: "interrupted", causes: &[], hint });
         }
+        dagset::base::files::abandon_files();
         std::process::exit(code.into());
     };
     // Where no handler can be set, the signal ends the process by itself.

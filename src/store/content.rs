@@ -5,6 +5,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
@@ -90,11 +91,17 @@ impl Part {
 struct Lender {
     open: Box<dyn Fn() -> Result<Content> + Send + Sync>,
     content: Once<Content>,
+    /// It couldn't be opened, and is asked again only where no other has what is wanted.
+    failed: AtomicBool,
 }
 
 impl Lender {
     fn content(&self) -> Result<&Content> {
-        self.content.get_or_make(|| (self.open)())
+        self.content.get_or_make(|| (self.open)()).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
+    }
+
+    fn ready(&self) -> Option<&Content> {
+        if self.failed.load(Ordering::Relaxed) { None } else { self.content().ok() }
     }
 }
 
@@ -128,7 +135,7 @@ impl Content {
 
     /// Reads what it lacks from another store too, behind the ones given before. What it *has* is still what its own indexes name.
     pub fn borrow_from(&mut self, open: impl Fn() -> Result<Content> + Send + Sync + 'static) {
-        self.lenders.push(Lender { open: Box::new(open), content: Once::new() });
+        self.lenders.push(Lender { open: Box::new(open), content: Once::new(), failed: AtomicBool::new(false) });
     }
 
     /// The indexes, each verified against the hash in the log.
@@ -161,7 +168,7 @@ impl Content {
 
     /// Whether a store that is borrowed from has the chunk, or can borrow it.
     pub fn can_borrow_chunk(&self, id: &Id) -> Result<bool> {
-        for lender in &self.lenders {
+        for lender in self.lenders_in_turn() {
             let content = lender.content()?;
             if content.has_chunk(id)? || content.can_borrow_chunk(id)? {
                 return Ok(true);
@@ -215,17 +222,25 @@ impl Content {
                 Err(fault) => first_fault.get_or_insert(fault),
             };
         }
-        for lender in &self.lenders {
+        let mut unreachable = None;
+        for lender in self.lenders_in_turn() {
             match lender.content().and_then(|content| content.item(id, kind, hint)) {
                 Ok(item) => return Ok(item),
-                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                Err(fault) if fault.kind() == Kind::Unreachable => unreachable = unreachable.or(Some(fault)),
                 Err(fault) => first_fault = Some(fault),
             };
         }
-        Err(first_fault.unwrap_or_else(|| {
+        Err(unreachable.or(first_fault).unwrap_or_else(|| {
             let message = format!("no index of {} names {} {}", self.bucket.describe(), describe(kind), id.short());
             Error::damaged(message).hint(self.bucket.verify_hint())
         }))
+    }
+
+    /// Those that can be opened first.
+    fn lenders_in_turn(&self) -> Vec<&Lender> {
+        let mut lenders: Vec<&Lender> = self.lenders.iter().collect();
+        lenders.sort_by_key(|lender| lender.ready().is_none());
+        lenders
     }
 
     fn owns(&self, pack: &ObjectName) -> Result<bool> {
@@ -333,7 +348,7 @@ impl Content {
 
     /// Whether what is held in memory leaves room to read on.
     pub fn may_read_on(&self) -> bool {
-        self.fetcher.has_room() && self.lenders.iter().flat_map(Lender::content).all(Content::may_read_on)
+        self.fetcher.has_room() && self.lenders.iter().filter_map(Lender::ready).all(Content::may_read_on)
     }
 
     /// Reads frames ahead that are about to be asked for, neighbours in one request each, and keeps them decoded.
@@ -374,7 +389,7 @@ impl Content {
         let (own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
         let mut owners = vec![(self, own)];
         if !lent.is_empty() {
-            owners.extend(self.lenders.iter().flat_map(Lender::content).flat_map(|lender| lender.owners(&lent)));
+            owners.extend(self.lenders.iter().filter_map(Lender::ready).flat_map(|lender| lender.owners(&lent)));
         }
         owners
     }

@@ -25,12 +25,15 @@ mod faults;
 mod frozen;
 mod full_disk;
 mod indexes;
+mod interrupts;
+mod killed;
 mod layers;
 mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
 mod many_writers;
 mod mirror;
+mod mirror_processes;
 mod no_credentials;
 mod proxy;
 mod races;

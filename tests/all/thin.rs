@@ -88,3 +88,18 @@ fn a_remote_whose_store_is_gone_is_called_that() {
     let _ = env.run_with("thin", ["remote", "add", "new", "../new/signs"], b"").exits(0);
     assert!(env.run_with("thin", ["push", "new"], b"").exits(3).stderr.contains("store create"));
 }
+
+#[test]
+fn of_several_remotes_one_that_can_be_opened_is_enough() {
+    let env = with_clone();
+    let _ = env.run(["store", "create", "./second"]).exits(0);
+    let _ = env.run_with("thin", ["remote", "add", "second", "../second/signs"], b"").exits(0);
+    let _ = env.run_with("thin", ["push", "second"], b"").exits(0);
+    move_far_away(&env);
+    let _ = env.run_with("thin", ["switch", "1.0"], b"").exits(0);
+    assert_eq!(fs::read(env.path("thin/deep/big.bin")).unwrap(), noise(1, 300_000));
+    let _ = env.run(["verify", "./thin"]).exits(0);
+    fs::rename(env.path("second"), env.path("elsewhere/second")).unwrap();
+    let said = env.run_with("thin", ["switch", "main"], b"").exits(6).stderr;
+    assert!(said.contains("which can't be opened"), "{said}");
+}
