@@ -1,5 +1,5 @@
 //! What a user's machine keeps of one store: the fold of its log as the rows of a state, its `dagset.json`, the version records that
-//! were read, and its indexes as files.
+//! were read, its indexes and frames of its meta packs as files.
 //!
 //! One folder for each path or URL of a store. It is a cache that many processes share: whoever finds it busy, or can't write, goes
 //! without it. SQLite doesn't see a flipped bit, so that a hash over everything is kept beside the rows, and what doesn't fit it
@@ -54,6 +54,11 @@ impl Mirror {
     /// Where indexes of the store are kept, under their names.
     pub fn index_folder(&self) -> PathBuf {
         self.folder.join("index")
+    }
+
+    /// Where frames of the store's meta packs are kept.
+    pub fn frame_folder(&self) -> PathBuf {
+        self.folder.join("meta")
     }
 
     fn file(&self) -> PathBuf {

@@ -296,7 +296,7 @@ fn unfinished(workspace: &Workspace) -> Error {
 fn steps_between(base: Option<Manifest<'_>>, goal: Manifest<'_>) -> Result<Vec<Change>> {
     let mut steps = Vec::new();
     match base {
-        Some(base) => diff(base, goal, |change| {
+        Some(base) => diff(base, goal, "", |change| {
             steps.push(change);
             Ok(())
         })?,

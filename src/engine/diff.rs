@@ -90,10 +90,8 @@ impl Engine {
             return Err(no_such_path(&a, &folder));
         }
         let mut changes = Vec::new();
-        diff(old, new, |change| {
-            if change.path.as_str() == folder || change.path.is_below(&folder) {
-                changes.push(change);
-            }
+        diff(old, new, &folder, |change| {
+            changes.push(change);
             Ok(())
         })?;
         Ok(DiffReport::of(changes))
@@ -110,7 +108,7 @@ impl Engine {
             Ok(())
         };
         match state.row.parents.first().map(|parent: &Id| target.version_state(parent)).transpose()? {
-            Some(parent) => diff(target.store.manifest(parent), new, keep)?,
+            Some(parent) => diff(target.store.manifest(parent), new, "", keep)?,
             None => {
                 for leaf in new.entries("") {
                     let leaf = leaf?;

@@ -180,6 +180,7 @@ impl Engine {
         let mut content = content_of(&timeline);
         if let Some(mirror) = self.mirror_of(root) {
             content.keep_indexes_in(mirror.index_folder());
+            content.keep_frames_in(mirror.frame_folder());
         }
         self.borrow_for(root, &mut content)?;
         Ok(OpenStore { root: root.to_owned(), file, timeline, content })

@@ -77,7 +77,8 @@ impl Engine {
     /// Reads all content of one version, or of a part of it; gives all findings.
     pub fn verify_version(&self, address: &Address) -> Result<Report> {
         self.observer.tell(Event::Phase("verifying"));
-        let target = self.open_target(address)?;
+        let mut target = self.open_target(address)?;
+        target.store.content.ask_stores_alone();
         let manifest = target.store.manifest(target.version()?);
         let folder = target.folder();
         if !folder.is_empty() && manifest.find(folder)?.is_none() && !manifest.has_folder(folder)? {

@@ -25,8 +25,9 @@ use crate::tree::subtrees::{StoredNode, new_nodes, node_ids};
 
 use super::known::Known;
 use super::meta_packer::{MetaPacker, TOP_RANK};
+use super::node_order::{NodeOrder, is_leaf};
 use super::packer::{Compress, Packer};
-use super::places::{NODE_RANK, Places};
+use super::places::Places;
 use super::read_content::{ChunkToRead, recipe_places};
 use super::registrar::{Often, Register, Registrar};
 use super::upload::{OpenPack, Uploads};
@@ -68,6 +69,7 @@ pub struct Carrier<'a> {
     recipes: HashSet<Id>,
     wanted: Vec<ChunkToRead>,
     wanted_bytes: u64,
+    node_order: NodeOrder,
     queue: Vec<Queued>,
     queued_bytes: usize,
     registrar: Registrar<'a>,
@@ -117,6 +119,7 @@ impl<'a> Carrier<'a> {
             wanted_bytes: 0,
             queue: Vec::new(),
             queued_bytes: 0,
+            node_order: NodeOrder::default(),
             registrar,
             carried: Vec::new(),
             bucket,
@@ -174,7 +177,8 @@ impl<'a> Carrier<'a> {
                 self.take_content(leaf)?;
             }
         }
-        self.enqueue(NODE_RANK + node.level, node.id, &node.item, What::Node);
+        let rank = self.node_order.rank(node.item.bytes())?;
+        self.enqueue(rank, node.id, &node.item, What::Node);
         if self.wanted_bytes >= BATCH_BYTES || self.wanted.len() >= BATCH_CHUNKS {
             self.copy_wanted(register)?;
         }
@@ -315,9 +319,8 @@ impl<'a> Carrier<'a> {
             if places.meta(&meta, &id, kind)?.is_some() {
                 continue;
             }
-            let is_leaf = rank == NODE_RANK;
             meta.add(rank, kind, id, &object, |meta| match &what {
-                What::Node if is_leaf && self.extent == Extent::Metadata => Ok(hint.to_vec()),
+                What::Node if is_leaf(rank) && self.extent == Extent::Metadata => Ok(hint.to_vec()),
                 What::Node => places.node_hint(meta, &object),
                 What::Page(page) => places.recipe_hint(meta, page.level, &page.children),
                 What::Recipe(root) => places.recipe_hint(meta, root.level, &root.children),

@@ -7,6 +7,7 @@ mod large_file;
 pub mod materialize;
 pub mod merge_indexes;
 mod meta_packer;
+mod node_order;
 mod packer;
 mod places;
 pub mod propose;

@@ -25,11 +25,15 @@ use crate::tree::scan::Found;
 
 use super::known::Known;
 use super::meta_packer::{MetaPacker, TOP_RANK};
+use super::node_order::NodeOrder;
 use super::packer::join_tails;
 use super::places::{NODE_RANK, Places};
 use super::registrar::{Often, Register, Registrar, Unindexed};
 use super::store_files::{Outcome, PendingRecipe, Workshop};
 use super::upload::{OpenPack, Uploads};
+
+/// Nodes of a manifest that are held back, to lie together, are written when there are so many bytes of them.
+const HELD_BYTES: usize = 16 << 20;
 
 /// A version's objects, durable and not yet in the log.
 #[derive(Debug, Clone)]
@@ -171,9 +175,17 @@ impl<'a> Session<'a> {
         let mut meta = MetaPacker::new(uploads)?;
         self.write_recipes(&mut meta, data)?;
         let places = Places { data, own: self.registrar.own(), content: self.content };
-        let mut builder = TreeBuilder::new(TreeKind::Manifest, |node| write_node(&mut meta, &places, node));
+        let mut nodes = NodeWriter {
+            meta: &mut meta,
+            places: &places,
+            order: NodeOrder::default(),
+            held: Vec::new(),
+            held_bytes: 0,
+        };
+        let mut builder = TreeBuilder::new(TreeKind::Manifest, |node| nodes.take(node));
         push_entries(&mut builder, entries)?;
         let root = builder.finish()?;
+        nodes.write_held()?;
         let Some(version) = version(&root)? else { return Ok(None) };
         let record = version.encode()?;
         let id = Id::of(&record);
@@ -223,11 +235,41 @@ impl<'a> Session<'a> {
     }
 }
 
-fn write_node(meta: &mut MetaPacker<'_>, places: &Places<'_>, node: NewNode) -> Result<()> {
-    if places.meta(meta, &node.id, ItemKind::Node)?.is_some() {
-        return Ok(());
+/// Writes the nodes of a manifest that the store lacks, by rank.
+struct NodeWriter<'n, 'u> {
+    meta: &'n mut MetaPacker<'u>,
+    places: &'n Places<'n>,
+    order: NodeOrder,
+    held: Vec<(u8, NewNode)>,
+    held_bytes: usize,
+}
+
+impl NodeWriter<'_, '_> {
+    fn take(&mut self, node: NewNode) -> Result<()> {
+        if self.places.meta(self.meta, &node.id, ItemKind::Node)?.is_some() {
+            return Ok(());
+        }
+        let rank = self.order.rank(&node.bytes)?;
+        if rank == NODE_RANK {
+            return self.write(rank, &node);
+        }
+        self.held_bytes += node.bytes.len();
+        self.held.push((rank, node));
+        if self.held_bytes > HELD_BYTES { self.write_held() } else { Ok(()) }
     }
-    meta.add(NODE_RANK + node.level, ItemKind::Node, node.id, &node.bytes, |meta| places.node_hint(meta, &node.bytes))
+
+    /// Writes what was held back; children before parents, as their ranks are.
+    fn write_held(&mut self) -> Result<()> {
+        self.held_bytes = 0;
+        let mut held = std::mem::take(&mut self.held);
+        held.sort_by_key(|(rank, _)| *rank);
+        held.iter().try_for_each(|(rank, node)| self.write(*rank, node))
+    }
+
+    fn write(&mut self, rank: u8, node: &NewNode) -> Result<()> {
+        let places = self.places;
+        self.meta.add(rank, ItemKind::Node, node.id, &node.bytes, |meta| places.node_hint(meta, &node.bytes))
+    }
 }
 
 fn push_entries<S: FnMut(NewNode) -> Result<()>>(

@@ -22,6 +22,7 @@ use crate::format::recipe::RecipeRoot;
 
 use super::fetch::{Ahead, Fetcher};
 use super::frames::FrameCache;
+use super::kept_frames::KeptFrames;
 use super::kept_indexes::KeptIndexes;
 use super::lanes::side_by_side;
 use super::objects::Bucket;
@@ -61,6 +62,7 @@ pub struct Content {
     rows: Vec<IndexRow>,
     indexes: Once<Vec<Index>>,
     kept_indexes: Option<KeptIndexes>,
+    kept_frames: Option<KeptFrames>,
     frames: Mutex<FrameCache>,
     fetcher: Fetcher,
     part: Mutex<Option<Part>>,
@@ -93,11 +95,20 @@ struct Lender {
     content: Once<Content>,
     /// It couldn't be opened, and is asked again only where no other has what is wanted.
     failed: AtomicBool,
+    /// Whether what is kept of it on this machine isn't to be read.
+    is_asked_alone: bool,
 }
 
 impl Lender {
     fn content(&self) -> Result<&Content> {
-        self.content.get_or_make(|| (self.open)()).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
+        let opened = self.content.get_or_make(|| {
+            let mut content = (self.open)()?;
+            if self.is_asked_alone {
+                content.ask_stores_alone();
+            }
+            Ok(content)
+        });
+        opened.inspect_err(|_| self.failed.store(true, Ordering::Relaxed))
     }
 
     fn ready(&self) -> Option<&Content> {
@@ -114,6 +125,7 @@ impl Content {
             rows,
             indexes: Once::new(),
             kept_indexes: None,
+            kept_frames: None,
             frames: Mutex::default(),
             part: Mutex::default(),
             lenders: Vec::new(),
@@ -126,6 +138,17 @@ impl Content {
         self.kept_indexes = Some(KeptIndexes::new(folder));
     }
 
+    /// Keeps frames of meta packs as files in `folder`, up to 256 MiB, and reads them from there.
+    pub fn keep_frames_in(&mut self, folder: PathBuf) {
+        self.kept_frames = Some(KeptFrames::new(folder));
+    }
+
+    /// Reads nothing that is kept on this machine: for whoever wants to know what the stores hold.
+    pub fn ask_stores_alone(&mut self) {
+        (self.kept_indexes, self.kept_frames) = (None, None);
+        self.lenders.iter_mut().for_each(|lender| lender.is_asked_alone = true);
+    }
+
     /// Keeps an index that was just written to the store, as the next reader will need it.
     pub fn keep_index(&self, row: &IndexRow, bytes: &[u8]) {
         if let Some(kept) = &self.kept_indexes {
@@ -135,7 +158,8 @@ impl Content {
 
     /// Reads what it lacks from another store too, behind the ones given before. What it *has* is still what its own indexes name.
     pub fn borrow_from(&mut self, open: impl Fn() -> Result<Content> + Send + Sync + 'static) {
-        self.lenders.push(Lender { open: Box::new(open), content: Once::new(), failed: AtomicBool::new(false) });
+        let (open, content, failed) = (Box::new(open), Once::new(), AtomicBool::new(false));
+        self.lenders.push(Lender { open, content, failed, is_asked_alone: false });
     }
 
     /// The indexes, each verified against the hash in the log.
@@ -250,11 +274,7 @@ impl Content {
 
     fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {
         let folder = kind.home();
-        let forget = |_: &Error| {
-            self.fetcher.forget(&place.frame);
-            self.set_part(None);
-        };
-        let frame = self.frame(folder, &place.frame).inspect_err(forget)?;
+        let frame = self.frame(folder, &place.frame).inspect_err(|_| self.forget(folder, &place.frame))?;
         let item = Item { frame, place: *place };
         let good = place.is_possible() && place.frame.raw_bytes as usize == item.frame.len() && {
             match kind {
@@ -265,12 +285,31 @@ impl Content {
         if !good {
             // The next reader asks the store again: perhaps it was the reading that went wrong.
             self.cache(|cache| cache.forget(&place.frame));
-            self.fetcher.forget(&place.frame);
-            self.set_part(None);
+            self.forget(folder, &place.frame);
         }
         match good {
             true => Ok(item),
             false => Err(self.damaged(folder, &place.frame, &format!("isn't {} {}", describe(kind), id.short()))),
+        }
+    }
+
+    /// Has a frame that turned out wrong read from the store, by whoever asks for it next.
+    fn forget(&self, folder: ObjectKind, place: &FramePlace) {
+        self.fetcher.forget(place);
+        self.set_part(None);
+        if let Some(kept) = self.kept(folder) {
+            kept.remove(place);
+        }
+    }
+
+    /// The frames of such packs that are kept on this machine.
+    fn kept(&self, folder: ObjectKind) -> Option<&KeptFrames> {
+        self.kept_frames.as_ref().filter(|_| folder == ObjectKind::MetaPack)
+    }
+
+    fn keep(&self, folder: ObjectKind, place: &FramePlace, stored: &[u8]) {
+        if let Some(kept) = self.kept(folder) {
+            kept.put(place, stored);
         }
     }
 
@@ -299,9 +338,12 @@ impl Content {
         if let Some(stored) = self.fetcher.held(place) {
             return Ok(stored);
         }
+        if let Some(stored) = self.kept(folder).and_then(|kept| kept.get(place)) {
+            return Ok(stored);
+        }
         let object = format!("{}/{}", folder.folder(), place.pack);
         let read = self.read(folder, place.pack, place.offset.into(), place.stored_bytes.into());
-        read.map_err(|fault| match fault.kind() {
+        read.inspect(|stored| self.keep(folder, place, stored)).map_err(|fault| match fault.kind() {
             Kind::NotFound => {
                 Error::damaged(format!("{object} is missing")).because(fault).hint(self.bucket.verify_hint())
             }
@@ -361,7 +403,10 @@ impl Content {
                 part.as_ref()
                     .and_then(|part| part.slice(kind, place.pack, place.offset.into(), place.stored_bytes.into()))
             };
-            places.retain(|place| content.cache(|cache| cache.get(place)).is_none() && is_read(place).is_none());
+            let is_kept = |place: &FramePlace| content.kept(kind).is_some_and(|kept| kept.has(place));
+            places.retain(|place| {
+                content.cache(|cache| cache.get(place)).is_none() && is_read(place).is_none() && !is_kept(place)
+            });
             // One frame costs no more when it is asked for.
             if places.len() > 1 {
                 content.keep_decoded(kind, &places);
@@ -375,6 +420,7 @@ impl Content {
         ahead.wait().ok();
         for place in places {
             let Some(stored) = self.fetcher.held(place) else { continue };
+            self.keep(kind, place, &stored);
             if let Ok(decoded) = self.decode(kind, place, stored) {
                 // A copy of a slice: it would keep all of its range in memory.
                 let decoded = if place.encoding == Encoding::Raw { Bytes::copy_from_slice(&decoded) } else { decoded };
@@ -397,6 +443,9 @@ impl Content {
     /// Reads a root's frame ahead, and up to `before` stored bytes that stand before it: there its children are, if they were written
     /// with it. Kept as it is, until another root is read so.
     pub fn prefetch_root(&self, kind: ObjectKind, root: &FramePlace, before: u32) {
+        if self.kept(kind).is_some_and(|kept| kept.has(root)) {
+            return;
+        }
         let start = root.offset.saturating_sub(before).max(HEADER_LEN as u32).into();
         let end = u64::from(root.offset) + u64::from(root.stored_bytes);
         if let Ok(bytes) = self.read(kind, root.pack, start, end.saturating_sub(start)) {

@@ -14,6 +14,7 @@ pub mod faulty;
 pub mod fetch;
 pub mod folder;
 mod frames;
+mod kept_frames;
 mod kept_indexes;
 pub mod lanes;
 pub mod locate;

@@ -1,12 +1,16 @@
 //! What differs between two manifests. Subtrees that both share are skipped unread.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::{Id, RepoPath, Result};
 use crate::format::manifest::{Entry, EntryKind};
 
 use super::manifest::{Leaf, Manifest, Opened};
+use super::stretch::{Stretch, holds, meet};
+
+/// Children of one node that are read ahead at most.
+const MOST_AHEAD: usize = 128;
 
 /// A path at which two manifests differ; at least one side is there.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,9 +20,14 @@ pub struct Change {
     pub after: Option<Entry>,
 }
 
-/// Gives each differing path to `sink`, in path order.
-pub fn diff(before: Manifest<'_>, after: Manifest<'_>, mut sink: impl FnMut(Change) -> Result<()>) -> Result<()> {
-    let (mut a, mut b) = (Walk::new(before), Walk::new(after));
+/// Gives each path at or below `folder` (`""`: all) that differs to `sink`, in path order. Nodes elsewhere aren't read.
+pub fn diff(
+    before: Manifest<'_>,
+    after: Manifest<'_>,
+    folder: &str,
+    mut sink: impl FnMut(Change) -> Result<()>,
+) -> Result<()> {
+    let (mut a, mut b) = (Walk::new(before, folder), Walk::new(after, folder));
     loop {
         match (a.head(), b.head()) {
             (Head::End, Head::End) => return Ok(()),
@@ -32,6 +41,10 @@ pub fn diff(before: Manifest<'_>, after: Manifest<'_>, mut sink: impl FnMut(Chan
                 }
                 if y >= x {
                     b.open()?;
+                }
+                if x == y {
+                    a.read_ahead(&b);
+                    b.read_ahead(&a);
                 }
             }
             (Head::Subtree { .. }, _) => a.open()?,
@@ -65,12 +78,24 @@ struct Walk<'a> {
     manifest: Manifest<'a>,
     /// Before the root is opened: whether it still stands ahead.
     root_ahead: bool,
+    wanted: Vec<Stretch>,
     stack: Vec<(Opened, usize)>,
 }
 
 impl<'a> Walk<'a> {
-    fn new(manifest: Manifest<'a>) -> Walk<'a> {
-        Walk { manifest, root_ahead: true, stack: Vec::new() }
+    fn new(manifest: Manifest<'a>, folder: &str) -> Walk<'a> {
+        Walk { manifest, root_ahead: true, wanted: Stretch::union(Stretch::at_and_below(folder)), stack: Vec::new() }
+    }
+
+    /// Reads children of the innermost node ahead that the other side's doesn't have, while both stand at the beginning of theirs.
+    fn read_ahead(&self, other: &Walk<'_>) {
+        let (Some((opened, index)), Some((others, _))) = (self.stack.last(), other.stack.last()) else { return };
+        if opened.node.level() == 0 || others.node.level() != opened.node.level() {
+            return;
+        }
+        let shared: HashSet<Id> = others.node.children().iter().map(|child| child.id).collect();
+        let own = opened.wanted(*index, &self.wanted).filter(|child| !shared.contains(&opened.node.child(*child).id));
+        self.manifest.read_children_ahead(opened, own.take(MOST_AHEAD));
     }
 
     fn head(&self) -> Head {
@@ -94,7 +119,7 @@ impl<'a> Walk<'a> {
             self.manifest.open_child(parent, *index)?
         };
         self.stack.push((opened, 0));
-        self.leave_ended();
+        self.settle();
         Ok(())
     }
 
@@ -105,15 +130,29 @@ impl<'a> Walk<'a> {
         if let Some((_, index)) = self.stack.last_mut() {
             *index += 1;
         }
-        self.leave_ended();
+        self.settle();
     }
 
-    fn leave_ended(&mut self) {
-        while self.stack.last().is_some_and(|(opened, index)| *index >= opened.node.len()) {
-            self.stack.pop();
-            if let Some((_, index)) = self.stack.last_mut() {
-                *index += 1;
+    /// Past what isn't wanted, and out of nodes that have ended.
+    fn settle(&mut self) {
+        while let Some((opened, index)) = self.stack.last_mut() {
+            let (node, at) = (&opened.node, *index);
+            if at >= node.len() {
+                self.stack.pop();
+                if let Some((_, index)) = self.stack.last_mut() {
+                    *index += 1;
+                }
+                continue;
             }
+            let before = at.checked_sub(1).map(|before| node.key(before));
+            let is_wanted = match node.level() {
+                0 => holds(&self.wanted, node.key(at)),
+                _ => meet(&self.wanted, before, node.key(at)),
+            };
+            if is_wanted {
+                return;
+            }
+            *index += 1;
         }
     }
 

@@ -135,12 +135,16 @@ fn changes(before: &Model, after: &Model) -> Vec<(String, Option<Entry>, Option<
 }
 
 fn run_diff(before: Manifest<'_>, after: Manifest<'_>) -> Vec<(String, Option<Entry>, Option<Entry>)> {
+    diff_below(before, after, "")
+}
+
+fn diff_below(before: Manifest<'_>, after: Manifest<'_>, folder: &str) -> Vec<(String, Option<Entry>, Option<Entry>)> {
     let mut found = Vec::new();
     let sink = |Change { path, before, after }| {
         found.push((path.to_string(), before, after));
         Ok(())
     };
-    diff(before, after, sink).expect("whole manifests");
+    diff(before, after, folder, sink).expect("whole manifests");
     found
 }
 
@@ -179,6 +183,11 @@ proptest! {
         prop_assert_eq!(run_diff(manifest(old), manifest(new)), changes(&before, &after));
         prop_assert_eq!(run_diff(manifest(new), manifest(old)), changes(&after, &before));
         prop_assert!(run_diff(manifest(new), manifest(new)).is_empty());
+        for folder in ["a", "a-b", "a/a", "none"] {
+            let (old_part, new_part) = (below(&before, folder), below(&after, folder));
+            let expected = changes(&old_part.into_iter().collect(), &new_part.into_iter().collect());
+            prop_assert_eq!(diff_below(manifest(old), manifest(new), folder), expected, "below {:?}", folder);
+        }
     }
 }
 
@@ -216,6 +225,26 @@ fn a_question_about_one_path_reads_one_path_down() {
     assert_eq!(manifest.children("train").expect("whole").len(), 200);
     let calls = recording.take_calls().len();
     assert!(calls <= 210, "{calls}");
+}
+
+#[test]
+fn a_diff_reads_what_differs_below_the_folder_and_reads_it_together() {
+    let before = many();
+    let after: Model = before
+        .iter()
+        .map(|(path, entry)| (path.clone(), if path < &"train/150".to_owned() { entry.clone() } else { file(7) }))
+        .collect();
+    let mut store = Store::new();
+    let (old, new) = (store.write_model(&before), store.write_model(&after));
+    let (old_place, new_place) = (store.places[&old], store.places[&new]);
+    let (content, recording) = store.open();
+    let (old, new) = (Manifest::new(&content, old, Some(old_place)), Manifest::new(&content, new, Some(new_place)));
+    assert_eq!(diff_below(old, new, "train/177").len(), 500);
+    let calls = recording.take_calls().len();
+    assert!(calls <= 12, "a way down on each side, and some leaves: {calls}");
+    assert_eq!(run_diff(old, new).len(), 25_000);
+    let calls = recording.take_calls().len();
+    assert!(calls <= 24, "a hundred leaves on each side: {calls}");
 }
 
 /// Whether a manifest of these keys is read to its end.

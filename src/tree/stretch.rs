@@ -71,6 +71,12 @@ pub(super) fn meet(stretches: &[Stretch], before: Option<&[u8]>, last: &[u8]) ->
     stretches.get(first).is_some_and(|stretch| *stretch.start <= *last)
 }
 
+/// Whether one of `stretches`, which ascend, holds a key.
+pub(super) fn holds(stretches: &[Stretch], key: &[u8]) -> bool {
+    let first = stretches.partition_point(|stretch| stretch.ends_by(key));
+    stretches.get(first).is_some_and(|stretch| *stretch.start <= *key)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -197,3 +197,65 @@ fn many_share_a_mirror_and_none_fails_by_it() {
     let fresh = Machine::new(machine.far()).run(|engine| engine.list_datasets(FAR)).0;
     assert_eq!(format!("{cards:?}"), format!("{fresh:?}"));
 }
+
+/// A machine that has listed, and a store with one version of 300 files in two folders.
+fn after_listing() -> Machine {
+    let maker = Machine::with_store();
+    for number in 0..300 {
+        maker.write(&format!("source/{}/{number}", number % 2), format!("content {number}"));
+    }
+    maker.ingest("set", "source");
+    let machine = Machine::new(maker.far());
+    assert_eq!(listed_at(&machine, Access::default()).0, Ok(300));
+    machine
+}
+
+/// How many entries a listing of everything gives, and what it took.
+fn listed_at(machine: &Machine, access: Access) -> (Result<usize, Kind>, Cost) {
+    let set = address(&format!("{FAR}/set"));
+    let (listed, cost, _) = machine.try_run(access, |engine| engine.list_entries(&set, true));
+    (listed.map(|listed| listed.len()).map_err(|fault| fault.kind()), cost)
+}
+
+/// The kept frames of manifests and other metadata.
+fn kept_frames(machine: &Machine) -> Vec<std::path::PathBuf> {
+    let is_frame = |path: &std::path::PathBuf| path.is_file() && path.parent().is_some_and(|at| at.ends_with("meta"));
+    crate::env::everything_below(&machine.mirrors()).into_iter().filter(is_frame).collect()
+}
+
+#[test]
+fn what_was_read_of_a_manifest_is_not_read_again() {
+    let machine = after_listing();
+    let (_, again) = listed_at(&machine, Access::default());
+    assert_eq!((again.gets, again.lists), (2, 0), "the record that it knows, and the next");
+    let (listed, cost) = listed_at(&machine, offline());
+    assert_eq!((listed, cost.requests()), (Ok(300), 0));
+    let file = address(&format!("{FAR}/set:1/7"));
+    let (_, cost) = machine.run(|engine| engine.cat(&file, &mut Vec::new()));
+    assert_eq!(cost.gets, 2 + 1, "and the file's range");
+    let (report, cost) = machine.run(|engine| engine.verify_version(&address(&format!("{FAR}/set"))));
+    assert!(report.findings.is_empty() && cost.gets > 3, "it reads the store: {cost:?}");
+}
+
+#[test]
+fn a_kept_frame_that_is_damaged_is_read_again() {
+    let machine = after_listing();
+    let frames = kept_frames(&machine);
+    assert!(!frames.is_empty());
+    for spoil in [
+        |bytes: &mut Vec<u8>| bytes[20] ^= 1,
+        |bytes: &mut Vec<u8>| bytes.truncate(20),
+        |bytes: &mut Vec<u8>| bytes.clear(),
+    ] {
+        for frame in &frames {
+            let mut bytes = fs::read(frame).expect("reads");
+            spoil(&mut bytes);
+            fs::write(frame, bytes).expect("writes");
+        }
+        let (listed, cost) = listed_at(&machine, Access::default());
+        assert!(listed == Ok(300) && cost.gets > 2, "{cost:?}");
+        assert_eq!(listed_at(&machine, Access::default()).1.requests(), 2, "and is kept anew");
+    }
+    fs::remove_dir_all(machine.mirrors()).expect("is there");
+    assert_eq!(listed_at(&machine, Access::default()).0, Ok(300));
+}

@@ -315,8 +315,12 @@ fn a_clone_that_is_cut_off_goes_on() {
     let healthy = Faulty::new(team.far.clone());
     let into =
         |name: &str| CloneOptions { address: DATASET.to_owned(), folder: Some(team.path(name)), no_content: false };
+    // Each time on a machine that has read nothing of the store yet.
+    let forget = || fs::remove_dir_all(team.path("state/mirrors")).expect("is there");
+    forget();
     team.engine_over("", healthy.bucket()).clone_dataset(&into("whole")).expect("no fault is planned");
     for call in 1..=healthy.calls() {
+        forget();
         let name = format!("clone-{call}");
         let faulty = Faulty::new(team.far.clone());
         faulty.plan(Plan::at(call, Fault::Before).and_power_loss());
