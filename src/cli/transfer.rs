@@ -108,7 +108,9 @@ pub fn push(context: &mut Context, args: Push) -> Result<Ending> {
         );
         match (report.dry_run, report.versions) {
             (true, _) => writeln!(context.out, "would send {what}"),
-            (false, 0) if !shown && report.refs.iter().all(|row| row.outcome == "same") => writeln!(context.out, "everything is there already"),
+            (false, 0) if !shown && report.refs.iter().all(|row| row.outcome == "same") => {
+                writeln!(context.out, "everything is there already")
+            }
             (false, 0) => {}
             (false, _) => writeln!(context.out, "sent {what}, {} stored", ui::size(report.stored_bytes)),
         }

@@ -76,7 +76,8 @@ impl Engine {
             content.borrow_from(move || match engine.open_store(&url) {
                 Ok((store, _)) => Ok(store.content),
                 Err(fault) => {
-                    let message = format!("{} holds content at its remote {url}, which can't be opened", workspace.display());
+                    let message =
+                        format!("{} holds content at its remote {url}, which can't be opened", workspace.display());
                     Err(Error::new(Kind::Unreachable, message)
                         .because(fault)
                         .hint(format!("`dagset -C {} remote check {name}` says why", workspace.display())))

@@ -39,7 +39,8 @@ impl Stage {
 
     /// A copy of one of the workspaces, with its store.
     fn copy(&self, of: &str, name: &str) {
-        let copied = Command::new("/bin/cp").arg("-a").arg(self.env.path(of)).arg(self.env.path(name)).status().unwrap();
+        let copied =
+            Command::new("/bin/cp").arg("-a").arg(self.env.path(of)).arg(self.env.path(name)).status().unwrap();
         assert!(copied.success());
         let config = self.env.path(&format!("{name}/work/.dagset/config.toml"));
         let text = fs::read_to_string(&config).unwrap();
