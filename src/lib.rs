@@ -7,6 +7,7 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "unit tests lay out files"))]
 
 pub mod base;
+pub mod cache;
 pub mod catalog;
 pub mod chunk;
 pub mod engine;

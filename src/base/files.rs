@@ -55,6 +55,12 @@ impl NewFile {
         result.map_err(|fault| Error::io("set the mode of", &self.target, fault))
     }
 
+    /// Sets the mode outright, whatever the umask.
+    pub fn set_mode(&mut self, mode: u32) -> Result<()> {
+        let set = self.file().set_permissions(fs::Permissions::from_mode(mode));
+        set.map_err(|fault| Error::io("set the mode of", &self.target, fault))
+    }
+
     /// The open file.
     pub fn file(&self) -> &File {
         self.file.as_ref().expect("present until published")
@@ -202,6 +208,22 @@ pub fn write_symlink(target: &Path, points_to: &str) -> Result<()> {
         fs::remove_file(&temporary).ok();
         Error::io("create the symlink", target, fault)
     })
+}
+
+/// Gives a file a second name, which replaces a file there by rename.
+#[expect(clippy::disallowed_methods, reason = "the one way that links are made")]
+pub fn hard_link(source: &Path, target: &Path) -> io::Result<()> {
+    match fs::hard_link(source, target) {
+        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
+            let temporary = target.parent().unwrap_or(Path::new(".")).join(temporary_name());
+            fs::hard_link(source, &temporary)?;
+            let renamed = fs::rename(&temporary, target);
+            // Where both were one file already, the rename does nothing.
+            fs::remove_file(&temporary).ok();
+            renamed
+        }
+        made => made,
+    }
 }
 
 /// Renames a file or folder of the user's; what stands at `to` must not be there.

@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod files;
+pub mod host;
 pub mod id;
 pub mod lock;
 pub mod name;

@@ -69,6 +69,9 @@ pub struct Global {
     /// Threads [default: the CPUs this process may use]
     #[arg(long, value_name = "N", global = true)]
     pub jobs: Option<NonZeroUsize>,
+    /// The cache to fill, and others to read: DIR,DIR:ro
+    #[arg(long, value_name = "DIR", global = true, value_delimiter = ',')]
+    pub cache: Vec<String>,
     /// Bytes a second to and from stores in clouds, as 10M
     #[arg(long, value_name = "RATE", global = true, value_parser = super::settings::parse_rate)]
     pub limit_rate: Option<u64>,
@@ -109,6 +112,7 @@ pub enum Command {
     // Putting in and taking out.
     Ingest(super::ingest::Ingest),
     Get(super::get::Get),
+    Warm(super::warm::Warm),
     // Looking.
     List(super::list::List),
     Ls(super::listing::Ls),
@@ -129,6 +133,7 @@ pub enum Command {
     // Keeping house.
     Remote(super::remote::RemoteArgs),
     Store(super::store::Store),
+    Cache(super::cache::CacheArgs),
     Verify(super::verify::Verify),
     Config(super::config::Config),
     Completions(super::generate::Completions),

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-use dagset::base::Result;
-use dagset::engine::GetOptions;
+use clap::{Args, ValueEnum};
+use dagset::base::{Error, Result};
+use dagset::engine::{GetOptions, HoldBy, LinkCounts, LinkMode, Share};
 use serde_json::json;
 
 use super::{Context, Ending, addresses, json, ui};
@@ -37,12 +37,73 @@ pub struct Get {
     /// Also remove what the version doesn't have
     #[arg(long)]
     delete: bool,
+    /// How files come from the cache: auto (reflinks, else copies), reflink,
+    /// hardlink, symlink, copy, or view: DIR is one link to a shared tree
+    #[arg(long, value_name = "HOW", hide_possible_values = true)]
+    link: Option<LinkArg>,
+    /// One part of N, the same for everybody: 2/8
+    #[arg(long, value_name = "I/N", value_parser = parse_share)]
+    part: Option<Share>,
+    /// Files that may be written: copies or reflinks
+    #[arg(long)]
+    writable: bool,
+    /// Leave the cache out
+    #[arg(long, conflicts_with = "link")]
+    no_cache: bool,
+    /// Who reads through links: a process, or job:NAME [default: while DIR is there]
+    #[arg(long, value_name = "PID|JOB", value_parser = parse_hold)]
+    hold: Option<HoldBy>,
+}
+
+/// How files come from the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LinkArg {
+    Auto,
+    Reflink,
+    Hardlink,
+    Symlink,
+    Copy,
+    View,
+}
+
+impl LinkArg {
+    pub fn mode(self) -> LinkMode {
+        match self {
+            LinkArg::Auto => LinkMode::Auto,
+            LinkArg::Reflink => LinkMode::Reflink,
+            LinkArg::Hardlink => LinkMode::Hardlink,
+            LinkArg::Symlink => LinkMode::Symlink,
+            LinkArg::Copy => LinkMode::Copy,
+            LinkArg::View => LinkMode::View,
+        }
+    }
+}
+
+pub fn parse_share(text: &str) -> Result<Share, String> {
+    Share::parse(text).map_err(|fault| fault.in_one_line())
+}
+
+pub fn parse_hold(text: &str) -> Result<HoldBy, String> {
+    HoldBy::parse(text).map_err(|fault| fault.in_one_line())
 }
 
 pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
     let address = addresses::parse(context, &args.address)?;
-    let options =
-        GetOptions { folder: args.folder, patterns: args.patterns, overwrite: args.overwrite, delete: args.delete };
+    let shares = matches!(args.link, Some(LinkArg::Hardlink | LinkArg::Symlink | LinkArg::View));
+    if args.writable && shares {
+        return Err(Error::usage("--writable can't be had with links to the cached files, which all jobs read")
+            .hint("leave --link out, or give --link reflink or copy"));
+    }
+    let options = GetOptions {
+        folder: args.folder,
+        patterns: args.patterns,
+        share: args.part,
+        overwrite: args.overwrite,
+        delete: args.delete,
+        link: args.link.map(LinkArg::mode),
+        no_cache: args.no_cache,
+        hold: args.hold,
+    };
     let report = context.watched(|engine| engine.get(&address, &options))?;
     if !context.for_people() {
         context.out.document(&json::document(json!({
@@ -53,6 +114,13 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
             "bytes": report.bytes,
             "deleted": report.deleted,
             "resumed": report.resumed,
+            "links": report.links.map(|links| json!({
+                "reflinks": links.reflinks,
+                "hardlinks": links.hardlinks,
+                "symlinks": links.symlinks,
+                "copies": links.copies,
+            })),
+            "view": report.view,
         })));
     } else if !context.global.quiet {
         let paint = context.paint;
@@ -66,9 +134,24 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
             paint.yellow(report.version.short()),
             paint.bold(folder)
         );
+        if let Some(links) = report.links {
+            tell_copies(context, &links);
+        }
         for path in &report.deleted {
             writeln!(context.out, "{} {}", paint.dim("deleted"), ui::clean(path));
         }
     }
     Ok(Ending::Done)
+}
+
+/// What is other than was asked for.
+fn tell_copies(context: &mut Context, links: &LinkCounts) {
+    let copied = |count, why: &str| format!("{} copied instead of linked: {why}", ui::count(count, "file"));
+    if links.of_another > 0 {
+        let why = "another user cached them, and fs.protected_hardlinks keeps links to those off";
+        context.say(&copied(links.of_another, why));
+    }
+    if links.too_many_links > 0 {
+        context.say(&copied(links.too_many_links, "a file has as many links as the file system allows"));
+    }
 }

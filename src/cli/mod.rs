@@ -16,6 +16,7 @@ use dagset::engine::Engine;
 
 mod addresses;
 mod args;
+mod cache;
 mod check;
 mod commit;
 mod config;
@@ -41,6 +42,7 @@ mod transfer;
 mod ui;
 mod user_config;
 mod verify;
+mod warm;
 mod workspace;
 
 use args::{Cli, Command, Global};
@@ -186,6 +188,7 @@ fn run(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Clean(args) => workspace::clean(context, &args),
         Command::Ingest(args) => ingest::run(context, args),
         Command::Get(args) => get::run(context, args),
+        Command::Warm(args) => warm::run(context, &args),
         Command::List(args) => list::run(context, &args),
         Command::Ls(args) => listing::ls(context, &args),
         Command::Tree(args) => listing::tree(context, &args),
@@ -202,6 +205,7 @@ fn run(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Pull(args) => transfer::pull(context, &args),
         Command::Remote(args) => remote::run(context, args),
         Command::Store(args) => store::run(context, &args),
+        Command::Cache(args) => cache::run(context, args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Config(args) => config::run(context, &args),
         Command::Completions(args) => generate::completions(context, &args),

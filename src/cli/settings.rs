@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use dagset::base::{Error, Result};
-use dagset::engine::{Access, Attrs, Settings, TOOL, Value};
+use dagset::engine::{Access, Attrs, CachePlace, Settings, TOOL, Value};
 
 use super::args::Global;
 use super::user_config::UserConfig;
@@ -41,11 +42,28 @@ pub fn settings(global: &Global) -> Result<Settings> {
             stores: user.stores()?,
             ..Access::default()
         },
+        caches: caches(global, &user, home.as_deref()),
+        user_cache: xdg("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("dagset/files")),
         folder,
         home,
         author,
         jobs,
     })
+}
+
+/// `--cache`, else `DAGSET_CACHE`, else the configuration's: folders with commas between, `:ro` behind those that are only read.
+fn caches(global: &Global, user: &UserConfig, home: Option<&Path>) -> Vec<CachePlace> {
+    let configured = || text("DAGSET_CACHE").or_else(|| user.get("cache")).unwrap_or_default();
+    let named = match global.cache.is_empty() {
+        true => configured().split(',').map(str::to_owned).collect(),
+        false => global.cache.clone(),
+    };
+    let place = |named: &String| {
+        let (folder, read_only) =
+            named.trim().strip_suffix(":ro").map_or((named.trim(), false), |folder| (folder, true));
+        (!folder.is_empty()).then(|| CachePlace { folder: expanded(folder, home).into(), read_only })
+    };
+    named.iter().filter_map(place).collect()
 }
 
 /// The variables by which cloud tools are told what to do, and those of proxies.
@@ -94,6 +112,43 @@ pub fn parse_rate(text: &str) -> Result<u64, String> {
         1000.0..=1e15 => Ok(rate as u64),
         _ => Err(format!("not a rate between 1 kB and 1 PB a second: {text:?}")),
     }
+}
+
+/// Bytes: a number with the units of [`parse_rate`] and `T`.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let bad = |_| format!("not a size: {text:?} (write 500G, 2T, 100GiB)");
+    let lower = text.trim().to_ascii_lowercase();
+    match lower.split_once('t') {
+        Some((number, "" | "b")) => parse_rate(&format!("{number}g")).map(|size| size * 1000),
+        Some((number, "i" | "ib")) => parse_rate(&format!("{number}gi")).map(|size| size * 1024),
+        _ => parse_rate(&lower),
+    }
+    .map_err(bad)
+}
+
+/// A time that something lasts: a number with `m`, `h`, `d` or `w`.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let bad = || format!("not a duration: {text:?} (write 30m, 12h, 7d, 2w)");
+    let text = text.trim();
+    let unit = text.chars().next_back().ok_or_else(bad)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return Err(bad()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(bad)
+}
+
+/// The number of a group that has this name, or is it.
+pub fn group(name: &str) -> Result<u32> {
+    let found = nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
+    found.or_else(|| name.parse().ok()).ok_or_else(|| {
+        Error::not_found(format!("there is no group {name}")).hint("`getent group` shows all, `id` those you are in")
+    })
 }
 
 /// `-C`, else where the command is run.

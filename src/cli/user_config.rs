@@ -18,7 +18,7 @@ use toml::{Table, Value};
 use super::settings::user_config_file;
 
 /// Keys, and what they mean.
-pub const KEYS: [&str; 3] = ["author", "default_store", "limit_rate"];
+pub const KEYS: [&str; 4] = ["author", "cache", "default_store", "limit_rate"];
 /// What can be set for a store. No key of it is a secret, and none will be.
 const STORE_KEYS: [&str; 6] = ["profile", "endpoint", "region", "path_style", "allow_http", "ca_file"];
 const SWITCHES: [&str; 2] = ["path_style", "allow_http"];
@@ -153,6 +153,7 @@ fn shown(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Boolean(on) => Some(on.to_string()),
+        Value::Array(texts) => Some(texts.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")),
         _ => None,
     }
 }

@@ -5,20 +5,24 @@ use std::ffi::OsString;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::base::files::{self, Durability, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{Counter, Error, Event, Id, Kind, Result};
-use crate::flow::materialize::{Existing, Placed, write_entries};
-use crate::format::manifest::EntryKind;
+use crate::cache::{Cache, Held, Link};
+use crate::flow::by_cache::{ByCache, LinkCounts};
+use crate::flow::fill::Filler;
+use crate::flow::materialize::{Existing, Source, write_entries};
 use crate::store::locate::STORE_FILE;
-use crate::tree::Selection;
-use crate::tree::manifest::{Leaf, Manifest};
+use crate::tree::manifest::Manifest;
 use crate::tree::scan::{ScanOptions, scan};
+use crate::tree::share::Share;
 
-use super::read::no_such_path;
+use super::caches::HoldBy;
+use super::scope::Scope;
 use super::{Address, Engine};
 
 /// What to get, and into what.
@@ -27,10 +31,44 @@ pub struct GetOptions {
     pub folder: PathBuf,
     /// Paths and globs, from the address's path on; none: all.
     pub patterns: Vec<String>,
+    /// Of these, one part of many.
+    pub share: Option<Share>,
     /// Replace what stands there.
     pub overwrite: bool,
     /// Remove what the version doesn't have.
     pub delete: bool,
+    /// How files come from the cache. `None`: by the cache only from a store that is far, as [`LinkMode::Auto`].
+    pub link: Option<LinkMode>,
+    /// Leave the cache out.
+    pub no_cache: bool,
+    /// Who reads through the links, if that can be told better than by the folder.
+    pub hold: Option<HoldBy>,
+}
+
+/// How files get from a cache to a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkMode {
+    /// Reflinks where the file system has them, else copies.
+    Auto,
+    Reflink,
+    Hardlink,
+    Symlink,
+    Copy,
+    /// One symlink to a tree that all jobs share.
+    View,
+}
+
+impl LinkMode {
+    fn asked(self) -> Option<Link> {
+        match self {
+            LinkMode::Auto => None,
+            LinkMode::Reflink => Some(Link::Reflink),
+            LinkMode::Hardlink => Some(Link::Hardlink),
+            LinkMode::Symlink => Some(Link::Symlink),
+            LinkMode::Copy => Some(Link::Copy),
+            LinkMode::View => Some(Link::InView),
+        }
+    }
 }
 
 /// What was got.
@@ -45,6 +83,10 @@ pub struct GetReport {
     pub deleted: Vec<String>,
     /// Whether an earlier run that was cut off was gone on with.
     pub resumed: bool,
+    /// How files came from the cache; `None` where it was left out.
+    pub links: Option<LinkCounts>,
+    /// The shared tree that the folder is a link to.
+    pub view: Option<PathBuf>,
 }
 
 impl Engine {
@@ -55,41 +97,57 @@ impl Engine {
         let target = self.open_target(address)?;
         let state = target.version()?;
         let manifest = target.store.manifest(state);
-        let selection = Selection::new(&options.patterns)?;
-        let part = Part::of(&manifest, target.folder())?.ok_or_else(|| no_such_path(&target, target.folder()))?;
+        let scope = Scope::of(&target, &manifest, &options.patterns, options.share.as_ref())?;
         let folder = self.path(&options.folder);
-        let marker = Marker::new(&folder, &state.row.manifest, &part, &options.patterns);
-        if options.delete && (!options.patterns.is_empty() || part.file.is_some()) {
+        if options.delete && !scope.is_whole_folder() {
             return Err(Error::usage(
                 "--delete makes a folder all that a version or a folder of it is, so it takes no PATH",
             )
             .hint(format!("name the folder in the address: `dagset get {}:FOLDER/ DIR --delete`", target.shown)));
         }
         keep_off_stores(&folder, &self.absolute(&target.store.root))?;
+        if options.link == Some(LinkMode::View) {
+            return self.get_view(&target, &manifest, &scope, &folder, options);
+        }
+        let marker = Marker::new(&folder, &scope.id(&state.row.manifest));
         let resumed = self.make_ready(&folder, &marker, options)?;
-        if options.patterns.is_empty() && part.prefix.is_empty() {
-            self.observer.add(Counter::FilesTotal, state.row.files);
-            self.observer.add(Counter::BytesTotal, state.row.bytes);
+        let by_cache = !options.no_cache
+            && (options.link.is_some() || target.store.content.is_far() && self.settings.user_cache.is_some());
+        let chain = by_cache.then(|| self.chain()).transpose()?;
+        let link = chain.as_ref().map(|chain| choose_link(chain.filled(), options.link, &folder)).transpose()?;
+        if scope.is_whole() {
+            self.expect(state.row.files, state.row.bytes);
             // What stands there already needs no room, and nobody knows yet how much that is.
-            if !resumed && !options.overwrite && !options.delete {
+            let copies = matches!(link, None | Some(Link::Copy));
+            if copies && !resumed && !options.overwrite && !options.delete {
                 check_space(&folder, state.row.bytes)?;
             }
         }
         let _alone = marker.put(resumed)?;
         self.observer.tell(Event::Phase("getting"));
         let existing = if options.overwrite || options.delete { Existing::Replace } else { Existing::Resume };
-        let deleted = if options.delete { self.delete_others(&folder, &part, &manifest)? } else { Vec::new() };
-        let entries = part.entries(&manifest, &selection).filter(|placed| match placed {
-            Ok(placed) => selection.matches(&placed.target),
-            Err(_) => true,
-        });
-        write_entries(&target.store.content, &folder, entries, existing, false, self.settings.jobs, &self.observer)?;
-        if let Some(nothing) = selection.unmatched().first() {
-            marker.remove()?;
-            return Err(Error::not_found(format!("nothing in this version matches {nothing:?}"))
-                .hint(format!("{} shows all paths", target.command("ls -R"))));
-        }
+        let deleted = if options.delete { self.delete_others(&folder, &scope, &manifest)? } else { Vec::new() };
+        let counts = Mutex::new(LinkCounts::default());
+        let source = match (&chain, link) {
+            (Some(chain), Some(link)) => {
+                if link == Link::Symlink {
+                    // Held first: who makes room from now on leaves it.
+                    let plan = self.plan(chain.filled(), &scope, &manifest)?;
+                    self.check_fit(chain.filled(), &plan)?;
+                    let list = chain.filled().put_list(&plan.contents)?;
+                    let hold = self.lease(&target, &plan, Held::List(list), &folder, options.hold.as_ref())?;
+                    chain.filled().hold(&hold)?;
+                }
+                let filler = Filler { content: &target.store.content, chain, observer: &self.observer };
+                Source::Cache(ByCache::new(filler, link, &counts))
+            }
+            _ => Source::Store(&target.store.content),
+        };
+        let entries = scope.entries(&manifest);
+        write_entries(source, &folder, entries, existing, false, self.settings.jobs, &self.observer)?;
         marker.remove()?;
+        scope.check_patterns(&target)?;
+        let links = counts.into_inner().unwrap_or_default();
         Ok(GetReport {
             dataset: target.dataset.to_string(),
             version: state.row.version,
@@ -98,6 +156,8 @@ impl Engine {
             bytes: self.observer.get(Counter::Bytes),
             deleted,
             resumed,
+            links: chain.map(|_| links),
+            view: None,
         })
     }
 
@@ -127,12 +187,9 @@ impl Engine {
     }
 
     /// Removes what the version doesn't have, and what stands where it has something of another kind. Ignored files stay.
-    fn delete_others(&self, folder: &Path, part: &Part, manifest: &Manifest<'_>) -> Result<Vec<String>> {
+    fn delete_others(&self, folder: &Path, scope: &Scope, manifest: &Manifest<'_>) -> Result<Vec<String>> {
         let options = ScanOptions { jobs: self.settings.jobs, ..ScanOptions::default() };
-        let kept = part
-            .entries(manifest, &Selection::new(&[])?)
-            .map(|placed| Ok(placed?.target))
-            .collect::<Result<HashSet<String>>>()?;
+        let kept = scope.entries(manifest).map(|placed| Ok(placed?.target)).collect::<Result<HashSet<String>>>()?;
         let found = scan(folder, &options)?.found;
         let others: Vec<&str> =
             found.iter().map(|found| found.path.as_str()).filter(|path| !kept.contains(*path)).collect();
@@ -142,6 +199,24 @@ impl Engine {
         }
         others.iter().try_for_each(|path| remove_with_empty_folders(folder, path))?;
         Ok(others.into_iter().map(str::to_owned).collect())
+    }
+}
+
+/// The link for a folder: what was asked for if the file systems can have it, else an error that says what they can.
+fn choose_link(cache: &Cache, asked: Option<LinkMode>, folder: &Path) -> Result<Link> {
+    let refuse = |what: &str, why: &str| {
+        let (cache, folder) = (cache.folder().display(), folder.display());
+        let message = format!("no {what} can be made from the cache {cache} to {folder}: {why}");
+        Err(Error::new(Kind::Failed, message)
+            .hint("give --link symlink, view or copy, or name a cache on the same disk by --cache"))
+    };
+    match asked.and_then(LinkMode::asked) {
+        Some(Link::Reflink) if !cache.probe(folder)?.0 => {
+            refuse("reflinks", "they are on different file systems, or this one has none (XFS and btrfs have)")
+        }
+        Some(Link::Hardlink) if !cache.probe(folder)?.1 => refuse("hardlinks", "they are on different file systems"),
+        Some(link) => Ok(link),
+        None => Ok(if cache.probe(folder)?.0 { Link::Reflink } else { Link::Copy }),
     }
 }
 
@@ -205,54 +280,6 @@ pub(super) fn check_space(folder: &Path, bytes: u64) -> Result<()> {
     }
 }
 
-/// What the address's path means: all below a folder, or one file.
-struct Part {
-    /// The folder with a slash behind it, or empty.
-    prefix: String,
-    file: Option<Leaf>,
-}
-
-impl Part {
-    fn of(manifest: &Manifest<'_>, path: &str) -> Result<Option<Part>> {
-        if path.is_empty() {
-            return Ok(Some(Part { prefix: String::new(), file: None }));
-        }
-        match manifest.find(path)? {
-            Some(leaf) if leaf.entry.kind == EntryKind::EmptyFolder => {
-                Ok(Some(Part { prefix: format!("{path}/"), file: None }))
-            }
-            Some(leaf) => Ok(Some(Part {
-                prefix: leaf.path.parent().map(|parent| format!("{parent}/")).unwrap_or_default(),
-                file: Some(leaf),
-            })),
-            None if manifest.has_folder(path)? => Ok(Some(Part { prefix: format!("{path}/"), file: None })),
-            None => Ok(None),
-        }
-    }
-
-    /// Entries among which are all that are selected.
-    fn entries<'m>(
-        &'m self,
-        manifest: &Manifest<'m>,
-        selection: &Selection,
-    ) -> Box<dyn Iterator<Item = Result<Placed>> + Send + 'm> {
-        let prefix = &self.prefix;
-        let place = move |leaf: Leaf| {
-            leaf.path
-                .as_str()
-                .strip_prefix(&**prefix)
-                .map(|target| Placed { target: target.to_owned(), leaf: leaf.clone() })
-        };
-        match &self.file {
-            Some(leaf) => Box::new(place(leaf.clone()).map(Ok).into_iter()),
-            None => {
-                let entries = manifest.candidates(prefix.trim_end_matches('/'), selection);
-                Box::new(entries.filter_map(move |leaf| leaf.map(place).transpose()))
-            }
-        }
-    }
-}
-
 /// The mark of a `get` that hasn't ended: a temporary of ours, so that no scan takes it for data.
 struct Marker {
     path: PathBuf,
@@ -260,10 +287,9 @@ struct Marker {
 }
 
 impl Marker {
-    fn new(folder: &Path, manifest: &Id, part: &Part, patterns: &[String]) -> Marker {
-        let file = part.file.as_ref().map(|leaf| leaf.path.as_str()).unwrap_or_default();
-        let what = [manifest.to_string(), part.prefix.clone(), file.to_owned(), patterns.join("\n")].join("\n");
-        let text = format!("dagset get, not ended: run the same command again\n{}\n", Id::of(what.as_bytes()));
+    /// For a choice with this id.
+    fn new(folder: &Path, what: &Id) -> Marker {
+        let text = format!("dagset get, not ended: run the same command again\n{what}\n");
         Marker { path: folder.join(GET_MARKER), text }
     }
 

@@ -9,6 +9,8 @@ use crate::base::{Observer, RefName, Result};
 use crate::history::timeline::Actor;
 use crate::workspace::control::Control;
 
+mod cache;
+mod caches;
 mod check;
 mod clone;
 mod commit;
@@ -23,21 +25,29 @@ mod publish;
 mod read;
 mod refs;
 mod remotes;
+mod scope;
 mod stores;
 mod transfer;
 mod verify;
+mod views;
+mod warm;
 mod workspace;
 
+pub use crate::cache::{Hold, Limits, NamedHold, Sharing, View};
+pub use crate::flow::by_cache::LinkCounts;
 pub use crate::flow::registrar::Often;
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use crate::tree::share::Share;
+pub use cache::{CacheCard, CacheList, CacheVerified};
+pub use caches::{CachePlace, HoldBy};
 pub use check::{CheckStep, StepOutcome, StoreCheck};
 pub use clone::{CloneOptions, CloneReport, PullReport, Upstream};
 pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
-pub use get::{GetOptions, GetReport};
+pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
 pub use open::{Missing, Opener};
 pub use publish::Published;
@@ -46,6 +56,7 @@ pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
 pub use remotes::{RemoteCard, refuse_secret};
 pub use stores::{DatasetCard, StoreInfo};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
+pub use warm::{WarmOptions, WarmReport};
 pub use workspace::{InitOptions, Initialised, Status};
 
 /// What the library would otherwise have to ask the environment for.
@@ -67,6 +78,10 @@ pub struct Settings {
     pub access: Access,
     /// A folder on local disk for what can always be rebuilt.
     pub state_folder: Option<PathBuf>,
+    /// The caches that are asked, in order.
+    pub caches: Vec<CachePlace>,
+    /// The cache of this user alone, filled where none of the others can be.
+    pub user_cache: Option<PathBuf>,
 }
 
 /// The operations, with the settings and the observer that they share.

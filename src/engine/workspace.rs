@@ -7,7 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result};
 use crate::catalog::stat_index::{StatIndex, StatRow};
-use crate::flow::materialize::{Existing, Placed, Written, write_entries};
+use crate::flow::materialize::{Existing, Source, Written, write_entries};
+use crate::flow::runs::Placed;
 use crate::format::manifest::EntryKind;
 use crate::format::operation::Operation;
 use crate::history::fold::VersionState;
@@ -416,9 +417,8 @@ impl Engine {
         leaves: impl Iterator<Item = Result<Leaf>> + Send,
     ) -> Result<Vec<Written>> {
         let placed = leaves.map(|leaf| leaf.map(|leaf| Placed { target: leaf.path.to_string(), leaf }));
-        let content = &workspace.target.store.content;
         write_entries(
-            content,
+            Source::Store(&workspace.target.store.content),
             workspace.control.root(),
             placed,
             Existing::Replace,

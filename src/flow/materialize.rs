@@ -2,46 +2,42 @@
 //!
 //! Entries stream from the manifest in path order and are handed out in runs of neighbours, so that files that share a frame are
 //! written by one worker from one decoded frame. From a far store a worker has its whole run read at once, and there are more workers than
-//! cores: while some wait for theirs, others decode and write.
+//! cores: while some wait for theirs, others decode and write. By way of a cache a run is brought there first, and then linked or copied.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::files::{self, Durability, NewFile};
 use crate::base::{Counter, Error, Id, Observer, Result};
+use crate::cache::Key;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::store::content::Content;
 use crate::store::fetch::Ahead;
-use crate::tree::manifest::Leaf;
 use crate::tree::stat::{NodeKind, Stat, stat_file};
 
+use super::by_cache::ByCache;
+use super::fill::{Filler, Wanted};
 use super::read_content::{read_content, read_files_ahead};
+use super::runs::{FAR, Placed, each_run};
 
-/// A run ends with its folder, so that two workers seldom write into one folder at a time; or here.
-const NEAR: RunLimits = RunLimits { least_files: 64, files: 1024, bytes: 4 << 20 };
-/// One request brings a run from a far store, or few.
-const FAR: RunLimits = RunLimits { least_files: 4096, files: 4096, bytes: 8 << 20 };
-/// Workers for a far store: as many runs are in memory.
-const FAR_WORKERS: usize = 16;
-
-/// How long runs are.
-#[derive(Clone, Copy)]
-struct RunLimits {
-    /// Runs of small folders are joined up to this.
-    least_files: usize,
-    files: usize,
-    bytes: u64,
+/// Where files come from.
+pub enum Source<'a> {
+    Store(&'a Content),
+    /// The store, by way of a cache.
+    Cache(ByCache<'a>),
 }
 
-/// An entry and where it goes, relative to the target.
-pub struct Placed {
-    pub target: String,
-    pub leaf: Leaf,
+impl Source<'_> {
+    fn content(&self) -> &Content {
+        match self {
+            Source::Store(content) => content,
+            Source::Cache(by) => by.content(),
+        }
+    }
 }
 
 /// What is done where something stands already.
@@ -61,9 +57,9 @@ pub struct Written {
     pub stat: Stat,
 }
 
-/// Writes entries below `folder`, which exists. Gives what was written if `keep` is set, in no order.
+/// Writes entries below `folder`, which exists, from the store or by way of a cache. Gives what was written if `keep` is set, in no order.
 pub fn write_entries(
-    content: &Content,
+    source: Source<'_>,
     folder: &Path,
     entries: impl Iterator<Item = Result<Placed>> + Send,
     existing: Existing,
@@ -71,55 +67,9 @@ pub fn write_entries(
     jobs: usize,
     observer: &Observer,
 ) -> Result<Vec<Written>> {
-    let writer =
-        Writer { content, folder, existing, keep, observer, made: Mutex::default(), stop: AtomicBool::new(false) };
-    let (limits, workers) = if content.is_far() { (FAR, jobs.max(FAR_WORKERS)) } else { (NEAR, jobs.max(1)) };
-    let (queue, runs) = sync_channel::<Vec<Placed>>(jobs * 2);
-    let runs = Mutex::new(runs);
-    std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(|| writer.work(&runs))).collect();
-        let fed = feed(entries, limits, &queue, &writer.stop);
-        drop(queue);
-        let mut written = Vec::new();
-        let mut fault = fed.err();
-        for worker in workers {
-            match worker.join().expect("a worker doesn't panic") {
-                Ok(part) => written.extend(part),
-                Err(other) => fault = fault.or(Some(other)),
-            }
-        }
-        fault.map_or(Ok(written), Err)
-    })
-}
-
-fn feed(
-    entries: impl Iterator<Item = Result<Placed>>,
-    limits: RunLimits,
-    queue: &std::sync::mpsc::SyncSender<Vec<Placed>>,
-    stop: &AtomicBool,
-) -> Result<()> {
-    let (mut run, mut bytes) = (Vec::new(), 0);
-    for placed in entries {
-        let placed = placed.inspect_err(|_| stop.store(true, Ordering::Release))?;
-        let next_folder = |before: &Placed| folder_of(&before.target) != folder_of(&placed.target);
-        let ends = run.len() >= limits.least_files && run.last().is_some_and(next_folder);
-        let size = placed.leaf.entry.bytes();
-        if ends || run.len() >= limits.files || (bytes > 0 && bytes + size > limits.bytes) {
-            bytes = 0;
-            if stop.load(Ordering::Acquire) || queue.send(std::mem::take(&mut run)).is_err() {
-                return Ok(());
-            }
-        }
-        bytes += size;
-        run.push(placed);
-    }
-    // A closed queue means that the workers stopped at an error of their own.
-    queue.send(run).ok();
-    Ok(())
-}
-
-fn folder_of(path: &str) -> &str {
-    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+    let (limits, workers) = Filler::pace(source.content(), jobs);
+    let writer = Writer { source, folder, existing, keep, observer, made: Mutex::default() };
+    each_run(entries, limits, workers, |run, stop, written| writer.write_run(run, stop, written))
 }
 
 /// What is known of a folder that files go into.
@@ -132,35 +82,27 @@ enum Known {
 }
 
 struct Writer<'a> {
-    content: &'a Content,
+    source: Source<'a>,
     folder: &'a Path,
     existing: Existing,
     keep: bool,
     observer: &'a Observer,
     /// Folders that are known to be real folders.
     made: Mutex<HashMap<PathBuf, Known>>,
-    stop: AtomicBool,
 }
 
 impl Writer<'_> {
-    fn work(&self, runs: &Mutex<Receiver<Vec<Placed>>>) -> Result<Vec<Written>> {
-        let mut written = Ok(Vec::new());
-        loop {
-            let run = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(run) = run else { return written };
-            // After a failure the queue is emptied: who fills it would wait for ever.
-            let Ok(done) = &mut written else { continue };
-            if let Err(fault) = self.write_run(run, done) {
-                self.stop.store(true, Ordering::Release);
-                written = Err(fault);
+    fn write_run(&self, run: Vec<Placed>, stop: &AtomicBool, written: &mut Vec<Written>) -> Result<()> {
+        let _ahead = match &self.source {
+            Source::Store(content) => self.read_ahead(content, &run)?,
+            Source::Cache(by) => {
+                let missing = run.iter().filter(|placed| self.is_missing(placed));
+                by.bring(&missing.filter_map(|placed| Wanted::of(&placed.leaf)).collect::<Vec<_>>(), stop)?;
+                None
             }
-        }
-    }
-
-    fn write_run(&self, run: Vec<Placed>, written: &mut Vec<Written>) -> Result<()> {
-        let _ahead = self.read_ahead(&run)?;
+        };
         for placed in run {
-            if self.stop.load(Ordering::Acquire) {
+            if stop.load(Ordering::Acquire) {
                 break;
             }
             let stat = self.write(&placed)?;
@@ -172,21 +114,24 @@ impl Writer<'_> {
     }
 
     /// Has the content of a run's files read, but of those that seem to be there and of those that are read piece by piece.
-    fn read_ahead(&self, run: &[Placed]) -> Result<Option<Ahead>> {
-        if !self.content.is_far() {
+    fn read_ahead(&self, content: &Content, run: &[Placed]) -> Result<Option<Ahead>> {
+        if !content.is_far() {
             return Ok(None);
         }
-        let is_missing = |placed: &Placed, size| {
-            let there = stat_file(&self.folder.join(&placed.target));
-            !there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == size)
-        };
         let file = |placed: &Placed| match placed.leaf.entry.kind {
-            EntryKind::File { size, content, .. } if size <= FAR.bytes && is_missing(placed, size) => {
+            EntryKind::File { size, content, .. } if size <= FAR.bytes && self.is_missing(placed) => {
                 Some((content, size, placed.leaf.place))
             }
             _ => None,
         };
-        read_files_ahead(self.content, &run.iter().filter_map(file).collect::<Vec<_>>()).map(Some)
+        read_files_ahead(content, &run.iter().filter_map(file).collect::<Vec<_>>()).map(Some)
+    }
+
+    /// Whether no file of this size stands where this one goes.
+    fn is_missing(&self, placed: &Placed) -> bool {
+        let size = placed.leaf.entry.bytes();
+        let there = stat_file(&self.folder.join(&placed.target));
+        !there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == size)
     }
 
     fn write(&self, placed: &Placed) -> Result<Stat> {
@@ -227,13 +172,17 @@ impl Writer<'_> {
     }
 
     fn write_file(&self, placed: &Placed, target: &Path, content: &Id, size: u64, executable: bool) -> Result<()> {
+        let content_source = match &self.source {
+            Source::Store(content) => *content,
+            Source::Cache(by) => return self.write_by(by, placed, target),
+        };
         let mut new = NewFile::create(target)?;
         let write = |bytes: &[u8]| {
             // Piece by piece, so that a large file is seen to advance.
             self.observer.add(Counter::Bytes, bytes.len() as u64);
             new.write_all(bytes).map_err(|fault| Error::io("write", target, fault))
         };
-        read_content(self.content, content, size, placed.leaf.place.as_ref(), write)
+        read_content(content_source, content, size, placed.leaf.place.as_ref(), write)
             .map_err(|fault| fault.within(format!("{} can't be got", placed.leaf.path)))?;
         if executable {
             new.set_executable()?;
@@ -241,8 +190,21 @@ impl Writer<'_> {
         new.publish(Durability::Renamed)
     }
 
+    fn write_by(&self, by: &ByCache<'_>, placed: &Placed, target: &Path) -> Result<()> {
+        if let Some(file) = Wanted::of(&placed.leaf) {
+            by.place(&file, target)?;
+            self.observer.add(Counter::Bytes, file.size);
+        }
+        Ok(())
+    }
+
     /// Whether exactly this file stands there already.
     fn is_right(&self, target: &Path, content: &Id, size: u64, executable: bool) -> Result<bool> {
+        if let Source::Cache(by) = &self.source
+            && by.is_linked(Key { content: *content, executable }, target)
+        {
+            return Ok(true);
+        }
         let Ok((stat, kind)) = stat_file(target) else { return Ok(false) };
         if kind != (NodeKind::File { executable }) || stat.size != size {
             return Ok(false);

@@ -1,7 +1,9 @@
 //! What moves bytes: from folders into a store and back.
 
 mod agree;
+pub mod by_cache;
 pub mod carry;
+pub mod fill;
 mod known;
 mod large_file;
 pub mod materialize;
@@ -14,6 +16,7 @@ pub mod propose;
 pub mod read_content;
 pub mod ref_moves;
 pub mod registrar;
+pub mod runs;
 pub mod session;
 pub mod store_files;
 mod upload;

@@ -8,6 +8,7 @@ pub mod manifest;
 pub mod read_file;
 pub mod scan;
 pub mod select;
+pub mod share;
 mod stretch;
 pub mod subtrees;
 mod walk;

@@ -15,6 +15,15 @@ const COMMANDS: &[&[&str]] = &[
     &["clean"],
     &["ingest"],
     &["get"],
+    &["warm"],
+    &["cache"],
+    &["cache", "info"],
+    &["cache", "list"],
+    &["cache", "prune"],
+    &["cache", "verify"],
+    &["cache", "pin"],
+    &["cache", "unpin"],
+    &["cache", "init"],
     &["list"],
     &["ls"],
     &["tree"],
@@ -78,6 +87,7 @@ fn the_first_screen() {
       clean        Remove files that no version holds and no .dagsetignore names
       ingest       Store a folder as a new version, without a workspace
       get          Write a version, or a part of it, into a folder
+      warm         Fetch versions into the cache before jobs ask for them
       list         List the datasets of a store
       ls           List what is in a folder of a version
       tree         Draw a version as a tree
@@ -94,6 +104,7 @@ fn the_first_screen() {
       pull         Fetch, then move this branch and the folder on to the remote's
       remote       List, add, remove or check the stores to push to and pull from
       store        Create a store, show what one holds, or check the way to it
+      cache        Show and look after the cache of files on this machine
       verify       Read a store or a version, and say what is damaged
       config       Show or change your configuration
       completions  Print completions for a shell
@@ -109,6 +120,7 @@ fn the_first_screen() {
           --store <STORE>      Where datasets are that are named without a store
           --author <WHO>       Who versions are by, as "Name <mail>"
           --jobs <N>           Threads [default: the CPUs this process may use]
+          --cache <DIR>        The cache to fill, and others to read: DIR,DIR:ro
           --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M
           --offline            Ask no store in a cloud, use what is kept here
           --progress <FORM>    bar, lines, or json: a line a second on stderr
@@ -159,6 +171,7 @@ fn the_help_of_ingest() {
           --store <STORE>      Where datasets are that are named without a store
           --author <WHO>       Who versions are by, as "Name <mail>"
           --jobs <N>           Threads [default: the CPUs this process may use]
+          --cache <DIR>        The cache to fill, and others to read: DIR,DIR:ro
           --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M
           --offline            Ask no store in a cloud, use what is kept here
           --progress <FORM>    bar, lines, or json: a line a second on stderr

@@ -46,6 +46,8 @@ impl Play {
             access,
             jobs: 4,
             state_folder: None,
+            caches: Vec::new(),
+            user_cache: None,
         };
         Engine::new(settings, Observer::new())
     }

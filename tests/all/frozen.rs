@@ -35,6 +35,8 @@ fn engine(folder: &Path) -> Engine {
         access: Default::default(),
         jobs: 2,
         state_folder: None,
+        caches: Vec::new(),
+        user_cache: None,
     };
     Engine::new(settings, Observer::new())
 }

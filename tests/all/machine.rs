@@ -83,6 +83,8 @@ impl Machine {
             access,
             jobs: 1,
             state_folder: Some(self.path("state")),
+            caches: Vec::new(),
+            user_cache: None,
         };
         let far = self.far.clone();
         let opener = Opener::new(move |root, missing| match root {

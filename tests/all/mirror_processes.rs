@@ -30,6 +30,8 @@ fn engine(root: &Path, number: usize, state: &str) -> Engine {
         access: Default::default(),
         jobs: 1,
         state_folder: Some(root.join(state)),
+        caches: Vec::new(),
+        user_cache: None,
     };
     let far = root.join("far").to_str().expect("UTF-8").to_owned();
     let opener = Opener::new(move |place, missing| match (place, missing) {

@@ -23,6 +23,8 @@ pub fn engine(opener: Opener) -> Engine {
         access: Default::default(),
         jobs: 1,
         state_folder: None,
+        caches: Vec::new(),
+        user_cache: None,
     };
     Engine::with_opener(settings, Observer::new(), opener)
 }

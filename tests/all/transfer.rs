@@ -53,6 +53,8 @@ impl Team {
             access: Default::default(),
             jobs: 1,
             state_folder: Some(self.path("state")),
+            caches: Vec::new(),
+            user_cache: None,
         };
         let opener = Opener::new(move |root, missing| match (root == FAR, missing) {
             (true, _) => Ok(far.clone()),

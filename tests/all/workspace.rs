@@ -37,6 +37,8 @@ impl Bench {
             access: Default::default(),
             jobs: 2,
             state_folder: Some(self.folder.path().join("state")),
+            caches: Vec::new(),
+            user_cache: None,
         };
         Engine::new(settings, Observer::new())
     }

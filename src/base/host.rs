@@ -1,0 +1,64 @@
+//! Which machine this is, and which of its processes live: so that a note left by another process can be judged.
+
+use std::fs;
+
+use rustix::process::{Pid, getpid};
+
+/// A machine since it was started, as one process sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    pub name: String,
+    /// Another after each start of the machine.
+    pub boot: String,
+    /// Which numbers of processes are meant: containers have their own.
+    pub processes: String,
+}
+
+/// A process, told from a later one of the same number by when it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    pub number: i32,
+    /// In ticks since the machine started; 0 where it isn't known.
+    pub started: u64,
+}
+
+impl Host {
+    /// The machine that this process runs on.
+    pub fn here() -> Host {
+        let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
+        let processes = fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned());
+        Host {
+            name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            boot: read("/proc/sys/kernel/random/boot_id"),
+            processes: processes.unwrap_or_default(),
+        }
+    }
+}
+
+impl Process {
+    /// This process.
+    pub fn own() -> Process {
+        Process::with(getpid().as_raw_pid()).unwrap_or(Process { number: getpid().as_raw_pid(), started: 0 })
+    }
+
+    /// The process of this number, if there is one.
+    pub fn with(number: i32) -> Option<Process> {
+        let pid = Pid::from_raw(number)?;
+        if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+            return None;
+        }
+        Some(Process { number, started: started(number) })
+    }
+
+    /// Whether it still runs.
+    pub fn lives(&self) -> bool {
+        Process::with(self.number).is_some_and(|now| now.started == self.started || self.started == 0)
+    }
+}
+
+/// The 22nd field of `stat`, see proc_pid_stat(5); the name before it may hold anything.
+fn started(number: i32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
+    let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    after_name.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+}

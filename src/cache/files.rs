@@ -1,0 +1,151 @@
+//! The files of a cache: looked at before they are handed out, and appearing whole.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, UTIME_NOW};
+
+use crate::base::files::{self, Durability, NewFile, temporary_name};
+use crate::base::{Error, Event, Id, Result};
+
+use super::Cache;
+
+/// The time of every file, in seconds since 1970 (2001-09-09): an edit gives a file another.
+const FIXED_TIME: i64 = 1_000_000_000;
+/// A use is noted again after this long.
+const COARSE: Duration = Duration::from_secs(24 * 3600);
+
+/// A file of a cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    pub content: Id,
+    pub executable: bool,
+}
+
+impl Key {
+    /// Below the cache's folder.
+    pub(super) fn relative(&self) -> String {
+        let hex = self.content.to_string();
+        format!("files/{}/{hex}{}", &hex[..2], if self.executable { "-x" } else { "" })
+    }
+
+    /// Of a file's name; `None` for what is no file of a cache.
+    pub(super) fn of_name(name: &str) -> Option<Key> {
+        let (hex, executable) = name.strip_suffix("-x").map_or((name, false), |hex| (hex, true));
+        Some(Key { content: Id::from_hex(hex)?, executable })
+    }
+
+    fn mode(&self) -> u32 {
+        if self.executable { 0o555 } else { 0o444 }
+    }
+}
+
+/// What stands in a cache under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    Whole,
+    Missing,
+    /// Its size or time is another: somebody changed it.
+    Edited,
+}
+
+impl Cache {
+    /// Where a file is, if it is there.
+    pub fn path_of(&self, key: Key) -> PathBuf {
+        self.folder.join(key.relative())
+    }
+
+    /// Whether the file is there, unchanged as far as its size and time tell; then this counts as a use of it. One that was changed is
+    /// put into quarantine, and said.
+    pub fn has(&self, key: Key, size: u64) -> bool {
+        let path = self.path_of(key);
+        match look(&path, size) {
+            (Look::Whole, used) => {
+                self.note_use(&path, used);
+                true
+            }
+            (Look::Missing, _) => false,
+            (Look::Edited, _) => {
+                self.quarantine(key);
+                false
+            }
+        }
+    }
+
+    /// Takes a file out of use, for somebody to look at.
+    pub fn quarantine(&self, key: Key) {
+        let path = self.path_of(key);
+        let to = self.folder.join("quarantine").join(format!("{}{}", key.content, temporary_name()));
+        let moved = self.is_writable && files::rename(&path, &to).is_ok();
+        let what = if moved { format!("moved to {}", to.display()) } else { "not used".to_owned() };
+        self.observer.tell(Event::Warning(format!("{} was changed since it was cached: {what}", path.display())));
+    }
+
+    /// Begins a file. Whoever writes it verifies it, then publishes it.
+    pub fn begin(&self, key: Key) -> Result<NewCached> {
+        Ok(NewCached { file: NewFile::create(&self.path_of(key))?, key })
+    }
+
+    /// The last use is the time of the last access, which the owner sets outright and the kernel keeps, a day coarse too, for who
+    /// merely reads.
+    fn note_use(&self, path: &Path, used: i64) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        if !self.is_writable || now < Duration::from_secs(used.max(0) as u64) + COARSE {
+            return;
+        }
+        if rustix::fs::utimensat(CWD, path, &times(), AtFlags::SYMLINK_NOFOLLOW).is_err() {
+            fs::File::open(path).and_then(|mut file| file.read(&mut [0])).ok();
+        }
+    }
+}
+
+/// What stands at `path`, and when it was last used, in seconds since 1970.
+pub(super) fn look(path: &Path, size: u64) -> (Look, i64) {
+    let Ok(stat) = rustix::fs::lstat(path) else { return (Look::Missing, 0) };
+    let is_whole = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_size as u64 == size
+        && is_untouched(&stat);
+    (if is_whole { Look::Whole } else { Look::Edited }, stat.st_atime)
+}
+
+/// Whether a file has the time that every file of a cache has.
+pub(super) fn is_untouched(stat: &rustix::fs::Stat) -> bool {
+    stat.st_mtime == FIXED_TIME && stat.st_mtime_nsec == 0
+}
+
+fn times() -> Timestamps {
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
+        last_modification: Timespec { tv_sec: FIXED_TIME, tv_nsec: 0 },
+    }
+}
+
+/// A file that is being put into a cache; dropped before it is published, it is gone.
+#[must_use = "a file appears only when it is published"]
+pub struct NewCached {
+    file: NewFile,
+    key: Key,
+}
+
+impl NewCached {
+    /// Lets the file be seen: read-only, with the fixed time.
+    pub fn publish(mut self) -> Result<()> {
+        self.file.set_mode(self.key.mode())?;
+        rustix::fs::futimens(self.file.file(), &times()).map_err(|fault| {
+            Error::new(crate::base::Kind::Failed, "cannot set the time of a cached file").because(fault)
+        })?;
+        self.file.publish(Durability::Renamed)
+    }
+}
+
+impl Write for NewCached {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}

@@ -1,0 +1,127 @@
+//! From a cache to where a job reads: links where the file system has them, else copies.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use rustix::fs::ioctl_ficlone;
+use rustix::io::Errno;
+
+use crate::base::files::{self, Durability, NewFile};
+use crate::base::{Error, Result};
+
+use super::{Cache, Key};
+
+/// How files get from a cache to a folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// A copy that shares its blocks with the original until one of them is written: btrfs, XFS, bcachefs.
+    Reflink,
+    /// The cached file itself under another name, read-only.
+    Hardlink,
+    /// A link that says where the cached file is.
+    Symlink,
+    Copy,
+    /// A hardlink; a symlink where that can't be.
+    InView,
+}
+
+/// How one file got there, which may be otherwise than was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Linked {
+    pub by: Link,
+    /// Why a hardlink wasn't possible.
+    pub instead: Option<Instead>,
+}
+
+/// Why a file was copied instead of hardlinked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// The file system allows no more links to one file (65,000 on ext4).
+    TooManyLinks,
+    /// It is another user's, and the kernel allows no links to those (`fs.protected_hardlinks`).
+    OfAnother,
+}
+
+impl Cache {
+    /// Puts a file of the cache at `target`, over a file that is there. What is empty is always a file of its own: so many links to
+    /// the one empty file would be of no use to anybody.
+    pub fn link_out(&self, key: Key, size: u64, link: Link, target: &Path) -> Result<Linked> {
+        let source = self.path_of(key);
+        let by = |by| Linked { by, instead: None };
+        match link {
+            Link::Symlink => {
+                let points_to = source.to_str().ok_or_else(|| {
+                    Error::usage(format!("{} is not text, which links of ours are", source.display()))
+                })?;
+                files::write_symlink(target, points_to)?;
+                Ok(by(link))
+            }
+            Link::InView => match files::hard_link(&source, target) {
+                Ok(()) => Ok(by(Link::Hardlink)),
+                Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::io("link", target, fault)),
+                Err(_) => self.link_out(key, size, Link::Symlink, target),
+            },
+            Link::Hardlink if size > 0 => match files::hard_link(&source, target) {
+                Ok(()) => Ok(by(link)),
+                Err(fault) => {
+                    let instead = match Errno::from_io_error(&fault) {
+                        Some(Errno::MLINK) => Instead::TooManyLinks,
+                        Some(Errno::PERM | Errno::ACCESS) => Instead::OfAnother,
+                        _ => return Err(Error::io("link", target, fault)),
+                    };
+                    copy(&source, target, key.executable)?;
+                    Ok(Linked { by: Link::Copy, instead: Some(instead) })
+                }
+            },
+            Link::Hardlink | Link::Copy => copy(&source, target, key.executable).map(|()| by(Link::Copy)),
+            Link::Reflink => {
+                let mut new = NewFile::create(target)?;
+                let from = File::open(&source).map_err(|fault| Error::io("open", &source, fault))?;
+                ioctl_ficlone(new.file(), &from).map_err(|fault| Error::io("clone into", target, fault.into()))?;
+                if key.executable {
+                    new.set_executable()?;
+                }
+                new.publish(Durability::Renamed)?;
+                Ok(by(link))
+            }
+        }
+    }
+
+    /// Tries which links the file systems of the cache and of `folder` can have: a reflink, a hardlink.
+    pub fn probe(&self, folder: &Path) -> Result<(bool, bool)> {
+        let tried = self.folder.join("cache.toml");
+        let target = folder.join(files::temporary_name());
+        let from = File::open(&tried).map_err(|fault| Error::io("open", &tried, fault))?;
+        let new = NewFile::create(&target)?;
+        let reflinks = ioctl_ficlone(new.file(), &from).is_ok();
+        drop(new);
+        // Another's file can't be linked, which says nothing about the file system.
+        let hardlinks = match files::hard_link(&tried, &target) {
+            Ok(()) => true,
+            Err(fault) => matches!(Errno::from_io_error(&fault), Some(Errno::PERM | Errno::ACCESS | Errno::MLINK)),
+        };
+        fs::remove_file(&target).ok();
+        Ok((reflinks, hardlinks))
+    }
+
+    /// Whether `target` is a link to this very file.
+    pub fn is_linked(&self, key: Key, target: &Path) -> bool {
+        let source = self.path_of(key);
+        if fs::read_link(target).is_ok_and(|points_to| points_to == source) {
+            return true;
+        }
+        let (Ok(one), Ok(other)) = (rustix::fs::lstat(&source), rustix::fs::lstat(target)) else { return false };
+        (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+    }
+}
+
+fn copy(source: &Path, target: &Path, executable: bool) -> Result<()> {
+    let mut from = File::open(source).map_err(|fault| Error::io("open", source, fault))?;
+    let mut new = NewFile::create(target)?;
+    io::copy(&mut from, &mut new.file()).map_err(|fault| Error::io("copy to", target, fault))?;
+    if executable {
+        new.set_executable()?;
+    }
+    new.publish(Durability::Renamed)
+}

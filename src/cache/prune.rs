@@ -1,0 +1,248 @@
+//! Making room: what was used least goes first, by the day, and never what is held.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rayon::prelude::*;
+
+use crate::base::{Counter, Id, Result, files};
+
+use super::holds::Kept;
+use super::{Cache, Key};
+
+const DAY: i64 = 24 * 3600;
+/// More than is needed is freed, so that not each new file looks through the cache: this part of the limit.
+const SLACK_SHARE: u64 = 20;
+
+/// What was removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub files: u64,
+    pub bytes: u64,
+    pub views: u64,
+}
+
+/// What a cache holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Contents {
+    pub files: u64,
+    pub bytes: u64,
+    /// Of these, what pins, leases and views keep, or a link of a job.
+    pub kept_files: u64,
+    pub kept_bytes: u64,
+}
+
+/// What a cache holds, and what of it could be removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Removable {
+    pub bytes: u64,
+    pub removable_bytes: u64,
+}
+
+/// A file that was met.
+struct Met<'a> {
+    key: Key,
+    path: &'a Path,
+    bytes: u64,
+    /// The day of the last use.
+    day: i64,
+    /// Other names: a job's links, a view's.
+    is_linked: bool,
+    is_untouched: bool,
+}
+
+impl Cache {
+    /// Removes files by last use: those not used for `unused_days`, and then more until at most `most_bytes` are left.
+    pub fn prune(&self, unused_days: Option<u64>, most_bytes: Option<u64>) -> Result<Pruned> {
+        let _lock = self.lock_room()?;
+        self.sweep();
+        let today = crate::base::Time::now().0 / 1000 / DAY;
+        let oldest = unused_days.map(|days| today - i64::try_from(days).unwrap_or(i64::MAX).min(today));
+        let mut removed = Pruned::default();
+        if let Some(oldest) = oldest {
+            self.remove_views(oldest, &mut removed)?;
+            self.remove_files(&self.kept()?, u64::MAX, oldest, &mut removed)?;
+        }
+        let left = self.count_files()?;
+        if let Some(excess) = most_bytes.and_then(|most| left.checked_sub(most)).filter(|excess| *excess > 0) {
+            let more = self.remove(excess)?;
+            removed = Pruned {
+                files: removed.files + more.files,
+                bytes: removed.bytes + more.bytes,
+                views: removed.views + more.views,
+            };
+        }
+        self.set_usage(self.count_files()?)?;
+        Ok(removed)
+    }
+
+    /// What the cache holds.
+    pub fn contents(&self) -> Result<Contents> {
+        let kept = self.kept()?;
+        let [files, bytes, kept_files, kept_bytes] = [const { AtomicU64::new(0) }; 4];
+        self.each_file(|met| {
+            files.fetch_add(1, Ordering::Relaxed);
+            bytes.fetch_add(met.bytes, Ordering::Relaxed);
+            if met.is_linked || kept.has(met.key) {
+                kept_files.fetch_add(1, Ordering::Relaxed);
+                kept_bytes.fetch_add(met.bytes, Ordering::Relaxed);
+            }
+        })?;
+        Ok(Contents {
+            files: files.into_inner(),
+            bytes: bytes.into_inner(),
+            kept_files: kept_files.into_inner(),
+            kept_bytes: kept_bytes.into_inner(),
+        })
+    }
+
+    /// What could be removed if these contents, sorted, were wanted. A file that a job links to could not.
+    pub fn removable(&self, wanted: &[u128]) -> Result<Removable> {
+        let kept = self.kept()?;
+        let [bytes, removable] = [const { AtomicU64::new(0) }; 2];
+        self.each_file(|met| {
+            bytes.fetch_add(met.bytes, Ordering::Relaxed);
+            let is_wanted = wanted.binary_search(&super::list_entry(met.key)).is_ok();
+            // What only a view links to goes with the view.
+            let is_free = !kept.is_held(met.key) && (!met.is_linked || kept.is_shown(met.key));
+            if !is_wanted && is_free {
+                removable.fetch_add(met.bytes, Ordering::Relaxed);
+            }
+        })?;
+        Ok(Removable { bytes: bytes.into_inner(), removable_bytes: removable.into_inner() })
+    }
+
+    /// Reads all files; what isn't what its name says goes into quarantine. Gives how many files and bytes were read, and what was wrong.
+    pub fn verify(&self) -> Result<(u64, u64, Vec<Id>)> {
+        let [files, bytes] = [const { AtomicU64::new(0) }; 2];
+        let damaged = std::sync::Mutex::new(Vec::new());
+        self.each_file(|met| {
+            let hashed = fs::File::open(met.path).and_then(|mut file| {
+                let mut hasher = blake3::Hasher::new();
+                std::io::copy(&mut file, &mut hasher)?;
+                Ok(hasher.finalize())
+            });
+            files.fetch_add(1, Ordering::Relaxed);
+            bytes.fetch_add(met.bytes, Ordering::Relaxed);
+            self.observer.add(Counter::Files, 1);
+            self.observer.add(Counter::Bytes, met.bytes);
+            let is_right = hashed.is_ok_and(|hash| hash.as_bytes() == &met.key.content.0) && met.is_untouched;
+            if !is_right && met.path.exists() {
+                self.quarantine(met.key);
+                damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(met.key.content);
+            }
+        })?;
+        Ok((files.into_inner(), bytes.into_inner(), damaged.into_inner().unwrap_or_default()))
+    }
+
+    /// Bytes of all files.
+    pub(super) fn count_files(&self) -> Result<u64> {
+        let bytes = AtomicU64::new(0);
+        self.each_file(|met| {
+            bytes.fetch_add(met.bytes, Ordering::Relaxed);
+        })?;
+        Ok(bytes.into_inner())
+    }
+
+    /// Removes at least `bytes` if that can be, and some more. The lock on the room is held by the caller.
+    pub(super) fn remove_least_used(&self, bytes: u64) -> Result<Pruned> {
+        self.remove(bytes.saturating_add(self.limits.max_bytes / SLACK_SHARE))
+    }
+
+    fn remove(&self, bytes: u64) -> Result<Pruned> {
+        let mut removed = Pruned::default();
+        let today = crate::base::Time::now().0 / 1000 / DAY;
+        // First without views that were used today, then with all that nobody holds.
+        for newest in [today, i64::MAX] {
+            self.remove_views(newest, &mut removed)?;
+            let wanted = bytes - removed.bytes.min(bytes);
+            self.remove_files(&self.kept()?, wanted, i64::MAX, &mut removed)?;
+            if removed.bytes >= bytes {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// Removes unheld views that were last used before this day.
+    fn remove_views(&self, before: i64, removed: &mut Pruned) -> Result<()> {
+        let held = self.kept()?.views;
+        for view in self.views()?.into_iter().filter(|view| !held.contains(&view.key)) {
+            if (view.used as i64) / DAY < before && self.remove_view(&view)? {
+                removed.views += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes files that nothing keeps, last used before a day, oldest first, until `wanted` bytes are gone.
+    fn remove_files(&self, kept: &Kept, wanted: u64, before: i64, removed: &mut Pruned) -> Result<()> {
+        if wanted == 0 {
+            return Ok(());
+        }
+        let may_go = |met: &Met<'_>| !met.is_linked && met.day < before && !kept.has(met.key);
+        let days = std::sync::Mutex::new(BTreeMap::<i64, u64>::new());
+        self.each_file(|met| {
+            if may_go(&met) {
+                *days.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(met.day).or_default() +=
+                    met.bytes;
+            }
+        })?;
+        let mut sum = 0;
+        let mut last_day = i64::MIN;
+        for (day, bytes) in days.into_inner().unwrap_or_default() {
+            last_day = day;
+            sum += bytes;
+            if sum >= wanted {
+                break;
+            }
+        }
+        // All of the days before, and of the last one as much as is needed.
+        let from_last = AtomicU64::new(sum.saturating_sub(wanted));
+        let [files, bytes] = [const { AtomicU64::new(0) }; 2];
+        self.each_file(|met| {
+            let spared = || {
+                let spare = |left: u64| left.checked_sub(met.bytes);
+                met.day == last_day && from_last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spare).is_ok()
+            };
+            if may_go(&met) && met.day <= last_day && !spared() && fs::remove_file(met.path).is_ok() {
+                files.fetch_add(1, Ordering::Relaxed);
+                bytes.fetch_add(met.bytes, Ordering::Relaxed);
+            }
+        })?;
+        removed.files += files.into_inner();
+        removed.bytes += bytes.into_inner();
+        Ok(())
+    }
+
+    /// Takes away what killed processes left.
+    fn sweep(&self) {
+        self.sweep_views();
+        for byte in 0..=u8::MAX {
+            files::sweep_temporaries(&self.folder.join(format!("files/{byte:02x}")));
+        }
+    }
+
+    fn each_file(&self, act: impl Fn(Met<'_>) + Sync) -> Result<()> {
+        (0..=u8::MAX).into_par_iter().try_for_each(|byte| {
+            let folder = self.folder.join(format!("files/{byte:02x}"));
+            for name in super::holds::names_in(&folder)? {
+                let Some(key) = Key::of_name(&name) else { continue };
+                let path = folder.join(name);
+                // It may have gone meanwhile.
+                let Ok(stat) = rustix::fs::lstat(&path) else { continue };
+                act(Met {
+                    key,
+                    path: &path,
+                    bytes: stat.st_size as u64,
+                    day: stat.st_atime / DAY,
+                    is_linked: stat.st_nlink > 1,
+                    is_untouched: super::files::is_untouched(&stat),
+                });
+            }
+            Ok(())
+        })
+    }
+}

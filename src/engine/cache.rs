@@ -1,0 +1,114 @@
+//! Keeping the house of a cache: what it holds, what keeps it, what may go.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::{Error, Event, Id, Result};
+use crate::cache::{Cache, Contents, Limits, NamedHold, Pruned, Sharing, Space, View};
+
+use super::Engine;
+
+/// One cache of the chain.
+#[derive(Debug, Clone)]
+pub struct CacheCard {
+    pub folder: PathBuf,
+    pub is_writable: bool,
+    /// Whether this is the one that is filled.
+    pub is_filled: bool,
+    pub limits: Limits,
+    pub sharing: Sharing,
+    pub contents: Contents,
+    pub space: Space,
+}
+
+/// What keeps files in a cache.
+#[derive(Debug, Clone)]
+pub struct CacheList {
+    pub folder: PathBuf,
+    pub holds: Vec<NamedHold>,
+    pub views: Vec<View>,
+}
+
+/// What a verification of a cache found.
+#[derive(Debug, Clone)]
+pub struct CacheVerified {
+    pub folder: PathBuf,
+    pub files: u64,
+    pub bytes: u64,
+    /// Files whose bytes aren't what their name says; they are in quarantine now, if that could be.
+    pub damaged: Vec<Id>,
+}
+
+impl Engine {
+    /// Makes a cache, or changes the limits of one.
+    pub fn init_cache(&self, folder: &Path, limits: Option<Limits>, sharing: Option<Sharing>) -> Result<CacheCard> {
+        let folder = self.path(folder);
+        let there = Cache::open(&folder, true, self.observer.clone())?;
+        let sharing = sharing.or(there.as_ref().map(Cache::sharing)).unwrap_or(Sharing::Private);
+        let limits = limits.or(there.as_ref().map(Cache::limits));
+        Cache::init(&folder, limits, sharing)?;
+        let made = Cache::open(&folder, false, self.observer.clone())?;
+        let made = made.ok_or_else(|| Error::not_found(format!("the cache {} went away", folder.display())))?;
+        card(&made, true)
+    }
+
+    /// What the usual limits or those of the cache at `folder` are.
+    pub fn cache_limits(&self, folder: &Path) -> Result<Option<Limits>> {
+        Ok(Cache::open(&self.path(folder), true, self.observer.clone())?.map(|cache| cache.limits()))
+    }
+
+    /// The caches of the chain, in order.
+    pub fn cache_info(&self) -> Result<Vec<CacheCard>> {
+        let chain = self.chain()?;
+        chain.caches().iter().map(|cache| card(cache, std::ptr::eq(cache, chain.filled()))).collect()
+    }
+
+    /// What keeps files in the cache that is filled.
+    pub fn cache_list(&self) -> Result<CacheList> {
+        let chain = self.chain()?;
+        let cache = chain.filled();
+        Ok(CacheList { folder: cache.folder().to_owned(), holds: cache.holds()?, views: cache.views()? })
+    }
+
+    /// Removes files that nothing keeps: those not used for `unused_days`, then more until at most `most_bytes` are left.
+    pub fn prune_cache(&self, unused_days: Option<u64>, most_bytes: Option<u64>) -> Result<(PathBuf, Pruned)> {
+        let chain = self.chain()?;
+        let cache = chain.filled();
+        self.observer.tell(Event::Phase("pruning"));
+        Ok((cache.folder().to_owned(), cache.prune(unused_days, most_bytes)?))
+    }
+
+    /// Reads every file of the cache that is filled.
+    pub fn verify_cache(&self) -> Result<CacheVerified> {
+        let chain = self.chain()?;
+        let cache = chain.filled();
+        self.observer.tell(Event::Phase("verifying"));
+        let (files, bytes, damaged) = cache.verify()?;
+        Ok(CacheVerified { folder: cache.folder().to_owned(), files, bytes, damaged })
+    }
+
+    /// Removes the pin or lease of this name, or the pins of this address.
+    pub fn unpin(&self, name: &str) -> Result<u64> {
+        let chain = self.chain()?;
+        let cache = chain.filled();
+        let is_meant = |named: &NamedHold| named.name == name || named.hold.is_pin && named.hold.address == name;
+        let meant: Vec<_> = cache.holds()?.into_iter().filter(is_meant).collect();
+        meant.iter().try_for_each(|named| cache.release(&named.name))?;
+        match meant.len() {
+            0 => Err(Error::not_found(format!("nothing in the cache is pinned as {name}"))
+                .hint("`dagset cache list` shows what is pinned")),
+            count => Ok(count as u64),
+        }
+    }
+}
+
+fn card(cache: &Cache, is_filled: bool) -> Result<CacheCard> {
+    Ok(CacheCard {
+        folder: cache.folder().to_owned(),
+        is_writable: cache.is_writable(),
+        is_filled,
+        limits: cache.limits(),
+        sharing: cache.sharing(),
+        contents: cache.contents()?,
+        space: cache.space()?,
+    })
+}

@@ -1,0 +1,229 @@
+//! The caches that an operation goes through, and what it holds in them.
+
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::base::host::{Host, Process};
+use crate::base::{Counter, Error, Event, Result, Time};
+use crate::cache::{Cache, Chain, Held, Hold, LEASE_MS, list_entry};
+use crate::flow::fill::{Filler, Wanted};
+use crate::flow::runs::{NEAR, each_run};
+use crate::tree::manifest::Manifest;
+
+use super::Engine;
+use super::open::Target;
+use super::scope::Scope;
+
+/// A cache folder as the user names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CachePlace {
+    pub folder: PathBuf,
+    pub read_only: bool,
+}
+
+/// Who reads what is held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HoldBy {
+    Process(i32),
+    Job(String),
+}
+
+impl HoldBy {
+    /// Parses `PID`, `pid:PID` or `job:NAME`; a bare word is a job.
+    pub fn parse(text: &str) -> Result<HoldBy> {
+        let process = |number: &str| match number.parse().ok().filter(|number| *number > 0) {
+            Some(number) if Process::with(number).is_some() => Ok(HoldBy::Process(number)),
+            _ => Err(Error::usage(format!("there is no process {number}"))
+                .hint(format!("for a job of a scheduler write job:{number}"))),
+        };
+        match text.split_once(':') {
+            Some(("pid", number)) => process(number),
+            Some(("job", name)) if !name.is_empty() => Ok(HoldBy::Job(name.to_owned())),
+            None if text.parse::<i32>().is_ok() => process(text),
+            None if !text.is_empty() => Ok(HoldBy::Job(text.to_owned())),
+            _ => Err(Error::usage(format!("not PID, pid:PID or job:NAME: {text:?}"))),
+        }
+    }
+}
+
+/// What a choice of files asks of a cache.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub files: u64,
+    pub bytes: u64,
+    /// Of these, what the cache has.
+    pub cached_files: u64,
+    pub cached_bytes: u64,
+    /// Different contents, sorted.
+    pub(super) contents: Vec<u128>,
+    /// Of different contents.
+    pub(super) needed_bytes: u64,
+    pub(super) missing_bytes: u64,
+}
+
+impl Plan {
+    /// Whether the cache has all.
+    pub fn is_complete(&self) -> bool {
+        self.cached_files == self.files
+    }
+}
+
+impl Engine {
+    /// The caches of the settings; the user's own where none of them can be filled.
+    pub(super) fn chain(&self) -> Result<Chain> {
+        let mut caches = Vec::new();
+        for place in &self.settings.caches {
+            let folder = self.path(&place.folder);
+            let observer = self.observer.clone();
+            let opened = match place.read_only {
+                true => Cache::open(&folder, true, observer),
+                false => Cache::open_or_make(&folder, observer).map(Some),
+            };
+            match opened {
+                Ok(Some(cache)) => caches.push(cache),
+                Ok(None) => self.observer.tell(Event::Warning(format!("there is no cache {}", folder.display()))),
+                Err(fault) => {
+                    self.observer.tell(Event::Warning(format!("a cache is left out: {}", fault.in_one_line())))
+                }
+            }
+        }
+        if !caches.iter().any(Cache::is_writable) {
+            let own = self.settings.user_cache.as_deref().ok_or_else(|| {
+                Error::usage("there is no cache to fill, and no home folder to make one in").hint("name one by --cache")
+            })?;
+            caches.push(Cache::open_or_make(own, self.observer.clone())?);
+        }
+        Chain::new(caches)
+    }
+
+    /// Goes through the chosen files and looks which of them the cache has.
+    pub(super) fn plan(&self, cache: &Cache, scope: &Scope, manifest: &Manifest<'_>) -> Result<Plan> {
+        let total = Mutex::new(Plan::default());
+        let contents = each_run(scope.entries(manifest), NEAR, self.settings.jobs, |run, _, out| {
+            let mut part = Plan::default();
+            for file in run.iter().filter_map(|placed| Wanted::of(&placed.leaf)) {
+                let is_cached = cache.has(file.key, file.size);
+                part.files += 1;
+                part.bytes += file.size;
+                part.cached_files += u64::from(is_cached);
+                part.cached_bytes += if is_cached { file.size } else { 0 };
+                out.push((list_entry(file.key), file.size, is_cached));
+            }
+            let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            total.files += part.files;
+            total.bytes += part.bytes;
+            total.cached_files += part.cached_files;
+            total.cached_bytes += part.cached_bytes;
+            Ok(())
+        });
+        let mut contents = contents?;
+        contents.sort_unstable();
+        contents.dedup_by_key(|(content, _, _)| *content);
+        let mut plan = total.into_inner().unwrap_or_default();
+        plan.needed_bytes = contents.iter().map(|(_, size, _)| size).sum();
+        plan.missing_bytes = contents.iter().filter(|(_, _, cached)| !cached).map(|(_, size, _)| size).sum();
+        plan.contents = contents.into_iter().map(|(content, _, _)| content).collect();
+        Ok(plan)
+    }
+
+    /// Refuses what the cache can't hold, before the first byte is fetched.
+    pub(super) fn check_fit(&self, cache: &Cache, plan: &Plan) -> Result<()> {
+        if plan.missing_bytes == 0 {
+            return Ok(());
+        }
+        let (limits, space) = (cache.limits(), cache.space()?);
+        let refuse = |why: String| {
+            Err(Error::new(
+                crate::base::Kind::Failed,
+                format!("{} bytes are missing and don't fit into the cache {}: {why}", plan.missing_bytes, cache.folder().display()),
+            )
+            .hint("warm a part (--part 1/4, PATH), unpin what isn't needed, or raise the limit by `dagset cache init --max`"))
+        };
+        let all_free = cache.usage() + plan.missing_bytes <= limits.max_bytes;
+        if all_free && space.floor + plan.missing_bytes <= space.free {
+            return Ok(());
+        }
+        if plan.needed_bytes > limits.max_bytes {
+            return refuse(format!(
+                "it holds at most {} bytes, and all of it is {}",
+                limits.max_bytes, plan.needed_bytes
+            ));
+        }
+        // Only now is it worth looking at everything that is there.
+        let there = cache.removable(&plan.contents)?;
+        let used_after = there.bytes - there.removable_bytes + plan.missing_bytes;
+        if used_after > limits.max_bytes {
+            return refuse(format!(
+                "it holds at most {} bytes, and of the {} in use {} can be removed",
+                limits.max_bytes, there.bytes, there.removable_bytes
+            ));
+        }
+        if space.floor + plan.missing_bytes > space.free + there.removable_bytes {
+            return refuse(format!(
+                "its disk has {} bytes free of which {} stay free, and {} can be removed",
+                space.free, space.floor, there.removable_bytes
+            ));
+        }
+        Ok(())
+    }
+
+    /// A hold on what was chosen, for whoever reads it.
+    pub(super) fn hold_of(&self, target: &Target, plan: &Plan, held: Held) -> Result<Hold> {
+        let here = Host::here();
+        let now = Time::now().0;
+        Ok(Hold {
+            held,
+            address: target.shown.clone(),
+            version: target.version()?.row.version.to_string(),
+            files: plan.files,
+            bytes: plan.bytes,
+            is_pin: false,
+            host: here.name,
+            boot: here.boot,
+            processes: here.processes,
+            process: None,
+            job: None,
+            link: None,
+            made: now,
+            ends: Some(now + LEASE_MS),
+        })
+    }
+
+    /// Fills the cache with what was chosen, held against removal by this process meanwhile. Gives the name of the list.
+    pub(super) fn fill(
+        &self,
+        target: &Target,
+        chain: &Chain,
+        scope: &Scope,
+        manifest: &Manifest<'_>,
+        plan: &Plan,
+    ) -> Result<String> {
+        let cache = chain.filled();
+        let list = cache.put_list(&plan.contents)?;
+        if plan.missing_bytes == 0 && plan.is_complete() {
+            return Ok(list);
+        }
+        let own = Process::own();
+        let hold =
+            Hold { process: Some((own.number, own.started)), ..self.hold_of(target, plan, Held::List(list.clone()))? };
+        let name = cache.hold(&hold)?;
+        self.observer.tell(Event::Phase("warming"));
+        let filler = Filler { content: &target.store.content, chain, observer: &self.observer };
+        let filled = filler.fill(scope.entries(manifest), self.settings.jobs);
+        cache.give_back();
+        cache.release(&name)?;
+        filled.map(|()| list)
+    }
+
+    /// What is going to be dealt with, for the progress.
+    pub(super) fn expect(&self, files: u64, bytes: u64) {
+        self.observer.add(Counter::FilesTotal, files);
+        self.observer.add(Counter::BytesTotal, bytes);
+    }
+}
+
+/// A pin's end from how long it lasts.
+pub(super) fn end_of(lasts: Option<Duration>) -> Option<i64> {
+    lasts.map(|lasts| Time::now().0.saturating_add(i64::try_from(lasts.as_millis()).unwrap_or(i64::MAX)))
+}

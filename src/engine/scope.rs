@@ -1,0 +1,101 @@
+//! What an address, patterns and a share of a version mean together: which of its entries, and where each goes.
+
+use crate::base::{Error, Id, Result};
+use crate::flow::runs::Placed;
+use crate::format::manifest::EntryKind;
+use crate::tree::Selection;
+use crate::tree::manifest::{Leaf, Manifest};
+use crate::tree::share::Share;
+
+use super::open::Target;
+use super::read::no_such_path;
+
+/// A choice of a version's entries.
+pub(super) struct Scope {
+    /// The folder with a slash behind it, or empty.
+    prefix: String,
+    file: Option<Leaf>,
+    patterns: Vec<String>,
+    selection: Selection,
+    share: Option<Share>,
+}
+
+impl Scope {
+    /// What the target's path means in its version: all below a folder, or one file; of that, what patterns and a share choose.
+    pub(super) fn of(
+        target: &Target,
+        manifest: &Manifest<'_>,
+        patterns: &[String],
+        share: Option<&Share>,
+    ) -> Result<Scope> {
+        let path = target.folder();
+        let selection = Selection::new(patterns)?;
+        let below = |prefix: String, file: Option<Leaf>| Scope {
+            prefix,
+            file,
+            patterns: patterns.to_vec(),
+            selection,
+            share: share.cloned(),
+        };
+        if path.is_empty() {
+            return Ok(below(String::new(), None));
+        }
+        match manifest.find(path)? {
+            Some(leaf) if leaf.entry.kind == EntryKind::EmptyFolder => Ok(below(format!("{path}/"), None)),
+            Some(leaf) => {
+                let folder = leaf.path.parent().map(|parent| format!("{parent}/")).unwrap_or_default();
+                Ok(below(folder, Some(leaf)))
+            }
+            None if manifest.has_folder(path)? => Ok(below(format!("{path}/"), None)),
+            None => Err(no_such_path(target, path)),
+        }
+    }
+
+    /// Whether it is all of the version.
+    pub(super) fn is_whole(&self) -> bool {
+        self.prefix.is_empty() && self.is_whole_folder()
+    }
+
+    /// Whether it is all of a folder.
+    pub(super) fn is_whole_folder(&self) -> bool {
+        self.file.is_none() && self.patterns.is_empty() && self.share.is_none()
+    }
+
+    /// The chosen entries in path order.
+    pub(super) fn entries<'m>(
+        &'m self,
+        manifest: &Manifest<'m>,
+    ) -> Box<dyn Iterator<Item = Result<Placed>> + Send + 'm> {
+        let is_chosen = |placed: &Placed| {
+            self.selection.matches(&placed.target) && self.share.as_ref().is_none_or(|share| share.has(&placed.leaf))
+        };
+        let place = move |leaf: Leaf| {
+            let target = leaf.path.as_str().strip_prefix(&*self.prefix)?.to_owned();
+            Some(Placed { target, leaf }).filter(is_chosen)
+        };
+        match &self.file {
+            Some(leaf) => Box::new(place(leaf.clone()).map(Ok).into_iter()),
+            None => {
+                let entries = manifest.candidates(self.prefix.trim_end_matches('/'), &self.selection);
+                Box::new(entries.filter_map(move |leaf| leaf.map(place).transpose()))
+            }
+        }
+    }
+
+    /// An error for a pattern that chose nothing, once all entries were gone through.
+    pub(super) fn check_patterns(&self, target: &Target) -> Result<()> {
+        match self.selection.unmatched().first() {
+            None => Ok(()),
+            Some(nothing) => Err(Error::not_found(format!("nothing in this version matches {nothing:?}"))
+                .hint(format!("{} shows all paths", target.command("ls -R")))),
+        }
+    }
+
+    /// The same for the same choice of the same content, whatever the version is called.
+    pub(super) fn id(&self, manifest: &Id) -> Id {
+        let file = self.file.as_ref().map(|leaf| leaf.path.as_str()).unwrap_or_default();
+        let share = self.share.as_ref().map(Share::to_string).unwrap_or_default();
+        let what = [&manifest.to_string(), &self.prefix, file, &self.patterns.join("\n"), &share];
+        Id::of(what.map(|part| format!("{} {part}\n", part.len())).concat().as_bytes())
+    }
+}

@@ -1,0 +1,161 @@
+//! `get --link view`: a folder that is one symlink to a tree which all jobs of a version share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use crate::base::host::Process;
+use crate::base::{Counter, Error, Event, Id, Result, files};
+use crate::cache::{Cache, Held, Hold, Key, View, ViewCard};
+use crate::flow::by_cache::{ByCache, LinkCounts};
+use crate::flow::fill::Filler;
+use crate::flow::materialize::{Existing, Source, write_entries};
+use crate::tree::manifest::Manifest;
+
+use super::Engine;
+use super::caches::{HoldBy, Plan};
+use super::get::{GetOptions, GetReport};
+use super::open::Target;
+use super::scope::Scope;
+
+/// How often it is looked whether another process has made the tree.
+const WAIT: Duration = Duration::from_millis(20);
+
+impl Engine {
+    pub(super) fn get_view(
+        &self,
+        target: &Target,
+        manifest: &Manifest<'_>,
+        scope: &Scope,
+        folder: &Path,
+        options: &GetOptions,
+    ) -> Result<GetReport> {
+        let chain = self.chain()?;
+        let cache = chain.filled();
+        check_free(cache, folder, options.overwrite)?;
+        let state = target.version()?;
+        let key = scope.id(&state.row.manifest);
+        let view = loop {
+            let view = match cache.view(&key.to_string())? {
+                Some(view) => view,
+                None => self.make_view(target, manifest, scope, &key)?,
+            };
+            let plan = Plan { files: view.card.files, bytes: view.card.bytes, ..Plan::default() };
+            let held = Held::View(view.key.clone());
+            let name = cache.hold(&self.lease(target, &plan, held, folder, options.hold.as_ref())?)?;
+            // It may have been taken down just before it was held.
+            if cache.view(&view.key)?.is_some() {
+                cache.use_view(&view)?;
+                break view;
+            }
+            cache.release(&name)?;
+        };
+        let tree = cache.view_folder(&view.key);
+        let points_to = tree.to_str().ok_or_else(|| Error::usage(format!("{} is not text", tree.display())))?;
+        if let Some(parent) = folder.parent() {
+            files::create_folders(parent)?;
+        }
+        if folder.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+            fs::remove_dir(folder).map_err(|fault| Error::io("replace", folder, fault))?;
+        }
+        files::write_symlink(folder, points_to)?;
+        Ok(GetReport {
+            dataset: target.dataset.to_string(),
+            version: state.row.version,
+            folder: folder.to_owned(),
+            files: view.card.files,
+            bytes: view.card.bytes,
+            deleted: Vec::new(),
+            resumed: false,
+            links: None,
+            view: Some(tree),
+        })
+    }
+
+    /// Makes the tree, or waits for whoever is making it.
+    pub(super) fn make_view(&self, target: &Target, manifest: &Manifest<'_>, scope: &Scope, key: &Id) -> Result<View> {
+        let chain = self.chain()?;
+        let cache = chain.filled();
+        let gone = || Error::conflict("the view was taken down while it was made").hint("run the command again");
+        let name = key.to_string();
+        let _alone = loop {
+            match cache.claim(Key { content: *key, executable: false }) {
+                Some(claim) => break claim,
+                None => std::thread::sleep(WAIT),
+            }
+        };
+        if let Some(view) = cache.view(&name)? {
+            return Ok(view);
+        }
+        self.observer.tell(Event::Phase("looking"));
+        let plan = self.plan(cache, scope, manifest)?;
+        scope.check_patterns(target)?;
+        self.check_fit(cache, &plan)?;
+        // Links of the view hold what is there; until they are made, this does.
+        let own = Process::own();
+        let list = cache.put_list(&plan.contents)?;
+        let hold =
+            Hold { process: Some((own.number, own.started)), ..self.hold_of(target, &plan, Held::List(list.clone()))? };
+        let held = cache.hold(&hold)?;
+        self.expect(plan.files, plan.bytes);
+        self.observer.tell(Event::Phase("linking"));
+        let new = cache.begin_view()?;
+        let counts = Mutex::new(LinkCounts::default());
+        let filler = Filler { content: &target.store.content, chain: &chain, observer: &self.observer };
+        let source = Source::Cache(ByCache::new(filler, crate::cache::Link::InView, &counts));
+        let folder = new.folder.clone();
+        let entries = scope.entries(manifest);
+        let written =
+            write_entries(source, &folder, entries, Existing::Resume, false, self.settings.jobs, &self.observer);
+        cache.give_back();
+        let published = written.and_then(|_| {
+            let card = ViewCard {
+                address: target.shown.clone(),
+                version: target.version()?.row.version.to_string(),
+                list,
+                files: self.observer.get(Counter::Files),
+                bytes: plan.bytes,
+            };
+            new.publish(&name, &card)
+        });
+        cache.release(&held)?;
+        published?;
+        cache.view(&name)?.ok_or_else(gone)
+    }
+
+    /// A lease for who reads through `folder`.
+    pub(super) fn lease(
+        &self,
+        target: &Target,
+        plan: &Plan,
+        held: Held,
+        folder: &Path,
+        by: Option<&HoldBy>,
+    ) -> Result<Hold> {
+        let hold = self.hold_of(target, plan, held)?;
+        Ok(match by {
+            None => Hold { link: Some(folder.to_owned()), ..hold },
+            Some(HoldBy::Process(number)) => {
+                let process = Process::with(*number).map(|process| (process.number, process.started));
+                Hold { process, link: Some(folder.to_owned()), ..hold }
+            }
+            Some(HoldBy::Job(job)) => Hold { job: Some(job.clone()), ..hold },
+        })
+    }
+}
+
+/// Refuses a folder where something of the user's stands. A link to another view is replaced where that was asked for.
+fn check_free(cache: &Cache, folder: &Path, overwrite: bool) -> Result<()> {
+    let Ok(meta) = folder.symlink_metadata() else { return Ok(()) };
+    let is_view = || fs::read_link(folder).is_ok_and(|to: PathBuf| to.starts_with(cache.view_folder("")));
+    let is_empty = || fs::read_dir(folder).is_ok_and(|mut listing| listing.next().is_none());
+    if meta.is_symlink() && is_view() && overwrite || meta.is_dir() && is_empty() {
+        return Ok(());
+    }
+    let hint = match meta.is_symlink() && is_view() {
+        true => "give --overwrite to let it lead to this version, or choose another name",
+        false => "choose a name where nothing stands",
+    };
+    Err(Error::conflict(format!("{} is there already", folder.display())).hint(hint))
+}

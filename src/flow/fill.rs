@@ -1,0 +1,191 @@
+//! Files from a store into a cache: each fetched once however many processes want it, verified before it is seen.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::base::{Counter, Error, Kind, Observer, Result};
+use crate::cache::{Cache, Chain, Claim, Key};
+use crate::format::manifest::EntryKind;
+use crate::format::place::Place;
+use crate::store::content::Content;
+use crate::tree::manifest::Leaf;
+
+use super::read_content::{read_content, read_files_ahead};
+use super::runs::{FAR, FAR_WORKERS, NEAR, Placed, RunLimits, each_run};
+
+/// How often it is looked whether another process has fetched a file.
+const SHORTEST_WAIT: Duration = Duration::from_millis(2);
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// A file that is wanted in a cache.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub key: Key,
+    pub size: u64,
+    pub place: Option<Place>,
+    /// For errors.
+    pub path: String,
+}
+
+impl Wanted {
+    /// The file behind a leaf of a manifest; `None` for links and empty folders.
+    pub fn of(leaf: &Leaf) -> Option<Wanted> {
+        match leaf.entry.kind {
+            EntryKind::File { size, content, executable } => {
+                Some(Wanted { key: Key { content, executable }, size, place: leaf.place, path: leaf.path.to_string() })
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Fills a cache from a store.
+pub struct Filler<'a> {
+    pub content: &'a Content,
+    pub chain: &'a Chain,
+    pub observer: &'a Observer,
+}
+
+impl Filler<'_> {
+    /// How files are best handed out to workers, and to how many.
+    pub fn pace(content: &Content, jobs: usize) -> (RunLimits, usize) {
+        if content.is_far() { (FAR, jobs.max(FAR_WORKERS)) } else { (NEAR, jobs.max(1)) }
+    }
+
+    /// Puts all files of the entries into the cache.
+    pub fn fill(&self, entries: impl Iterator<Item = Result<Placed>> + Send, jobs: usize) -> Result<()> {
+        let (limits, workers) = Filler::pace(self.content, jobs);
+        each_run::<()>(entries, limits, workers, |run, stop, _| {
+            let wanted: Vec<Wanted> = run.iter().filter_map(|placed| Wanted::of(&placed.leaf)).collect();
+            self.bring(&wanted, stop, true)
+        })
+        .map(drop)
+    }
+
+    /// Makes sure that these files are in the cache that is filled; `counts` them as dealt with.
+    pub fn bring(&self, wanted: &[Wanted], stop: &AtomicBool, counts: bool) -> Result<()> {
+        let cache = self.chain.filled();
+        let count = |bytes: u64, files: u64| {
+            if counts {
+                self.observer.add(Counter::Bytes, bytes);
+                self.observer.add(Counter::Files, files);
+            }
+        };
+        let mut seen = HashSet::new();
+        let mut missing: Vec<&Wanted> = Vec::new();
+        for file in wanted {
+            if cache.has(file.key, file.size) || !seen.insert(file.key) {
+                count(file.size, 1);
+            } else {
+                missing.push(file);
+            }
+        }
+        let mut wait = SHORTEST_WAIT;
+        while !missing.is_empty() && !stop.load(Ordering::Acquire) {
+            let (mut own, mut others): (Vec<(&Wanted, Claim<'_>)>, Vec<&Wanted>) = (Vec::new(), Vec::new());
+            for file in std::mem::take(&mut missing) {
+                match cache.claim(file.key) {
+                    // It may have come just before.
+                    Some(_) if cache.has(file.key, file.size) => count(file.size, 1),
+                    Some(claim) => own.push((file, claim)),
+                    None => others.push(file),
+                }
+            }
+            let progressed = !own.is_empty();
+            self.fetch(cache, own, stop, &count)?;
+            for file in others {
+                if cache.has(file.key, file.size) { count(file.size, 1) } else { missing.push(file) }
+            }
+            if !missing.is_empty() {
+                wait = if progressed { SHORTEST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
+                std::thread::sleep(wait);
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch(
+        &self,
+        cache: &Cache,
+        files: Vec<(&Wanted, Claim<'_>)>,
+        stop: &AtomicBool,
+        count: &(impl Fn(u64, u64) + Sync),
+    ) -> Result<()> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        cache.reserve(files.iter().map(|(file, _)| file.size).sum())?;
+        let mut from_store = Vec::new();
+        for (file, claim) in files {
+            if self.copy_from_others(cache, file)? {
+                count(file.size, 1);
+            } else {
+                from_store.push((file, claim));
+            }
+        }
+        let ahead: Vec<_> = from_store
+            .iter()
+            .filter(|(file, _)| self.content.is_far() && file.size <= FAR.bytes)
+            .map(|(file, _)| (file.key.content, file.size, file.place))
+            .collect();
+        let _ahead = read_files_ahead(self.content, &ahead)?;
+        for (file, _claim) in from_store {
+            if stop.load(Ordering::Acquire) {
+                break;
+            }
+            let mut new = cache.begin(file.key)?;
+            let write = |bytes: &[u8]| {
+                count(bytes.len() as u64, 0);
+                new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
+            };
+            read_content(self.content, &file.key.content, file.size, file.place.as_ref(), write)
+                .map_err(|fault| fault.within(format!("{} can't be got", file.path)))?;
+            new.publish()?;
+            count(0, 1);
+        }
+        Ok(())
+    }
+
+    /// Copies a file that another cache of the chain has, or this one with the other mode, if it is what it should be.
+    fn copy_from_others(&self, cache: &Cache, file: &Wanted) -> Result<bool> {
+        let twin = Key { executable: !file.key.executable, ..file.key };
+        let sources = self.chain.caches().iter().flat_map(|other| [(other, file.key), (other, twin)]);
+        for (other, key) in sources {
+            if !other.has(key, file.size) {
+                continue;
+            }
+            match copy_verified(other, key, cache, file) {
+                Ok(true) => return Ok(true),
+                Ok(false) => other.quarantine(key),
+                // Without this disk there is no room for what the store gives either.
+                Err(fault) if fault.kind() == Kind::Failed && self.chain.caches().len() == 1 => return Err(fault),
+                Err(fault) => self.observer.tell(crate::base::Event::Note(fault.in_one_line())),
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// `false` if the source has other bytes than its name says.
+fn copy_verified(from: &Cache, key: Key, to: &Cache, file: &Wanted) -> Result<bool> {
+    let path = from.path_of(key);
+    let mut source = File::open(&path).map_err(|fault| Error::io("open", &path, fault))?;
+    let mut new = to.begin(file.key)?;
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 256 << 10];
+    loop {
+        let read = source.read(&mut buffer).map_err(|fault| Error::io("read", &path, fault))?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        new.write_all(&buffer[..read]).map_err(|fault| Error::io("write", &to.path_of(file.key), fault))?;
+    }
+    if hasher.finalize().as_bytes() != &file.key.content.0 {
+        return Ok(false);
+    }
+    new.publish().map(|()| true)
+}

@@ -1,0 +1,100 @@
+//! Entries in path order, handed out to workers in runs of neighbours.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
+
+use crate::base::Result;
+use crate::tree::manifest::Leaf;
+
+/// How long runs are.
+#[derive(Clone, Copy)]
+pub struct RunLimits {
+    /// Runs of small folders are joined up to this.
+    pub least_files: usize,
+    pub files: usize,
+    pub bytes: u64,
+}
+
+/// A run ends with its folder, so that two workers seldom write into one folder at a time; or here.
+pub const NEAR: RunLimits = RunLimits { least_files: 64, files: 1024, bytes: 4 << 20 };
+/// One request brings a run from a far store, or few.
+pub const FAR: RunLimits = RunLimits { least_files: 4096, files: 4096, bytes: 8 << 20 };
+/// Workers for a far store: as many runs are in memory.
+pub const FAR_WORKERS: usize = 16;
+
+/// An entry and where it goes, relative to the target.
+pub struct Placed {
+    pub target: String,
+    pub leaf: Leaf,
+}
+
+/// Has `work` done for all entries, on so many threads, and gives what it gave. After the first error no more is begun; `work` is told when to
+/// stop within a run.
+pub fn each_run<T: Send>(
+    entries: impl Iterator<Item = Result<Placed>> + Send,
+    limits: RunLimits,
+    workers: usize,
+    work: impl Fn(Vec<Placed>, &AtomicBool, &mut Vec<T>) -> Result<()> + Sync,
+) -> Result<Vec<T>> {
+    let stop = AtomicBool::new(false);
+    let (queue, runs) = sync_channel::<Vec<Placed>>(workers * 2);
+    let runs = Mutex::new(runs);
+    let one_worker = || {
+        let mut given = Ok(Vec::new());
+        loop {
+            let run = runs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(run) = run else { return given };
+            // After a failure the queue is emptied: who fills it would wait for ever.
+            let Ok(out) = &mut given else { continue };
+            if let Err(fault) = work(run, &stop, out) {
+                stop.store(true, Ordering::Release);
+                given = Err(fault);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(one_worker)).collect();
+        let fed = feed(entries, limits, &queue, &stop);
+        drop(queue);
+        let mut given = Vec::new();
+        let mut fault = fed.err();
+        for worker in workers {
+            match worker.join().expect("a worker doesn't panic") {
+                Ok(part) => given.extend(part),
+                Err(other) => fault = fault.or(Some(other)),
+            }
+        }
+        fault.map_or(Ok(given), Err)
+    })
+}
+
+fn feed(
+    entries: impl Iterator<Item = Result<Placed>>,
+    limits: RunLimits,
+    queue: &std::sync::mpsc::SyncSender<Vec<Placed>>,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let (mut run, mut bytes) = (Vec::new(), 0);
+    for placed in entries {
+        let placed = placed.inspect_err(|_| stop.store(true, Ordering::Release))?;
+        let next_folder = |before: &Placed| folder_of(&before.target) != folder_of(&placed.target);
+        let ends = run.len() >= limits.least_files && run.last().is_some_and(next_folder);
+        let size = placed.leaf.entry.bytes();
+        if ends || run.len() >= limits.files || (bytes > 0 && bytes + size > limits.bytes) {
+            bytes = 0;
+            if stop.load(Ordering::Acquire) || queue.send(std::mem::take(&mut run)).is_err() {
+                return Ok(());
+            }
+        }
+        bytes += size;
+        run.push(placed);
+    }
+    // A closed queue means that the workers stopped at an error of their own.
+    queue.send(run).ok();
+    Ok(())
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
