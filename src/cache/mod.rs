@@ -5,6 +5,7 @@
 //! files/ab/<content id>  read-only, with a fixed time; `…-x` where executable
 //! views/<key>/           trees of links, each shared by all jobs that want that selection of a version
 //! lists/<key>            the contents that something holds, sorted
+//! recent/<hash>          the versions of a dataset that were cached last
 //! holds/<random>         who holds a view or a list, and until when
 //! quarantine/            files that somebody changed
 //! locks/                 advisory locks, that die with their process
@@ -20,6 +21,7 @@ mod files;
 mod holds;
 mod link;
 mod prune;
+mod recent;
 mod room;
 mod views;
 
