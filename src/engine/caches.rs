@@ -16,6 +16,8 @@ use super::Engine;
 use super::open::Target;
 use super::scope::Scope;
 
+/// After a warm-up of so many bytes the disk is waited for.
+const SETTLED_FROM: u64 = 64 << 20;
 /// Versions that are looked into for the predecessors of large files.
 const MOST_BEFORE: usize = 4;
 
@@ -219,6 +221,10 @@ impl Engine {
         cache.give_back();
         cache.release(&name)?;
         filled?;
+        if plan.missing_bytes >= SETTLED_FROM {
+            self.observer.tell(Event::Phase("settling"));
+            cache.settle()?;
+        }
         cache.note_recent(&dataset_id(target), target.version()?.row.version)?;
         Ok(list)
     }
