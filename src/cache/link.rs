@@ -57,6 +57,13 @@ impl Cache {
                 files::write_symlink(target, points_to)?;
                 Ok(by(link))
             }
+            // A file of its own that nobody writes either.
+            Link::InView if size == 0 => {
+                let mut new = NewFile::create(target)?;
+                new.set_mode(key.mode())?;
+                new.publish(Durability::Renamed)?;
+                Ok(by(Link::Copy))
+            }
             Link::InView => match files::hard_link(&source, target) {
                 Ok(()) => Ok(by(Link::Hardlink)),
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::io("link", target, fault)),
@@ -105,8 +112,12 @@ impl Cache {
         Ok((reflinks, hardlinks))
     }
 
-    /// Whether `target` is a link to this very file.
-    pub fn is_linked(&self, key: Key, target: &Path) -> bool {
+    /// Whether `target` is a link to this very file, which nobody changed.
+    pub fn is_linked(&self, key: Key, size: u64, target: &Path) -> bool {
+        self.is_same(key, target) && self.has(key, size)
+    }
+
+    fn is_same(&self, key: Key, target: &Path) -> bool {
         let source = self.path_of(key);
         if fs::read_link(target).is_ok_and(|points_to| points_to == source) {
             return true;

@@ -12,7 +12,7 @@ use crate::base::files::{self, Durability, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{Counter, Error, Event, Id, Kind, Result};
-use crate::cache::{Cache, Held, Link};
+use crate::cache::{Cache, Held, Link, is_cache};
 use crate::flow::by_cache::{ByCache, LinkCounts};
 use crate::flow::fill::Filler;
 use crate::flow::materialize::{Existing, Source, write_entries};
@@ -110,11 +110,17 @@ impl Engine {
             return self.get_view(&target, &manifest, &scope, &folder, options);
         }
         let marker = Marker::new(&folder, &scope.id(&state.row.manifest));
-        let resumed = self.make_ready(&folder, &marker, options)?;
         let by_cache = !options.no_cache
             && (options.link.is_some() || target.store.content.is_far() && self.settings.user_cache.is_some());
         let chain = by_cache.then(|| self.chain()).transpose()?;
-        let link = chain.as_ref().map(|chain| choose_link(chain.filled(), options.link, &folder)).transpose()?;
+        let was_there = folder.symlink_metadata().is_ok();
+        let resumed = self.make_ready(&folder, &marker, options)?;
+        let link = chain.as_ref().map(|chain| choose_link(chain.filled(), options.link, &folder)).transpose();
+        let link = link.inspect_err(|_| {
+            if !was_there {
+                fs::remove_dir(&folder).ok();
+            }
+        })?;
         if scope.is_whole() {
             self.expect(state.row.files, state.row.bytes);
             // What stands there already needs no room, and nobody knows yet how much that is.
@@ -170,6 +176,11 @@ impl Engine {
 
     /// Makes the folder, or checks that it may be written into. True if a `get` that was cut off goes on.
     fn make_ready(&self, folder: &Path, marker: &Marker, options: &GetOptions) -> Result<bool> {
+        if options.overwrite && is_link_to_view(folder) {
+            // What it leads to is read by other jobs.
+            fs::remove_file(folder).map_err(|fault| Error::io("replace", folder, fault))?;
+        }
+        keep_off_caches(folder)?;
         files::create_folders(folder)?;
         let listing = fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))?;
         let names = listing
@@ -245,6 +256,21 @@ fn keep_off_stores(folder: &Path, store: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Refuses a folder that lies in a cache, or leads there: all jobs read what is in it.
+fn keep_off_caches(folder: &Path) -> Result<()> {
+    let existing = folder.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
+    match existing.ancestors().any(is_cache) {
+        true => Err(Error::conflict(format!("{} lies in a cache, whose files other jobs read", folder.display()))
+            .hint("choose another folder, or give --overwrite where it is a link to a view")),
+        false => Ok(()),
+    }
+}
+
+fn is_link_to_view(folder: &Path) -> bool {
+    let leads_to = fs::read_link(folder).unwrap_or_default();
+    leads_to.parent().and_then(Path::parent).is_some_and(is_cache)
 }
 
 /// Whether a path lies in a workspace's own folder, which no command takes for data.

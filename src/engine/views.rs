@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::host::Process;
 use crate::base::{Counter, Error, Event, Id, Result, files};
-use crate::cache::{Cache, Held, Hold, Key, View, ViewCard};
+use crate::cache::{Cache, Chain, Held, Hold, Key, View, ViewCard};
 use crate::flow::by_cache::{ByCache, LinkCounts};
 use crate::flow::fill::Filler;
 use crate::flow::materialize::{Existing, Source, write_entries};
@@ -39,8 +39,11 @@ impl Engine {
         let view = loop {
             let view = match cache.view(&key.to_string())? {
                 Some(view) => view,
-                None => self.make_view(target, manifest, scope, &key)?,
+                None => self.make_view(&chain, target, manifest, scope, &key)?,
             };
+            let tree = cache.view_folder(&view.key);
+            // Before the lease, which lives by it.
+            put_link(folder, &tree)?;
             let plan = Plan { files: view.card.files, bytes: view.card.bytes, ..Plan::default() };
             let held = Held::View(view.key.clone());
             let name = cache.hold(&self.lease(target, &plan, held, folder, options.hold.as_ref())?)?;
@@ -52,14 +55,6 @@ impl Engine {
             cache.release(&name)?;
         };
         let tree = cache.view_folder(&view.key);
-        let points_to = tree.to_str().ok_or_else(|| Error::usage(format!("{} is not text", tree.display())))?;
-        if let Some(parent) = folder.parent() {
-            files::create_folders(parent)?;
-        }
-        if folder.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-            fs::remove_dir(folder).map_err(|fault| Error::io("replace", folder, fault))?;
-        }
-        files::write_symlink(folder, points_to)?;
         Ok(GetReport {
             dataset: target.dataset.to_string(),
             version: state.row.version,
@@ -74,8 +69,14 @@ impl Engine {
     }
 
     /// Makes the tree, or waits for whoever is making it.
-    pub(super) fn make_view(&self, target: &Target, manifest: &Manifest<'_>, scope: &Scope, key: &Id) -> Result<View> {
-        let chain = self.chain()?;
+    pub(super) fn make_view(
+        &self,
+        chain: &Chain,
+        target: &Target,
+        manifest: &Manifest<'_>,
+        scope: &Scope,
+        key: &Id,
+    ) -> Result<View> {
         let cache = chain.filled();
         let gone = || Error::conflict("the view was taken down while it was made").hint("run the command again");
         let name = key.to_string();
@@ -103,8 +104,7 @@ impl Engine {
         let new = cache.begin_view()?;
         let counts = Mutex::new(LinkCounts::default());
         let before = Engine::before(target, cache)?;
-        let filler =
-            Filler { content: &target.store.content, chain: &chain, observer: &self.observer, before: &before };
+        let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
         let source = Source::Cache(ByCache::new(filler, crate::cache::Link::InView, &counts));
         let folder = new.folder.clone();
         let entries = scope.entries(manifest);
@@ -146,6 +146,18 @@ impl Engine {
             Some(HoldBy::Job(job)) => Hold { job: Some(job.clone()), ..hold },
         })
     }
+}
+
+/// Makes `folder` a link to a tree.
+fn put_link(folder: &Path, tree: &Path) -> Result<()> {
+    let points_to = tree.to_str().ok_or_else(|| Error::usage(format!("{} is not text", tree.display())))?;
+    if let Some(parent) = folder.parent() {
+        files::create_folders(parent)?;
+    }
+    if folder.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        fs::remove_dir(folder).map_err(|fault| Error::io("replace", folder, fault))?;
+    }
+    files::write_symlink(folder, points_to)
 }
 
 /// Refuses a folder where something of the user's stands. A link to another view is replaced where that was asked for.

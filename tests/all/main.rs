@@ -8,6 +8,7 @@
 
 mod cache_power;
 mod cache_rebuild;
+mod cache_users;
 mod carrying;
 mod clashes;
 mod cli_cost;
@@ -55,5 +56,6 @@ mod store_check;
 mod thin;
 mod transfer;
 mod unsaved;
+mod users;
 mod workspace;
 mod writes;
