@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,7 @@ impl Hold {
     /// Whether the job's link still stands; `None` where that can't be seen.
     fn leads_there(&self, link: &Path, views: &Path) -> Option<bool> {
         let stands = match &self.held {
-            Held::View(key) => fs::read_link(link).map(|leads_to| leads_to == views.join(key)),
+            Held::View(key) => fs::read_link(link).map(|leads_to| is_view(&leads_to, views, key)),
             Held::List(_) => fs::symlink_metadata(link).map(|_| true),
         };
         match stands.map_err(|fault| fault.kind()) {
@@ -112,6 +113,8 @@ pub(super) struct Kept {
     held: Vec<u128>,
     /// Contents of views that nobody holds, sorted: they stay as long as the view.
     shown: Vec<u128>,
+    /// Of these, what only this user's views show: others are put aside, and keep the blocks of what they link to.
+    shown_by_own: Vec<u128>,
     /// Views that somebody holds.
     pub(super) views: HashSet<String>,
 }
@@ -127,6 +130,10 @@ impl Kept {
 
     pub(super) fn is_shown(&self, key: Key) -> bool {
         self.shown.binary_search(&list_entry(key)).is_ok()
+    }
+
+    pub(super) fn is_shown_by_own(&self, key: Key) -> bool {
+        self.shown_by_own.binary_search(&list_entry(key)).is_ok()
     }
 }
 
@@ -218,8 +225,11 @@ impl Cache {
                 Held::List(list) => drop(lists.insert(list)),
             }
         }
-        let mut shown = HashSet::new();
+        let (mut shown, mut others) = (HashSet::new(), HashSet::new());
         for view in self.views()? {
+            if !self.may_take_down(&view.key) {
+                others.insert(view.card.list.clone());
+            }
             let is_held = kept.views.contains(&view.key);
             if is_held {
                 lists.insert(view.card.list)
@@ -229,6 +239,9 @@ impl Cache {
         }
         kept.held = self.read_lists(&lists)?;
         kept.shown = self.read_lists(&shown)?;
+        let by_others = self.read_lists(&others)?;
+        kept.shown_by_own =
+            kept.shown.iter().copied().filter(|shown| by_others.binary_search(shown).is_err()).collect();
         lists.extend(shown);
         // A list that nothing names any more.
         for name in names_in(&self.folder.join("lists"))?.into_iter().filter(|name| !lists.contains(name)) {
@@ -277,6 +290,12 @@ impl Cache {
         new.set_mode(self.sharing.common_mode())?;
         new.publish(durability)
     }
+}
+
+/// Whether a path is that of a view; users may come to a cache by different paths.
+fn is_view(path: &Path, views: &Path, key: &str) -> bool {
+    let folder = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    path.file_name().is_some_and(|name| name == key) && path.parent().and_then(folder) == folder(views)
 }
 
 /// `None` where it went away, or isn't ours.

@@ -50,6 +50,10 @@ impl Cache {
         let source = self.path_of(key);
         let by = |by| Linked { by, instead: None };
         match link {
+            // Unlike the others, it can be made to nothing.
+            Link::Symlink if !self.has(key, size) => {
+                Err(Error::io("link to", &source, io::ErrorKind::NotFound.into()))
+            }
             Link::Symlink => {
                 let points_to = source.to_str().ok_or_else(|| {
                     Error::usage(format!("{} is not text, which links of ours are", source.display()))

@@ -34,7 +34,7 @@ pub struct Contents {
     pub kept_bytes: u64,
 }
 
-/// What a cache holds, and what of it could be removed.
+/// What a cache holds, with what is in quarantine, and what of it could be removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removable {
     pub bytes: u64,
@@ -120,13 +120,14 @@ impl Cache {
         self.each_file(|met| {
             bytes.fetch_add(met.bytes, Ordering::Relaxed);
             let is_wanted = wanted.binary_search(&super::list_entry(met.key)).is_ok();
-            // What only a view links to goes with the view.
-            let is_free = !kept.is_held(met.key) && (!met.is_linked || kept.is_shown(met.key));
+            // What only views link to goes with them.
+            let is_free = !kept.is_held(met.key) && (!met.is_linked || kept.is_shown_by_own(met.key));
             if !is_wanted && is_free {
                 removable.fetch_add(met.bytes, Ordering::Relaxed);
             }
         })?;
-        Ok(Removable { bytes: bytes.into_inner(), removable_bytes: removable.into_inner() })
+        let quarantined: u64 = self.quarantined()?.iter().map(|(_, stat)| stat.st_size as u64).sum();
+        Ok(Removable { bytes: bytes.into_inner() + quarantined, removable_bytes: removable.into_inner() + quarantined })
     }
 
     /// Reads all files; what isn't what its name says goes into quarantine. Gives how many files and bytes were read, and what was wrong.

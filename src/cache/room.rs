@@ -194,7 +194,8 @@ impl Cache {
         if lacking(used, self.space()?) > 0 {
             used = self.count_files()? + reserved;
             let lacks = lacking(used, self.space()?);
-            if lacks > 0 {
+            // What isn't enough stays.
+            if lacks > 0 && lacks <= self.removable(&[])?.removable_bytes {
                 let freed = self.remove_least_used(lacks)?;
                 used = used.saturating_sub(freed.bytes);
             }

@@ -136,15 +136,18 @@ impl Cache {
     pub(super) fn sweep_views(&self, at_work: &AtWork) {
         let folder = self.folder.join("views");
         let Ok(listing) = fs::read_dir(&folder) else { return };
-        let own = rustix::process::geteuid();
         for entry in listing.flatten() {
             let is_aside = entry.file_name().to_str().is_some_and(|name| name.ends_with(ASIDE));
-            let is_own = || own.is_root() || entry.metadata().is_ok_and(|meta| meta.uid() == own.as_raw());
             let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && (is_aside || at_work.is_abandoned(&entry.path())) && is_own() {
+            if is_folder && (is_aside || at_work.is_abandoned(&entry.path())) && is_own(&entry.path()) {
                 take_down(&entry.path()).ok();
             }
         }
+    }
+
+    /// Whether this user's permissions are enough to take a tree down.
+    pub(super) fn may_take_down(&self, key: &str) -> bool {
+        is_own(&self.view_folder(key))
     }
 
     /// Takes down what others put aside of this user's.
@@ -189,6 +192,11 @@ impl Drop for NewView<'_> {
             take_down(&self.folder).ok();
         }
     }
+}
+
+fn is_own(path: &Path) -> bool {
+    let own = rustix::process::geteuid();
+    own.is_root() || fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() == own.as_raw())
 }
 
 /// Makes all folders of a tree read-only.

@@ -112,7 +112,13 @@ impl Engine {
         let marker = Marker::new(&folder, &scope.id(&state.row.manifest));
         let by_cache = !options.no_cache
             && (options.link.is_some() || target.store.content.is_far() && self.settings.user_cache.is_some());
-        let chain = by_cache.then(|| self.chain()).transpose()?;
+        let chain = match by_cache.then(|| self.chain()).transpose() {
+            Err(fault) if !needs_cache(options.link) => {
+                self.observer.tell(Event::Warning(format!("no cache is used: {}", fault.in_one_line())));
+                None
+            }
+            chain => chain?,
+        };
         let was_there = folder.symlink_metadata().is_ok();
         let resumed = self.make_ready(&folder, &marker, options)?;
         let link = chain.as_ref().map(|chain| choose_link(chain.filled(), options.link, &folder)).transpose();
@@ -148,7 +154,13 @@ impl Engine {
                 }
                 let filler =
                     Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
-                Source::Cache(ByCache::new(filler, link, &counts))
+                let by = ByCache::new(filler, link, &counts);
+                let most = chain.filled().limits().max_bytes;
+                if matches!(link, Link::Copy | Link::Reflink) && scope.is_whole() && state.row.bytes > most {
+                    // All that others use would go, and then the first files of this.
+                    by.leave_out(&format!("of {} bytes it holds at most {most}", state.row.bytes));
+                }
+                Source::Cache(by)
             }
             _ => Source::Store(&target.store.content),
         };
@@ -158,7 +170,8 @@ impl Engine {
         scope.check_patterns(&target)?;
         if let Some(chain) = &chain {
             chain.filled().give_back();
-            chain.filled().note_recent(&dataset_id(&target), state.row.version)?;
+            // All is there, whatever the cache can still take.
+            chain.filled().note_recent(&dataset_id(&target), state.row.version).ok();
         }
         let links = counts.into_inner().unwrap_or_default();
         Ok(GetReport {
@@ -256,6 +269,11 @@ fn keep_off_stores(folder: &Path, store: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether files can't come without a cache.
+fn needs_cache(link: Option<LinkMode>) -> bool {
+    !matches!(link, None | Some(LinkMode::Auto | LinkMode::Copy))
 }
 
 /// Refuses a folder that lies in a cache, or leads there: all jobs read what is in it.

@@ -46,6 +46,14 @@ impl<'a> ByCache<'a> {
         self.filler.content
     }
 
+    /// Puts nothing more into the cache: what it lacks comes straight from the store. `why` is said.
+    pub fn leave_out(&self, why: &str) {
+        if !self.is_left_out.swap(true, Ordering::Relaxed) {
+            let warning = format!("what the cache lacks comes straight from the store: {why}");
+            self.filler.observer.tell(Event::Warning(warning));
+        }
+    }
+
     /// Makes sure that the cache has these files; `false` where it can't take them and they can do without.
     pub fn bring(&self, wanted: &[Wanted], stop: &AtomicBool) -> Result<bool> {
         if self.is_left_out.load(Ordering::Relaxed) {
@@ -55,10 +63,7 @@ impl<'a> ByCache<'a> {
             Ok(()) => Ok(true),
             // A failure of the store has another kind, and comes again from there.
             Err(fault) if fault.kind() == Kind::Failed && self.can_do_without() => {
-                if !self.is_left_out.swap(true, Ordering::Relaxed) {
-                    let why = format!("what the cache lacks comes straight from the store: {}", fault.in_one_line());
-                    self.filler.observer.tell(Event::Warning(why));
-                }
+                self.leave_out(&fault.in_one_line());
                 Ok(false)
             }
             Err(fault) => Err(fault),

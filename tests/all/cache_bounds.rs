@@ -314,3 +314,22 @@ fn what_was_put_aside_counts_and_goes_first() {
     assert!(most <= MOST, "{most} of {MOST}");
     assert_eq!(everything_below(&env.path("cache/quarantine")), Vec::<PathBuf>::new());
 }
+
+#[test]
+fn a_get_of_copies_needs_no_room_in_a_cache() {
+    let mut env = staged();
+    let whole = |env: &TestEnv, job: &str, why: &str| {
+        let said = env.run(["get", "./store/set@1", job, "--link", "copy"]).exits(0);
+        assert!(said.stderr.contains(why), "{}", said.stderr);
+        assert_eq!(contents_read(&env.path(job)), contents_read(&env.path("v1")));
+    };
+    let _ = warm(&env, 2);
+    let _ = env.run(["cache", "init", "cache", "--keep-free", "99"]).exits(0);
+    whole(&env, "small-disk", "comes straight from the store: the cache");
+    let _ = env.run(["cache", "init", "cache", "--keep-free", "0", "--max", "500k"]).exits(0);
+    whole(&env, "small-cache", "comes straight from the store: of 800000 bytes it holds at most 500000");
+    assert!(is_warm(&env, 2), "nothing went for what would not fit");
+    env.set("DAGSET_CACHE", "/proc/none");
+    env.set("XDG_CACHE_HOME", "/proc/none");
+    whole(&env, "none", "no cache is used: cannot create the folder");
+}

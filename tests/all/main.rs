@@ -8,6 +8,8 @@
 
 mod cache_bounds;
 mod cache_exact;
+mod cache_links;
+mod cache_once;
 mod cache_power;
 mod cache_rebuild;
 mod cache_users;

@@ -123,7 +123,9 @@ pub fn contents(folder: &Path) -> BTreeMap<String, String> {
 /// The same as who reads it sees it who doesn't look at links into a cache, which are absolute as no other link of [`lay_out`] is.
 pub fn contents_read(folder: &Path) -> BTreeMap<String, String> {
     contents_by(folder, |path| match fs::read_link(path) {
-        Ok(leads_to) if leads_to.is_absolute() => fs::metadata(path).expect("a link leads to a file"),
+        Ok(leads_to) if leads_to.is_absolute() => {
+            fs::metadata(path).unwrap_or_else(|fault| panic!("{leads_to:?}: {fault}"))
+        }
         _ => fs::symlink_metadata(path).expect("is listed"),
     })
 }
