@@ -130,6 +130,7 @@ fn being_written<T>(with: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
 }
 
 /// Removes all files that this process is writing. Who begins or publishes one after that waits for ever: the process must end now.
+#[expect(clippy::mem_forget, reason = "the lock is held until the process has ended")]
 pub fn abandon_files() {
     std::mem::forget(GOING_ON.write().unwrap_or_else(PoisonError::into_inner));
     being_written(|files| files.iter().for_each(|file| drop(fs::remove_file(file))));
