@@ -190,6 +190,12 @@ impl Engine {
         })
     }
 
+    /// A hold for as long as this process lives.
+    pub(super) fn own_hold(&self, target: &Target, plan: &Plan, held: Held) -> Result<Hold> {
+        let own = Process::own();
+        Ok(Hold { process: Some((own.number, own.started)), ..self.hold_of(target, plan, held)? })
+    }
+
     /// Fills the cache with what was chosen, held against removal by this process meanwhile. Gives the name of the list.
     pub(super) fn fill(
         &self,
@@ -204,10 +210,7 @@ impl Engine {
         if plan.missing_bytes == 0 && plan.is_complete() {
             return Ok(list);
         }
-        let own = Process::own();
-        let hold =
-            Hold { process: Some((own.number, own.started)), ..self.hold_of(target, plan, Held::List(list.clone()))? };
-        let name = cache.hold(&hold)?;
+        let name = cache.hold(&self.own_hold(target, plan, Held::List(list.clone()))?)?;
         self.observer.tell(Event::Phase("warming"));
         let filler = Filler { content: &target.store.content, chain, observer: &self.observer };
         let filled = filler.fill(scope.entries(manifest), self.settings.jobs);

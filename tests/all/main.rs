@@ -42,6 +42,7 @@ mod reading;
 mod remotes;
 mod resume;
 mod rights;
+mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod service;
