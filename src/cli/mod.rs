@@ -31,6 +31,7 @@ mod json;
 mod list;
 mod listing;
 mod output;
+mod part;
 mod progress;
 mod refs;
 mod remote;

@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use clap::Args;
 use dagset::base::{Error, Kind, Result};
-use dagset::engine::{Engine, Share};
+use dagset::engine::{Engine, Ready};
 use nix::libc;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::SignalFd;
 use rustix::process::{Pid, kill_process};
 
 use super::args::Global;
-use super::get::parse_share;
 use super::{Context, Ending, addresses, report};
 
 const NOTES: &str = "\
@@ -52,9 +51,8 @@ pub struct Run {
     /// [STORE/]DATASET[@REF][:PATH]
     #[arg(value_name = "ADDRESS", required = true)]
     addresses: Vec<String>,
-    /// One part of N, the same for everybody: 2/8
-    #[arg(long, value_name = "I/N", value_parser = parse_share)]
-    part: Option<Share>,
+    #[command(flatten)]
+    part: super::part::Part,
     /// Become COMMAND instead of waiting for it
     #[arg(long)]
     exec: bool,
@@ -76,9 +74,9 @@ impl Run {
 /// Makes ready and becomes the command; comes back only where that can't be run.
 pub fn run(context: &mut Context, args: &Run) -> Result<Ending> {
     let meant = args.addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
-    let ready = context
-        .watched(|engine| meant.iter().map(|address| engine.hold_ready(address, args.part.as_ref())).collect())?;
-    let ready: Vec<dagset::engine::Ready> = ready;
+    let share = args.part.share();
+    let hold = |engine: &Engine| meant.iter().map(|address| engine.hold_ready(address, share.as_ref())).collect();
+    let ready: Vec<Ready> = context.watched(hold)?;
     let folders: Vec<&Path> = ready.iter().map(|ready| ready.folder.as_path()).collect();
     let words: Vec<OsString> = args.command.iter().map(|word| filled(word, &folders)).collect();
     let mut command = Command::new(&words[0]);

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use clap::Args;
 use dagset::base::{Kind, Result};
-use dagset::engine::{Share, WarmOptions, WarmReport};
+use dagset::engine::{WarmOptions, WarmReport};
 use serde_json::json;
 
-use super::get::parse_share;
 use super::settings::parse_duration;
 use super::{Context, Ending, addresses, json, ui};
 
@@ -26,9 +25,8 @@ pub struct Warm {
     /// [STORE/]DATASET[@REF][:PATH], then paths or globs of it
     #[arg(value_name = "ADDRESS|PATH|GLOB", required = true)]
     what: Vec<String>,
-    /// One part of N, the same for everybody: 2/8
-    #[arg(long, value_name = "I/N", value_parser = parse_share)]
-    part: Option<Share>,
+    #[command(flatten)]
+    part: super::part::Part,
     /// Fetch nothing, say how much is there
     #[arg(long)]
     check: bool,
@@ -39,7 +37,7 @@ pub struct Warm {
 
 pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
     let (addresses, patterns) = parted(&args.what);
-    let options = WarmOptions { patterns, share: args.part.clone(), check: args.check, pin: args.pin };
+    let options = WarmOptions { patterns, share: args.part.share(), check: args.check, pin: args.pin };
     let addresses = addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
     let warm =
         |engine: &dagset::engine::Engine| addresses.iter().map(|address| engine.warm(address, &options)).collect();

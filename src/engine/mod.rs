@@ -41,6 +41,7 @@ pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
 pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step};
+pub use crate::tree::grouping::Grouping;
 pub use crate::tree::share::Share;
 pub use cache::{CacheCard, CacheList, CacheVerified};
 pub use caches::{CachePlace, HoldBy};

@@ -66,20 +66,29 @@ impl Scope {
         &'m self,
         manifest: &Manifest<'m>,
     ) -> Box<dyn Iterator<Item = Result<Placed>> + Send + 'm> {
-        let is_chosen = |placed: &Placed| {
-            self.selection.matches(&placed.target) && self.share.as_ref().is_none_or(|share| share.has(&placed.leaf))
-        };
-        let place = move |leaf: Leaf| {
-            let target = leaf.path.as_str().strip_prefix(&*self.prefix)?.to_owned();
-            Some(Placed { target, leaf }).filter(is_chosen)
-        };
+        let manifest = *manifest;
+        let place = move |leaf: Leaf| self.placed(&manifest, leaf).transpose();
         match &self.file {
-            Some(leaf) => Box::new(place(leaf.clone()).map(Ok).into_iter()),
+            Some(leaf) => Box::new(place(leaf.clone()).into_iter()),
             None => {
                 let entries = manifest.candidates(self.prefix.trim_end_matches('/'), &self.selection);
-                Box::new(entries.filter_map(move |leaf| leaf.map(place).transpose()))
+                Box::new(entries.filter_map(move |leaf| leaf.map_or_else(|fault| Some(Err(fault)), place)))
             }
         }
+    }
+
+    /// Where an entry goes; `None` if it isn't chosen.
+    fn placed(&self, manifest: &Manifest<'_>, leaf: Leaf) -> Result<Option<Placed>> {
+        let Some(target) = leaf.path.as_str().strip_prefix(&*self.prefix) else { return Ok(None) };
+        if !self.selection.matches(target) {
+            return Ok(None);
+        }
+        if let Some(share) = &self.share
+            && !share.has(&leaf, |entry| manifest.attributes(entry))?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Placed { target: target.to_owned(), leaf }))
     }
 
     /// An error for a pattern that chose nothing, once all entries were gone through.
