@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::{Error, Result};
 
@@ -116,7 +116,7 @@ impl Drop for NewFile {
     }
 }
 
-/// Held for reading while a file begins or appears; for writing by who ends the process, and never given back then.
+/// Held for reading while a file begins or appears; for writing by who ends the process.
 static GOING_ON: RwLock<()> = RwLock::new(());
 /// The temporaries of this process.
 static BEING_WRITTEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -129,10 +129,15 @@ fn being_written<T>(with: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
     with(&mut BEING_WRITTEN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Removes all files that this process is writing. Who begins or publishes one after that waits for ever: the process must end now.
-pub fn abandon_files() {
-    std::mem::forget(GOING_ON.write().unwrap_or_else(PoisonError::into_inner));
+/// Nobody begins or publishes a file while this is there.
+#[must_use = "dropped, it lets those go on whose files are gone: the process is to end before"]
+pub struct Abandoned(#[expect(dead_code, reason = "is held")] RwLockWriteGuard<'static, ()>);
+
+/// Removes all files that this process is writing, as its last deed.
+pub fn abandon_files() -> Abandoned {
+    let alone = Abandoned(GOING_ON.write().unwrap_or_else(PoisonError::into_inner));
     being_written(|files| files.iter().for_each(|file| drop(fs::remove_file(file))));
+    alone
 }
 
 /// A name for a temporary that no other process or thread uses.

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, UTIME_NOW};
 use crate::base::files::{self, Durability, NewFile, temporary_name};
 use crate::base::{Error, Event, Id, Result};
 
-use super::Cache;
+use super::{Cache, list_entry};
 
 /// The time of every file, in seconds since 1970 (2001-09-09): an edit gives a file another.
 const FIXED_TIME: i64 = 1_000_000_000;
@@ -45,7 +45,11 @@ impl Key {
 /// What stands in a cache under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    Whole,
+    /// When it was last used and last changed or linked, in seconds since 1970.
+    Whole {
+        used: i64,
+        changed: i64,
+    },
     Missing,
     /// Its size or time is another: somebody changed it.
     Edited,
@@ -62,29 +66,35 @@ impl Cache {
     pub fn has(&self, key: Key, size: u64) -> bool {
         let path = self.path_of(key);
         match look(&path, size) {
-            (Look::Whole, used) => {
+            Look::Whole { changed, .. } if self.suspect_since.is_some_and(|since| changed >= since) => false,
+            Look::Whole { used, .. } => {
                 self.note_use(&path, used);
                 true
             }
-            (Look::Missing, _) => false,
-            (Look::Edited, _) => {
+            Look::Missing => false,
+            Look::Edited => {
                 self.quarantine(key);
                 false
             }
         }
     }
 
-    /// Takes a file out of use, for somebody to look at.
+    /// Takes a file out of use, for somebody to look at, and the views that show it.
     pub fn quarantine(&self, key: Key) {
         let path = self.path_of(key);
         let to = self.folder.join("quarantine").join(format!("{}{}", key.content, temporary_name()));
         let moved = self.is_writable && files::rename(&path, &to).is_ok();
+        // Its links in views are the changed file too.
+        if moved && let Err(fault) = self.drop_views_with(&[list_entry(key)]) {
+            self.observer.tell(Event::Warning(fault.in_one_line()));
+        }
         let what = if moved { format!("moved to {}", to.display()) } else { "not used".to_owned() };
         self.observer.tell(Event::Warning(format!("{} was changed since it was cached: {what}", path.display())));
     }
 
     /// Begins a file. Whoever writes it verifies it, then publishes it.
     pub fn begin(&self, key: Key) -> Result<NewCached> {
+        self.mark_unsettled()?;
         Ok(NewCached { file: NewFile::create(&self.path_of(key))?, key })
     }
 
@@ -101,13 +111,16 @@ impl Cache {
     }
 }
 
-/// What stands at `path`, and when it was last used, in seconds since 1970.
-pub(super) fn look(path: &Path, size: u64) -> (Look, i64) {
-    let Ok(stat) = rustix::fs::lstat(path) else { return (Look::Missing, 0) };
+/// What stands at `path`.
+pub(super) fn look(path: &Path, size: u64) -> Look {
+    let Ok(stat) = rustix::fs::lstat(path) else { return Look::Missing };
     let is_whole = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
         && stat.st_size as u64 == size
         && is_untouched(&stat);
-    (if is_whole { Look::Whole } else { Look::Edited }, stat.st_atime)
+    match is_whole {
+        true => Look::Whole { used: stat.st_atime, changed: stat.st_ctime },
+        false => Look::Edited,
+    }
 }
 
 /// Whether a file has the time that every file of a cache has.

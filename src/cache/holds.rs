@@ -222,7 +222,7 @@ impl Cache {
     }
 
     /// The contents in a list.
-    fn read_list(&self, name: &str) -> Result<Vec<u128>> {
+    pub(super) fn read_list(&self, name: &str) -> Result<Vec<u128>> {
         let path = self.folder.join("lists").join(name);
         let bytes = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
         if Id::of(&bytes).to_string() != name {

@@ -5,8 +5,10 @@
 //! files/ab/<content id>  read-only, with a fixed time; `…-x` where executable
 //! views/<key>/           trees of links, each shared by all jobs that want that selection of a version
 //! lists/<key>            the contents that something holds, sorted
+//! recent/<hash>          the versions of a dataset that were cached last
 //! holds/<random>         who holds a view or a list, and until when
 //! quarantine/            files that somebody changed
+//! unsettled/<start>      files were written that may not be on the disk yet
 //! locks/                 advisory locks, that die with their process
 //! usage                  about how many bytes the files take
 //! ```
@@ -20,7 +22,9 @@ mod files;
 mod holds;
 mod link;
 mod prune;
+mod recent;
 mod room;
+mod unsettled;
 mod views;
 
 use std::path::{Path, PathBuf};
@@ -45,6 +49,9 @@ pub struct Cache {
     claims: claims::Claims,
     room: room::Room,
     observer: Observer,
+    unsettled: unsettled::Unsettled,
+    /// Files that changed since then, in seconds since 1970, may lack bytes, and this user can't mend that.
+    suspect_since: Option<i64>,
 }
 
 impl Cache {
@@ -54,7 +61,13 @@ impl Cache {
         let is_writable = !read_only && config::may_write(folder);
         let claims = claims::Claims::new(folder.join("locks"));
         let room = room::Room::new(limits.max_bytes);
-        Ok(Some(Cache { folder: folder.to_owned(), limits, sharing, is_writable, claims, room, observer }))
+        let unsettled = unsettled::Unsettled::new(folder);
+        let folder = folder.to_owned();
+        let suspect_since = None;
+        let mut cache =
+            Cache { folder, limits, sharing, is_writable, claims, room, observer, unsettled, suspect_since };
+        cache.check_after_power_loss()?;
+        Ok(Some(cache))
     }
 
     /// Opens the cache at `folder`, made for this user alone with the usual limits if there is none.

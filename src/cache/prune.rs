@@ -51,6 +51,20 @@ struct Met<'a> {
     /// Other names: a job's links, a view's.
     is_linked: bool,
     is_untouched: bool,
+    /// When it was last changed or linked, in seconds since 1970.
+    changed: i64,
+}
+
+impl Met<'_> {
+    /// Whether its bytes are what its name says.
+    fn is_right(&self) -> bool {
+        let hashed = fs::File::open(self.path).and_then(|mut file| {
+            let mut hasher = blake3::Hasher::new();
+            std::io::copy(&mut file, &mut hasher)?;
+            Ok(hasher.finalize())
+        });
+        hashed.is_ok_and(|hash| hash.as_bytes() == &self.key.content.0)
+    }
 }
 
 impl Cache {
@@ -119,22 +133,31 @@ impl Cache {
         let [files, bytes] = [const { AtomicU64::new(0) }; 2];
         let damaged = std::sync::Mutex::new(Vec::new());
         self.each_file(|met| {
-            let hashed = fs::File::open(met.path).and_then(|mut file| {
-                let mut hasher = blake3::Hasher::new();
-                std::io::copy(&mut file, &mut hasher)?;
-                Ok(hasher.finalize())
-            });
             files.fetch_add(1, Ordering::Relaxed);
             bytes.fetch_add(met.bytes, Ordering::Relaxed);
             self.observer.add(Counter::Files, 1);
             self.observer.add(Counter::Bytes, met.bytes);
-            let is_right = hashed.is_ok_and(|hash| hash.as_bytes() == &met.key.content.0) && met.is_untouched;
-            if !is_right && met.path.exists() {
+            if !(met.is_right() && met.is_untouched) && met.path.exists() {
                 self.quarantine(met.key);
                 damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(met.key.content);
             }
         })?;
         Ok((files.into_inner(), bytes.into_inner(), damaged.into_inner().unwrap_or_default()))
+    }
+
+    /// Removes files that changed since a time and aren't what their names say.
+    pub(super) fn remove_damaged_since(&self, since: i64) -> Result<u64> {
+        let removed = std::sync::Mutex::new(Vec::new());
+        self.each_file(|met| {
+            if met.changed >= since && !met.is_right() && fs::remove_file(met.path).is_ok() {
+                removed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(super::list_entry(met.key));
+            }
+        })?;
+        let removed = removed.into_inner().unwrap_or_default();
+        if !removed.is_empty() {
+            self.drop_views_with(&removed)?;
+        }
+        Ok(removed.len() as u64)
     }
 
     /// Bytes of all files.
@@ -240,6 +263,7 @@ impl Cache {
                     day: stat.st_atime / DAY,
                     is_linked: stat.st_nlink > 1,
                     is_untouched: super::files::is_untouched(&stat),
+                    changed: stat.st_ctime,
                 });
             }
             Ok(())

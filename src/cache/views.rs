@@ -101,10 +101,29 @@ impl Cache {
             self.put_card(&view.key, &view.card)?;
             return Ok(false);
         }
-        let aside = self.folder.join("views").join(format!("{}{ASIDE}", temporary_name()));
-        files::rename(&self.view_folder(&view.key), &aside)?;
-        take_down(&aside).ok();
+        self.put_aside(&view.key)?;
         Ok(true)
+    }
+
+    /// Takes every view out of use that shows one of these contents, held or not: a job that reads it finds nothing, and no wrong byte.
+    pub(super) fn drop_views_with(&self, contents: &[u128]) -> Result<()> {
+        for view in self.views()? {
+            let shown = self.read_list(&view.card.list)?;
+            if contents.iter().any(|content| shown.binary_search(content).is_ok()) {
+                let card = self.card_path(&view.key);
+                fs::remove_file(&card).map_err(|fault| Error::io("remove", &card, fault))?;
+                self.put_aside(&view.key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn put_aside(&self, key: &str) -> Result<()> {
+        let aside = self.folder.join("views").join(format!("{}{ASIDE}", temporary_name()));
+        files::rename(&self.view_folder(key), &aside)?;
+        // Another user's stays until its owner comes by.
+        take_down(&aside).ok();
+        Ok(())
     }
 
     /// Takes down what this user put up and nobody uses any more.

@@ -68,7 +68,7 @@ pub fn on_interrupt(json: bool, observer: Observer) {
             let hint = Some("run the same command again");
             document(&mut Output::new(observer.clone()), Body { kind, message: "interrupted", causes: &[], hint });
         }
-        dagset::base::files::abandon_files();
+        let _until_the_end = dagset::base::files::abandon_files();
         std::process::exit(code.into());
     };
     // Where no handler can be set, the signal ends the process by itself.

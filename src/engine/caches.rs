@@ -1,11 +1,12 @@
 //! The caches that an operation goes through, and what it holds in them.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::base::host::{Host, Process};
-use crate::base::{Counter, Error, Event, Result, Time};
+use crate::base::{Counter, Error, Event, Id, Result, Time};
 use crate::cache::{Cache, Chain, Held, Hold, LEASE_MS, list_entry};
 use crate::flow::fill::{Filler, Wanted};
 use crate::flow::runs::{NEAR, each_run};
@@ -14,6 +15,11 @@ use crate::tree::manifest::Manifest;
 use super::Engine;
 use super::open::Target;
 use super::scope::Scope;
+
+/// After a warm-up of so many bytes the disk is waited for.
+const SETTLED_FROM: u64 = 64 << 20;
+/// Versions that are looked into for the predecessors of large files.
+const MOST_BEFORE: usize = 4;
 
 /// A cache folder as the user names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -212,11 +218,32 @@ impl Engine {
         }
         let name = cache.hold(&self.own_hold(target, plan, Held::List(list.clone()))?)?;
         self.observer.tell(Event::Phase("warming"));
-        let filler = Filler { content: &target.store.content, chain, observer: &self.observer };
+        let before = Engine::before(target, cache)?;
+        let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
         let filled = filler.fill(scope.entries(manifest), self.settings.jobs);
         cache.give_back();
         cache.release(&name)?;
-        filled.map(|()| list)
+        filled?;
+        if plan.missing_bytes >= SETTLED_FROM {
+            self.observer.tell(Event::Phase("settling"));
+            cache.settle()?;
+        }
+        cache.note_recent(&dataset_id(target), target.version()?.row.version)?;
+        Ok(list)
+    }
+
+    /// Versions of which files may be cached, likeliest first: those cached last, then the parents.
+    pub(super) fn before<'t>(target: &'t Target, cache: &Cache) -> Result<Vec<Manifest<'t>>> {
+        let row = &target.version()?.row;
+        let dataset = target.dataset()?;
+        let recent = cache.recent(&dataset_id(target));
+        let mut seen = HashSet::from([row.version]);
+        let candidates = recent.iter().chain(&row.parents).copied().filter(|candidate| seen.insert(*candidate));
+        let states = candidates.filter_map(|candidate| dataset.versions.get(&candidate));
+        Ok(states
+            .take(MOST_BEFORE)
+            .map(|state| Manifest::new(&target.store.content, state.row.manifest, Some(state.row.manifest_place)))
+            .collect())
     }
 
     /// What is going to be dealt with, for the progress.
@@ -224,6 +251,12 @@ impl Engine {
         self.observer.add(Counter::FilesTotal, files);
         self.observer.add(Counter::BytesTotal, bytes);
     }
+}
+
+/// What tells a dataset from all others, in any store.
+pub(super) fn dataset_id(target: &Target) -> Id {
+    let store = target.store.file.store.map(|byte| format!("{byte:02x}")).concat();
+    Id::of(format!("{store}/{}", target.dataset).as_bytes())
 }
 
 /// A pin's end from how long it lasts.

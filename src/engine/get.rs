@@ -21,7 +21,7 @@ use crate::tree::manifest::Manifest;
 use crate::tree::scan::{ScanOptions, scan};
 use crate::tree::share::Share;
 
-use super::caches::HoldBy;
+use super::caches::{HoldBy, dataset_id};
 use super::scope::Scope;
 use super::{Address, Engine};
 
@@ -128,6 +128,8 @@ impl Engine {
         let existing = if options.overwrite || options.delete { Existing::Replace } else { Existing::Resume };
         let deleted = if options.delete { self.delete_others(&folder, &scope, &manifest)? } else { Vec::new() };
         let counts = Mutex::new(LinkCounts::default());
+        let before =
+            chain.as_ref().map(|chain| Engine::before(&target, chain.filled())).transpose()?.unwrap_or_default();
         let source = match (&chain, link) {
             (Some(chain), Some(link)) => {
                 if link == Link::Symlink {
@@ -138,7 +140,8 @@ impl Engine {
                     let hold = self.lease(&target, &plan, Held::List(list), &folder, options.hold.as_ref())?;
                     chain.filled().hold(&hold)?;
                 }
-                let filler = Filler { content: &target.store.content, chain, observer: &self.observer };
+                let filler =
+                    Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
                 Source::Cache(ByCache::new(filler, link, &counts))
             }
             _ => Source::Store(&target.store.content),
@@ -147,6 +150,10 @@ impl Engine {
         write_entries(source, &folder, entries, existing, false, self.settings.jobs, &self.observer)?;
         marker.remove()?;
         scope.check_patterns(&target)?;
+        if let Some(chain) = &chain {
+            chain.filled().give_back();
+            chain.filled().note_recent(&dataset_id(&target), state.row.version)?;
+        }
         let links = counts.into_inner().unwrap_or_default();
         Ok(GetReport {
             dataset: target.dataset.to_string(),

@@ -14,7 +14,7 @@ use crate::flow::materialize::{Existing, Source, write_entries};
 use crate::tree::manifest::Manifest;
 
 use super::Engine;
-use super::caches::{HoldBy, Plan};
+use super::caches::{HoldBy, Plan, dataset_id};
 use super::get::{GetOptions, GetReport};
 use super::open::Target;
 use super::scope::Scope;
@@ -119,7 +119,8 @@ impl Engine {
         self.observer.tell(Event::Phase("linking"));
         let new = cache.begin_view()?;
         let counts = Mutex::new(LinkCounts::default());
-        let filler = Filler { content: &target.store.content, chain, observer: &self.observer };
+        let before = Engine::before(target, cache)?;
+        let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
         let source = Source::Cache(ByCache::new(filler, crate::cache::Link::InView, &counts));
         let folder = new.folder.clone();
         let entries = scope.entries(manifest);
@@ -138,6 +139,7 @@ impl Engine {
         });
         cache.release(&held)?;
         published?;
+        cache.note_recent(&dataset_id(target), target.version()?.row.version)?;
         cache.view(&name)?.ok_or_else(gone)
     }
 

@@ -6,19 +6,23 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::base::{Counter, Error, Kind, Observer, Result};
+use crate::base::{Counter, Error, Event, Kind, Observer, Result};
 use crate::cache::{Cache, Chain, Claim, Key};
 use crate::format::manifest::EntryKind;
 use crate::format::place::Place;
 use crate::store::content::Content;
-use crate::tree::manifest::Leaf;
+use crate::tree::manifest::{Leaf, Manifest};
 
 use super::read_content::{read_content, read_files_ahead};
+use super::rebuild::{self, Large};
 use super::runs::{FAR, FAR_WORKERS, NEAR, Placed, RunLimits, each_run};
 
 /// How often it is looked whether another process has fetched a file.
 const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// Smaller files are fetched whole.
+const LARGE: u64 = 1 << 20;
 
 /// A file that is wanted in a cache.
 #[derive(Debug, Clone)]
@@ -47,6 +51,8 @@ pub struct Filler<'a> {
     pub content: &'a Content,
     pub chain: &'a Chain,
     pub observer: &'a Observer,
+    /// Versions whose files may be cached: a large file is made from what stood at its path there.
+    pub before: &'a [Manifest<'a>],
 }
 
 impl Filler<'_> {
@@ -128,13 +134,17 @@ impl Filler<'_> {
         }
         let ahead: Vec<_> = from_store
             .iter()
-            .filter(|(file, _)| self.content.is_far() && file.size <= FAR.bytes)
+            .filter(|(file, _)| self.content.is_far() && file.size <= self.read_whole_up_to())
             .map(|(file, _)| (file.key.content, file.size, file.place))
             .collect();
         let _ahead = read_files_ahead(self.content, &ahead)?;
         for (file, _claim) in from_store {
             if stop.load(Ordering::Acquire) {
                 break;
+            }
+            if self.rebuild(cache, file)? {
+                count(file.size, 1);
+                continue;
             }
             let mut new = cache.begin(file.key)?;
             let write = |bytes: &[u8]| {
@@ -147,6 +157,42 @@ impl Filler<'_> {
             count(0, 1);
         }
         Ok(())
+    }
+
+    /// Larger files are read piece by piece, or made from older ones.
+    fn read_whole_up_to(&self) -> u64 {
+        if self.before.is_empty() { FAR.bytes } else { LARGE - 1 }
+    }
+
+    /// Makes a large file from an older one that is cached, and what of it is new; `false` where there is none.
+    fn rebuild(&self, cache: &Cache, file: &Wanted) -> Result<bool> {
+        if file.size < LARGE {
+            return Ok(false);
+        }
+        for before in self.before {
+            let Some(older) = before.find(&file.path)?.as_ref().and_then(Wanted::of) else { continue };
+            let keys = [older.key, Key { executable: !older.key.executable, ..older.key }];
+            let cached = self.chain.caches().iter().flat_map(|from| keys.map(|key| (from, key)));
+            let mut cached = cached.filter(|(from, key)| older.size >= LARGE && from.has(*key, older.size));
+            let Some((from, key)) = cached.next() else { continue };
+            let large = |file: &Wanted| Large { content: file.key.content, size: file.size, place: file.place };
+            let Some(plan) = rebuild::plan(self.content, &large(file), &large(&older))? else { continue };
+            let mut new = cache.begin(file.key)?;
+            let write = |bytes: &[u8]| {
+                new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
+            };
+            match plan.carry_out(self.content, &from.path_of(key), write) {
+                Ok(()) => {
+                    let shared = plan.local;
+                    self.observer.tell(Event::Note(format!("{}: {shared} bytes of it were cached", file.path)));
+                    return new.publish().map(|()| true);
+                }
+                // The older file is not what it seems: the whole comes from the store.
+                Err(fault) if fault.kind() == Kind::Damaged => self.observer.tell(Event::Note(fault.in_one_line())),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(false)
     }
 
     /// Copies a file that another cache of the chain has, or this one with the other mode, if it is what it should be.
@@ -162,7 +208,7 @@ impl Filler<'_> {
                 Ok(false) => other.quarantine(key),
                 // Without this disk there is no room for what the store gives either.
                 Err(fault) if fault.kind() == Kind::Failed && self.chain.caches().len() == 1 => return Err(fault),
-                Err(fault) => self.observer.tell(crate::base::Event::Note(fault.in_one_line())),
+                Err(fault) => self.observer.tell(Event::Note(fault.in_one_line())),
             }
         }
         Ok(false)

@@ -14,6 +14,7 @@ mod packer;
 mod places;
 pub mod propose;
 pub mod read_content;
+mod rebuild;
 pub mod ref_moves;
 pub mod registrar;
 pub mod runs;

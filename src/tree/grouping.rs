@@ -143,7 +143,8 @@ mod tests {
         ];
         for (pattern, name, key) in cases {
             let found = NamePattern::parse(pattern).expect("a pattern").key(name.as_bytes()).map(<[u8]>::to_vec);
-            let wanted = if pattern == "*{}*" { Some(name.as_bytes()[..1].to_vec()) } else { key.map(|key| key.into()) };
+            let wanted =
+                if pattern == "*{}*" { Some(name.as_bytes()[..1].to_vec()) } else { key.map(|key| key.into()) };
             assert_eq!(found, wanted, "{pattern} of {name}");
         }
     }
@@ -153,7 +154,8 @@ mod tests {
         for text in ["content", "folder", "folder:3", "name:{}_*.png", "attr:subject"] {
             assert_eq!(Grouping::parse(text).expect(text).to_string(), text);
         }
-        for text in ["", "folders", "folder:0", "folder:x", "name:", "name:*", "name:{}{}", "name:{}/x", "attr:", "x:y"] {
+        for text in ["", "folders", "folder:0", "folder:x", "name:", "name:*", "name:{}{}", "name:{}/x", "attr:", "x:y"]
+        {
             assert_eq!(Grouping::parse(text).expect_err(text).kind(), crate::base::Kind::Usage);
         }
         let long = format!("name:{{}}{}", "*".repeat(300));

@@ -105,9 +105,7 @@ impl<'a> Manifest<'a> {
         match &entry.attrs {
             EntryAttrs::None => Ok(Attrs::default()),
             EntryAttrs::Inline(attrs) => Ok(attrs.clone()),
-            EntryAttrs::OutOfLine(id) => {
-                parse_out_of_line(self.content.meta(id, ItemKind::Attributes, None)?.bytes())
-            }
+            EntryAttrs::OutOfLine(id) => parse_out_of_line(self.content.meta(id, ItemKind::Attributes, None)?.bytes()),
         }
     }
 

@@ -11,11 +11,7 @@ use crate::format::manifest::EntryAttrs;
 fn file(path: &str, number: u64, size: u64) -> Leaf {
     let content = Id::of(&number.to_le_bytes());
     let kind = EntryKind::File { size, content, executable: false };
-    Leaf {
-        path: RepoPath::new(path).expect("a path"),
-        entry: Entry { kind, attrs: EntryAttrs::None },
-        place: None,
-    }
+    Leaf { path: RepoPath::new(path).expect("a path"), entry: Entry { kind, attrs: EntryAttrs::None }, place: None }
 }
 
 fn with_attribute(leaf: Leaf, name: &str, value: Value) -> Leaf {

@@ -6,6 +6,8 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod cache_power;
+mod cache_rebuild;
 mod carrying;
 mod clashes;
 mod cli_cost;

@@ -103,3 +103,15 @@ fn of_several_remotes_one_that_can_be_opened_is_enough() {
     let said = env.run_with("thin", ["switch", "main"], b"").exits(6).stderr;
     assert!(said.contains("which can't be opened"), "{said}");
 }
+
+#[test]
+fn its_remotes_are_reached_from_outside_as_it_says() {
+    let mut env = with_clone();
+    env.set("AWS_ACCESS_KEY_ID", "key");
+    env.set("AWS_SECRET_ACCESS_KEY", "secret");
+    let _ = env.run_with("thin", ["remote", "remove", "origin"], b"").exits(0);
+    let lab = ["remote", "add", "lab", "s3://bucket/lab/signs", "--endpoint", "http://127.0.0.2:2"];
+    let _ = env.run_with("thin", lab, b"").exits(0);
+    let said = env.run(["cat", "./thin@1.0:label.txt"]).exits(6).stderr;
+    assert!(said.contains("127.0.0.2:2"), "{said}");
+}

@@ -1,0 +1,241 @@
+//! A large file from an older one that lies on this machine: what both share is copied from there, the rest comes from the store.
+//!
+//! Recipes are compared from the top: a page that both have covers the same bytes in both, so it is not even read. The whole is verified against
+//! the content id, whatever the older file held.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use crate::base::{Error, Id, Result};
+use crate::format::header::ObjectKind;
+use crate::format::pack::ItemKind;
+use crate::format::place::Place;
+use crate::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
+use crate::store::content::{Content, Item};
+
+use super::read_content::{ChunkToRead, recipe_places};
+
+/// Bytes from the store that are on their way at a time.
+const WINDOW: u64 = 32 << 20;
+const COPY_BUFFER: usize = 1 << 20;
+/// Where less than this part of a file is known, it is read like any other.
+const LEAST_SHARE: u64 = 8;
+
+/// A content that has a recipe, and where that is thought to lie.
+#[derive(Debug, Clone, Copy)]
+pub struct Large {
+    pub content: Id,
+    pub size: u64,
+    pub place: Option<Place>,
+}
+
+/// The next bytes of the file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Step {
+    Local { at: u64, len: u64 },
+    Stored { id: Id, len: u32, place: Option<Place> },
+}
+
+/// How a file is put together.
+pub struct Plan {
+    steps: Vec<Step>,
+    content: Id,
+    /// Bytes that need not be fetched.
+    pub local: u64,
+}
+
+type Child = (RecipeChild, Option<Place>);
+
+/// The lowest pages of a recipe, or the chunks of one that has no pages, with where each begins.
+struct Bottom {
+    has_pages: bool,
+    children: Vec<(Child, u64)>,
+}
+
+/// How `new` is made from `old`; `None` where that saves too little.
+pub fn plan(store: &Content, new: &Large, old: &Large) -> Result<Option<Plan>> {
+    let (newer, older) = (bottom(store, new)?, bottom(store, old)?);
+    let wanted: HashSet<Id> = newer.children.iter().map(|((child, _), _)| child.id).collect();
+    let pages = older.children.iter().filter(|_| older.has_pages).map(|((child, _), at)| (child.id, *at));
+    let known_pages: HashMap<Id, u64> = pages.collect();
+    // Of the older recipe, what lies in pages that the newer doesn't have.
+    let mut known_chunks = HashMap::new();
+    let unshared = older.children.iter().filter(|((child, _), _)| !(older.has_pages && wanted.contains(&child.id)));
+    each_chunk(store, older.has_pages, unshared.copied(), |chunk, _, at| {
+        known_chunks.insert(chunk.id, (at, chunk.bytes));
+        Ok(())
+    })?;
+    let mut plan = Plan { steps: Vec::new(), content: new.content, local: 0 };
+    prefetch_pages(
+        store,
+        newer.has_pages,
+        newer.children.iter().filter(|((page, _), _)| !known_pages.contains_key(&page.id)),
+    );
+    for child in newer.children {
+        let ((page, _), _) = child;
+        if let Some(at) = known_pages.get(&page.id).filter(|_| newer.has_pages) {
+            plan.take_local(*at, page.bytes);
+            continue;
+        }
+        each_chunk(store, newer.has_pages, std::iter::once(child), |chunk, place, _| {
+            match known_chunks.get(&chunk.id) {
+                Some((at, len)) => plan.take_local(*at, *len),
+                None => plan.steps.push(Step::Stored { id: chunk.id, len: chunk.bytes as u32, place }),
+            }
+            Ok(())
+        })?;
+    }
+    Ok(Some(plan).filter(|plan| plan.local >= new.size / LEAST_SHARE))
+}
+
+impl Plan {
+    fn take_local(&mut self, at: u64, len: u64) {
+        self.local += len;
+        match self.steps.last_mut() {
+            Some(Step::Local { at: before, len: so_far }) if *before + *so_far == at => *so_far += len,
+            _ => self.steps.push(Step::Local { at, len }),
+        }
+    }
+
+    /// Gives the file to `sink` piece by piece; an error behind the last piece if the whole isn't the content.
+    pub fn carry_out(
+        &self,
+        store: &Content,
+        older: &Path,
+        mut sink: impl FnMut(&[u8]) -> Result<()> + Send,
+    ) -> Result<()> {
+        let file = File::open(older).map_err(|fault| Error::io("open", older, fault))?;
+        let mut hasher = blake3::Hasher::new();
+        let mut buffer = vec![0; COPY_BUFFER];
+        for window in windows(&self.steps) {
+            let mut stored = fetch(store, window)?.into_iter();
+            for step in window {
+                let Step::Local { mut at, mut len } = *step else {
+                    let item = stored.next().ok_or_else(|| Error::damaged("a chunk was not read"))?;
+                    hasher.update(item.bytes());
+                    sink(item.bytes())?;
+                    continue;
+                };
+                while len > 0 {
+                    let piece = &mut buffer[..(len as usize).min(COPY_BUFFER)];
+                    file.read_exact_at(piece, at).map_err(|fault| Error::io("read", older, fault))?;
+                    hasher.update(piece);
+                    sink(piece)?;
+                    at += piece.len() as u64;
+                    len -= piece.len() as u64;
+                }
+            }
+        }
+        match hasher.finalize().as_bytes() == &self.content.0 {
+            true => Ok(()),
+            false => Err(Error::damaged(format!("{} isn't what it was cached as", older.display()))),
+        }
+    }
+}
+
+fn windows(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+    let mut rest = steps;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let stored = |step: &Step| if let Step::Stored { len, .. } = step { u64::from(*len) } else { 0 };
+        let begins_within = |step: &&Step| {
+            let before = bytes;
+            bytes += stored(step);
+            before < WINDOW
+        };
+        let count = rest.iter().take_while(begins_within).count();
+        let (window, later) = rest.split_at(count);
+        rest = later;
+        (!window.is_empty()).then_some(window)
+    })
+}
+
+fn fetch(store: &Content, window: &[Step]) -> Result<Vec<Item>> {
+    let chunks = window.iter().filter_map(|step| match *step {
+        Step::Stored { id, len, place } => Some(ChunkToRead { id, len, place }),
+        Step::Local { .. } => None,
+    });
+    let chunks: Vec<ChunkToRead> = chunks.collect();
+    let mut frames: Vec<_> = chunks.iter().filter_map(|chunk| Some(chunk.place?.frame)).collect();
+    frames.dedup();
+    let ahead = store.read_ahead(ObjectKind::Pack, &frames);
+    ahead.wait()?;
+    let read = |chunk: &ChunkToRead| {
+        let item = store.chunk(&chunk.id, chunk.place.as_ref())?;
+        match item.bytes().len() == chunk.len as usize {
+            true => Ok(item),
+            false => Err(Error::damaged(format!("chunk {} isn't of {} bytes", chunk.id.short(), chunk.len))),
+        }
+    };
+    chunks.par_iter().map(read).collect()
+}
+
+/// Opens a recipe down to its lowest pages.
+fn bottom(store: &Content, large: &Large) -> Result<Bottom> {
+    let item = store.meta(&large.content, ItemKind::RecipeRoot, large.place.as_ref())?;
+    let root = RecipeRoot::parse(item.bytes())?;
+    if root.size != large.size {
+        return Err(Error::damaged(format!("the recipe of {} isn't of {} bytes", large.content.short(), large.size)));
+    }
+    let mut level = root.level;
+    let mut children = with_places(level, root.children, item.hint());
+    while level > 1 {
+        level -= 1;
+        prefetch(store, &children);
+        let mut below = Vec::new();
+        for (child, place) in children {
+            let item = store.meta(&child.id, ItemKind::RecipePage, place.as_ref())?;
+            let page = RecipePage::parse(item.bytes(), level, child.bytes)?;
+            below.extend(with_places(level, page.children, item.hint()));
+        }
+        children = below;
+    }
+    let mut at = 0;
+    let placed = children.into_iter().map(|child| {
+        at += child.0.bytes;
+        (child, at - child.0.bytes)
+    });
+    Ok(Bottom { has_pages: level == 1, children: placed.collect() })
+}
+
+/// The chunks below some of the lowest nodes, with where each begins.
+fn each_chunk(
+    store: &Content,
+    has_pages: bool,
+    nodes: impl Iterator<Item = (Child, u64)> + Clone,
+    mut tell: impl FnMut(RecipeChild, Option<Place>, u64) -> Result<()>,
+) -> Result<()> {
+    if !has_pages {
+        return nodes.into_iter().try_for_each(|((chunk, place), at)| tell(chunk, place, at));
+    }
+    prefetch(store, &nodes.clone().map(|(page, _)| page).collect::<Vec<_>>());
+    for ((child, place), mut at) in nodes {
+        let item = store.meta(&child.id, ItemKind::RecipePage, place.as_ref())?;
+        let page = RecipePage::parse(item.bytes(), 0, child.bytes)?;
+        for (chunk, place) in with_places(0, page.children, item.hint()) {
+            tell(chunk, place, at)?;
+            at += chunk.bytes;
+        }
+    }
+    Ok(())
+}
+
+fn prefetch_pages<'a>(store: &Content, has_pages: bool, nodes: impl Iterator<Item = &'a (Child, u64)>) {
+    if has_pages {
+        prefetch(store, &nodes.map(|(child, _)| *child).collect::<Vec<_>>());
+    }
+}
+
+fn prefetch(store: &Content, children: &[Child]) {
+    let places: Vec<_> = children.iter().filter_map(|(_, place)| Some((*place)?.frame)).collect();
+    store.prefetch(ObjectKind::MetaPack, &places);
+}
+
+fn with_places(level: u8, children: Vec<RecipeChild>, hint: &[u8]) -> Vec<Child> {
+    let places = recipe_places(level, &children, hint);
+    children.into_iter().zip(places).collect()
+}
