@@ -32,6 +32,7 @@ mod list;
 mod listing;
 mod output;
 mod part;
+mod path_list;
 mod progress;
 mod refs;
 mod remote;

@@ -113,7 +113,7 @@ impl Engine {
         scope.check_patterns(target)?;
         self.check_fit(cache, &plan)?;
         // Links of the view hold what is there; until they are made, this does.
-        let list = cache.put_list(&plan.contents)?;
+        let list = cache.put_list(&plan.list())?;
         let held = cache.hold(&self.own_hold(target, &plan, Held::List(list.clone()))?)?;
         self.expect(plan.files, plan.bytes);
         self.observer.tell(Event::Phase("linking"));

@@ -56,5 +56,6 @@ mod store_check;
 mod thin;
 mod transfer;
 mod unsaved;
+mod warming;
 mod workspace;
 mod writes;
