@@ -99,7 +99,8 @@ pub fn run(context: &mut Context, args: CacheArgs) -> Result<Ending> {
         CacheCommand::Pin { address, r#for } => {
             let address = super::addresses::parse(context, &address)?;
             let options = dagset::engine::WarmOptions { pin: Some(r#for), ..Default::default() };
-            let report = context.watched(|engine| engine.warm(&address, &options))?;
+            let reports = context.watched(|engine| engine.warm(&[address], &options))?;
+            let Some(report) = reports.into_iter().next() else { return Ok(Ending::Done) };
             let pin = report.pin.unwrap_or_default();
             match context.for_people() {
                 true => context.say(&format!("pinned as {pin}: {}", ui::size(report.bytes))),

@@ -128,6 +128,11 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// `42%`, rounded down, so that 100% is all.
+pub fn percent(part: u64, whole: u64) -> String {
+    format!("{}%", u128::from(part) * 100 / u128::from(whole.max(1)))
+}
+
 /// `1,234,567`.
 pub fn number(value: u64) -> String {
     let digits = value.to_string();
@@ -208,6 +213,7 @@ mod tests {
     #[test]
     fn numbers_durations_and_counts_read_well() {
         assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([(0, 0), (999, 1000), (7, 7)].map(|(part, whole)| percent(part, whole)), ["0%", "99%", "100%"]);
         assert_eq!([8, 200, 7500].map(duration), ["8 s", "3 min 20 s", "2 h 5 min"]);
         assert_eq!([count(1, "file"), count(2, "file")], ["1 file", "2 files"]);
     }

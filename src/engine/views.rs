@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::host::Process;
 use crate::base::{Counter, Error, Event, Id, Result, files};
-use crate::cache::{Cache, Held, Hold, Key, View, ViewCard};
+use crate::cache::{Cache, Chain, Held, Hold, Key, View, ViewCard};
 use crate::flow::by_cache::{ByCache, LinkCounts};
 use crate::flow::fill::Filler;
 use crate::flow::materialize::{Existing, Source, write_entries};
@@ -35,22 +35,9 @@ impl Engine {
         let cache = chain.filled();
         check_free(cache, folder, options.overwrite)?;
         let state = target.version()?;
-        let key = scope.id(&state.row.manifest);
-        let view = loop {
-            let view = match cache.view(&key.to_string())? {
-                Some(view) => view,
-                None => self.make_view(target, manifest, scope, &key)?,
-            };
-            let plan = Plan { files: view.card.files, bytes: view.card.bytes, ..Plan::default() };
-            let held = Held::View(view.key.clone());
-            let name = cache.hold(&self.lease(target, &plan, held, folder, options.hold.as_ref())?)?;
-            // It may have been taken down just before it was held.
-            if cache.view(&view.key)?.is_some() {
-                cache.use_view(&view)?;
-                break view;
-            }
-            cache.release(&name)?;
-        };
+        let view = self.held_view(&chain, target, manifest, scope, |plan, held| {
+            self.lease(target, plan, held, folder, options.hold.as_ref())
+        })?;
         let tree = cache.view_folder(&view.key);
         let points_to = tree.to_str().ok_or_else(|| Error::usage(format!("{} is not text", tree.display())))?;
         if let Some(parent) = folder.parent() {
@@ -73,9 +60,42 @@ impl Engine {
         })
     }
 
+    /// The view of a choice, made if need be, and held by what `lease` gives for it.
+    pub(super) fn held_view(
+        &self,
+        chain: &Chain,
+        target: &Target,
+        manifest: &Manifest<'_>,
+        scope: &Scope,
+        lease: impl Fn(&Plan, Held) -> Result<Hold>,
+    ) -> Result<View> {
+        let cache = chain.filled();
+        let key = scope.id(&target.version()?.row.manifest);
+        loop {
+            let view = match cache.view(&key.to_string())? {
+                Some(view) => view,
+                None => self.make_view(chain, target, manifest, scope, &key)?,
+            };
+            let plan = Plan { files: view.card.files, bytes: view.card.bytes, ..Plan::default() };
+            let name = cache.hold(&lease(&plan, Held::View(view.key.clone()))?)?;
+            // It may have been taken down just before it was held.
+            if cache.view(&view.key)?.is_some() {
+                cache.use_view(&view)?;
+                return Ok(view);
+            }
+            cache.release(&name)?;
+        }
+    }
+
     /// Makes the tree, or waits for whoever is making it.
-    pub(super) fn make_view(&self, target: &Target, manifest: &Manifest<'_>, scope: &Scope, key: &Id) -> Result<View> {
-        let chain = self.chain()?;
+    fn make_view(
+        &self,
+        chain: &Chain,
+        target: &Target,
+        manifest: &Manifest<'_>,
+        scope: &Scope,
+        key: &Id,
+    ) -> Result<View> {
         let cache = chain.filled();
         let gone = || Error::conflict("the view was taken down while it was made").hint("run the command again");
         let name = key.to_string();
@@ -93,18 +113,14 @@ impl Engine {
         scope.check_patterns(target)?;
         self.check_fit(cache, &plan)?;
         // Links of the view hold what is there; until they are made, this does.
-        let own = Process::own();
-        let list = cache.put_list(&plan.contents)?;
-        let hold =
-            Hold { process: Some((own.number, own.started)), ..self.hold_of(target, &plan, Held::List(list.clone()))? };
-        let held = cache.hold(&hold)?;
+        let list = cache.put_list(&plan.list())?;
+        let held = cache.hold(&self.own_hold(target, &plan, Held::List(list.clone()))?)?;
         self.expect(plan.files, plan.bytes);
         self.observer.tell(Event::Phase("linking"));
         let new = cache.begin_view()?;
         let counts = Mutex::new(LinkCounts::default());
         let before = Engine::before(target, cache)?;
-        let filler =
-            Filler { content: &target.store.content, chain: &chain, observer: &self.observer, before: &before };
+        let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
         let source = Source::Cache(ByCache::new(filler, crate::cache::Link::InView, &counts));
         let folder = new.folder.clone();
         let entries = scope.entries(manifest);

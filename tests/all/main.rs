@@ -44,6 +44,7 @@ mod reading;
 mod remotes;
 mod resume;
 mod rights;
+mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod service;
@@ -55,5 +56,6 @@ mod store_check;
 mod thin;
 mod transfer;
 mod unsaved;
+mod warming;
 mod workspace;
 mod writes;
