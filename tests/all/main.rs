@@ -6,6 +6,7 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod cache_face;
 mod cache_power;
 mod cache_rebuild;
 mod carrying;
