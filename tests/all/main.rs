@@ -42,6 +42,7 @@ mod proxy;
 mod races;
 mod read_only;
 mod reading;
+mod recipes;
 mod remotes;
 mod resume;
 mod rights;
