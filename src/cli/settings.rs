@@ -159,6 +159,12 @@ pub fn group(name: &str) -> Result<u32> {
     })
 }
 
+/// A group's name, or its number where it has none here.
+pub fn group_name(number: u32) -> String {
+    let found = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(number)).ok().flatten();
+    found.map_or_else(|| number.to_string(), |group| group.name)
+}
+
 /// `-C`, else where the command is run.
 pub fn folder(global: &Global) -> Result<PathBuf> {
     let here = env::current_dir()

@@ -6,6 +6,7 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod cache_face;
 mod cache_power;
 mod cache_rebuild;
 mod carrying;
@@ -41,6 +42,7 @@ mod proxy;
 mod races;
 mod read_only;
 mod reading;
+mod recipes;
 mod remotes;
 mod resume;
 mod rights;
