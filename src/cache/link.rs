@@ -57,12 +57,12 @@ impl Cache {
                 files::write_symlink(target, points_to)?;
                 Ok(by(link))
             }
-            Link::InView => match files::hard_link(&source, target) {
+            Link::InView => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(Link::Hardlink)),
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::io("link", target, fault)),
                 Err(_) => self.link_out(key, size, Link::Symlink, target),
             },
-            Link::Hardlink if size > 0 => match files::hard_link(&source, target) {
+            Link::Hardlink if size > 0 => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(link)),
                 Err(fault) => {
                     let instead = match Errno::from_io_error(&fault) {
@@ -97,7 +97,7 @@ impl Cache {
         let reflinks = ioctl_ficlone(new.file(), &from).is_ok();
         drop(new);
         // Another's file can't be linked, which says nothing about the file system.
-        let hardlinks = match files::hard_link(&tried, &target) {
+        let hardlinks = match files::hard_link(&self.files, "../cache.toml", &target) {
             Ok(()) => true,
             Err(fault) => matches!(Errno::from_io_error(&fault), Some(Errno::PERM | Errno::ACCESS | Errno::MLINK)),
         };

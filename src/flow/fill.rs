@@ -208,7 +208,9 @@ impl Filler<'_> {
         let twin = Key { executable: !file.key.executable, ..file.key };
         let sources = self.chain.caches().iter().flat_map(|other| [(other, file.key), (other, twin)]);
         for (other, key) in sources {
-            if !other.has(key, file.size) {
+            let is_own = std::ptr::eq(other, cache);
+            // It was just looked for; and for a small file with another mode it isn't worth looking.
+            if is_own && (key == file.key || file.size < LARGE) || !other.has(key, file.size) {
                 continue;
             }
             match copy_verified(other, key, cache, file) {
