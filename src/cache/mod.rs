@@ -23,6 +23,7 @@ mod holds;
 mod link;
 mod prune;
 mod recent;
+mod rehearsal;
 mod room;
 mod unsettled;
 mod views;

@@ -12,7 +12,7 @@ use crate::base::{Counter, Id, Result, files};
 use super::holds::Kept;
 use super::{Cache, Key};
 
-const DAY: i64 = 24 * 3600;
+pub(super) const DAY: i64 = 24 * 3600;
 /// More than is needed is freed, so that not each new file looks through the cache: this part of the limit.
 const SLACK_SHARE: u64 = 20;
 
@@ -42,14 +42,14 @@ pub struct Removable {
 }
 
 /// A file that was met.
-struct Met<'a> {
-    key: Key,
-    path: &'a Path,
-    bytes: u64,
+pub(super) struct Met<'a> {
+    pub(super) key: Key,
+    pub(super) path: &'a Path,
+    pub(super) bytes: u64,
     /// The day of the last use.
-    day: i64,
+    pub(super) day: i64,
     /// Other names: a job's links, a view's.
-    is_linked: bool,
+    pub(super) is_linked: bool,
     is_untouched: bool,
     /// When it was last changed or linked, in seconds since 1970.
     changed: i64,
@@ -248,7 +248,7 @@ impl Cache {
         }
     }
 
-    fn each_file(&self, act: impl Fn(Met<'_>) + Sync) -> Result<()> {
+    pub(super) fn each_file(&self, act: impl Fn(Met<'_>) + Sync) -> Result<()> {
         (0..=u8::MAX).into_par_iter().try_for_each(|byte| {
             let folder = self.folder.join(format!("files/{byte:02x}"));
             for name in super::holds::names_in(&folder)? {

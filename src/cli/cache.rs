@@ -65,6 +65,9 @@ struct Prune {
     /// Until at most this is left: 500G
     #[arg(long, value_name = "SIZE", value_parser = parse_prune_size)]
     to: Option<u64>,
+    /// Remove nothing, say what would go
+    #[arg(short = 'n', long)]
+    dry_run: bool,
 }
 
 #[derive(Args)]
@@ -144,13 +147,16 @@ fn prune(context: &mut Context, args: &Prune) -> Result<Ending> {
             .hint("`dagset cache prune --unused 30d`, or `--to 500G`; `--to 0` removes all that nothing keeps"));
     }
     let days = args.unused.map(|unused| unused.as_secs() / 86_400);
-    let (folder, pruned) = context.watched(|engine| engine.prune_cache(days, args.to))?;
+    let (folder, pruned) = context.watched(|engine| engine.prune_cache(days, args.to, args.dry_run))?;
     if context.for_people() {
         let (files, bytes) = (ui::count(pruned.files, "file"), ui::size(pruned.bytes));
-        context.say(&format!("removed {files}, {bytes} from {}", folder.display()));
+        let verb = if args.dry_run { "would remove" } else { "removed" };
+        let views = ui::count(pruned.views, "view");
+        context.say(&format!("{verb} {files}, {bytes}, and {views} from {}", folder.display()));
     } else {
         context.out.document(&json::document(json!({
             "cache": folder, "files": pruned.files, "bytes": pruned.bytes, "views": pruned.views,
+            "dry_run": args.dry_run,
         })));
     }
     Ok(Ending::Done)

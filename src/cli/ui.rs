@@ -74,11 +74,17 @@ fn colours_are_welcome() -> bool {
 /// Columns of the terminal that stdout is; `None` where there is nothing to fit into.
 pub fn columns() -> Option<usize> {
     let stdout = std::io::stdout();
-    if !stdout.is_terminal() {
-        return None;
-    }
-    let asked = rustix::termios::tcgetwinsize(&stdout).map(|size| usize::from(size.ws_col));
-    Some(asked.ok().filter(|columns| *columns > 0).unwrap_or(80))
+    stdout.is_terminal().then(|| columns_of(&stdout))
+}
+
+/// Columns of the terminal that stderr is; of a usual one where it can't be asked.
+pub fn stderr_columns() -> usize {
+    columns_of(std::io::stderr())
+}
+
+fn columns_of(terminal: impl rustix::fd::AsFd) -> usize {
+    let asked = rustix::termios::tcgetwinsize(terminal).map(|size| usize::from(size.ws_col));
+    asked.ok().filter(|columns| *columns > 0).unwrap_or(80)
 }
 
 /// The text with everything escaped that would move a cursor, change a colour or reorder what is read.

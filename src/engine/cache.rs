@@ -73,12 +73,19 @@ impl Engine {
         Ok(CacheList { folder: cache.folder().to_owned(), host, holds: cache.holds()?, views: cache.views()? })
     }
 
-    /// Removes files that nothing keeps: those not used for `unused_days`, then more until at most `most_bytes` are left.
-    pub fn prune_cache(&self, unused_days: Option<u64>, most_bytes: Option<u64>) -> Result<(PathBuf, Pruned)> {
+    /// Removes files that nothing keeps: those not used for `unused_days`, then more until at most `most_bytes` are left. In a dry run it is
+    /// only said what would go.
+    pub fn prune_cache(
+        &self,
+        unused_days: Option<u64>,
+        most_bytes: Option<u64>,
+        dry_run: bool,
+    ) -> Result<(PathBuf, Pruned)> {
         let chain = self.chain()?;
         let cache = chain.filled();
         self.observer.tell(Event::Phase("pruning"));
-        Ok((cache.folder().to_owned(), cache.prune(unused_days, most_bytes)?))
+        let prune = if dry_run { Cache::rehearse_prune } else { Cache::prune };
+        Ok((cache.folder().to_owned(), prune(cache, unused_days, most_bytes)?))
     }
 
     /// Reads every file of the cache that is filled.

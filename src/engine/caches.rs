@@ -89,6 +89,12 @@ impl Plan {
         self.contents.iter().map(|planned| planned.content).collect()
     }
 
+    /// Whether the cache had this file.
+    fn was_cached(&self, key: Key) -> bool {
+        let found = self.contents.binary_search_by_key(&list_entry(key), |planned| planned.content);
+        found.is_ok_and(|at| self.contents[at].is_cached)
+    }
+
     /// Takes up what another choice asks of the same cache; what both want counts once in what is needed and missing.
     pub(super) fn join(&mut self, other: &Plan) {
         self.files += other.files;
@@ -246,7 +252,7 @@ impl Engine {
         self.observer.tell(Event::Phase("warming"));
         let before = Engine::before(target, cache)?;
         let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
-        let filled = filler.fill(scope.entries(manifest), self.settings.jobs);
+        let filled = filler.fill(scope.entries(manifest), self.settings.jobs, |key| plan.was_cached(key));
         cache.give_back();
         cache.release(&name)?;
         filled?;

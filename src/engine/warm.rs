@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::{Event, Id, Result};
+use crate::base::{Counter, Event, Id, Result};
 use crate::cache::{Cache, Chain, Held, Hold};
 use crate::tree::share::Share;
 
@@ -75,6 +75,9 @@ impl Engine {
         let Some(first) = choices.first().filter(|_| !options.check) else { return Ok(reports) };
         self.check_fit(cache, &all)?;
         self.expect(all.files, all.bytes);
+        // At once, so that the rate and the time left are those of what is fetched.
+        self.observer.add(Counter::Files, all.cached_files);
+        self.observer.add(Counter::Bytes, all.cached_bytes);
         let held = Held::List(cache.put_list(&all.list())?);
         let hold = cache.hold(&self.own_hold(&first.target, &all, held)?)?;
         let filled = choices.iter().zip(&mut reports).try_for_each(|(choice, report)| {

@@ -61,12 +61,20 @@ impl Filler<'_> {
         if content.is_far() { (FAR, jobs.max(FAR_WORKERS)) } else { (NEAR, jobs.max(1)) }
     }
 
-    /// Puts all files of the entries into the cache.
-    pub fn fill(&self, entries: impl Iterator<Item = Result<Placed>> + Send, jobs: usize) -> Result<()> {
+    /// Puts all files of the entries into the cache. Those that were `counted` before, as they were there, are looked at again and not
+    /// counted.
+    pub fn fill(
+        &self,
+        entries: impl Iterator<Item = Result<Placed>> + Send,
+        jobs: usize,
+        counted: impl Fn(Key) -> bool + Sync,
+    ) -> Result<()> {
         let (limits, workers) = Filler::pace(self.content, jobs);
         each_run::<()>(entries, limits, workers, |run, stop, _| {
-            let wanted: Vec<Wanted> = run.iter().filter_map(|placed| Wanted::of(&placed.leaf)).collect();
-            self.bring(&wanted, stop, true)
+            let wanted = run.iter().filter_map(|placed| Wanted::of(&placed.leaf));
+            let (counted, new): (Vec<_>, Vec<_>) = wanted.partition(|wanted| counted(wanted.key));
+            self.bring(&new, stop, true)?;
+            self.bring(&counted, stop, false)
         })
         .map(drop)
     }

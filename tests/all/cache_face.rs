@@ -103,6 +103,29 @@ fn what_is_pinned_goes_only_when_it_is_let_go() {
 }
 
 #[test]
+fn a_dry_run_says_what_a_prune_then_removes() {
+    let env = used();
+    let _ = env.run(["cache", "unpin", "./store/set@1"]).exits(0);
+    let what = |document: &Value| ["files", "bytes", "views"].map(|key| document[key].as_u64().unwrap());
+    let prune = |arguments: &[&str]| what(&env.run([&["cache", "prune", "--json"], arguments].concat()).json());
+    let both = |arguments: &[&str]| {
+        let said = prune(&[arguments, &["--dry-run"]].concat());
+        assert_eq!(prune(&[arguments, &["-n"]].concat()), said, "nothing was changed");
+        assert_eq!(prune(arguments), said, "{arguments:?}");
+        said
+    };
+    assert_eq!(both(&["--to", "0"]), [0, 0, 0], "links hold it");
+    fs::remove_file(env.path("out")).unwrap();
+    let lease = env.run(["cache", "list", "--json"]).json()["holds"][0]["name"].as_str().unwrap().to_owned();
+    let _ = env.run(["cache", "unpin", &lease]).exits(0);
+    assert_eq!(both(&["--unused", "1d"]), [0, 0, 0]);
+    assert_eq!(both(&["--to", "1500"]), [2, 2000, 1]);
+    let said = env.run(["cache", "prune", "--to", "0", "--dry-run"]).exits(0);
+    assert!(said.stderr.starts_with("would remove 1 file, 1.0 kB, and 0 views from "), "{}", said.stderr);
+    assert_eq!(both(&["--to", "0"]), [1, 1000, 0]);
+}
+
+#[test]
 fn errors_name_the_next_step() {
     let mut env = used();
     env.bind_by_permissions();

@@ -109,6 +109,18 @@ fn versions_that_share_files_are_warmed_together() {
 }
 
 #[test]
+fn what_is_there_counts_once_in_the_progress() {
+    let env = ten_files();
+    let _ = warm(&env, &["--until", "5"]).exits(0);
+    for _ in 0..2 {
+        let said = warm(&env, &["--progress", "json"]).exits(0);
+        let last: Value = serde_json::from_str(said.stderr.lines().last().unwrap()).unwrap();
+        let figures = ["files", "files_total", "bytes", "bytes_total"].map(|key| last[key].as_u64().unwrap());
+        assert_eq!((figures, &last["seconds_left"]), ([10, 10, 100, 100], &Value::Null));
+    }
+}
+
+#[test]
 fn a_check_says_how_much_is_there() {
     let env = ten_files();
     let _ = warm(&env, &["a"]).exits(0);
