@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use rustix::fs::{AtFlags, CWD, linkat};
+use rustix::io::Errno;
+
 use super::{Error, Result};
 
 /// Temporary files begin with this and are swept by whoever owns the folder.
@@ -220,19 +223,19 @@ pub fn write_symlink(target: &Path, points_to: &str) -> Result<()> {
     })
 }
 
-/// Gives a file a second name, which replaces a file there by rename.
-#[expect(clippy::disallowed_methods, reason = "the one way that links are made")]
-pub fn hard_link(source: &Path, target: &Path) -> io::Result<()> {
-    match fs::hard_link(source, target) {
-        Err(fault) if fault.kind() == io::ErrorKind::AlreadyExists => {
+/// Gives a file, at a path below an open folder, a second name; a file that has that name is replaced by rename.
+#[expect(clippy::disallowed_methods, reason = "a link under a temporary name is published")]
+pub fn hard_link(folder: &File, source: &str, target: &Path) -> io::Result<()> {
+    match linkat(folder, source, CWD, target, AtFlags::empty()) {
+        Err(Errno::EXIST) => {
             let temporary = target.parent().unwrap_or(Path::new(".")).join(temporary_name());
-            fs::hard_link(source, &temporary)?;
+            linkat(folder, source, CWD, &temporary, AtFlags::empty())?;
             let renamed = fs::rename(&temporary, target);
             // Where both were one file already, the rename does nothing.
             fs::remove_file(&temporary).ok();
             renamed
         }
-        made => made,
+        made => Ok(made?),
     }
 }
 

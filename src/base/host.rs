@@ -45,25 +45,29 @@ impl Process {
         Process::with(getpid().as_raw_pid()).unwrap_or(Process { number: getpid().as_raw_pid(), started: 0 })
     }
 
-    /// The process of this number, if there is one.
+    /// The process of this number, if there is one. One that has ended and waits to be asked how is none.
     pub fn with(number: i32) -> Option<Process> {
         let pid = Pid::from_raw(number)?;
         if rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
             return None;
         }
-        Some(Process { number, started: started(number) })
+        match look(number) {
+            Some((b'Z' | b'X', _)) => None,
+            seen => Some(Process { number, started: seen.map_or(0, |(_, started)| started) }),
+        }
     }
 
-    /// Whether it still runs.
+    /// Whether it still runs. Where the start of another user's process can't be seen, its number is taken for it.
     pub fn lives(&self) -> bool {
-        Process::with(self.number)
-            .is_some_and(|now| now.started == self.started || self.started == 0 || now.started == 0)
+        let is_same = |now: Process| now.started == self.started || now.started == 0 || self.started == 0;
+        Process::with(self.number).is_some_and(is_same)
     }
 }
 
-/// The 22nd field of `stat`, see proc_pid_stat(5); the name before it may hold anything.
-fn started(number: i32) -> u64 {
-    let text = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-    let after_name = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    after_name.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or(0)
+/// The state and the start of a process: the 3rd and the 22nd field of `stat`, see proc_pid_stat(5); the name before them may hold anything.
+fn look(number: i32) -> Option<(u8, u64)> {
+    let text = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+    let mut fields = text.rsplit_once(')')?.1.split_whitespace();
+    let state = *fields.next()?.as_bytes().first()?;
+    Some((state, fields.nth(18)?.parse().ok()?))
 }

@@ -1,11 +1,11 @@
 //! The files of a cache: looked at before they are handed out, and appearing whole.
 
-use std::fs;
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, CWD, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
+use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use crate::base::files::{self, Durability, NewFile, temporary_name};
 use crate::base::{Error, Event, Id, Result};
@@ -25,10 +25,10 @@ pub struct Key {
 }
 
 impl Key {
-    /// Below the cache's folder.
+    /// Below the folder of files.
     pub(super) fn relative(&self) -> String {
         let hex = self.content.to_string();
-        format!("files/{}/{hex}{}", &hex[..2], if self.executable { "-x" } else { "" })
+        [&hex[..2], "/", &hex, if self.executable { "-x" } else { "" }].concat()
     }
 
     /// Of a file's name; `None` for what is no file of a cache.
@@ -44,7 +44,7 @@ impl Key {
 
 /// What stands in a cache under a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
+enum Look {
     /// When it was last used and last changed or linked, in seconds since 1970.
     Whole {
         used: i64,
@@ -58,17 +58,17 @@ pub(super) enum Look {
 impl Cache {
     /// Where a file is, if it is there.
     pub fn path_of(&self, key: Key) -> PathBuf {
-        self.folder.join(key.relative())
+        self.folder.join("files").join(key.relative())
     }
 
     /// Whether the file is there, unchanged as far as its size and time tell; then this counts as a use of it. One that was changed is
     /// put into quarantine, and said.
     pub fn has(&self, key: Key, size: u64) -> bool {
-        let path = self.path_of(key);
-        match look(&path, size) {
+        let relative = key.relative();
+        match look(&self.files, &relative, size) {
             Look::Whole { changed, .. } if self.suspect_since.is_some_and(|since| changed >= since) => false,
             Look::Whole { used, .. } => {
-                self.note_use(&path, used);
+                self.note_use(&relative, used);
                 true
             }
             Look::Missing => false,
@@ -101,7 +101,7 @@ impl Cache {
 
     /// The last use is the time of the last access, which the owner sets outright and the kernel keeps, a day coarse too, for who
     /// merely reads.
-    fn note_use(&self, path: &Path, used: i64) {
+    fn note_use(&self, relative: &str, used: i64) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         if !self.is_writable || now < Duration::from_secs(used.max(0) as u64) + COARSE {
             return;
@@ -109,15 +109,16 @@ impl Cache {
         // An edit just now keeps the time that tells of it.
         let kept = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
         let only_use = Timestamps { last_modification: kept, ..times() };
-        if rustix::fs::utimensat(CWD, path, &only_use, AtFlags::SYMLINK_NOFOLLOW).is_err() {
-            fs::File::open(path).and_then(|mut file| file.read(&mut [0])).ok();
+        if rustix::fs::utimensat(&self.files, relative, &only_use, AtFlags::SYMLINK_NOFOLLOW).is_err() {
+            let path = self.folder.join("files").join(relative);
+            File::open(path).and_then(|mut file| file.read(&mut [0])).ok();
         }
     }
 }
 
-/// What stands at `path`.
-pub(super) fn look(path: &Path, size: u64) -> Look {
-    let Ok(stat) = rustix::fs::lstat(path) else { return Look::Missing };
+/// What stands at a path below the folder of files, which is open: a short way for the kernel.
+fn look(files: &File, relative: &str, size: u64) -> Look {
+    let Ok(stat) = rustix::fs::statat(files, relative, AtFlags::SYMLINK_NOFOLLOW) else { return Look::Missing };
     let is_whole = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
         && stat.st_size as u64 == size
         && is_untouched(&stat);

@@ -51,9 +51,7 @@ impl Cache {
         let by = |by| Linked { by, instead: None };
         match link {
             // Unlike the others, it can be made to nothing.
-            Link::Symlink if !self.has(key, size) => {
-                Err(Error::io("link to", &source, io::ErrorKind::NotFound.into()))
-            }
+            Link::Symlink if !self.has(key, size) => Err(Error::io("link to", &source, io::ErrorKind::NotFound.into())),
             Link::Symlink => {
                 let points_to = source.to_str().ok_or_else(|| {
                     Error::usage(format!("{} is not text, which links of ours are", source.display()))
@@ -68,12 +66,12 @@ impl Cache {
                 new.publish(Durability::Renamed)?;
                 Ok(by(Link::Copy))
             }
-            Link::InView => match files::hard_link(&source, target) {
+            Link::InView => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(Link::Hardlink)),
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::io("link", target, fault)),
                 Err(_) => self.link_out(key, size, Link::Symlink, target),
             },
-            Link::Hardlink if size > 0 => match files::hard_link(&source, target) {
+            Link::Hardlink if size > 0 => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(link)),
                 Err(fault) => {
                     let instead = match Errno::from_io_error(&fault) {
@@ -108,7 +106,7 @@ impl Cache {
         let reflinks = ioctl_ficlone(new.file(), &from).is_ok();
         drop(new);
         // Another's file can't be linked, which says nothing about the file system.
-        let hardlinks = match files::hard_link(&tried, &target) {
+        let hardlinks = match files::hard_link(&self.files, "../cache.toml", &target) {
             Ok(()) => true,
             Err(fault) => matches!(Errno::from_io_error(&fault), Some(Errno::PERM | Errno::ACCESS | Errno::MLINK)),
         };

@@ -24,10 +24,12 @@ mod holds;
 mod link;
 mod prune;
 mod recent;
+mod rehearsal;
 mod room;
 mod unsettled;
 mod views;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::base::{Error, Observer, Result};
@@ -44,6 +46,8 @@ pub use views::{NewView, View, ViewCard};
 /// One cache folder.
 pub struct Cache {
     folder: PathBuf,
+    /// The folder of files, open.
+    files: File,
     limits: Limits,
     sharing: Sharing,
     is_writable: bool,
@@ -64,9 +68,11 @@ impl Cache {
         let room = room::Room::new(limits.max_bytes);
         let unsettled = unsettled::Unsettled::new(folder);
         let folder = folder.to_owned();
+        let files = folder.join("files");
+        let files = File::open(&files).map_err(|fault| Error::io("open", &files, fault))?;
         let suspect_since = None;
         let mut cache =
-            Cache { folder, limits, sharing, is_writable, claims, room, observer, unsettled, suspect_since };
+            Cache { folder, files, limits, sharing, is_writable, claims, room, observer, unsettled, suspect_since };
         cache.check_after_power_loss()?;
         Ok(Some(cache))
     }

@@ -113,6 +113,7 @@ pub enum Command {
     Ingest(super::ingest::Ingest),
     Get(super::get::Get),
     Warm(super::warm::Warm),
+    Run(super::run::Run),
     // Looking.
     List(super::list::List),
     Ls(super::listing::Ls),

@@ -4,13 +4,16 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use dagset::base::{Error, Result, Time};
-use dagset::engine::{CacheCard, CacheList, Limits, Sharing};
+use dagset::engine::{CacheCard, CacheList, Hold, Limits, Sharing};
 use serde_json::json;
 
-use super::settings::{group, parse_duration, parse_size};
+use super::settings::{group, group_name, parse_duration, parse_size};
 use super::table::{left, print, right};
 use super::ui::Paint;
 use super::{Context, Ending, json, ui};
+
+/// As long as the names of holds.
+const SHOWN_KEY: usize = 16;
 
 const NOTES: &str = "\
 Which cache: --cache, else DAGSET_CACHE, else `cache` of the configuration, else
@@ -62,6 +65,9 @@ struct Prune {
     /// Until at most this is left: 500G
     #[arg(long, value_name = "SIZE", value_parser = parse_prune_size)]
     to: Option<u64>,
+    /// Remove nothing, say what would go
+    #[arg(short = 'n', long)]
+    dry_run: bool,
 }
 
 #[derive(Args)]
@@ -99,7 +105,8 @@ pub fn run(context: &mut Context, args: CacheArgs) -> Result<Ending> {
         CacheCommand::Pin { address, r#for } => {
             let address = super::addresses::parse(context, &address)?;
             let options = dagset::engine::WarmOptions { pin: Some(r#for), ..Default::default() };
-            let report = context.watched(|engine| engine.warm(&address, &options))?;
+            let reports = context.watched(|engine| engine.warm(&[address], &options))?;
+            let Some(report) = reports.into_iter().next() else { return Ok(Ending::Done) };
             let pin = report.pin.unwrap_or_default();
             match context.for_people() {
                 true => context.say(&format!("pinned as {pin}: {}", ui::size(report.bytes))),
@@ -140,13 +147,16 @@ fn prune(context: &mut Context, args: &Prune) -> Result<Ending> {
             .hint("`dagset cache prune --unused 30d`, or `--to 500G`; `--to 0` removes all that nothing keeps"));
     }
     let days = args.unused.map(|unused| unused.as_secs() / 86_400);
-    let (folder, pruned) = context.watched(|engine| engine.prune_cache(days, args.to))?;
+    let (folder, pruned) = context.watched(|engine| engine.prune_cache(days, args.to, args.dry_run))?;
     if context.for_people() {
         let (files, bytes) = (ui::count(pruned.files, "file"), ui::size(pruned.bytes));
-        context.say(&format!("removed {files}, {bytes} from {}", folder.display()));
+        let verb = if args.dry_run { "would remove" } else { "removed" };
+        let views = ui::count(pruned.views, "view");
+        context.say(&format!("{verb} {files}, {bytes}, and {views} from {}", folder.display()));
     } else {
         context.out.document(&json::document(json!({
             "cache": folder, "files": pruned.files, "bytes": pruned.bytes, "views": pruned.views,
+            "dry_run": args.dry_run,
         })));
     }
     Ok(Ending::Done)
@@ -184,16 +194,23 @@ fn tell_info(context: &mut Context, cards: &[CacheCard]) {
         };
         let sharing = match card.sharing {
             Sharing::Private => "one user's".to_owned(),
-            Sharing::Group(group) => format!("shared by group {group}"),
+            Sharing::Group(group) => format!("shared by group {}", group_name(group)),
         };
         let contents = card.contents;
+        writeln!(context.out, "{} ({role}, {sharing})", paint.bold(ui::clean(&card.folder.display().to_string())));
+        let most = card.limits.max_bytes;
+        let percent = ui::percent(contents.bytes, most);
+        let files = ui::count(contents.files, "file");
+        writeln!(
+            context.out,
+            "  holds  {} in {files}, {percent} of at most {}",
+            ui::size(contents.bytes),
+            ui::size(most)
+        );
         let kept = format!("{} in {}", ui::size(contents.kept_bytes), ui::count(contents.kept_files, "file"));
-        writeln!(context.out, "{} ({role}, {sharing})", paint.bold(card.folder.display().to_string()));
-        let held = format!("{} in {}", ui::size(contents.bytes), ui::count(contents.files, "file"));
-        writeln!(context.out, "  holds      {held}, at most {}", ui::size(card.limits.max_bytes));
-        writeln!(context.out, "  kept       {kept}, by pins, jobs and views");
-        let floor = format!("{}% of it stay free", card.limits.keep_free_percent);
-        writeln!(context.out, "  disk       {} free, {floor}", ui::size(card.space.free));
+        writeln!(context.out, "  kept   {kept}, by pins, jobs and views");
+        let floor = format!("{} ({}%) stay free", ui::size(card.space.floor), card.limits.keep_free_percent);
+        writeln!(context.out, "  disk   {} free, of which {floor}", ui::size(card.space.free));
     }
 }
 
@@ -207,6 +224,7 @@ fn card_document(card: &CacheCard) -> serde_json::Value {
         "filled": card.is_filled,
         "writable": card.is_writable,
         "group": group,
+        "group_name": group.map(group_name),
         "max_bytes": card.limits.max_bytes,
         "keep_free_percent": card.limits.keep_free_percent,
         "files": card.contents.files,
@@ -214,6 +232,7 @@ fn card_document(card: &CacheCard) -> serde_json::Value {
         "kept_files": card.contents.kept_files,
         "kept_bytes": card.contents.kept_bytes,
         "disk_free_bytes": card.space.free,
+        "keep_free_bytes": card.space.floor,
     })
 }
 
@@ -263,13 +282,6 @@ fn tell_list(context: &mut Context, list: &CacheList) {
         right("SIZE"),
         left("UNTIL").flexible(),
     ];
-    let until = |hold: &dagset::engine::Hold| match (&hold.process, &hold.job, &hold.link, hold.ends) {
-        (Some((number, _)), ..) => format!("process {number} of {} ends", hold.host),
-        (_, Some(job), ..) => format!("job {job}"),
-        (_, _, Some(link), _) => format!("{} is gone", link.display()),
-        (_, _, _, Some(ends)) => Time(ends).to_string(),
-        (_, _, _, None) => "unpinned".to_owned(),
-    };
     let mut rows: Vec<Vec<String>> = list
         .holds
         .iter()
@@ -279,21 +291,33 @@ fn tell_list(context: &mut Context, list: &CacheList) {
                 if named.hold.is_pin { "pin" } else { "lease" }.to_owned(),
                 named.hold.address.clone(),
                 ui::size(named.hold.bytes),
-                until(&named.hold),
+                until(&named.hold, &list.host),
             ]
         })
         .collect();
     rows.extend(list.views.iter().map(|view| {
         vec![
-            view.key.chars().take(12).collect(),
+            view.key.chars().take(SHOWN_KEY).collect(),
             "view".to_owned(),
             view.card.address.clone(),
             ui::size(view.card.bytes),
-            "unused".to_owned(),
+            format!("room is needed; used {}", ui::moment(Time((view.used * 1000) as i64))),
         ]
     }));
     match rows.is_empty() {
         true => context.say(&format!("nothing is pinned or used in {}", list.folder.display())),
         false => print(&mut context.out, context.paint, &table, &rows),
+    }
+}
+
+/// When a hold ends, as far as `host` is not the one that people know they are on.
+fn until(hold: &Hold, host: &str) -> String {
+    let place = if hold.host == host { String::new() } else { format!(" on {}", hold.host) };
+    match (&hold.process, &hold.job, &hold.link, hold.ends) {
+        (Some((number, _)), ..) => format!("process {number}{place} ends"),
+        (_, Some(job), _, Some(ends)) => format!("{}, for job {job}", ui::moment(Time(ends))),
+        (_, _, Some(link), _) => format!("{}{place} is gone", link.display()),
+        (_, _, _, Some(ends)) => ui::moment(Time(ends)),
+        (_, _, _, None) => "unpinned".to_owned(),
     }
 }

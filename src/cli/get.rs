@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use dagset::base::{Error, Result};
-use dagset::engine::{GetOptions, HoldBy, LinkCounts, LinkMode, Share};
+use dagset::engine::{GetOptions, HoldBy, LinkCounts, LinkMode};
 use serde_json::json;
 
 use super::{Context, Ending, addresses, json, ui};
@@ -41,9 +41,8 @@ pub struct Get {
     /// hardlink, symlink, copy, or view: DIR is one link to a shared tree
     #[arg(long, value_name = "HOW", hide_possible_values = true)]
     link: Option<LinkArg>,
-    /// One part of N, the same for everybody: 2/8
-    #[arg(long, value_name = "I/N", value_parser = parse_share)]
-    part: Option<Share>,
+    #[command(flatten)]
+    part: super::part::Part,
     /// Files that may be written: copies or reflinks
     #[arg(long)]
     writable: bool,
@@ -79,10 +78,6 @@ impl LinkArg {
     }
 }
 
-pub fn parse_share(text: &str) -> Result<Share, String> {
-    Share::parse(text).map_err(|fault| fault.in_one_line())
-}
-
 pub fn parse_hold(text: &str) -> Result<HoldBy, String> {
     HoldBy::parse(text).map_err(|fault| fault.in_one_line())
 }
@@ -97,7 +92,7 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
     let options = GetOptions {
         folder: args.folder,
         patterns: args.patterns,
-        share: args.part,
+        share: args.part.share(),
         overwrite: args.overwrite,
         delete: args.delete,
         link: args.link.map(LinkArg::mode),

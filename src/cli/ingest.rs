@@ -1,14 +1,13 @@
 //! `ingest`, and the card of a version that was just made.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use clap::Args;
-use dagset::base::{Error, Kind, Result};
+use dagset::base::Result;
 use dagset::engine::{IngestOptions, LeftOutPath, Published, parse_metadata};
 use serde::Serialize;
 
-use super::{Context, Ending, json, progress, table, ui};
+use super::{Context, Ending, json, path_list, progress, table, ui};
 
 const EXAMPLES: &str = "\
 Nothing is written but to the store. A folder that equals the newest version of
@@ -68,7 +67,7 @@ pub struct Ingest {
 }
 
 pub fn run(context: &mut Context, args: Ingest) -> Result<Ending> {
-    let only = args.files_from.map(|list| read_list(context, &list)).transpose()?;
+    let only = args.files_from.map(|list| path_list::read(context, "--files-from", &list)).transpose()?;
     let options = IngestOptions {
         source: args.source,
         into: args.into,
@@ -87,34 +86,6 @@ pub fn run(context: &mut Context, args: Ingest) -> Result<Ending> {
     };
     let published = context.watched(|engine| engine.ingest(&options))?;
     Ok(tell(context, &published, &options.into))
-}
-
-fn read_list(context: &Context, list: &std::path::Path) -> Result<Vec<String>> {
-    let mut bytes = Vec::new();
-    if list.as_os_str() == "-" {
-        let read = std::io::stdin().lock().read_to_end(&mut bytes);
-        read.map_err(|fault| Error::new(Kind::Failed, "cannot read the list from stdin").because(fault))?;
-    } else {
-        let path = context.folder()?.join(list);
-        bytes = std::fs::read(&path).map_err(|fault| match fault.kind() {
-            std::io::ErrorKind::NotFound => Error::not_found(format!("there is no {}", list.display())),
-            _ => Error::io("read", &path, fault),
-        })?;
-    }
-    let separator = if bytes.contains(&0) { 0 } else { b'\n' };
-    let paths = bytes.split(|byte| *byte == separator).filter(|path| !path.is_empty());
-    let text = |path: &[u8]| {
-        let path = path.strip_suffix(b"\r").filter(|_| separator == b'\n').unwrap_or(path);
-        String::from_utf8(path.to_owned()).map_err(|fault| {
-            Error::usage(format!("a path of the list isn't UTF-8: {}", String::from_utf8_lossy(fault.as_bytes())))
-        })
-    };
-    let paths = paths.map(text).collect::<Result<Vec<_>>>()?;
-    // A broken pipe in front of us must not become a version without files.
-    match paths.is_empty() {
-        true => Err(Error::usage("the list of --files-from is empty")),
-        false => Ok(paths),
-    }
 }
 
 #[derive(Serialize)]

@@ -31,10 +31,13 @@ mod json;
 mod list;
 mod listing;
 mod output;
+mod part;
+mod path_list;
 mod progress;
 mod refs;
 mod remote;
 mod report;
+mod run;
 mod settings;
 mod store;
 mod table;
@@ -61,6 +64,8 @@ pub enum Ending {
     Damaged,
     /// Something was left out.
     Incomplete,
+    /// A command was run, or couldn't be, and this is its exit code.
+    Exited(u8),
     /// A check found something of this kind, and its answer says what.
     Failed(Kind),
 }
@@ -72,6 +77,7 @@ impl Ending {
             Ending::Differs => 1,
             Ending::Damaged => report::DAMAGED,
             Ending::Incomplete => report::INCOMPLETE,
+            Ending::Exited(code) => code,
             Ending::Failed(kind) => report::code_and_name(kind).0,
         }
     }
@@ -149,9 +155,14 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(refusal) => return report::usage(&refusal),
     };
+    if let Command::Run(args) = &cli.command
+        && args.waits()
+    {
+        return run::wait(cli.global);
+    }
     let mut context = Context::new(cli.global);
     report::on_interrupt(context.global.json, context.observer.clone());
-    let outcome = start_threads(&context.global).and_then(|()| run(&mut context, cli.command));
+    let outcome = start_threads(&context.global).and_then(|()| obey(&mut context, cli.command));
     let outcome = match outcome {
         Ok(ending) => context.out.finish().map(|()| ending),
         failed => failed,
@@ -175,7 +186,7 @@ fn start_threads(global: &Global) -> Result<()> {
     Ok(())
 }
 
-fn run(context: &mut Context, command: Command) -> Result<Ending> {
+fn obey(context: &mut Context, command: Command) -> Result<Ending> {
     match command {
         Command::Init(args) => workspace::init(context, args),
         Command::Status(args) => workspace::status(context, &args),
@@ -189,6 +200,7 @@ fn run(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Ingest(args) => ingest::run(context, args),
         Command::Get(args) => get::run(context, args),
         Command::Warm(args) => warm::run(context, &args),
+        Command::Run(args) => run::run(context, &args),
         Command::List(args) => list::run(context, &args),
         Command::Ls(args) => listing::ls(context, &args),
         Command::Tree(args) => listing::tree(context, &args),

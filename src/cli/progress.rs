@@ -20,6 +20,10 @@ const REDRAW: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const JSON_EVERY: Duration = Duration::from_secs(1);
 
+/// Columns of the gauge, and how few still say something.
+const GAUGE: usize = 10;
+const LEAST_GAUGE: usize = 4;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Silent,
@@ -142,7 +146,12 @@ impl Shown {
             bar.set_style(style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "));
             bar
         });
-        let gauge = if total > 0 && done > 0 { gauge(self.paint, done, total) } else { String::new() };
+        // The words come first where there isn't room for all.
+        let room = ui::stderr_columns().saturating_sub(ui::width("⠋ ") + ui::width(&text) + 1);
+        let gauge = match room.min(GAUGE) {
+            cells @ LEAST_GAUGE.. if total > 0 && done > 0 => gauge(self.paint, done, total, cells),
+            _ => String::new(),
+        };
         bar.set_message(format!("{gauge}{text}"));
         bar.tick();
     }
@@ -201,11 +210,9 @@ pub fn left_out(paint: Paint, path: &str, why: &str) -> String {
     format!("{} {}: {}", paint.yellow("left out:"), ui::clean(path), ui::clean(why))
 }
 
-fn gauge(paint: Paint, done: u64, total: u64) -> String {
-    const CELLS: u64 = 10;
-    let full = (done.min(total).saturating_mul(CELLS) / total.max(1)) as usize;
-    let rest = CELLS as usize - full;
-    format!("{}{} ", paint.cyan("━".repeat(full)), paint.dim("─".repeat(rest)))
+fn gauge(paint: Paint, done: u64, total: u64, cells: usize) -> String {
+    let full = (done.min(total).saturating_mul(cells as u64) / total.max(1)) as usize;
+    format!("{}{} ", paint.cyan("━".repeat(full)), paint.dim("─".repeat(cells - full)))
 }
 
 /// A rate over the last seconds: each measurement counts half after three seconds.

@@ -143,12 +143,26 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(bad)
 }
 
+/// An error of the engine's as clap shows one of a value.
+pub fn with_hint(fault: Error) -> String {
+    match fault.next_step() {
+        None => fault.in_one_line(),
+        Some(hint) => format!("{}: {hint}", fault.in_one_line()),
+    }
+}
+
 /// The number of a group that has this name, or is it.
 pub fn group(name: &str) -> Result<u32> {
     let found = nix::unistd::Group::from_name(name).ok().flatten().map(|group| group.gid.as_raw());
     found.or_else(|| name.parse().ok()).ok_or_else(|| {
         Error::not_found(format!("there is no group {name}")).hint("`getent group` shows all, `id` those you are in")
     })
+}
+
+/// A group's name, or its number where it has none here.
+pub fn group_name(number: u32) -> String {
+    let found = nix::unistd::Group::from_gid(nix::unistd::Gid::from_raw(number)).ok().flatten();
+    found.map_or_else(|| number.to_string(), |group| group.name)
 }
 
 /// `-C`, else where the command is run.

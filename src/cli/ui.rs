@@ -74,11 +74,17 @@ fn colours_are_welcome() -> bool {
 /// Columns of the terminal that stdout is; `None` where there is nothing to fit into.
 pub fn columns() -> Option<usize> {
     let stdout = std::io::stdout();
-    if !stdout.is_terminal() {
-        return None;
-    }
-    let asked = rustix::termios::tcgetwinsize(&stdout).map(|size| usize::from(size.ws_col));
-    Some(asked.ok().filter(|columns| *columns > 0).unwrap_or(80))
+    stdout.is_terminal().then(|| columns_of(&stdout))
+}
+
+/// Columns of the terminal that stderr is; of a usual one where it can't be asked.
+pub fn stderr_columns() -> usize {
+    columns_of(std::io::stderr())
+}
+
+fn columns_of(terminal: impl rustix::fd::AsFd) -> usize {
+    let asked = rustix::termios::tcgetwinsize(terminal).map(|size| usize::from(size.ws_col));
+    asked.ok().filter(|columns| *columns > 0).unwrap_or(80)
 }
 
 /// The text with everything escaped that would move a cursor, change a colour or reorder what is read.
@@ -126,6 +132,11 @@ pub fn size(bytes: u64) -> String {
         unit += 1;
     }
     format!("{value:.1} {}", UNITS[unit])
+}
+
+/// `42%`, rounded down, so that 100% is all.
+pub fn percent(part: u64, whole: u64) -> String {
+    format!("{}%", u128::from(part) * 100 / u128::from(whole.max(1)))
 }
 
 /// `1,234,567`.
@@ -208,6 +219,7 @@ mod tests {
     #[test]
     fn numbers_durations_and_counts_read_well() {
         assert_eq!([0, 999, 1000, 1_234_567].map(number), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!([(0, 0), (999, 1000), (7, 7)].map(|(part, whole)| percent(part, whole)), ["0%", "99%", "100%"]);
         assert_eq!([8, 200, 7500].map(duration), ["8 s", "3 min 20 s", "2 h 5 min"]);
         assert_eq!([count(1, "file"), count(2, "file")], ["1 file", "2 files"]);
     }

@@ -1,34 +1,53 @@
 //! `warm`: versions into the cache.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use dagset::base::{Kind, Result};
-use dagset::engine::{Share, WarmOptions, WarmReport};
+use dagset::engine::{Until, WarmOptions, WarmReport};
 use serde_json::json;
 
-use super::get::parse_share;
-use super::settings::parse_duration;
-use super::{Context, Ending, addresses, json, ui};
+use super::progress::left_out;
+use super::settings::{parse_duration, with_hint};
+use super::{Context, Ending, addresses, json, path_list, ui};
 
-const EXAMPLES: &str = "\
+/// Unknown paths that are shown to people.
+const MOST_TOLD: usize = 10;
+
+const NOTES: &str = "\
+The first word is an ADDRESS, and so is every other that holds an @ or begins as
+a store does; the first that doesn't begins the paths. With a -- there is no
+guessing: ADDRESSes stand before it, paths behind it.
+
+--until counts files, in the order of --order, else of their paths. A path of
+--order that a version hasn't is said, and the exit code is 8.
+
 With --check nothing is fetched: exits with 0 if all is there, else with 3.
 
 Examples:
   dagset warm s3://bucket/data/signs@1.2.0
   dagset warm s3://bucket/data/signs@1.2.0 'train/**' --part 2/8 --pin 7d
-  dagset warm s3://bucket/data/signs@1.2.0 --check";
+  dagset warm s3://bucket/data/signs@1.2.0 --order epoch1.txt --until 30%";
 
 /// Fetch versions into the cache before jobs ask for them
 #[derive(Args)]
-#[command(after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(after_help = NOTES, arg_required_else_help = true)]
 pub struct Warm {
     /// [STORE/]DATASET[@REF][:PATH], then paths or globs of it
     #[arg(value_name = "ADDRESS|PATH|GLOB", required = true)]
     what: Vec<String>,
-    /// One part of N, the same for everybody: 2/8
-    #[arg(long, value_name = "I/N", value_parser = parse_share)]
-    part: Option<Share>,
+    /// Paths or globs
+    #[arg(value_name = "PATH|GLOB", last = true)]
+    paths: Vec<String>,
+    #[command(flatten)]
+    part: super::part::Part,
+    /// Only the first so many files: 30%, 5000
+    #[arg(long, value_name = "PERCENT|COUNT", value_parser = parse_until)]
+    until: Option<Until>,
+    /// First these paths, by line or NUL, then the rest; - is stdin
+    #[arg(long, value_name = "FILE")]
+    order: Option<PathBuf>,
     /// Fetch nothing, say how much is there
     #[arg(long)]
     check: bool,
@@ -38,12 +57,21 @@ pub struct Warm {
 }
 
 pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
-    let (addresses, patterns) = parted(&args.what);
-    let options = WarmOptions { patterns, share: args.part.clone(), check: args.check, pin: args.pin };
+    let (addresses, patterns) = match args.paths.is_empty() {
+        true => parted(&args.what),
+        false => (&args.what[..], &args.paths[..]),
+    };
+    let order = args.order.as_ref().map(|list| path_list::read(context, "--order", list)).transpose()?;
+    let options = WarmOptions {
+        patterns: patterns.to_vec(),
+        share: args.part.share(),
+        until: args.until,
+        order: order.unwrap_or_default(),
+        check: args.check,
+        pin: args.pin,
+    };
     let addresses = addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
-    let warm =
-        |engine: &dagset::engine::Engine| addresses.iter().map(|address| engine.warm(address, &options)).collect();
-    let reports: Vec<WarmReport> = context.watched(warm)?;
+    let reports = context.watched(|engine| engine.warm(&addresses, &options))?;
     let is_complete = reports.iter().all(|report| report.is_complete);
     if !context.for_people() {
         let versions: Vec<_> = reports.iter().map(document).collect();
@@ -51,18 +79,26 @@ pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
     } else if !context.global.quiet {
         reports.iter().for_each(|report| tell(context, report, args.check));
     }
-    Ok(if is_complete { Ending::Done } else { Ending::Failed(Kind::NotFound) })
+    reports.iter().for_each(|report| tell_unknown(context, report));
+    Ok(match () {
+        () if !is_complete => Ending::Failed(Kind::NotFound),
+        () if reports.iter().any(|report| !report.unknown.is_empty()) => Ending::Incomplete,
+        () => Ending::Done,
+    })
+}
+
+fn parse_until(text: &str) -> Result<Until, String> {
+    Until::parse(text).map_err(with_hint)
 }
 
 /// Addresses come first; the first word that can't be one begins the paths.
-fn parted(what: &[String]) -> (Vec<&String>, Vec<String>) {
+fn parted(what: &[String]) -> (&[String], &[String]) {
     let is_address = |text: &String| {
         ["/", "./", "../", "~/"].iter().any(|prefix| text.starts_with(prefix))
             || text.contains("://")
             || text.contains('@')
     };
-    let addresses = 1 + what[1..].iter().take_while(|text| is_address(text)).count();
-    (what[..addresses].iter().collect(), what[addresses..].to_vec())
+    what.split_at(1 + what[1..].iter().take_while(|text| is_address(text)).count())
 }
 
 fn document(report: &WarmReport) -> serde_json::Value {
@@ -75,6 +111,7 @@ fn document(report: &WarmReport) -> serde_json::Value {
         "cached_before": { "files": report.cached_files, "bytes": report.cached_bytes },
         "complete": report.is_complete,
         "pin": report.pin,
+        "unknown": report.unknown,
     })
 }
 
@@ -82,14 +119,27 @@ fn tell(context: &mut Context, report: &WarmReport, is_check: bool) {
     let paint = context.paint;
     let name = format!("{} {}", paint.bold(&report.dataset), paint.yellow(report.version.short()));
     let all = format!("{}, {}", ui::count(report.files, "file"), ui::size(report.bytes));
-    let missing = (report.files - report.cached_files, report.bytes - report.cached_bytes);
+    let (files, bytes) = (report.files - report.cached_files, report.bytes - report.cached_bytes);
     let line = match (report.is_complete, is_check) {
-        (false, _) => format!("{name} lacks {} of {all} ({})", ui::count(missing.0, "file"), ui::size(missing.1)),
-        (true, false) if missing.0 > 0 => format!("{name} is warm: {all}, of which {} came now", ui::size(missing.1)),
+        (false, _) => {
+            let missing = format!("{} of {} missing", ui::number(files), ui::count(report.files, "file"));
+            let percent = ui::percent(report.cached_bytes, report.bytes);
+            format!("{name} is {percent} warm: {missing}, {} of {}", ui::size(bytes), ui::size(report.bytes))
+        }
+        (true, false) if files > 0 => format!("{name} is warm: {all}, of which {} came now", ui::size(bytes)),
         (true, _) => format!("{name} is warm: {all}"),
     };
     writeln!(context.out, "{line}");
     if let Some(pin) = &report.pin {
         writeln!(context.out, "pinned as {pin} (`dagset cache unpin {pin}`)");
+    }
+}
+
+fn tell_unknown(context: &Context, report: &WarmReport) {
+    for path in report.unknown.iter().take(MOST_TOLD) {
+        context.say(&left_out(context.paint_err, path, &format!("{} has no such path", report.dataset)));
+    }
+    if let Some(more) = report.unknown.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
+        context.say(&format!("and {} more", ui::count(more as u64, "path")));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::base::host::Host;
 use crate::base::{Error, Event, Id, Result};
 use crate::cache::{Cache, Contents, Limits, NamedHold, Pruned, Sharing, Space, View};
 
@@ -24,6 +25,8 @@ pub struct CacheCard {
 #[derive(Debug, Clone)]
 pub struct CacheList {
     pub folder: PathBuf,
+    /// This machine, as holds name it.
+    pub host: String,
     pub holds: Vec<NamedHold>,
     pub views: Vec<View>,
 }
@@ -66,15 +69,23 @@ impl Engine {
     pub fn cache_list(&self) -> Result<CacheList> {
         let chain = self.chain()?;
         let cache = chain.filled();
-        Ok(CacheList { folder: cache.folder().to_owned(), holds: cache.holds()?, views: cache.views()? })
+        let host = Host::here().name;
+        Ok(CacheList { folder: cache.folder().to_owned(), host, holds: cache.holds()?, views: cache.views()? })
     }
 
-    /// Removes files that nothing keeps: those not used for `unused_days`, then more until at most `most_bytes` are left.
-    pub fn prune_cache(&self, unused_days: Option<u64>, most_bytes: Option<u64>) -> Result<(PathBuf, Pruned)> {
+    /// Removes files that nothing keeps: those not used for `unused_days`, then more until at most `most_bytes` are left. In a dry run it is
+    /// only said what would go.
+    pub fn prune_cache(
+        &self,
+        unused_days: Option<u64>,
+        most_bytes: Option<u64>,
+        dry_run: bool,
+    ) -> Result<(PathBuf, Pruned)> {
         let chain = self.chain()?;
         let cache = chain.filled();
         self.observer.tell(Event::Phase("pruning"));
-        Ok((cache.folder().to_owned(), cache.prune(unused_days, most_bytes)?))
+        let prune = if dry_run { Cache::rehearse_prune } else { Cache::prune };
+        Ok((cache.folder().to_owned(), prune(cache, unused_days, most_bytes)?))
     }
 
     /// Reads every file of the cache that is filled.

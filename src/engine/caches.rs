@@ -2,14 +2,15 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::host::{Host, Process};
 use crate::base::{Counter, Error, Event, Id, Result, Time};
-use crate::cache::{Cache, Chain, Held, Hold, LEASE_MS, list_entry};
-use crate::flow::fill::{Filler, Wanted};
+use crate::cache::{Cache, Chain, Held, Hold, Key, LEASE_MS, list_entry};
+use crate::flow::fill::Filler;
 use crate::flow::runs::{NEAR, each_run};
+use crate::format::manifest::EntryKind;
 use crate::tree::manifest::Manifest;
 
 use super::Engine;
@@ -62,16 +63,54 @@ pub struct Plan {
     pub cached_files: u64,
     pub cached_bytes: u64,
     /// Different contents, sorted.
-    pub(super) contents: Vec<u128>,
+    pub(super) contents: Vec<Planned>,
     /// Of different contents.
     pub(super) needed_bytes: u64,
     pub(super) missing_bytes: u64,
+}
+
+/// A content that is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Planned {
+    /// As lists have it.
+    content: u128,
+    bytes: u64,
+    is_cached: bool,
 }
 
 impl Plan {
     /// Whether the cache has all.
     pub fn is_complete(&self) -> bool {
         self.cached_files == self.files
+    }
+
+    /// What is wanted, as a list has it.
+    pub(super) fn list(&self) -> Vec<u128> {
+        self.contents.iter().map(|planned| planned.content).collect()
+    }
+
+    /// Whether the cache had this file.
+    fn was_cached(&self, key: Key) -> bool {
+        let found = self.contents.binary_search_by_key(&list_entry(key), |planned| planned.content);
+        found.is_ok_and(|at| self.contents[at].is_cached)
+    }
+
+    /// Takes up what another choice asks of the same cache; what both want counts once in what is needed and missing.
+    pub(super) fn join(&mut self, other: &Plan) {
+        self.files += other.files;
+        self.bytes += other.bytes;
+        self.cached_files += other.cached_files;
+        self.cached_bytes += other.cached_bytes;
+        self.want(other.contents.iter().copied());
+    }
+
+    fn want(&mut self, more: impl IntoIterator<Item = Planned>) {
+        self.contents.extend(more);
+        self.contents.sort_unstable();
+        self.contents.dedup_by_key(|planned| planned.content);
+        self.needed_bytes = self.contents.iter().map(|planned| planned.bytes).sum();
+        self.missing_bytes =
+            self.contents.iter().filter(|planned| !planned.is_cached).map(|planned| planned.bytes).sum();
     }
 }
 
@@ -110,28 +149,21 @@ impl Engine {
         let total = Mutex::new(Plan::default());
         let contents = each_run(scope.entries(manifest), NEAR, self.settings.jobs, |run, _, out| {
             let mut part = Plan::default();
-            for file in run.iter().filter_map(|placed| Wanted::of(&placed.leaf)) {
-                let is_cached = cache.has(file.key, file.size);
+            for placed in &run {
+                let EntryKind::File { size, content, executable } = placed.leaf.entry.kind else { continue };
+                let key = Key { content, executable };
+                let is_cached = cache.has(key, size);
                 part.files += 1;
-                part.bytes += file.size;
+                part.bytes += size;
                 part.cached_files += u64::from(is_cached);
-                part.cached_bytes += if is_cached { file.size } else { 0 };
-                out.push((list_entry(file.key), file.size, is_cached));
+                part.cached_bytes += if is_cached { size } else { 0 };
+                out.push(Planned { content: list_entry(key), bytes: size, is_cached });
             }
-            let mut total = total.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            total.files += part.files;
-            total.bytes += part.bytes;
-            total.cached_files += part.cached_files;
-            total.cached_bytes += part.cached_bytes;
+            total.lock().unwrap_or_else(PoisonError::into_inner).join(&part);
             Ok(())
-        });
-        let mut contents = contents?;
-        contents.sort_unstable();
-        contents.dedup_by_key(|(content, _, _)| *content);
+        })?;
         let mut plan = total.into_inner().unwrap_or_default();
-        plan.needed_bytes = contents.iter().map(|(_, size, _)| size).sum();
-        plan.missing_bytes = contents.iter().filter(|(_, _, cached)| !cached).map(|(_, size, _)| size).sum();
-        plan.contents = contents.into_iter().map(|(content, _, _)| content).collect();
+        plan.want(contents);
         Ok(plan)
     }
 
@@ -159,7 +191,7 @@ impl Engine {
             ));
         }
         // Only now is it worth looking at everything that is there.
-        let there = cache.removable(&plan.contents)?;
+        let there = cache.removable(&plan.list())?;
         let used_after = there.bytes - there.removable_bytes + plan.missing_bytes;
         if used_after > limits.max_bytes {
             return refuse(format!(
@@ -199,6 +231,12 @@ impl Engine {
         })
     }
 
+    /// A hold for as long as this process lives.
+    pub(super) fn own_hold(&self, target: &Target, plan: &Plan, held: Held) -> Result<Hold> {
+        let own = Process::own();
+        Ok(Hold { process: Some((own.number, own.started)), ..self.hold_of(target, plan, held)? })
+    }
+
     /// Fills the cache with what was chosen, held against removal by this process meanwhile. Gives the name of the list.
     pub(super) fn fill(
         &self,
@@ -209,18 +247,15 @@ impl Engine {
         plan: &Plan,
     ) -> Result<String> {
         let cache = chain.filled();
-        let list = cache.put_list(&plan.contents)?;
+        let list = cache.put_list(&plan.list())?;
         if plan.missing_bytes == 0 && plan.is_complete() {
             return Ok(list);
         }
-        let own = Process::own();
-        let hold =
-            Hold { process: Some((own.number, own.started)), ..self.hold_of(target, plan, Held::List(list.clone()))? };
-        let name = cache.hold(&hold)?;
+        let name = cache.hold(&self.own_hold(target, plan, Held::List(list.clone()))?)?;
         self.observer.tell(Event::Phase("warming"));
         let before = Engine::before(target, cache)?;
         let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
-        let filled = filler.fill(scope.entries(manifest), self.settings.jobs);
+        let filled = filler.fill(scope.entries(manifest), self.settings.jobs, |key| plan.was_cached(key));
         cache.give_back();
         cache.release(&name)?;
         filled?;

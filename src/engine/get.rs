@@ -148,7 +148,7 @@ impl Engine {
                     // Held first: who makes room from now on leaves it.
                     let plan = self.plan(chain.filled(), &scope, &manifest)?;
                     self.check_fit(chain.filled(), &plan)?;
-                    let list = chain.filled().put_list(&plan.contents)?;
+                    let list = chain.filled().put_list(&plan.list())?;
                     let hold = self.lease(&target, &plan, Held::List(list), &folder, options.hold.as_ref())?;
                     chain.filled().hold(&hold)?;
                 }

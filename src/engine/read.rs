@@ -5,9 +5,7 @@ use std::io::Write;
 use crate::base::{Error, Id, Result};
 use crate::flow::read_content::read_content;
 use crate::format::attrs::Attrs;
-use crate::format::manifest::{Entry, EntryAttrs, EntryKind};
-use crate::format::pack::ItemKind;
-use crate::store::content::Content;
+use crate::format::manifest::EntryKind;
 use crate::tree::manifest::{Child, Leaf, Manifest};
 
 use super::open::Target;
@@ -74,7 +72,7 @@ impl Engine {
         let manifest = target.store.manifest(state);
         let path = target.folder();
         let (entry, attributes, below) = match exact(&manifest, path)? {
-            Some(leaf) => (listed(&leaf), attributes(&target.store.content, &leaf.entry)?, None),
+            Some(leaf) => (listed(&leaf), manifest.attributes(&leaf.entry)?, None),
             None => {
                 let (mut entries, mut files, mut bytes) = (0, 0, 0);
                 for leaf in manifest.entries(path) {
@@ -131,17 +129,6 @@ pub(super) fn no_such_path(target: &Target, path: &str) -> Error {
         target.command("ls"),
         target.command("ls -R")
     ))
-}
-
-fn attributes(content: &Content, entry: &Entry) -> Result<Attrs> {
-    match &entry.attrs {
-        EntryAttrs::None => Ok(Attrs::default()),
-        EntryAttrs::Inline(attrs) => Ok(attrs.clone()),
-        EntryAttrs::OutOfLine(id) => {
-            let item = content.meta(id, ItemKind::Attributes, None)?;
-            crate::format::attrs::parse_out_of_line(item.bytes())
-        }
-    }
 }
 
 /// An entry as `ls` shows it.

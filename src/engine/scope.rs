@@ -1,5 +1,7 @@
 //! What an address, patterns and a share of a version mean together: which of its entries, and where each goes.
 
+use std::collections::HashMap;
+
 use crate::base::{Error, Id, Result};
 use crate::flow::runs::Placed;
 use crate::format::manifest::EntryKind;
@@ -9,6 +11,7 @@ use crate::tree::share::Share;
 
 use super::open::Target;
 use super::read::no_such_path;
+use super::sequence::{Sequence, Until};
 
 /// A choice of a version's entries.
 pub(super) struct Scope {
@@ -18,6 +21,7 @@ pub(super) struct Scope {
     patterns: Vec<String>,
     selection: Selection,
     share: Option<Share>,
+    sequence: Sequence,
 }
 
 impl Scope {
@@ -36,6 +40,7 @@ impl Scope {
             patterns: patterns.to_vec(),
             selection,
             share: share.cloned(),
+            sequence: Sequence::default(),
         };
         if path.is_empty() {
             return Ok(below(String::new(), None));
@@ -51,6 +56,40 @@ impl Scope {
         }
     }
 
+    /// Has what stands at these paths come first, each counted from where the patterns are. Gives the paths at which nothing stands.
+    pub(super) fn start_with(&mut self, manifest: &Manifest<'_>, paths: &[String]) -> Result<Vec<String>> {
+        let full = |path: &String| format!("{}{}", self.prefix, path.strip_prefix("./").unwrap_or(path));
+        let mut sorted: Vec<String> = paths.iter().map(full).collect();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let found = manifest.find_each(sorted.iter().map(String::as_str))?;
+        let is_meant = |leaf: &Leaf| self.file.as_ref().is_none_or(|file| file.path == leaf.path);
+        let there: HashMap<&str, Leaf> = sorted
+            .iter()
+            .zip(found)
+            .filter_map(|(path, leaf)| Some((path.as_str(), leaf.filter(|leaf| is_meant(leaf))?)))
+            .collect();
+        let (mut first, mut unknown) = (Vec::new(), Vec::new());
+        for path in paths {
+            match there.get(full(path).as_str()) {
+                Some(leaf) => first.extend(self.placed(manifest, leaf.clone())?),
+                None => unknown.push(path.clone()),
+            }
+        }
+        self.sequence = Sequence::starting_with(first);
+        Ok(unknown)
+    }
+
+    /// Ends after so many files of those that are chosen.
+    pub(super) fn end_after(&mut self, manifest: &Manifest<'_>, until: Until) -> Result<()> {
+        let mut files = 0;
+        for placed in self.entries(manifest) {
+            files += u64::from(placed?.leaf.entry.is_file());
+        }
+        self.sequence.ending_after(until.of(files));
+        Ok(())
+    }
+
     /// Whether it is all of the version.
     pub(super) fn is_whole(&self) -> bool {
         self.prefix.is_empty() && self.is_whole_folder()
@@ -58,28 +97,38 @@ impl Scope {
 
     /// Whether it is all of a folder.
     pub(super) fn is_whole_folder(&self) -> bool {
-        self.file.is_none() && self.patterns.is_empty() && self.share.is_none()
+        self.file.is_none() && self.patterns.is_empty() && self.share.is_none() && self.sequence.is_plain()
     }
 
-    /// The chosen entries in path order.
+    /// The chosen entries, in path order where no other was asked for.
     pub(super) fn entries<'m>(
         &'m self,
         manifest: &Manifest<'m>,
     ) -> Box<dyn Iterator<Item = Result<Placed>> + Send + 'm> {
-        let is_chosen = |placed: &Placed| {
-            self.selection.matches(&placed.target) && self.share.as_ref().is_none_or(|share| share.has(&placed.leaf))
-        };
-        let place = move |leaf: Leaf| {
-            let target = leaf.path.as_str().strip_prefix(&*self.prefix)?.to_owned();
-            Some(Placed { target, leaf }).filter(is_chosen)
-        };
+        let manifest = *manifest;
+        let place = move |leaf: Leaf| self.placed(&manifest, leaf).transpose();
         match &self.file {
-            Some(leaf) => Box::new(place(leaf.clone()).map(Ok).into_iter()),
+            Some(leaf) => Box::new(place(leaf.clone()).into_iter()),
             None => {
                 let entries = manifest.candidates(self.prefix.trim_end_matches('/'), &self.selection);
-                Box::new(entries.filter_map(move |leaf| leaf.map(place).transpose()))
+                let chosen = entries.filter_map(move |leaf| leaf.map_or_else(|fault| Some(Err(fault)), place));
+                if self.sequence.is_plain() { Box::new(chosen) } else { Box::new(self.sequence.arrange(chosen)) }
             }
         }
+    }
+
+    /// Where an entry goes; `None` if it isn't chosen.
+    fn placed(&self, manifest: &Manifest<'_>, leaf: Leaf) -> Result<Option<Placed>> {
+        let Some(target) = leaf.path.as_str().strip_prefix(&*self.prefix) else { return Ok(None) };
+        if !self.selection.matches(target) {
+            return Ok(None);
+        }
+        if let Some(share) = &self.share
+            && !share.has(&leaf, |entry| manifest.attributes(entry))?
+        {
+            return Ok(None);
+        }
+        Ok(Some(Placed { target: target.to_owned(), leaf }))
     }
 
     /// An error for a pattern that chose nothing, once all entries were gone through.

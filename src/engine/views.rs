@@ -35,25 +35,13 @@ impl Engine {
         let cache = chain.filled();
         check_free(cache, folder, options.overwrite)?;
         let state = target.version()?;
-        let key = scope.id(&state.row.manifest);
-        let view = loop {
-            let view = match cache.view(&key.to_string())? {
-                Some(view) => view,
-                None => self.make_view(&chain, target, manifest, scope, &key)?,
-            };
-            let tree = cache.view_folder(&view.key);
-            // Before the lease, which lives by it.
-            put_link(folder, &tree)?;
-            let plan = Plan { files: view.card.files, bytes: view.card.bytes, ..Plan::default() };
-            let held = Held::View(view.key.clone());
-            let name = cache.hold(&self.lease(target, &plan, held, folder, options.hold.as_ref())?)?;
-            // It may have been taken down just before it was held.
-            if cache.view(&view.key)?.is_some() {
-                cache.use_view(&view)?;
-                break view;
+        let view = self.held_view(&chain, target, manifest, scope, |plan, held| {
+            if let Held::View(key) = &held {
+                // Before the lease, which lives by it.
+                put_link(folder, &cache.view_folder(key))?;
             }
-            cache.release(&name)?;
-        };
+            self.lease(target, plan, held, folder, options.hold.as_ref())
+        })?;
         let tree = cache.view_folder(&view.key);
         Ok(GetReport {
             dataset: target.dataset.to_string(),
@@ -68,8 +56,35 @@ impl Engine {
         })
     }
 
+    /// The view of a choice, made if need be, and held by what `lease` gives for it.
+    pub(super) fn held_view(
+        &self,
+        chain: &Chain,
+        target: &Target,
+        manifest: &Manifest<'_>,
+        scope: &Scope,
+        lease: impl Fn(&Plan, Held) -> Result<Hold>,
+    ) -> Result<View> {
+        let cache = chain.filled();
+        let key = scope.id(&target.version()?.row.manifest);
+        loop {
+            let view = match cache.view(&key.to_string())? {
+                Some(view) => view,
+                None => self.make_view(chain, target, manifest, scope, &key)?,
+            };
+            let plan = Plan { files: view.card.files, bytes: view.card.bytes, ..Plan::default() };
+            let name = cache.hold(&lease(&plan, Held::View(view.key.clone()))?)?;
+            // It may have been taken down just before it was held.
+            if cache.view(&view.key)?.is_some() {
+                cache.use_view(&view)?;
+                return Ok(view);
+            }
+            cache.release(&name)?;
+        }
+    }
+
     /// Makes the tree, or waits for whoever is making it.
-    pub(super) fn make_view(
+    fn make_view(
         &self,
         chain: &Chain,
         target: &Target,
@@ -94,11 +109,8 @@ impl Engine {
         scope.check_patterns(target)?;
         self.check_fit(cache, &plan)?;
         // Links of the view hold what is there; until they are made, this does.
-        let own = Process::own();
-        let list = cache.put_list(&plan.contents)?;
-        let hold =
-            Hold { process: Some((own.number, own.started)), ..self.hold_of(target, &plan, Held::List(list.clone()))? };
-        let held = cache.hold(&hold)?;
+        let list = cache.put_list(&plan.list())?;
+        let held = cache.hold(&self.own_hold(target, &plan, Held::List(list.clone()))?)?;
         self.expect(plan.files, plan.bytes);
         self.observer.tell(Event::Phase("linking"));
         let new = cache.begin_view()?;

@@ -1,14 +1,16 @@
 //! `warm`: versions into the cache, before anybody asks for them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::{Event, Id, Result};
-use crate::cache::{Held, Hold};
+use crate::base::{Counter, Event, Id, Result};
+use crate::cache::{Cache, Chain, Held, Hold};
 use crate::tree::share::Share;
 
-use super::caches::end_of;
+use super::caches::{Plan, end_of};
+use super::open::Target;
 use super::scope::Scope;
+use super::sequence::Until;
 use super::{Address, Engine};
 
 /// What to warm.
@@ -18,6 +20,10 @@ pub struct WarmOptions {
     pub patterns: Vec<String>,
     /// Of these, one part of many.
     pub share: Option<Share>,
+    /// Of these, the first so many.
+    pub until: Option<Until>,
+    /// Paths that come first, in this order, counted as the patterns are.
+    pub order: Vec<String>,
     /// Only say how much is there.
     pub check: bool,
     /// Keep it, for ever or for so long.
@@ -39,44 +45,91 @@ pub struct WarmReport {
     pub is_complete: bool,
     /// The name of the pin that was put.
     pub pin: Option<String>,
+    /// Paths of the order at which nothing stands.
+    pub unknown: Vec<String>,
+}
+
+/// What is warmed of one address.
+struct Choice {
+    target: Target,
+    scope: Scope,
+    plan: Plan,
+    unknown: Vec<String>,
 }
 
 impl Engine {
-    /// Fills the cache with what an address means; with `check`, says what of it is there.
-    pub fn warm(&self, address: &Address, options: &WarmOptions) -> Result<WarmReport> {
-        let target = self.open_target(address)?;
-        let state = target.version()?;
-        let manifest = target.store.manifest(state);
-        let scope = Scope::of(&target, &manifest, &options.patterns, options.share.as_ref())?;
+    /// Fills the cache with what addresses mean, one after the other; with `check`, says what of it is there. What doesn't fit together is
+    /// refused before the first byte, and nothing of it goes before all is there.
+    pub fn warm(&self, addresses: &[Address], options: &WarmOptions) -> Result<Vec<WarmReport>> {
         let chain = self.chain()?;
         let cache = chain.filled();
         self.observer.tell(Event::Phase("looking"));
+        let choices =
+            addresses.iter().map(|address| self.choose(cache, address, options)).collect::<Result<Vec<_>>>()?;
+        let mut all = Plan::default();
+        choices.iter().for_each(|choice| all.join(&choice.plan));
+        let mut reports: Vec<WarmReport> = Vec::new();
+        for choice in &choices {
+            reports.push(choice.report(cache.folder())?);
+        }
+        let Some(first) = choices.first().filter(|_| !options.check) else { return Ok(reports) };
+        self.check_fit(cache, &all)?;
+        self.expect(all.files, all.bytes);
+        // At once, so that the rate and the time left are those of what is fetched.
+        self.observer.add(Counter::Files, all.cached_files);
+        self.observer.add(Counter::Bytes, all.cached_bytes);
+        let held = Held::List(cache.put_list(&all.list())?);
+        let hold = cache.hold(&self.own_hold(&first.target, &all, held)?)?;
+        let filled = choices.iter().zip(&mut reports).try_for_each(|(choice, report)| {
+            report.pin = self.fill_choice(&chain, choice, options.pin)?;
+            report.is_complete = true;
+            Ok(())
+        });
+        cache.release(&hold)?;
+        filled.map(|()| reports)
+    }
+
+    fn choose(&self, cache: &Cache, address: &Address, options: &WarmOptions) -> Result<Choice> {
+        let target = self.open_target(address)?;
+        let manifest = target.store.manifest(target.version()?);
+        let mut scope = Scope::of(&target, &manifest, &options.patterns, options.share.as_ref())?;
+        let unknown = match options.order.is_empty() {
+            true => Vec::new(),
+            false => scope.start_with(&manifest, &options.order)?,
+        };
+        if let Some(until) = options.until {
+            scope.end_after(&manifest, until)?;
+        }
         let plan = self.plan(cache, &scope, &manifest)?;
         scope.check_patterns(&target)?;
-        let report = WarmReport {
+        Ok(Choice { target, scope, plan, unknown })
+    }
+
+    /// Gives the name of the pin that was put.
+    fn fill_choice(&self, chain: &Chain, choice: &Choice, pin: Option<Option<Duration>>) -> Result<Option<String>> {
+        let Choice { target, scope, plan, .. } = choice;
+        let manifest = target.store.manifest(target.version()?);
+        let list = self.fill(target, chain, scope, &manifest, plan)?;
+        let Some(lasts) = pin else { return Ok(None) };
+        let hold = self.hold_of(target, plan, Held::List(list))?;
+        chain.filled().hold(&Hold { is_pin: true, ends: end_of(lasts), ..hold }).map(Some)
+    }
+}
+
+impl Choice {
+    fn report(&self, cache: &Path) -> Result<WarmReport> {
+        let Choice { target, plan, unknown, .. } = self;
+        Ok(WarmReport {
             dataset: target.dataset.to_string(),
-            version: state.row.version,
-            cache: cache.folder().to_owned(),
+            version: target.version()?.row.version,
+            cache: cache.to_owned(),
             files: plan.files,
             bytes: plan.bytes,
             cached_files: plan.cached_files,
             cached_bytes: plan.cached_bytes,
             is_complete: plan.is_complete(),
             pin: None,
-        };
-        if options.check {
-            return Ok(report);
-        }
-        self.check_fit(cache, &plan)?;
-        self.expect(plan.files, plan.bytes);
-        let list = self.fill(&target, &chain, &scope, &manifest, &plan)?;
-        let pin = match options.pin {
-            None => None,
-            Some(lasts) => {
-                let hold = self.hold_of(&target, &plan, Held::List(list))?;
-                Some(cache.hold(&Hold { is_pin: true, ends: end_of(lasts), ..hold })?)
-            }
-        };
-        Ok(WarmReport { is_complete: true, pin, ..report })
+            unknown: unknown.clone(),
+        })
     }
 }

@@ -61,12 +61,20 @@ impl Filler<'_> {
         if content.is_far() { (FAR, jobs.max(FAR_WORKERS)) } else { (NEAR, jobs.max(1)) }
     }
 
-    /// Puts all files of the entries into the cache.
-    pub fn fill(&self, entries: impl Iterator<Item = Result<Placed>> + Send, jobs: usize) -> Result<()> {
+    /// Puts all files of the entries into the cache. Those that were `counted` before, as they were there, are looked at again and not
+    /// counted.
+    pub fn fill(
+        &self,
+        entries: impl Iterator<Item = Result<Placed>> + Send,
+        jobs: usize,
+        counted: impl Fn(Key) -> bool + Sync,
+    ) -> Result<()> {
         let (limits, workers) = Filler::pace(self.content, jobs);
         each_run::<()>(entries, limits, workers, |run, stop, _| {
-            let wanted: Vec<Wanted> = run.iter().filter_map(|placed| Wanted::of(&placed.leaf)).collect();
-            self.bring(&wanted, stop, true)
+            let wanted = run.iter().filter_map(|placed| Wanted::of(&placed.leaf));
+            let (counted, new): (Vec<_>, Vec<_>) = wanted.partition(|wanted| counted(wanted.key));
+            self.bring(&new, stop, true)?;
+            self.bring(&counted, stop, false)
         })
         .map(drop)
     }
@@ -200,7 +208,9 @@ impl Filler<'_> {
         let twin = Key { executable: !file.key.executable, ..file.key };
         let sources = self.chain.caches().iter().flat_map(|other| [(other, file.key), (other, twin)]);
         for (other, key) in sources {
-            if !other.has(key, file.size) {
+            let is_own = std::ptr::eq(other, cache);
+            // It was just looked for; and for a small file with another mode it isn't worth looking.
+            if is_own && (key == file.key || file.size < LARGE) || !other.has(key, file.size) {
                 continue;
             }
             match copy_verified(other, key, cache, file) {

@@ -131,9 +131,13 @@ impl Writer<'_> {
 
     /// Whether no file of this size stands where this one goes.
     fn is_missing(&self, placed: &Placed) -> bool {
-        let size = placed.leaf.entry.bytes();
-        let there = stat_file(&self.folder.join(&placed.target));
-        !there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == size)
+        let target = self.folder.join(&placed.target);
+        // A fault is met again when it is written.
+        if target.parent().is_some_and(|parent| matches!(self.make_folder(parent), Ok(Known::Fresh))) {
+            return true;
+        }
+        let there = stat_file(&target);
+        !there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == placed.leaf.entry.bytes())
     }
 
     fn write(&self, placed: &Placed) -> Result<Stat> {

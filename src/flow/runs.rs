@@ -24,6 +24,7 @@ pub const FAR: RunLimits = RunLimits { least_files: 4096, files: 4096, bytes: 8 
 pub const FAR_WORKERS: usize = 16;
 
 /// An entry and where it goes, relative to the target.
+#[derive(Debug, Clone)]
 pub struct Placed {
     pub target: String,
     pub leaf: Leaf,

@@ -2,9 +2,10 @@
 
 use crate::base::{Error, Id, RepoPath, Result};
 use crate::chunk::cut::SMALL_FILE;
+use crate::format::attrs::{Attrs, parse_out_of_line};
 use crate::format::header::ObjectKind;
 use crate::format::hint::{self, ChildShape};
-use crate::format::manifest::{Entry, EntryKind};
+use crate::format::manifest::{Entry, EntryAttrs, EntryKind};
 use crate::format::node::{Node, TreeKind};
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
@@ -97,6 +98,15 @@ impl<'a> Manifest<'a> {
     /// What stands directly in `folder`, in the order of names; whole subfolders are skipped, not read.
     pub fn children(&self, folder: &str) -> Result<Vec<Child>> {
         children::children(*self, folder)
+    }
+
+    /// The attributes of an entry; fetched where they are kept apart from it.
+    pub fn attributes(&self, entry: &Entry) -> Result<Attrs> {
+        match &entry.attrs {
+            EntryAttrs::None => Ok(Attrs::default()),
+            EntryAttrs::Inline(attrs) => Ok(attrs.clone()),
+            EntryAttrs::OutOfLine(id) => parse_out_of_line(self.content.meta(id, ItemKind::Attributes, None)?.bytes()),
+        }
     }
 
     pub(super) fn open_root(&self) -> Result<Opened> {

@@ -8,6 +8,7 @@
 
 mod cache_bounds;
 mod cache_exact;
+mod cache_face;
 mod cache_links;
 mod cache_once;
 mod cache_power;
@@ -46,9 +47,11 @@ mod proxy;
 mod races;
 mod read_only;
 mod reading;
+mod recipes;
 mod remotes;
 mod resume;
 mod rights;
+mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod service;
@@ -61,5 +64,6 @@ mod thin;
 mod transfer;
 mod unsaved;
 mod users;
+mod warming;
 mod workspace;
 mod writes;

@@ -1,0 +1,46 @@
+//! A version made ready for a command that this process becomes: a view, held by the process's own number.
+
+use std::path::PathBuf;
+
+use crate::base::{Id, Result};
+use crate::tree::share::Share;
+
+use super::scope::Scope;
+use super::{Address, Engine};
+
+/// A version, or what of it was chosen, as a folder to read.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    pub dataset: String,
+    pub version: Id,
+    /// The shared tree, read-only.
+    pub folder: PathBuf,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Engine {
+    /// Makes a view of what an address means, of one part if that is asked for, and holds it until this process ends, also when it has
+    /// become another program by then.
+    pub fn hold_ready(&self, address: &Address, share: Option<&Share>) -> Result<Ready> {
+        let target = self.open_target(address)?;
+        let state = target.version()?;
+        let manifest = target.store.manifest(state);
+        let scope = Scope::of(&target, &manifest, &[], share)?;
+        let chain = self.chain()?;
+        let view =
+            self.held_view(&chain, &target, &manifest, &scope, |plan, held| self.own_hold(&target, plan, held))?;
+        Ok(Ready {
+            dataset: target.dataset.to_string(),
+            version: state.row.version,
+            folder: chain.filled().view_folder(&view.key),
+            files: view.card.files,
+            bytes: view.card.bytes,
+        })
+    }
+
+    /// Renews the leases of this machine's living processes, and takes away those of dead ones.
+    pub fn tend_leases(&self) -> Result<()> {
+        self.chain()?.filled().holds().map(drop)
+    }
+}
