@@ -53,6 +53,11 @@ impl Drop for Mark {
 }
 
 impl AtWork {
+    /// Whether this process is the only one.
+    pub(super) fn is_alone(&self) -> bool {
+        self.processes.iter().all(|process| process == files::process_name())
+    }
+
     /// Whether a temporary was left by a process that has ended.
     pub(super) fn is_abandoned(&self, path: &Path) -> bool {
         let maker = path.file_name().and_then(|name| files::maker_of(name.to_str()?));

@@ -7,7 +7,7 @@ use std::fs;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::files::{Durability, NewFile};
+use crate::base::files::{Durability, NewFile, random_bytes};
 use crate::base::lock::FileLock;
 use crate::base::{Error, Kind, Result};
 
@@ -19,7 +19,9 @@ const FILE: &str = "usage";
 /// Others count files or make room meanwhile.
 const PATIENCE: Duration = Duration::from_secs(600);
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
+/// How long a process waits for those that have what it lacks, and lack something too.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 const LARGEST_STEP: u64 = 64 << 20;
 /// The part of the limit that a process may hold without use.
 const STEP_SHARE: u64 = 512;
@@ -28,6 +30,8 @@ const STEP_SHARE: u64 = 512;
 pub(super) struct Room {
     books: Mutex<Books>,
     step: u64,
+    /// Of each process another.
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -51,7 +55,9 @@ impl Books {
 
 impl Room {
     pub(super) fn new(max_bytes: u64) -> Room {
-        Room { books: Mutex::default(), step: LARGEST_STEP.min(max_bytes / STEP_SHARE) }
+        let random = random_bytes().map_or(0, |bytes| u32::from(bytes[0]));
+        let patience = LONGEST_PATIENCE * random / u32::from(u8::MAX);
+        Room { books: Mutex::default(), step: LARGEST_STEP.min(max_bytes / STEP_SHARE), patience }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -87,7 +93,7 @@ impl Cache {
     /// waited for: it becomes files that may be shared or removed, or is given back.
     pub fn reserve(&self, bytes: u64) -> Result<Reserved<'_>> {
         let deadline = Instant::now() + PATIENCE;
-        let mut wait = SHORTEST_WAIT;
+        let (mut wait, mut given_up_at) = (SHORTEST_WAIT, None);
         loop {
             let mut books = self.room.books();
             self.mark(&mut books);
@@ -105,7 +111,15 @@ impl Cache {
                 }
                 Err(fault) => {
                     self.return_spare(&mut books);
-                    if self.at_work()?.reserved == 0 || Instant::now() > deadline {
+                    let at_work = self.at_work()?;
+                    let now = Instant::now();
+                    // Of several that keep what they have and lack the rest, the first to give up lets the others go on.
+                    let last = match (at_work.reserved, at_work.is_alone()) {
+                        (0, true) => now,
+                        (0, false) => *given_up_at.get_or_insert(now + self.room.patience),
+                        _ => deadline,
+                    };
+                    if now >= last {
                         return Err(fault);
                     }
                 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::env::{TestEnv, everything_below};
+use crate::env::{TestEnv, everything_below, left_out};
 use crate::stage::{contents_read, lay_out, noise};
 
 const LINKS: [&str; 5] = ["auto", "copy", "hardlink", "symlink", "view"];
@@ -32,9 +32,7 @@ impl Disk {
         let (from, to) = (image.to_str().unwrap(), path.to_str().unwrap());
         let is_mounted = run(&format!("mkfs.{kind}"), &["-q", from]) && run("mount", &["-o", "loop", from, to]);
         if !is_mounted {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            let line = format!("LEFT OUT: {test}: needs root, mkfs.{kind} and loop devices\n");
-            std::io::stderr().write_all(line.as_bytes()).unwrap();
+            left_out(&format!("needs root, mkfs.{kind} and loop devices"));
         }
         is_mounted.then_some(Disk { path })
     }

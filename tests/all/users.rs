@@ -1,14 +1,13 @@
 //! Two real users of one group, for what only permissions can tell: root makes them, and commands run as them by `setpriv`.
 
 use std::fs;
-use std::io::Write;
 use std::os::unix::fs::chown;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::env::{Outcome, TestEnv};
+use crate::env::{Outcome, TestEnv, left_out};
 
 /// Accounts that are removed with the last test that uses them.
 struct Accounts {
@@ -95,9 +94,7 @@ impl Users {
     pub fn new() -> Option<Users> {
         let accounts = rustix::process::geteuid().is_root().then(Accounts::get).flatten();
         let Some(accounts) = accounts else {
-            let test = std::thread::current().name().unwrap_or("a test").to_owned();
-            // Past the capture of a test's output: what is left out must be seen.
-            writeln!(std::io::stderr(), "LEFT OUT: {test}: only root can make users (useradd)").unwrap();
+            left_out("only root can make users (useradd)");
             return None;
         };
         let env = TestEnv::new();
