@@ -159,6 +159,16 @@ fn own_prefix() -> &'static str {
     &OWN
 }
 
+/// The name of this process in those of its temporaries; no other process has it, on any machine.
+pub fn process_name() -> &'static str {
+    own_prefix().strip_prefix(TEMPORARY_PREFIX).unwrap_or_default().trim_end_matches('-')
+}
+
+/// The name of the process that made a temporary; whatever follows the temporary's own name.
+pub fn maker_of(name: &str) -> Option<&str> {
+    name.strip_prefix(TEMPORARY_PREFIX)?.rsplit_once('-').map(|(maker, _)| maker)
+}
+
 /// Removes the temporaries below `folder` whose process has ended, as far as it may; links are not followed.
 pub fn sweep_temporaries(folder: &Path) {
     let Ok(listing) = fs::read_dir(folder) else { return };

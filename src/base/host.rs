@@ -12,6 +12,8 @@ pub struct Host {
     pub boot: String,
     /// Which numbers of processes are meant: containers have their own.
     pub processes: String,
+    /// Which file systems are seen where: containers and jobs may have their own `/tmp`.
+    pub mounts: String,
 }
 
 /// A process, told from a later one of the same number by when it started.
@@ -26,11 +28,13 @@ impl Host {
     /// The machine that this process runs on.
     pub fn here() -> Host {
         let read = |path: &str| fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default();
-        let processes = fs::read_link("/proc/self/ns/pid").map(|link| link.to_string_lossy().into_owned());
+        let space =
+            |of: &str| fs::read_link(format!("/proc/self/ns/{of}")).unwrap_or_default().to_string_lossy().into_owned();
         Host {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             boot: read("/proc/sys/kernel/random/boot_id"),
-            processes: processes.unwrap_or_default(),
+            processes: space("pid"),
+            mounts: space("mnt"),
         }
     }
 }

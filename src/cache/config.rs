@@ -62,6 +62,11 @@ struct Text {
     group: Option<u32>,
 }
 
+/// Whether a cache is at `folder`.
+pub fn is_cache(folder: &Path) -> bool {
+    folder.join(FILE).is_file() && folder.join("files").is_dir() && folder.join("views").is_dir()
+}
+
 /// What the cache at `folder` says of itself; `None` if there is none.
 pub(super) fn read(folder: &Path) -> Result<Option<(Limits, Sharing)>> {
     let path = folder.join(FILE);

@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW};
+use rustix::fs::{AtFlags, FileType, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
 use crate::base::files::{self, Durability, NewFile, temporary_name};
 use crate::base::{Error, Event, Id, Result};
@@ -37,7 +37,7 @@ impl Key {
         Some(Key { content: Id::from_hex(hex)?, executable })
     }
 
-    fn mode(&self) -> u32 {
+    pub(super) fn mode(&self) -> u32 {
         if self.executable { 0o555 } else { 0o444 }
     }
 }
@@ -95,6 +95,7 @@ impl Cache {
     /// Begins a file. Whoever writes it verifies it, then publishes it.
     pub fn begin(&self, key: Key) -> Result<NewCached> {
         self.mark_unsettled()?;
+        self.be_at_work();
         Ok(NewCached { file: NewFile::create(&self.path_of(key))?, key })
     }
 
@@ -105,7 +106,10 @@ impl Cache {
         if !self.is_writable || now < Duration::from_secs(used.max(0) as u64) + COARSE {
             return;
         }
-        if rustix::fs::utimensat(&self.files, relative, &times(), AtFlags::SYMLINK_NOFOLLOW).is_err() {
+        // An edit just now keeps the time that tells of it.
+        let kept = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
+        let only_use = Timestamps { last_modification: kept, ..times() };
+        if rustix::fs::utimensat(&self.files, relative, &only_use, AtFlags::SYMLINK_NOFOLLOW).is_err() {
             let path = self.folder.join("files").join(relative);
             File::open(path).and_then(|mut file| file.read(&mut [0])).ok();
         }

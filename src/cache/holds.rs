@@ -6,6 +6,8 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::ErrorKind;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -41,6 +43,8 @@ pub struct Hold {
     pub host: String,
     pub boot: String,
     pub processes: String,
+    #[serde(default)]
+    pub mounts: String,
     /// The number of the process that reads, and when it started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<(i32, u64)>,
@@ -62,16 +66,35 @@ impl Hold {
         (self.host.as_str(), self.processes.as_str()) == (here.name.as_str(), here.processes.as_str())
     }
 
-    /// Whether it still holds. Of this machine's own the process or the link is looked at; of others' only the time is known.
-    pub fn lives(&self, here: &Host, now: Time) -> bool {
+    /// Whether it still holds. Of this machine's own the process or the link is looked at; of others', and of what this user may not
+    /// look at, only the time is known. The link to a view must still lead there, below `views`.
+    fn lives(&self, here: &Host, views: &Path, now: Time) -> bool {
         let not_ended = self.ends.is_none_or(|ends| now.0 < ends);
         if self.is_pin || !self.is_of(here) {
             return not_ended;
         }
         match (self.process, &self.link) {
             (Some((number, started)), _) => self.boot == here.boot && Process { number, started }.lives(),
-            (None, Some(link)) => fs::symlink_metadata(link).is_ok(),
+            // `/tmp` may be the job's own.
+            (None, Some(_)) if self.mounts != here.mounts => not_ended,
+            (None, Some(link)) => self.leads_there(link, views).unwrap_or(not_ended),
             (None, None) => not_ended,
+        }
+    }
+}
+
+impl Hold {
+    /// Whether the job's link still stands; `None` where that can't be seen.
+    fn leads_there(&self, link: &Path, views: &Path) -> Option<bool> {
+        let stands = match &self.held {
+            Held::View(key) => fs::read_link(link).map(|leads_to| is_view(&leads_to, views, key)),
+            Held::List(_) => fs::symlink_metadata(link).map(|_| true),
+        };
+        match stands.map_err(|fault| fault.kind()) {
+            Ok(stands) => Some(stands),
+            Err(ErrorKind::PermissionDenied) => None,
+            // Gone, or something else stands there.
+            Err(_) => Some(false),
         }
     }
 }
@@ -90,6 +113,8 @@ pub(super) struct Kept {
     held: Vec<u128>,
     /// Contents of views that nobody holds, sorted: they stay as long as the view.
     shown: Vec<u128>,
+    /// Of these, what only this user's views show: others are put aside, and keep the blocks of what they link to.
+    shown_by_own: Vec<u128>,
     /// Views that somebody holds.
     pub(super) views: HashSet<String>,
 }
@@ -105,6 +130,10 @@ impl Kept {
 
     pub(super) fn is_shown(&self, key: Key) -> bool {
         self.shown.binary_search(&list_entry(key)).is_ok()
+    }
+
+    pub(super) fn is_shown_by_own(&self, key: Key) -> bool {
+        self.shown_by_own.binary_search(&list_entry(key)).is_ok()
     }
 }
 
@@ -122,7 +151,7 @@ impl Cache {
         let name = Id::of(&bytes).to_string();
         let path = self.folder.join("lists").join(&name);
         if !path.exists() {
-            self.write_common(&path, &bytes)?;
+            self.write_common(&path, &bytes, Durability::Renamed)?;
         }
         Ok(name)
     }
@@ -132,6 +161,15 @@ impl Cache {
         let name: String = random_bytes()?[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let _nobody_removes = self.lock_room()?;
         self.write_hold(&name, hold)?;
+        // A `get` that was run again has its lease already.
+        let is_same = |other: &Hold| {
+            let told =
+                |hold: &Hold| (hold.held.clone(), hold.link.clone(), hold.process, hold.job.clone(), hold.host.clone());
+            !hold.is_pin && !other.is_pin && told(other) == told(hold)
+        };
+        for other in self.holds()?.iter().filter(|other| other.name != name && is_same(&other.hold)) {
+            self.release(&other.name)?;
+        }
         Ok(name)
     }
 
@@ -161,7 +199,7 @@ impl Cache {
         for name in names_in(&self.folder.join("holds"))? {
             let path = self.folder.join("holds").join(&name);
             let Some(hold) = read_hold(&path)? else { continue };
-            if !hold.lives(&here, now) {
+            if !hold.lives(&here, &self.folder.join("views"), now) {
                 if self.is_writable {
                     self.release(&name)?;
                 }
@@ -187,8 +225,11 @@ impl Cache {
                 Held::List(list) => drop(lists.insert(list)),
             }
         }
-        let mut shown = HashSet::new();
+        let (mut shown, mut others) = (HashSet::new(), HashSet::new());
         for view in self.views()? {
+            if !self.may_take_down(&view.key) {
+                others.insert(view.card.list.clone());
+            }
             let is_held = kept.views.contains(&view.key);
             if is_held {
                 lists.insert(view.card.list)
@@ -198,6 +239,9 @@ impl Cache {
         }
         kept.held = self.read_lists(&lists)?;
         kept.shown = self.read_lists(&shown)?;
+        let by_others = self.read_lists(&others)?;
+        kept.shown_by_own =
+            kept.shown.iter().copied().filter(|shown| by_others.binary_search(shown).is_err()).collect();
         lists.extend(shown);
         // A list that nothing names any more.
         for name in names_in(&self.folder.join("lists"))?.into_iter().filter(|name| !lists.contains(name)) {
@@ -236,16 +280,22 @@ impl Cache {
     fn write_hold(&self, name: &str, hold: &Hold) -> Result<()> {
         let text = serde_json::to_vec_pretty(hold)
             .map_err(|fault| Error::usage("this path is not text, so it can't be noted").because(fault))?;
-        self.write_common(&self.folder.join("holds").join(name), &text)
+        self.write_common(&self.folder.join("holds").join(name), &text, Durability::Renamed)
     }
 
     /// Writes a small file that all users of the cache may read.
-    pub(super) fn write_common(&self, path: &Path, bytes: &[u8]) -> Result<()> {
+    pub(super) fn write_common(&self, path: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
         let mut new = NewFile::create(path)?;
         std::io::Write::write_all(&mut new, bytes).map_err(|fault| Error::io("write", path, fault))?;
         new.set_mode(self.sharing.common_mode())?;
-        new.publish(Durability::Renamed)
+        new.publish(durability)
     }
+}
+
+/// Whether a path is that of a view; users may come to a cache by different paths.
+fn is_view(path: &Path, views: &Path, key: &str) -> bool {
+    let folder = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    path.file_name().is_some_and(|name| name == key) && path.parent().and_then(folder) == folder(views)
 }
 
 /// `None` where it went away, or isn't ours.

@@ -50,12 +50,21 @@ impl Cache {
         let source = self.path_of(key);
         let by = |by| Linked { by, instead: None };
         match link {
+            // Unlike the others, it can be made to nothing.
+            Link::Symlink if !self.has(key, size) => Err(Error::io("link to", &source, io::ErrorKind::NotFound.into())),
             Link::Symlink => {
                 let points_to = source.to_str().ok_or_else(|| {
                     Error::usage(format!("{} is not text, which links of ours are", source.display()))
                 })?;
                 files::write_symlink(target, points_to)?;
                 Ok(by(link))
+            }
+            // A file of its own that nobody writes either.
+            Link::InView if size == 0 => {
+                let mut new = NewFile::create(target)?;
+                new.set_mode(key.mode())?;
+                new.publish(Durability::Renamed)?;
+                Ok(by(Link::Copy))
             }
             Link::InView => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(Link::Hardlink)),
@@ -105,8 +114,12 @@ impl Cache {
         Ok((reflinks, hardlinks))
     }
 
-    /// Whether `target` is a link to this very file.
-    pub fn is_linked(&self, key: Key, target: &Path) -> bool {
+    /// Whether `target` is a link to this very file, which nobody changed.
+    pub fn is_linked(&self, key: Key, size: u64, target: &Path) -> bool {
+        self.is_same(key, target) && self.has(key, size)
+    }
+
+    fn is_same(&self, key: Key, target: &Path) -> bool {
         let source = self.path_of(key);
         if fs::read_link(target).is_ok_and(|points_to| points_to == source) {
             return true;

@@ -9,13 +9,14 @@
 //! holds/<random>         who holds a view or a list, and until when
 //! quarantine/            files that somebody changed
 //! unsettled/<start>      files were written that may not be on the disk yet
-//! locks/                 advisory locks, that die with their process
+//! locks/                 advisory locks, that die with their process, and what each process has reserved
 //! usage                  about how many bytes the files take
 //! ```
 //!
 //! A file appears by rename once its content was verified, so what is visible is right. Locks only spare work: where they are lost, a file is
 //! fetched twice, and no more. Modes are set outright, whatever the umask; nothing of another user's is ever changed but its name.
 
+mod at_work;
 mod claims;
 mod config;
 mod files;
@@ -34,12 +35,12 @@ use std::path::{Path, PathBuf};
 use crate::base::{Error, Observer, Result};
 
 pub use claims::Claim;
-pub use config::{Limits, Sharing};
+pub use config::{Limits, Sharing, is_cache};
 pub use files::{Key, NewCached};
 pub use holds::{Held, Hold, LEASE_MS, NamedHold, list_entry};
 pub use link::{Instead, Link, Linked};
 pub use prune::{Contents, Pruned, Removable};
-pub use room::Space;
+pub use room::{Reserved, Space};
 pub use views::{NewView, View, ViewCard};
 
 /// One cache folder.

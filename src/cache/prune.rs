@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Id, Result, files};
+use crate::base::{Counter, Id, Result};
 
 use super::holds::Kept;
 use super::{Cache, Key};
@@ -34,7 +34,7 @@ pub struct Contents {
     pub kept_bytes: u64,
 }
 
-/// What a cache holds, and what of it could be removed.
+/// What a cache holds, with what is in quarantine, and what of it could be removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removable {
     pub bytes: u64,
@@ -76,6 +76,7 @@ impl Cache {
         let oldest = unused_days.map(|days| today - i64::try_from(days).unwrap_or(i64::MAX).min(today));
         let mut removed = Pruned::default();
         if let Some(oldest) = oldest {
+            self.remove_quarantined(oldest, &mut removed)?;
             self.remove_views(oldest, &mut removed)?;
             self.remove_files(&self.kept()?, u64::MAX, oldest, &mut removed)?;
         }
@@ -119,13 +120,14 @@ impl Cache {
         self.each_file(|met| {
             bytes.fetch_add(met.bytes, Ordering::Relaxed);
             let is_wanted = wanted.binary_search(&super::list_entry(met.key)).is_ok();
-            // What only a view links to goes with the view.
-            let is_free = !kept.is_held(met.key) && (!met.is_linked || kept.is_shown(met.key));
+            // What only views link to goes with them.
+            let is_free = !kept.is_held(met.key) && (!met.is_linked || kept.is_shown_by_own(met.key));
             if !is_wanted && is_free {
                 removable.fetch_add(met.bytes, Ordering::Relaxed);
             }
         })?;
-        Ok(Removable { bytes: bytes.into_inner(), removable_bytes: removable.into_inner() })
+        let quarantined: u64 = self.quarantined()?.iter().map(|(_, stat)| stat.st_size as u64).sum();
+        Ok(Removable { bytes: bytes.into_inner() + quarantined, removable_bytes: removable.into_inner() + quarantined })
     }
 
     /// Reads all files; what isn't what its name says goes into quarantine. Gives how many files and bytes were read, and what was wrong.
@@ -160,13 +162,31 @@ impl Cache {
         Ok(removed.len() as u64)
     }
 
-    /// Bytes of all files.
+    /// Bytes of all files, those in quarantine too.
     pub(super) fn count_files(&self) -> Result<u64> {
         let bytes = AtomicU64::new(0);
         self.each_file(|met| {
             bytes.fetch_add(met.bytes, Ordering::Relaxed);
         })?;
-        Ok(bytes.into_inner())
+        Ok(bytes.into_inner() + self.quarantined()?.iter().map(|(_, stat)| stat.st_size as u64).sum::<u64>())
+    }
+
+    fn quarantined(&self) -> Result<Vec<(PathBuf, rustix::fs::Stat)>> {
+        let folder = self.folder.join("quarantine");
+        let names = super::holds::names_in(&folder)?;
+        let stat = |path: PathBuf| rustix::fs::lstat(&path).ok().map(|stat| (path, stat));
+        Ok(names.into_iter().filter_map(|name| stat(folder.join(name))).collect())
+    }
+
+    /// Removes what was put into quarantine before a day.
+    fn remove_quarantined(&self, before: i64, removed: &mut Pruned) -> Result<()> {
+        for (path, stat) in self.quarantined()? {
+            if stat.st_ctime / DAY < before && fs::remove_file(path).is_ok() {
+                removed.files += 1;
+                removed.bytes += stat.st_size as u64;
+            }
+        }
+        Ok(())
     }
 
     /// Removes at least `bytes` if that can be, and some more. The lock on the room is held by the caller.
@@ -176,6 +196,8 @@ impl Cache {
 
     fn remove(&self, bytes: u64) -> Result<Pruned> {
         let mut removed = Pruned::default();
+        self.sweep();
+        self.remove_quarantined(i64::MAX, &mut removed)?;
         let today = crate::base::Time::now().0 / 1000 / DAY;
         // First without views that were used today, then with all that nobody holds.
         for newest in [today, i64::MAX] {
@@ -242,9 +264,17 @@ impl Cache {
 
     /// Takes away what killed processes left.
     fn sweep(&self) {
-        self.sweep_views();
-        for byte in 0..=u8::MAX {
-            files::sweep_temporaries(&self.folder.join(format!("files/{byte:02x}")));
+        let Ok(at_work) = self.at_work() else { return };
+        self.sweep_views(&at_work);
+        let inner = ["views", "lists", "holds", "recent", "locks", "unsettled"].map(str::to_owned);
+        for folder in inner.into_iter().chain((0..=u8::MAX).map(|byte| format!("files/{byte:02x}"))) {
+            let Ok(listing) = fs::read_dir(self.folder.join(folder)) else { continue };
+            for path in listing.flatten().map(|entry| entry.path()) {
+                // A folder is a view that is being made.
+                if at_work.is_abandoned(&path) && !path.is_dir() {
+                    fs::remove_file(path).ok();
+                }
+            }
         }
     }
 

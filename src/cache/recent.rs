@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::base::files::Durability;
 use crate::base::{Id, Result};
 
 use super::Cache;
@@ -25,6 +26,6 @@ impl Cache {
         versions.retain(|other| *other != version);
         versions.insert(0, version);
         let lines: String = versions.iter().take(MOST).map(|version| format!("{version}\n")).collect();
-        self.write_common(&self.folder.join("recent").join(dataset.to_string()), lines.as_bytes())
+        self.write_common(&self.folder.join("recent").join(dataset.to_string()), lines.as_bytes(), Durability::Renamed)
     }
 }

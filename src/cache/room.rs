@@ -1,35 +1,76 @@
 //! How full a cache is: bytes are reserved before they are written, so the limits hold while it is filled.
 //!
 //! `usage` is a number that every process adds to, under a lock, in steps. It can only be too high (a killed process gives nothing back), and
-//! where it seems too high, the files are counted.
+//! where it seems too high, the files are counted, with what living processes have reserved and not yet written.
 
 use std::fs;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::base::files::{Durability, NewFile};
 use crate::base::lock::FileLock;
 use crate::base::{Error, Kind, Result};
 
-use super::Cache;
+use super::at_work::Mark;
+use super::{Cache, Limits};
 
 pub(super) const LOCK: &str = "room";
 const FILE: &str = "usage";
 /// Others count files or make room meanwhile.
 const PATIENCE: Duration = Duration::from_secs(600);
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
 const LARGEST_STEP: u64 = 64 << 20;
 /// The part of the limit that a process may hold without use.
 const STEP_SHARE: u64 = 512;
 
-/// What this process has reserved and not yet used.
+/// What this process has reserved.
 pub(super) struct Room {
-    left: Mutex<u64>,
+    books: Mutex<Books>,
     step: u64,
+}
+
+#[derive(Default)]
+struct Books {
+    /// Put with the first work.
+    mark: Option<Mark>,
+    /// Reserved for what is being written.
+    pending: u64,
+    /// Reserved for later.
+    spare: u64,
+}
+
+impl Books {
+    /// Tells other processes. Without a mark they can't know, and limits are kept less well.
+    fn tell(&self) {
+        if let Some(mark) = &self.mark {
+            mark.set(self.pending + self.spare).ok();
+        }
+    }
 }
 
 impl Room {
     pub(super) fn new(max_bytes: u64) -> Room {
-        Room { left: Mutex::new(0), step: LARGEST_STEP.min(max_bytes / STEP_SHARE) }
+        Room { books: Mutex::default(), step: LARGEST_STEP.min(max_bytes / STEP_SHARE) }
+    }
+
+    fn books(&self) -> MutexGuard<'_, Books> {
+        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Bytes that may be written; dropped once they are, or aren't wanted any more.
+#[must_use = "what is reserved counts while this lives"]
+pub struct Reserved<'a> {
+    cache: &'a Cache,
+    bytes: u64,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        let mut books = self.cache.room.books();
+        books.pending -= self.bytes;
+        books.tell();
     }
 }
 
@@ -42,36 +83,74 @@ pub struct Space {
 }
 
 impl Cache {
-    /// Makes sure that `bytes` more may be written, by removing what was used least where that is needed.
-    pub fn reserve(&self, bytes: u64) -> Result<()> {
-        let mut left = self.room.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if *left < bytes {
-            let step = self.room.step.max(bytes - *left);
+    /// Makes sure that `bytes` more may be written, by removing what was used least where that is needed. What others have reserved is
+    /// waited for: it becomes files that may be shared or removed, or is given back.
+    pub fn reserve(&self, bytes: u64) -> Result<Reserved<'_>> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut wait = SHORTEST_WAIT;
+        loop {
+            let mut books = self.room.books();
+            self.mark(&mut books);
+            let lacks = bytes.saturating_sub(books.spare);
             // Near the limit, what is needed and no more.
-            *left += self.grow(step).or_else(|_| self.grow(bytes - *left))?;
+            let grown = match lacks {
+                0 => Ok(()),
+                _ => self.grow(&mut books, self.room.step.max(lacks)).or_else(|_| self.grow(&mut books, lacks)),
+            };
+            match grown {
+                Ok(()) => {
+                    books.spare -= bytes;
+                    books.pending += bytes;
+                    return Ok(Reserved { cache: self, bytes });
+                }
+                Err(fault) => {
+                    self.return_spare(&mut books);
+                    if self.at_work()?.reserved == 0 || Instant::now() > deadline {
+                        return Err(fault);
+                    }
+                }
+            }
+            drop(books);
+            std::thread::sleep(wait);
+            wait = (wait * 2).min(LONGEST_WAIT);
         }
-        *left -= bytes;
-        Ok(())
     }
 
-    /// Gives back what was reserved and isn't used.
+    /// Lets other processes see that this one lives, and makes something.
+    pub(super) fn be_at_work(&self) {
+        self.mark(&mut self.room.books());
+    }
+
+    fn mark(&self, books: &mut Books) {
+        if books.mark.is_none() {
+            books.mark = self.put_mark();
+        }
+    }
+
+    /// Gives back what was reserved for later.
     pub fn give_back(&self) {
-        let mut left = self.room.left.lock().unwrap_or_else(PoisonError::into_inner);
-        if *left == 0 {
+        self.return_spare(&mut self.room.books());
+    }
+
+    fn return_spare(&self, books: &mut Books) {
+        if books.spare == 0 {
             return;
         }
-        if let Ok(_lock) = self.lock_room() {
-            let used = self.usage().saturating_sub(*left);
-            if self.set_usage(used).is_ok() {
-                *left = 0;
-            }
+        if let (Ok(_lock), Some(used)) = (self.lock_room(), self.noted_usage())
+            && self.set_usage(used.saturating_sub(books.spare)).is_ok()
+        {
+            books.spare = 0;
+            books.tell();
         }
     }
 
     /// About how many bytes the files take: never less, but for files of processes that lost their lock.
-    pub fn usage(&self) -> u64 {
-        let text = fs::read_to_string(self.folder.join(FILE)).unwrap_or_default();
-        text.trim().parse().unwrap_or(0)
+    pub fn usage(&self) -> Result<u64> {
+        self.noted_usage().map_or_else(|| self.count_files(), Ok)
+    }
+
+    fn noted_usage(&self) -> Option<u64> {
+        fs::read_to_string(self.folder.join(FILE)).ok()?.trim().parse().ok()
     }
 
     pub(super) fn set_usage(&self, bytes: u64) -> Result<()> {
@@ -83,8 +162,13 @@ impl Cache {
         new.publish(Durability::Renamed)
     }
 
-    pub(super) fn lock_room(&self) -> Result<FileLock> {
-        FileLock::take(&self.folder.join("locks").join(LOCK), PATIENCE)
+    /// Keeps others from counting and making room; `None` where locks can't be had: then limits are kept less well.
+    pub(super) fn lock_room(&self) -> Result<Option<FileLock>> {
+        match FileLock::take(&self.folder.join("locks").join(LOCK), PATIENCE) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(fault) if fault.kind() == Kind::Busy => Err(fault),
+            Err(_) => Ok(None),
+        }
     }
 
     /// What the disk has, and what of it stays free.
@@ -98,28 +182,32 @@ impl Cache {
         })
     }
 
-    /// Adds to the usage, and gives what was added.
-    fn grow(&self, bytes: u64) -> Result<u64> {
+    /// Adds to the usage, for later.
+    fn grow(&self, books: &mut Books, bytes: u64) -> Result<()> {
         let _lock = self.lock_room()?;
-        let mut used = self.usage();
+        let reserved = self.at_work()?.reserved;
         let lacking = |used: u64, space: Space| {
             let over_max = (used + bytes).saturating_sub(self.limits.max_bytes);
-            over_max.max((space.floor + bytes).saturating_sub(space.free))
+            over_max.max((space.floor + reserved + bytes).saturating_sub(space.free))
         };
+        let mut used = self.usage()?;
         if lacking(used, self.space()?) > 0 {
-            used = self.count_files()?;
+            used = self.count_files()? + reserved;
             let lacks = lacking(used, self.space()?);
-            if lacks > 0 {
+            // What isn't enough stays.
+            if lacks > 0 && lacks <= self.removable(&[])?.removable_bytes {
                 let freed = self.remove_least_used(lacks)?;
                 used = used.saturating_sub(freed.bytes);
-                self.set_usage(used)?;
-                if lacking(used, self.space()?) > 0 {
-                    return Err(self.is_full(bytes, used));
-                }
+            }
+            self.set_usage(used)?;
+            if lacking(used, self.space()?) > 0 {
+                return Err(self.is_full(bytes, used));
             }
         }
         self.set_usage(used + bytes)?;
-        Ok(bytes)
+        books.spare += bytes;
+        books.tell();
+        Ok(())
     }
 
     fn is_full(&self, bytes: u64, used: u64) -> Error {
@@ -136,8 +224,6 @@ impl Cache {
         )
     }
 }
-
-use super::Limits;
 
 impl Drop for Cache {
     fn drop(&mut self) {

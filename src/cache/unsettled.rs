@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{FlockOperation, flock, syncfs};
 
-use crate::base::files::{Durability, write_file};
+use crate::base::files::Durability;
 use crate::base::host::Host;
 use crate::base::{Error, Event, Result};
 use crate::store::probe::FileSystem;
@@ -43,9 +43,14 @@ impl Cache {
         let Some(path) = self.mark_path().filter(|_| held.is_none()) else { return Ok(()) };
         loop {
             if !path.exists() {
-                write_file(&path, b"files were written that may not be on the disk yet\n", Durability::Synced)?;
+                let text = b"files were written that may not be on the disk yet\n";
+                self.write_common(&path, text, Durability::Synced)?;
             }
-            let Ok(mark) = File::open(&path) else { continue };
+            let mark = match File::open(&path) {
+                Ok(mark) => mark,
+                Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(fault) => return Err(Error::io("open", &path, fault)),
+            };
             flock(&mark, FlockOperation::LockShared).ok();
             // The last one before may have taken it away just now.
             let inode = |meta: fs::Metadata| meta.ino();
@@ -77,7 +82,7 @@ impl Cache {
         if marks()?.is_empty() {
             return Ok(());
         }
-        let _alone = if self.is_writable { Some(self.lock_room()?) } else { None };
+        let _alone = if self.is_writable { self.lock_room()? } else { None };
         // Another process may have done it meanwhile.
         let marks = marks()?;
         let since = marks.iter().filter_map(|mark| Some(fs::metadata(mark).ok()?.mtime())).min();

@@ -11,10 +11,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::base::files::{self, temporary_name};
+use crate::base::files::{self, Durability, temporary_name};
 use crate::base::{Error, Result};
 
 use super::Cache;
+use super::at_work::AtWork;
 use super::holds::names_in;
 
 const CARD: &str = ".toml";
@@ -87,6 +88,7 @@ impl Cache {
 
     /// Begins a tree.
     pub fn begin_view(&self) -> Result<NewView<'_>> {
+        self.be_at_work();
         let folder = self.folder.join("views").join(temporary_name());
         files::create_folders(&folder)?;
         Ok(NewView { cache: self, folder })
@@ -111,8 +113,12 @@ impl Cache {
             let shown = self.read_list(&view.card.list)?;
             if contents.iter().any(|content| shown.binary_search(content).is_ok()) {
                 let card = self.card_path(&view.key);
-                fs::remove_file(&card).map_err(|fault| Error::io("remove", &card, fault))?;
-                self.put_aside(&view.key)?;
+                match fs::remove_file(&card) {
+                    Ok(()) => self.put_aside(&view.key)?,
+                    // Another process does the same.
+                    Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(fault) => return Err(Error::io("remove", &card, fault)),
+                }
             }
         }
         Ok(())
@@ -127,31 +133,38 @@ impl Cache {
     }
 
     /// Takes down what this user put up and nobody uses any more.
-    pub(super) fn sweep_views(&self) {
+    pub(super) fn sweep_views(&self, at_work: &AtWork) {
         let folder = self.folder.join("views");
         let Ok(listing) = fs::read_dir(&folder) else { return };
-        let own = rustix::process::geteuid();
         for entry in listing.flatten() {
-            let name = entry.file_name();
-            let Some(name) = name.to_str() else { continue };
-            let is_aside = name.ends_with(ASIDE);
-            let is_old = || {
-                entry
-                    .metadata()
-                    .and_then(|meta| meta.modified())
-                    .is_ok_and(|time| time.elapsed().is_ok_and(|age| age.as_secs() > 86400))
-            };
-            let is_own = || own.is_root() || entry.metadata().is_ok_and(|meta| meta.uid() == own.as_raw());
-            if (is_aside || (files::is_temporary(name) && is_old())) && is_own() {
+            let is_aside = entry.file_name().to_str().is_some_and(|name| name.ends_with(ASIDE));
+            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+            if is_folder && (is_aside || at_work.is_abandoned(&entry.path())) && is_own(&entry.path()) {
                 take_down(&entry.path()).ok();
             }
+        }
+    }
+
+    /// Whether this user's permissions are enough to take a tree down.
+    pub(super) fn may_take_down(&self, key: &str) -> bool {
+        is_own(&self.view_folder(key))
+    }
+
+    /// Takes down what others put aside of this user's.
+    pub fn tidy(&self) {
+        let is_aside = |name: &String| name.ends_with(ASIDE);
+        if self.is_writable
+            && names_in(&self.folder.join("views")).is_ok_and(|names| names.iter().any(is_aside))
+            && let Ok(at_work) = self.at_work()
+        {
+            self.sweep_views(&at_work);
         }
     }
 
     fn put_card(&self, key: &str, card: &ViewCard) -> Result<()> {
         let text =
             toml::to_string(card).map_err(|fault| Error::usage("this view can't be described").because(fault))?;
-        self.write_common(&self.card_path(key), text.as_bytes())
+        self.write_common(&self.card_path(key), text.as_bytes(), Durability::Renamed)
     }
 
     fn card_path(&self, key: &str) -> PathBuf {
@@ -179,6 +192,11 @@ impl Drop for NewView<'_> {
             take_down(&self.folder).ok();
         }
     }
+}
+
+fn is_own(path: &Path) -> bool {
+    let own = rustix::process::geteuid();
+    own.is_root() || fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() == own.as_raw())
 }
 
 /// Makes all folders of a tree read-only.

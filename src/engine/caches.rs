@@ -139,7 +139,9 @@ impl Engine {
             })?;
             caches.push(Cache::open_or_make(own, self.observer.clone())?);
         }
-        Chain::new(caches)
+        let chain = Chain::new(caches)?;
+        chain.filled().tidy();
+        Ok(chain)
     }
 
     /// Goes through the chosen files and looks which of them the cache has.
@@ -178,7 +180,7 @@ impl Engine {
             )
             .hint("warm a part (--part 1/4, PATH), unpin what isn't needed, or raise the limit by `dagset cache init --max`"))
         };
-        let all_free = cache.usage() + plan.missing_bytes <= limits.max_bytes;
+        let all_free = cache.usage()? + plan.missing_bytes <= limits.max_bytes;
         if all_free && space.floor + plan.missing_bytes <= space.free {
             return Ok(());
         }
@@ -220,6 +222,7 @@ impl Engine {
             host: here.name,
             boot: here.boot,
             processes: here.processes,
+            mounts: here.mounts,
             process: None,
             job: None,
             link: None,

@@ -12,7 +12,7 @@ use crate::base::files::{self, Durability, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{Counter, Error, Event, Id, Kind, Result};
-use crate::cache::{Cache, Held, Link};
+use crate::cache::{Cache, Held, Link, is_cache};
 use crate::flow::by_cache::{ByCache, LinkCounts};
 use crate::flow::fill::Filler;
 use crate::flow::materialize::{Existing, Source, write_entries};
@@ -110,11 +110,23 @@ impl Engine {
             return self.get_view(&target, &manifest, &scope, &folder, options);
         }
         let marker = Marker::new(&folder, &scope.id(&state.row.manifest));
-        let resumed = self.make_ready(&folder, &marker, options)?;
         let by_cache = !options.no_cache
             && (options.link.is_some() || target.store.content.is_far() && self.settings.user_cache.is_some());
-        let chain = by_cache.then(|| self.chain()).transpose()?;
-        let link = chain.as_ref().map(|chain| choose_link(chain.filled(), options.link, &folder)).transpose()?;
+        let chain = match by_cache.then(|| self.chain()).transpose() {
+            Err(fault) if !needs_cache(options.link) => {
+                self.observer.tell(Event::Warning(format!("no cache is used: {}", fault.in_one_line())));
+                None
+            }
+            chain => chain?,
+        };
+        let was_there = folder.symlink_metadata().is_ok();
+        let resumed = self.make_ready(&folder, &marker, options)?;
+        let link = chain.as_ref().map(|chain| choose_link(chain.filled(), options.link, &folder)).transpose();
+        let link = link.inspect_err(|_| {
+            if !was_there {
+                fs::remove_dir(&folder).ok();
+            }
+        })?;
         if scope.is_whole() {
             self.expect(state.row.files, state.row.bytes);
             // What stands there already needs no room, and nobody knows yet how much that is.
@@ -142,7 +154,13 @@ impl Engine {
                 }
                 let filler =
                     Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
-                Source::Cache(ByCache::new(filler, link, &counts))
+                let by = ByCache::new(filler, link, &counts);
+                let most = chain.filled().limits().max_bytes;
+                if matches!(link, Link::Copy | Link::Reflink) && scope.is_whole() && state.row.bytes > most {
+                    // All that others use would go, and then the first files of this.
+                    by.leave_out(&format!("of {} bytes it holds at most {most}", state.row.bytes));
+                }
+                Source::Cache(by)
             }
             _ => Source::Store(&target.store.content),
         };
@@ -152,7 +170,8 @@ impl Engine {
         scope.check_patterns(&target)?;
         if let Some(chain) = &chain {
             chain.filled().give_back();
-            chain.filled().note_recent(&dataset_id(&target), state.row.version)?;
+            // All is there, whatever the cache can still take.
+            chain.filled().note_recent(&dataset_id(&target), state.row.version).ok();
         }
         let links = counts.into_inner().unwrap_or_default();
         Ok(GetReport {
@@ -170,6 +189,11 @@ impl Engine {
 
     /// Makes the folder, or checks that it may be written into. True if a `get` that was cut off goes on.
     fn make_ready(&self, folder: &Path, marker: &Marker, options: &GetOptions) -> Result<bool> {
+        if options.overwrite && is_link_to_view(folder) {
+            // What it leads to is read by other jobs.
+            fs::remove_file(folder).map_err(|fault| Error::io("replace", folder, fault))?;
+        }
+        keep_off_caches(folder)?;
         files::create_folders(folder)?;
         let listing = fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))?;
         let names = listing
@@ -245,6 +269,26 @@ fn keep_off_stores(folder: &Path, store: &str) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Whether files can't come without a cache.
+fn needs_cache(link: Option<LinkMode>) -> bool {
+    !matches!(link, None | Some(LinkMode::Auto | LinkMode::Copy))
+}
+
+/// Refuses a folder that lies in a cache, or leads there: all jobs read what is in it.
+fn keep_off_caches(folder: &Path) -> Result<()> {
+    let existing = folder.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
+    match existing.ancestors().any(is_cache) {
+        true => Err(Error::conflict(format!("{} lies in a cache, whose files other jobs read", folder.display()))
+            .hint("choose another folder, or give --overwrite where it is a link to a view")),
+        false => Ok(()),
+    }
+}
+
+fn is_link_to_view(folder: &Path) -> bool {
+    let leads_to = fs::read_link(folder).unwrap_or_default();
+    leads_to.parent().and_then(Path::parent).is_some_and(is_cache)
 }
 
 /// Whether a path lies in a workspace's own folder, which no command takes for data.

@@ -36,17 +36,13 @@ impl Engine {
         check_free(cache, folder, options.overwrite)?;
         let state = target.version()?;
         let view = self.held_view(&chain, target, manifest, scope, |plan, held| {
+            if let Held::View(key) = &held {
+                // Before the lease, which lives by it.
+                put_link(folder, &cache.view_folder(key))?;
+            }
             self.lease(target, plan, held, folder, options.hold.as_ref())
         })?;
         let tree = cache.view_folder(&view.key);
-        let points_to = tree.to_str().ok_or_else(|| Error::usage(format!("{} is not text", tree.display())))?;
-        if let Some(parent) = folder.parent() {
-            files::create_folders(parent)?;
-        }
-        if folder.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
-            fs::remove_dir(folder).map_err(|fault| Error::io("replace", folder, fault))?;
-        }
-        files::write_symlink(folder, points_to)?;
         Ok(GetReport {
             dataset: target.dataset.to_string(),
             version: state.row.version,
@@ -162,6 +158,18 @@ impl Engine {
             Some(HoldBy::Job(job)) => Hold { job: Some(job.clone()), ..hold },
         })
     }
+}
+
+/// Makes `folder` a link to a tree.
+fn put_link(folder: &Path, tree: &Path) -> Result<()> {
+    let points_to = tree.to_str().ok_or_else(|| Error::usage(format!("{} is not text", tree.display())))?;
+    if let Some(parent) = folder.parent() {
+        files::create_folders(parent)?;
+    }
+    if folder.symlink_metadata().is_ok_and(|meta| meta.is_dir()) {
+        fs::remove_dir(folder).map_err(|fault| Error::io("replace", folder, fault))?;
+    }
+    files::write_symlink(folder, points_to)
 }
 
 /// Refuses a folder where something of the user's stands. A link to another view is replaced where that was asked for.

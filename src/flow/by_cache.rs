@@ -1,11 +1,10 @@
 //! Files into a folder by way of a cache: brought there, then linked or copied from it.
 
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::PoisonError;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::base::Result;
+use crate::base::{Event, Kind, Result};
 use crate::cache::{Instead, Key, Link};
 use crate::store::content::Content;
 
@@ -32,12 +31,14 @@ pub struct ByCache<'a> {
     filler: Filler<'a>,
     link: Link,
     counts: &'a Mutex<LinkCounts>,
+    /// Set once the cache can take no more: files that it lacks come straight from the store.
+    is_left_out: AtomicBool,
 }
 
 impl<'a> ByCache<'a> {
     /// What is put where is added to `counts`.
     pub fn new(filler: Filler<'a>, link: Link, counts: &'a Mutex<LinkCounts>) -> ByCache<'a> {
-        ByCache { filler, link, counts }
+        ByCache { filler, link, counts, is_left_out: AtomicBool::new(false) }
     }
 
     /// The store that the cache is filled from.
@@ -45,27 +46,56 @@ impl<'a> ByCache<'a> {
         self.filler.content
     }
 
-    /// Makes sure that the cache has these files.
-    pub fn bring(&self, wanted: &[Wanted], stop: &AtomicBool) -> Result<()> {
-        self.filler.bring(wanted, stop, false)
+    /// Puts nothing more into the cache: what it lacks comes straight from the store. `why` is said.
+    pub fn leave_out(&self, why: &str) {
+        if !self.is_left_out.swap(true, Ordering::Relaxed) {
+            let warning = format!("what the cache lacks comes straight from the store: {why}");
+            self.filler.observer.tell(Event::Warning(warning));
+        }
     }
 
-    /// Puts one file at `target`.
-    pub fn place(&self, file: &Wanted, target: &Path) -> Result<()> {
+    /// Makes sure that the cache has these files; `false` where it can't take them and they can do without.
+    pub fn bring(&self, wanted: &[Wanted], stop: &AtomicBool) -> Result<bool> {
+        if self.is_left_out.load(Ordering::Relaxed) {
+            return Ok(false);
+        }
+        match self.filler.bring(wanted, stop, false) {
+            Ok(()) => Ok(true),
+            // A failure of the store has another kind, and comes again from there.
+            Err(fault) if fault.kind() == Kind::Failed && self.can_do_without() => {
+                self.leave_out(&fault.in_one_line());
+                Ok(false)
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Whether files are as good without the cache.
+    fn can_do_without(&self) -> bool {
+        matches!(self.link, Link::Copy | Link::Reflink)
+    }
+
+    /// Puts one file at `target`; `false` if it has to come straight from the store.
+    pub fn place(&self, file: &Wanted, target: &Path) -> Result<bool> {
         let cache = self.filler.chain.filled();
         let mut tries = 0;
         let linked = loop {
             match cache.link_out(file.key, file.size, self.link, target) {
                 Ok(linked) => break linked,
-                // Somebody made room just now.
-                Err(_) if tries < TRIES && !cache.has(file.key, file.size) => {
-                    tries += 1;
-                    self.filler.bring(std::slice::from_ref(file), &AtomicBool::new(false), false)?;
+                Err(fault) if cache.has(file.key, file.size) || (tries == TRIES && !self.can_do_without()) => {
+                    return Err(fault.within(format!("{} can't be got", file.path)));
                 }
-                Err(fault) => return Err(fault.within(format!("{} can't be got", file.path))),
+                // Somebody made room just now.
+                Err(_) => {
+                    tries += 1;
+                    if tries > TRIES || !self.bring(std::slice::from_ref(file), &AtomicBool::new(false))? {
+                        lock(self.counts).copies += 1;
+                        return Ok(false);
+                    }
+                }
             }
         };
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = lock(self.counts);
         match linked.by {
             Link::Reflink => counts.reflinks += 1,
             Link::Hardlink => counts.hardlinks += 1,
@@ -77,11 +107,15 @@ impl<'a> ByCache<'a> {
             Some(Instead::OfAnother) => counts.of_another += 1,
             None => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Whether `target` is a link to the cached file.
-    pub fn is_linked(&self, key: Key, target: &Path) -> bool {
-        matches!(self.link, Link::Hardlink | Link::Symlink) && self.filler.chain.filled().is_linked(key, target)
+    pub fn is_linked(&self, key: Key, size: u64, target: &Path) -> bool {
+        matches!(self.link, Link::Hardlink | Link::Symlink) && self.filler.chain.filled().is_linked(key, size, target)
     }
+}
+
+fn lock(counts: &Mutex<LinkCounts>) -> MutexGuard<'_, LinkCounts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }

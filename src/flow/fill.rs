@@ -131,7 +131,7 @@ impl Filler<'_> {
         if files.is_empty() {
             return Ok(());
         }
-        cache.reserve(files.iter().map(|(file, _)| file.size).sum())?;
+        let _room = cache.reserve(files.iter().map(|(file, _)| file.size).sum())?;
         let mut from_store = Vec::new();
         for (file, claim) in files {
             if self.copy_from_others(cache, file)? {

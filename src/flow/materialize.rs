@@ -97,8 +97,10 @@ impl Writer<'_> {
             Source::Store(content) => self.read_ahead(content, &run)?,
             Source::Cache(by) => {
                 let missing = run.iter().filter(|placed| self.is_missing(placed));
-                by.bring(&missing.filter_map(|placed| Wanted::of(&placed.leaf)).collect::<Vec<_>>(), stop)?;
-                None
+                match by.bring(&missing.filter_map(|placed| Wanted::of(&placed.leaf)).collect::<Vec<_>>(), stop)? {
+                    true => None,
+                    false => self.read_ahead(by.content(), &run)?,
+                }
             }
         };
         for placed in run {
@@ -176,17 +178,19 @@ impl Writer<'_> {
     }
 
     fn write_file(&self, placed: &Placed, target: &Path, content: &Id, size: u64, executable: bool) -> Result<()> {
-        let content_source = match &self.source {
-            Source::Store(content) => *content,
-            Source::Cache(by) => return self.write_by(by, placed, target),
-        };
+        if let (Source::Cache(by), Some(file)) = (&self.source, Wanted::of(&placed.leaf))
+            && by.place(&file, target)?
+        {
+            self.observer.add(Counter::Bytes, size);
+            return Ok(());
+        }
         let mut new = NewFile::create(target)?;
         let write = |bytes: &[u8]| {
             // Piece by piece, so that a large file is seen to advance.
             self.observer.add(Counter::Bytes, bytes.len() as u64);
             new.write_all(bytes).map_err(|fault| Error::io("write", target, fault))
         };
-        read_content(content_source, content, size, placed.leaf.place.as_ref(), write)
+        read_content(self.source.content(), content, size, placed.leaf.place.as_ref(), write)
             .map_err(|fault| fault.within(format!("{} can't be got", placed.leaf.path)))?;
         if executable {
             new.set_executable()?;
@@ -194,18 +198,10 @@ impl Writer<'_> {
         new.publish(Durability::Renamed)
     }
 
-    fn write_by(&self, by: &ByCache<'_>, placed: &Placed, target: &Path) -> Result<()> {
-        if let Some(file) = Wanted::of(&placed.leaf) {
-            by.place(&file, target)?;
-            self.observer.add(Counter::Bytes, file.size);
-        }
-        Ok(())
-    }
-
     /// Whether exactly this file stands there already.
     fn is_right(&self, target: &Path, content: &Id, size: u64, executable: bool) -> Result<bool> {
         if let Source::Cache(by) = &self.source
-            && by.is_linked(Key { content: *content, executable }, target)
+            && by.is_linked(Key { content: *content, executable }, size, target)
         {
             return Ok(true);
         }

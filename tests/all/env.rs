@@ -86,15 +86,25 @@ impl TestEnv {
         if !rustix::process::geteuid().is_root() {
             return;
         }
-        // The build's folder may be closed to others.
-        let binary = self.root.path().join("dagset");
-        // By another process: a child that a test beside this one starts could else hold it open for writing, and it couldn't be run.
-        let copied = Command::new("/bin/cp").arg(env!("CARGO_BIN_EXE_dagset")).arg(&binary).status().unwrap();
-        assert!(copied.success());
+        let binary = self.copy_of_binary();
         let give = |path: &Path| std::os::unix::fs::lchown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         give(self.root.path());
         everything_below(self.root.path()).iter().for_each(|path| give(path));
         self.binary = Some(binary);
+    }
+
+    /// The binary where other users may run it too: the build's folder may be closed to them.
+    pub fn copy_of_binary(&self) -> PathBuf {
+        let binary = self.root.path().join("dagset");
+        // By another process: a child that a test beside this one starts could else hold it open for writing, and it couldn't be run.
+        let copied = Command::new("/bin/cp").arg(env!("CARGO_BIN_EXE_dagset")).arg(&binary).status().unwrap();
+        assert!(copied.success());
+        binary
+    }
+
+    /// Lets all users reach what is in this environment.
+    pub fn open_to_all(&self) {
+        fs::set_permissions(self.root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Runs `dagset` in the working folder.
@@ -111,6 +121,11 @@ impl TestEnv {
     ) -> Outcome {
         let mut command = self.command();
         command.current_dir(self.path(folder)).args(arguments.into_iter().map(|it| it.as_ref().to_owned()));
+        self.finish(command, input)
+    }
+
+    /// Runs a command to its end, with something on its input.
+    pub fn finish(&self, mut command: Command, input: &[u8]) -> Outcome {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();

@@ -6,9 +6,14 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod cache_bounds;
+mod cache_exact;
 mod cache_face;
+mod cache_links;
+mod cache_once;
 mod cache_power;
 mod cache_rebuild;
+mod cache_users;
 mod carrying;
 mod clashes;
 mod cli_cost;
@@ -58,6 +63,7 @@ mod store_check;
 mod thin;
 mod transfer;
 mod unsaved;
+mod users;
 mod warming;
 mod workspace;
 mod writes;

@@ -2,6 +2,7 @@
 //!
 //! Heads go on as they are but for `Connection`, which no signature covers, so the server checks what the client signed.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Barrier, Mutex};
@@ -19,6 +20,9 @@ pub struct Seen {
     /// Its `x-amz-checksum-sha256`, or `""`.
     pub checksum: String,
 }
+
+/// How many bytes of answers went to the clients, by the path that was asked for.
+pub type Answered = BTreeMap<String, u64>;
 
 /// What goes wrong with a request.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +61,7 @@ struct Rule {
 struct Shared {
     seen: Mutex<Vec<Seen>>,
     rules: Mutex<Vec<Rule>>,
+    answered: Mutex<Answered>,
 }
 
 /// A running proxy; it ends with the process of the tests.
@@ -96,6 +101,11 @@ impl Proxy {
     pub fn take_seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.shared.seen.lock().unwrap())
     }
+
+    /// The bytes of all answers since the last call, their heads too.
+    pub fn take_answered(&self) -> Answered {
+        std::mem::take(&mut self.shared.answered.lock().unwrap())
+    }
 }
 
 impl Shared {
@@ -115,7 +125,9 @@ fn serve(shared: &Shared, client: TcpStream, server: SocketAddr) -> io::Result<(
     client.set_nodelay(true)?;
     let mut reader = BufReader::new(client.try_clone()?);
     while let Some(head) = read_head(&mut reader)? {
-        let spoil = shared.see(seen(&head));
+        let request = seen(&head);
+        let path = request.path.clone();
+        let spoil = shared.see(request);
         let mut body = vec![0; content_length(&head)];
         if let Some(Spoil::HangUp) = spoil {
             let half = body.len() / 2;
@@ -142,6 +154,7 @@ fn serve(shared: &Shared, client: TcpStream, server: SocketAddr) -> io::Result<(
             }
             _ => ask(server, &head, &body)?,
         };
+        *shared.answered.lock().unwrap().entry(path).or_default() += answer.len() as u64;
         if !pass_on(&client, answer, spoil)? {
             return client.shutdown(Shutdown::Both);
         }

@@ -117,12 +117,26 @@ pub fn noise(seed: u64, len: usize) -> Vec<u8> {
 
 /// Everything below a folder: kind, bytes and mode of each path.
 pub fn contents(folder: &Path) -> BTreeMap<String, String> {
+    contents_by(folder, |path| fs::symlink_metadata(path).expect("is listed"))
+}
+
+/// The same as who reads it sees it who doesn't look at links into a cache, which are absolute as no other link of [`lay_out`] is.
+pub fn contents_read(folder: &Path) -> BTreeMap<String, String> {
+    contents_by(folder, |path| match fs::read_link(path) {
+        Ok(leads_to) if leads_to.is_absolute() => {
+            fs::metadata(path).unwrap_or_else(|fault| panic!("{leads_to:?}: {fault}"))
+        }
+        _ => fs::symlink_metadata(path).expect("is listed"),
+    })
+}
+
+fn contents_by(folder: &Path, look: impl Fn(&Path) -> fs::Metadata) -> BTreeMap<String, String> {
     let mut all = BTreeMap::new();
     if !folder.exists() {
         return all;
     }
     for path in crate::env::everything_below(folder) {
-        let meta = fs::symlink_metadata(&path).expect("is listed");
+        let meta = look(&path);
         let what = if meta.is_symlink() {
             format!("link to {:?}", fs::read_link(&path).expect("a link"))
         } else if meta.is_dir() {

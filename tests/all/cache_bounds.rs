@@ -1,0 +1,335 @@
+//! What a cache holds while it is filled, what goes first, and what stays.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use serde_json::{Value, json};
+
+use crate::env::{TestEnv, everything_below};
+use crate::stage::{contents_read, noise};
+
+const FILE: usize = 40_000;
+/// Of each version.
+const FILES: u64 = 20;
+
+/// A store with versions `1` to `4` that share nothing, and a cache with room for two of them and a half.
+fn staged() -> TestEnv {
+    let mut env = TestEnv::new();
+    for version in 1..=4 {
+        for number in 0..FILES {
+            env.write(&format!("v{version}/{}/{number}", number % 3), noise(version << 20 | number, FILE));
+        }
+        let name = version.to_string();
+        let _ =
+            env.run(["ingest", &format!("v{version}"), "--into", "./store/set", "--create", "--as", &name]).exits(0);
+    }
+    let cache = env.path("cache").to_str().unwrap().to_owned();
+    let _ = env.run(["cache", "init", &cache, "--max", &MOST.to_string(), "--keep-free", "0"]).exits(0);
+    env.set("DAGSET_CACHE", &cache);
+    env
+}
+
+const MOST: u64 = FILES * FILE as u64 * 5 / 2;
+
+/// Bytes of all files of the cache, also of those that are being written or were put aside, as `du` counts what has several names once.
+fn held(cache: &Path) -> u64 {
+    let mut files: Vec<PathBuf> = Vec::new();
+    let mut folders = vec![cache.join("files"), cache.join("quarantine")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.path().is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
+        }
+    }
+    files.iter().filter_map(|path| fs::symlink_metadata(path).ok()).map(|meta| meta.len()).sum()
+}
+
+fn bytes(env: &TestEnv) -> u64 {
+    held(&env.path("cache"))
+}
+
+fn warm(env: &TestEnv, version: u64) -> Value {
+    env.run(["warm", &format!("./store/set@{version}"), "--json"]).json()
+}
+
+fn is_warm(env: &TestEnv, version: u64) -> bool {
+    env.run(["warm", &format!("./store/set@{version}"), "--check"]).code == Some(0)
+}
+
+/// Makes all files of the cache look as if they were last used so many days ago, but for those used since the last call.
+fn age(env: &TestEnv, days: u32) {
+    for path in everything_below(&env.path("cache/files")).iter().filter(|path| path.is_file()) {
+        let date = format!("{days} days ago");
+        assert!(Command::new("touch").args(["-a", "-d", &date]).arg(path).status().unwrap().success());
+    }
+}
+
+/// Runs `act` while a thread looks again and again at what the cache holds; the most that it saw.
+fn watched(env: &TestEnv, act: impl FnOnce()) -> u64 {
+    let (cache, ended) = (env.path("cache"), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut most = 0;
+            while !ended.load(Ordering::Relaxed) {
+                most = most.max(held(&cache));
+            }
+            most
+        });
+        act();
+        ended.store(true, Ordering::Relaxed);
+        let most = watcher.join().unwrap();
+        assert!(most > MOST / 3, "it saw the cache being filled: {most}");
+        most
+    })
+}
+
+fn all_succeed(children: [Child; 4]) {
+    children.into_iter().for_each(|mut child| assert!(child.wait().unwrap().success(), "both fit"));
+}
+
+fn start(env: &TestEnv, arguments: &[&str]) -> Child {
+    let mut command = env.command();
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().unwrap()
+}
+
+#[test]
+fn the_limit_holds_while_versions_come_and_go() {
+    let env = staged();
+    let most = watched(&env, || {
+        for version in [1, 2, 3, 4, 1, 3] {
+            assert_eq!(warm(&env, version)["complete"], true);
+        }
+    });
+    assert!(most <= MOST, "{most} of {MOST}");
+    assert!(is_warm(&env, 3));
+}
+
+#[test]
+fn the_limit_holds_with_several_processes_at_once() {
+    let env = staged();
+    let most = watched(&env, || {
+        for round in 0..3 {
+            all_succeed([1, 2, 1, 2].map(|version| start(&env, &["warm", &format!("./store/set@{version}")])));
+            age(&env, 3);
+            let jobs = [0, 1, 2, 3].map(|job| (3 + job % 2, format!("job-{round}-{job}")));
+            all_succeed(jobs.clone().map(|(version, job)| {
+                start(&env, &["get", &format!("./store/set@{version}"), &job, "--link", "symlink"])
+            }));
+            for (version, job) in jobs {
+                let read = |number: u64| fs::read(env.path(&job).join(format!("{}/{number}", number % 3))).unwrap();
+                (0..FILES).for_each(|number| assert_eq!(read(number), noise(version << 20 | number, FILE)));
+                fs::remove_dir_all(env.path(&job)).unwrap();
+            }
+        }
+    });
+    assert!(most <= MOST, "{most} of {MOST}");
+}
+
+#[test]
+fn what_cannot_fit_is_refused_with_figures_before_the_first_byte() {
+    let env = staged();
+    let _ = env.run(["cache", "init", "cache", "--max", "500k"]).exits(0);
+    for arguments in [
+        &["warm", "./store/set@1"][..],
+        &["get", "./store/set@1", "job", "--link", "view"],
+        &["get", "./store/set@1", "job", "--link", "symlink"],
+    ] {
+        let said = env.run(arguments).exits(1);
+        let all = FILES * FILE as u64;
+        assert!(
+            said.stderr.contains("it holds at most 500000 bytes") && said.stderr.contains(&all.to_string()),
+            "{}",
+            said.stderr
+        );
+        assert_eq!(bytes(&env), 0);
+    }
+    // Pinned, one leaves no room for two more.
+    let _ = env.run(["cache", "init", "cache", "--max", "1500000"]).exits(0);
+    let _ = env.run(["cache", "pin", "./store/set@1"]).exits(0);
+    let said = env.run(["warm", "./store/set@2"]).exits(1);
+    assert!(said.stderr.contains("of the 800000 in use 0 can be removed"), "{}", said.stderr);
+    let said = env.run(["cache", "init", "cache", "--keep-free", "99"]).exits(0);
+    assert!(said.stdout.contains("99%"), "{}", said.stdout);
+    let _ = env.run(["cache", "unpin", "./store/set@1"]).exits(0);
+    let said = env.run(["warm", "./store/set@2"]).exits(1);
+    assert!(said.stderr.contains("stay free"), "{}", said.stderr);
+    assert!(is_warm(&env, 1));
+}
+
+#[test]
+fn what_was_used_least_goes_first() {
+    let env = staged();
+    let _ = warm(&env, 1);
+    age(&env, 9);
+    let _ = warm(&env, 2);
+    // Used again, the older one stays.
+    age(&env, 5);
+    assert!(is_warm(&env, 1), "and that is a use");
+    let _ = warm(&env, 3);
+    assert!(is_warm(&env, 1) && is_warm(&env, 3) && !is_warm(&env, 2));
+}
+
+#[test]
+fn views_go_first_and_what_is_kept_never() {
+    let env = staged();
+    let _ = env.run(["get", "./store/set@1", "view", "--link", "view"]).exits(0);
+    fs::remove_file(env.path("view")).unwrap();
+    let _ = env.run(["cache", "pin", "./store/set@2"]).exits(0);
+    age(&env, 3);
+    let _ = warm(&env, 3);
+    assert!(!is_warm(&env, 1) && is_warm(&env, 2) && is_warm(&env, 3));
+    assert_eq!(everything_below(&env.path("cache/views")), Vec::<PathBuf>::new());
+    for (link, path) in [("symlink", "job-1"), ("view", "job-2"), ("hardlink", "job-3")] {
+        let _ = env.run(["get", "./store/set@4", path, "--link", link]).exits(0);
+        age(&env, 9);
+        let said = env.run(["warm", "./store/set@1"]).exits(1);
+        assert!(said.stderr.contains("don't fit") || said.stderr.contains("full"), "{}", said.stderr);
+        let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+        assert!(is_warm(&env, 4) && is_warm(&env, 2), "{link}");
+        assert_eq!(contents_read(&env.path(path)).len(), FILES as usize + 3);
+        match link {
+            "view" => fs::remove_file(env.path(path)).unwrap(),
+            _ => fs::remove_dir_all(env.path(path)).unwrap(),
+        }
+    }
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    assert!(!is_warm(&env, 4) && is_warm(&env, 2));
+}
+
+#[test]
+fn a_lease_lives_as_long_as_the_process_that_it_names() {
+    let env = staged();
+    let mut reader = Command::new("sleep").arg("1000").spawn().unwrap();
+    let by = format!("pid:{}", reader.id());
+    let _ = env.run(["get", "./store/set@1", "job", "--link", "symlink", "--hold", &by]).exits(0);
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    assert!(is_warm(&env, 1));
+    reader.kill().unwrap();
+    reader.wait().unwrap();
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    assert_eq!(bytes(&env), 0, "the folder is there, the process isn't");
+}
+
+/// Rewrites the only hold.
+fn change_hold(env: &TestEnv, change: impl Fn(&mut Value)) {
+    let [hold] = &everything_below(&env.path("cache/holds"))[..] else { panic!("one hold") };
+    let mut said: Value = serde_json::from_slice(&fs::read(hold).unwrap()).unwrap();
+    change(&mut said);
+    fs::write(hold, said.to_string()).unwrap();
+}
+
+#[test]
+fn a_lease_of_another_machine_holds_until_its_end() {
+    let env = staged();
+    let _ = env.run(["get", "./store/set@1", "job", "--link", "symlink"]).exits(0);
+    fs::remove_dir_all(env.path("job")).unwrap();
+    change_hold(&env, |hold| hold["host"] = json!("another"));
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    assert!(is_warm(&env, 1));
+    change_hold(&env, |hold| hold["ends"] = json!(hold["made"].as_i64().unwrap() - 1));
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    assert_eq!(bytes(&env), 0);
+    assert_eq!(everything_below(&env.path("cache/holds")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_lease_is_let_go_when_its_link_leads_elsewhere() {
+    let env = staged();
+    let _ = env.run(["get", "./store/set@1", "job", "--link", "view"]).exits(0);
+    let _ = env.run(["get", "./store/set@2", "job", "--link", "view", "--overwrite"]).exits(0);
+    let _ = env.run(["get", "./store/set@2", "job", "--link", "view", "--overwrite"]).exits(0);
+    let list = env.run(["cache", "list", "--json"]).json();
+    assert_eq!(list["holds"].as_array().unwrap().len(), 1, "{list}");
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    assert!(!is_warm(&env, 1) && is_warm(&env, 2));
+}
+
+#[test]
+fn a_killed_process_leaves_nothing_that_counts() {
+    let env = staged();
+    for moment in 0..12 {
+        let mut child = start(&env, &["warm", "./store/set@1"]);
+        // The moment is what is tried, so that nothing could be waited for.
+        std::thread::sleep(std::time::Duration::from_millis(moment * 4));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    // All that the limit allows fits.
+    assert_eq!(warm(&env, 1)["complete"], true);
+    assert_eq!(warm(&env, 2)["complete"], true);
+    assert!(is_warm(&env, 1) && is_warm(&env, 2));
+    let used: u64 = fs::read_to_string(env.path("cache/usage")).unwrap().trim().parse().unwrap();
+    assert!(used <= MOST, "{used}");
+    let _ = env.run(["cache", "verify"]).exits(0);
+    let list = env.run(["cache", "list", "--json"]).json();
+    assert_eq!(list["holds"], json!([]), "its lease ended with it");
+    let marks = everything_below(&env.path("cache/locks"));
+    assert!(!marks.iter().any(|path| path.file_name().unwrap().to_str().unwrap().starts_with("work-")), "{marks:?}");
+}
+
+#[test]
+fn a_usage_that_is_wrong_is_counted_again() {
+    let env = staged();
+    let _ = warm(&env, 1);
+    let usage = env.path("cache/usage");
+    fs::write(&usage, (MOST * 2).to_string()).unwrap();
+    let _ = warm(&env, 2);
+    assert!(is_warm(&env, 1), "there was room");
+    fs::remove_file(&usage).unwrap();
+    age(&env, 3);
+    let most = watched(&env, || drop(warm(&env, 3)));
+    assert!(most <= MOST && is_warm(&env, 3), "{most}");
+}
+
+#[test]
+fn a_get_of_copies_goes_on_without_a_cache_that_is_full() {
+    let env = staged();
+    let _ = env.run(["cache", "pin", "./store/set@1"]).exits(0);
+    let _ = env.run(["cache", "pin", "./store/set@2"]).exits(0);
+    let said = env.run(["get", "./store/set@3", "job", "--link", "copy"]).exits(0);
+    assert!(said.stderr.contains("comes straight from the store: the cache"), "{}", said.stderr);
+    assert_eq!(contents_read(&env.path("job")), contents_read(&env.path("v3")));
+    assert!(bytes(&env) <= MOST);
+    let said = env.run(["get", "./store/set@4", "linked", "--link", "hardlink"]).exits(1);
+    assert!(said.stderr.contains("is full"), "{}", said.stderr);
+}
+
+#[test]
+fn what_was_put_aside_counts_and_goes_first() {
+    let env = staged();
+    let _ = warm(&env, 1);
+    let _ = warm(&env, 2);
+    for path in everything_below(&env.path("cache/files")).iter().filter(|path| path.is_file()).take(10) {
+        assert!(Command::new("touch").arg("-m").arg(path).status().unwrap().success());
+    }
+    let most = watched(&env, || {
+        assert!(!is_warm(&env, 1) || !is_warm(&env, 2));
+        let _ = warm(&env, 1);
+        let _ = warm(&env, 2);
+        assert!(is_warm(&env, 1) && is_warm(&env, 2));
+        let _ = warm(&env, 3);
+    });
+    assert!(most <= MOST, "{most} of {MOST}");
+    assert_eq!(everything_below(&env.path("cache/quarantine")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn a_get_of_copies_needs_no_room_in_a_cache() {
+    let mut env = staged();
+    let whole = |env: &TestEnv, job: &str, why: &str| {
+        let said = env.run(["get", "./store/set@1", job, "--link", "copy"]).exits(0);
+        assert!(said.stderr.contains(why), "{}", said.stderr);
+        assert_eq!(contents_read(&env.path(job)), contents_read(&env.path("v1")));
+    };
+    let _ = warm(&env, 2);
+    let _ = env.run(["cache", "init", "cache", "--keep-free", "99"]).exits(0);
+    whole(&env, "small-disk", "comes straight from the store: the cache");
+    let _ = env.run(["cache", "init", "cache", "--keep-free", "0", "--max", "500k"]).exits(0);
+    whole(&env, "small-cache", "comes straight from the store: of 800000 bytes it holds at most 500000");
+    assert!(is_warm(&env, 2), "nothing went for what would not fit");
+    env.set("DAGSET_CACHE", "/proc/none");
+    env.set("XDG_CACHE_HOME", "/proc/none");
+    whole(&env, "none", "no cache is used: cannot create the folder");
+}
