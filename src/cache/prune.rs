@@ -171,7 +171,7 @@ impl Cache {
         Ok(bytes.into_inner() + self.quarantined()?.iter().map(|(_, stat)| stat.st_size as u64).sum::<u64>())
     }
 
-    fn quarantined(&self) -> Result<Vec<(PathBuf, rustix::fs::Stat)>> {
+    pub(super) fn quarantined(&self) -> Result<Vec<(PathBuf, rustix::fs::Stat)>> {
         let folder = self.folder.join("quarantine");
         let names = super::holds::names_in(&folder)?;
         let stat = |path: PathBuf| rustix::fs::lstat(&path).ok().map(|stat| (path, stat));
