@@ -41,6 +41,14 @@ pub struct Removable {
     pub removable_bytes: u64,
 }
 
+/// A file that somebody changed.
+pub(super) struct Quarantined {
+    path: PathBuf,
+    pub(super) bytes: u64,
+    /// When it was put aside.
+    pub(super) day: i64,
+}
+
 /// A file that was met.
 pub(super) struct Met<'a> {
     pub(super) key: Key,
@@ -126,7 +134,7 @@ impl Cache {
                 removable.fetch_add(met.bytes, Ordering::Relaxed);
             }
         })?;
-        let quarantined: u64 = self.quarantined()?.iter().map(|(_, stat)| stat.st_size as u64).sum();
+        let quarantined: u64 = self.quarantined()?.iter().map(|file| file.bytes).sum();
         Ok(Removable { bytes: bytes.into_inner() + quarantined, removable_bytes: removable.into_inner() + quarantined })
     }
 
@@ -168,22 +176,25 @@ impl Cache {
         self.each_file(|met| {
             bytes.fetch_add(met.bytes, Ordering::Relaxed);
         })?;
-        Ok(bytes.into_inner() + self.quarantined()?.iter().map(|(_, stat)| stat.st_size as u64).sum::<u64>())
+        Ok(bytes.into_inner() + self.quarantined()?.iter().map(|file| file.bytes).sum::<u64>())
     }
 
-    pub(super) fn quarantined(&self) -> Result<Vec<(PathBuf, rustix::fs::Stat)>> {
+    pub(super) fn quarantined(&self) -> Result<Vec<Quarantined>> {
         let folder = self.folder.join("quarantine");
-        let names = super::holds::names_in(&folder)?;
-        let stat = |path: PathBuf| rustix::fs::lstat(&path).ok().map(|stat| (path, stat));
-        Ok(names.into_iter().filter_map(|name| stat(folder.join(name))).collect())
+        let look = |name: String| {
+            let path = folder.join(name);
+            let stat = rustix::fs::lstat(&path).ok()?;
+            Some(Quarantined { path, bytes: stat.st_size as u64, day: stat.st_ctime / DAY })
+        };
+        Ok(super::holds::names_in(&folder)?.into_iter().filter_map(look).collect())
     }
 
     /// Removes what was put into quarantine before a day.
     fn remove_quarantined(&self, before: i64, removed: &mut Pruned) -> Result<()> {
-        for (path, stat) in self.quarantined()? {
-            if stat.st_ctime / DAY < before && fs::remove_file(path).is_ok() {
+        for file in self.quarantined()? {
+            if file.day < before && fs::remove_file(file.path).is_ok() {
                 removed.files += 1;
-                removed.bytes += stat.st_size as u64;
+                removed.bytes += file.bytes;
             }
         }
         Ok(())

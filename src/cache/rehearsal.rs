@@ -44,7 +44,7 @@ impl Cache {
         let mut files = files.into_inner().unwrap_or_default();
         files.sort_by_key(|file| (file.day, file.key));
         let quarantined = self.quarantined()?.into_iter();
-        let quarantined: Vec<_> = quarantined.map(|(_, stat)| (stat.st_ctime / DAY, stat.st_size as u64)).collect();
+        let quarantined: Vec<_> = quarantined.map(|file| (file.day, file.bytes)).collect();
         let total = files.iter().map(|file| file.bytes).chain(quarantined.iter().map(|(_, bytes)| *bytes)).sum::<u64>();
         let (freed, removed) = (Vec::new(), Pruned::default());
         let mut rehearsal = Rehearsal { cache: self, kept, views, quarantined, files, freed, removed };

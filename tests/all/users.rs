@@ -97,7 +97,8 @@ impl Users {
         let Some(accounts) = accounts else {
             let test = std::thread::current().name().unwrap_or("a test").to_owned();
             // Past the capture of a test's output: what is left out must be seen.
-            writeln!(std::io::stderr(), "LEFT OUT: {test}: only root can make users (useradd)").unwrap();
+            let line = format!("LEFT OUT: {test}: only root can make users (useradd)\n");
+            std::io::stderr().write_all(line.as_bytes()).unwrap();
             return None;
         };
         let env = TestEnv::new();
