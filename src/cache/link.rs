@@ -1,7 +1,7 @@
 //! From a cache to where a job reads: links where the file system has them, else copies.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use rustix::fs::ioctl_ficlone;
@@ -11,6 +11,8 @@ use crate::base::files::{self, Durability, NewFile};
 use crate::base::{Error, Result};
 
 use super::{Cache, Key};
+
+const COPY_BUFFER: usize = 256 << 10;
 
 /// How files get from a cache to a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,11 +81,11 @@ impl Cache {
                         Some(Errno::PERM | Errno::ACCESS) => Instead::OfAnother,
                         _ => return Err(Error::io("link", target, fault)),
                     };
-                    copy(&source, target, key.executable)?;
+                    copy(&source, target, key)?;
                     Ok(Linked { by: Link::Copy, instead: Some(instead) })
                 }
             },
-            Link::Hardlink | Link::Copy => copy(&source, target, key.executable).map(|()| by(Link::Copy)),
+            Link::Hardlink | Link::Copy => copy(&source, target, key).map(|()| by(Link::Copy)),
             Link::Reflink => {
                 let mut new = NewFile::create(target)?;
                 let from = File::open(&source).map_err(|fault| Error::io("open", &source, fault))?;
@@ -95,6 +97,11 @@ impl Cache {
                 Ok(by(link))
             }
         }
+    }
+
+    /// Reads a file, and fails if it isn't what its name says.
+    pub fn check_bytes(&self, key: Key) -> Result<()> {
+        read_verified(&self.path_of(key), key, |_| Ok(()))
     }
 
     /// Tries which links the file systems of the cache and of `folder` can have: a reflink, a hardlink.
@@ -129,12 +136,34 @@ impl Cache {
     }
 }
 
-fn copy(source: &Path, target: &Path, executable: bool) -> Result<()> {
-    let mut from = File::open(source).map_err(|fault| Error::io("open", source, fault))?;
+/// Copies a file, verified on its way; [`Kind::Damaged`](crate::base::Kind::Damaged) if it isn't what its name says.
+fn copy(source: &Path, target: &Path, key: Key) -> Result<()> {
     let mut new = NewFile::create(target)?;
-    io::copy(&mut from, &mut new.file()).map_err(|fault| Error::io("copy to", target, fault))?;
-    if executable {
+    let write = |bytes: &[u8]| new.write_all(bytes).map_err(|fault| Error::io("copy to", target, fault));
+    read_verified(source, key, write)?;
+    if key.executable {
         new.set_executable()?;
     }
     new.publish(Durability::Renamed)
+}
+
+/// Reads a cached file; an error behind the last piece if it isn't what its name says.
+fn read_verified(source: &Path, key: Key, mut sink: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let fault = |fault| Error::io("read", source, fault);
+    let mut file = File::open(source).map_err(fault)?;
+    let size = file.metadata().map_err(fault)?.len();
+    let mut buffer = vec![0; usize::try_from(size).unwrap_or(COPY_BUFFER).clamp(1, COPY_BUFFER)];
+    let mut hasher = blake3::Hasher::new();
+    loop {
+        let read = file.read(&mut buffer).map_err(fault)?;
+        if read == 0 {
+            break;
+        }
+        hasher.update(&buffer[..read]);
+        sink(&buffer[..read])?;
+    }
+    match hasher.finalize().as_bytes() == &key.content.0 {
+        true => Ok(()),
+        false => Err(Error::damaged(format!("{} isn't what it was cached as", source.display()))),
+    }
 }

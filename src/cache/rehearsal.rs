@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::base::{Result, Time};
 
 use super::holds::Kept;
-use super::prune::{DAY, Pruned, Quarantined};
+use super::prune::{DAY, Pruned};
 use super::{Cache, Key, View, list_entry};
 
 struct Candidate {
@@ -22,6 +22,8 @@ struct Rehearsal<'a> {
     cache: &'a Cache,
     kept: Kept,
     views: Vec<View>,
+    /// In quarantine: the day of each, and its bytes.
+    quarantined: Vec<(i64, u64)>,
     /// Oldest first.
     files: Vec<Candidate>,
     /// Contents of views that are gone, sorted.
@@ -41,21 +43,21 @@ impl Cache {
         })?;
         let mut files = files.into_inner().unwrap_or_default();
         files.sort_by_key(|file| (file.day, file.key));
-        let mut aside = self.quarantined()?;
-        let total: u64 =
-            files.iter().map(|file| file.bytes).sum::<u64>() + aside.iter().map(|file| file.bytes).sum::<u64>();
-        let mut rehearsal =
-            Rehearsal { cache: self, kept, views, files, freed: Vec::new(), removed: Pruned::default() };
+        let quarantined = self.quarantined()?.into_iter();
+        let quarantined: Vec<_> = quarantined.map(|file| (file.day, file.bytes)).collect();
+        let total = files.iter().map(|file| file.bytes).chain(quarantined.iter().map(|(_, bytes)| *bytes)).sum::<u64>();
+        let (freed, removed) = (Vec::new(), Pruned::default());
+        let mut rehearsal = Rehearsal { cache: self, kept, views, quarantined, files, freed, removed };
         let today = Time::now().0 / 1000 / DAY;
         if let Some(days) = unused_days {
             let oldest = today - i64::try_from(days).unwrap_or(i64::MAX).min(today);
-            rehearsal.remove_quarantined(aside.iter().filter(|file| file.day < oldest));
+            rehearsal.remove_quarantined(oldest);
             rehearsal.remove(oldest, oldest, u64::MAX)?;
-            aside.retain(|file| file.day >= oldest);
         }
         if most_bytes.is_some_and(|most| total - rehearsal.removed.bytes > most) {
-            rehearsal.remove_quarantined(aside.iter());
+            rehearsal.remove_quarantined(i64::MAX);
         }
+        // As a pruning does: first without views that were used today.
         for newest in [today, i64::MAX] {
             let left = total - rehearsal.removed.bytes;
             let excess = most_bytes.map_or(0, |most| left.saturating_sub(most));
@@ -68,10 +70,10 @@ impl Cache {
 }
 
 impl Rehearsal<'_> {
-    fn remove_quarantined<'q>(&mut self, aside: impl Iterator<Item = &'q Quarantined>) {
-        for file in aside {
+    fn remove_quarantined(&mut self, before: i64) {
+        for (_, bytes) in self.quarantined.extract_if(.., |(day, _)| *day < before) {
             self.removed.files += 1;
-            self.removed.bytes += file.bytes;
+            self.removed.bytes += bytes;
         }
     }
 
@@ -79,7 +81,10 @@ impl Rehearsal<'_> {
     fn remove(&mut self, views_before: i64, files_before: i64, wanted: u64) -> Result<()> {
         let is_old = |view: &mut View| (view.used as i64) / DAY < views_before;
         for view in self.views.extract_if(.., is_old) {
-            self.freed.extend(self.cache.read_list(&view.card.list)?);
+            // Another user's is put aside, and its links stay for now.
+            if self.cache.may_take_down(&view.key) {
+                self.freed.extend(self.cache.read_list(&view.card.list)?);
+            }
             self.removed.views += 1;
         }
         self.freed.sort_unstable();

@@ -175,7 +175,7 @@ impl Shown {
             (done, total) if total >= done => parts.push(format!("{} of {}", ui::size(done), ui::size(total))),
             (done, _) => parts.push(ui::size(done)),
         }
-        if let Some(rate) = self.rate.bytes_per_second() {
+        if let Some(rate) = self.rate.bytes_per_second().filter(|rate| *rate > 0) {
             parts.push(format!("{}/s", ui::size(rate)));
             parts.extend(self.seconds_left().map(|left| format!("{} left", ui::duration(left))));
         }

@@ -112,13 +112,11 @@ fn waited(context: &Context) -> Result<u8> {
     // Before there is a child or a second thread: none of them is lost from now on.
     signals().thread_block().map_err(|fault| failed("cannot hold signals back", fault.into()))?;
     let came = SignalFd::new(&signals()).map_err(|fault| failed("cannot wait for signals", fault.into()))?;
-    let mut child = inner().spawn().map_err(|fault| failed("cannot start a process", fault))?;
     let engine = context.engine()?.clone();
-    let tending = std::thread::Builder::new().name("leases".to_owned()).spawn({
-        let engine = engine.clone();
-        move || tend(&engine)
-    });
-    drop(tending);
+    let mut child = inner().spawn().map_err(|fault| failed("cannot start a process", fault))?;
+    let tended = engine.clone();
+    // Without a thread to spare, leases last for a day.
+    std::thread::Builder::new().name("leases".to_owned()).spawn(move || tend(&tended)).ok();
     let status = loop {
         match child.try_wait() {
             Ok(None) => {}

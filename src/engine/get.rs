@@ -155,6 +155,7 @@ impl Engine {
                 let filler =
                     Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
                 let by = ByCache::new(filler, link, &counts);
+                let by = if options.link.is_none() { by.verifying() } else { by };
                 let most = chain.filled().limits().max_bytes;
                 if matches!(link, Link::Copy | Link::Reflink) && scope.is_whole() && state.row.bytes > most {
                     // All that others use would go, and then the first files of this.

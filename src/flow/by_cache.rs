@@ -31,6 +31,8 @@ pub struct ByCache<'a> {
     filler: Filler<'a>,
     link: Link,
     counts: &'a Mutex<LinkCounts>,
+    /// Whether every file is read before it is linked; a copy is verified in any case.
+    verifies: bool,
     /// Set once the cache can take no more: files that it lacks come straight from the store.
     is_left_out: AtomicBool,
 }
@@ -38,7 +40,12 @@ pub struct ByCache<'a> {
 impl<'a> ByCache<'a> {
     /// What is put where is added to `counts`.
     pub fn new(filler: Filler<'a>, link: Link, counts: &'a Mutex<LinkCounts>) -> ByCache<'a> {
-        ByCache { filler, link, counts, is_left_out: AtomicBool::new(false) }
+        ByCache { filler, link, counts, verifies: false, is_left_out: AtomicBool::new(false) }
+    }
+
+    /// Reads every file before it is reflinked, as a copy does anyway: for who asked for files and not for links.
+    pub fn verifying(self) -> ByCache<'a> {
+        ByCache { verifies: self.link == Link::Reflink, ..self }
     }
 
     /// The store that the cache is filled from.
@@ -80,8 +87,18 @@ impl<'a> ByCache<'a> {
         let cache = self.filler.chain.filled();
         let mut tries = 0;
         let linked = loop {
-            match cache.link_out(file.key, file.size, self.link, target) {
+            let checked = if self.verifies { cache.check_bytes(file.key) } else { Ok(()) };
+            match checked.and_then(|()| cache.link_out(file.key, file.size, self.link, target)) {
                 Ok(linked) => break linked,
+                // It has rotted: what is right comes again.
+                Err(fault) if fault.kind() == Kind::Damaged && tries < TRIES => {
+                    cache.quarantine(file.key);
+                    tries += 1;
+                    if !self.bring(std::slice::from_ref(file), &AtomicBool::new(false))? {
+                        lock(self.counts).copies += 1;
+                        return Ok(false);
+                    }
+                }
                 Err(fault) if cache.has(file.key, file.size) || (tries == TRIES && !self.can_do_without()) => {
                     return Err(fault.within(format!("{} can't be got", file.path)));
                 }

@@ -152,6 +152,17 @@ fn rot_without_a_trace_is_found_by_verify_and_then_right_again() {
 }
 
 #[test]
+fn rot_is_found_where_files_are_copied() {
+    let env = staged();
+    let _ = get(&env, "first", &["--link", "copy"]);
+    edit(&cached_labels(&env), &altered(&cached_labels(&env)), true);
+    let said = env.run(["get", "./store/set", "second", "--link", "copy"]).exits(0);
+    assert!(said.stderr.contains("was changed since it was cached"), "{}", said.stderr);
+    assert_eq!(contents_read(&env.path("second")), contents_read(&env.path("data")));
+    assert_eq!(env.run(["cache", "verify", "--json"]).json()["damaged"], serde_json::json!([]));
+}
+
+#[test]
 fn a_wrong_file_of_a_chained_cache_is_not_taken_over() {
     let env = staged();
     let _ = env.run(["warm", "./store/set", "--cache", "./far"]).exits(0);

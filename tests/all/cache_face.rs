@@ -119,6 +119,8 @@ fn a_dry_run_says_what_a_prune_then_removes() {
     let lease = env.run(["cache", "list", "--json"]).json()["holds"][0]["name"].as_str().unwrap().to_owned();
     let _ = env.run(["cache", "unpin", &lease]).exits(0);
     assert_eq!(both(&["--unused", "1d"]), [0, 0, 0]);
+    fs::write(env.path("cache/quarantine/odd"), [0; 500]).unwrap();
+    assert_eq!(both(&["--to", "3000"]), [1, 500, 0], "what is in quarantine goes first");
     assert_eq!(both(&["--to", "1500"]), [2, 2000, 1]);
     let said = env.run(["cache", "prune", "--to", "0", "--dry-run"]).exits(0);
     assert!(said.stderr.starts_with("would remove 1 file, 1.0 kB, and 0 views from "), "{}", said.stderr);
