@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::base::{DatasetName, Error, Kind, Result};
-use crate::store::address::{divide, is_remote};
+use crate::store::address::{divide, is_remote, refuse_secret};
 use crate::store::content::Content;
 use crate::store::locate::STORE_FILE;
 use crate::workspace::control::{Config, Control, EMBEDDED, Remote};
@@ -17,6 +17,8 @@ use super::{Engine, workspace_remotes};
 impl Engine {
     /// The text of a store, with the home store in the place of a workspace's folder.
     pub(super) fn store_meant<'t>(&self, text: &'t str) -> Result<Cow<'t, str>> {
+        // Here all that is opened passes, the default store too.
+        refuse_secret(text, "a store's URL")?;
         let (folder, dataset) = divide(text).map_or((text, None), |(folder, dataset)| (folder, Some(dataset)));
         let Some((workspace, config)) = self.workspace_at(folder)? else { return Ok(text.into()) };
         let home = workspace.store_text(&config);

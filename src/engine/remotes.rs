@@ -4,7 +4,7 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::base::{Error, RefName, Result};
 use crate::store::access::StoreSettings;
-use crate::store::address::{Address, Location};
+use crate::store::address::{Address, Location, refuse_secret};
 use crate::workspace::control::Remote;
 
 use super::Engine;
@@ -65,6 +65,7 @@ impl Engine {
 
     /// The remote of this name; without one the only remote, or of several the one that is called `origin`.
     pub fn remote(&self, name: Option<&str>) -> Result<RemoteCard> {
+        refuse_secret(name.unwrap_or_default(), "a remote's name")?;
         let mut remotes = self.remotes()?;
         let names = remotes.iter().map(|remote| remote.name.as_str()).collect::<Vec<_>>().join(", ");
         let found = match name {
@@ -132,15 +133,4 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// Refuses a URL in which a secret may stand, without repeating it.
-pub fn refuse_secret(url: &str, what: &str) -> Result<()> {
-    let Some((scheme, rest)) = url.split_once("://") else { return Ok(()) };
-    let host = rest.split('/').next().unwrap_or_default();
-    if !host.contains('@') && !rest.contains('?') {
-        return Ok(());
-    }
-    Err(Error::usage(format!("{what} holds no user, key or query: it is kept in a file that others may read ({scheme}://…)"))
-        .hint("give credentials by the environment (AWS_ACCESS_KEY_ID, …) or a profile (--profile NAME); docs/stores.md says how"))
 }

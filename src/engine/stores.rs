@@ -2,7 +2,7 @@
 
 use crate::base::{Id, Kind, RefName, Result, Time};
 use crate::history::timeline::Timeline;
-use crate::store::address::without_file_scheme;
+use crate::store::address::{refuse_secret, without_file_scheme};
 
 use super::Engine;
 
@@ -102,8 +102,9 @@ impl Engine {
         Ok(cards.collect())
     }
 
-    /// A store's text with `~/` expanded.
+    /// A store's text with `~/` expanded; one that may hold a secret is refused.
     pub(super) fn expand(&self, store: &str) -> Result<String> {
+        refuse_secret(store, "a store's URL")?;
         let store = without_file_scheme(store);
         match store.strip_prefix("~/") {
             None => Ok(store.to_owned()),

@@ -10,6 +10,8 @@
 //!    therefore hold `@` and `:`; a REF and a dataset's name can hold neither. A store whose own path holds `@` or `:`
 //!    needs its `//`: `/home/ann@corp/store//signs`, `/mnt/nas:share//signs@1.0:train`.
 //!
+//! A URL that holds a user, a key or a query is refused before anything of it is repeated.
+//!
 //! STORE and DATASET stay together in [`Location::Store`]: which prefix holds the store is known only to
 //! [`locate`](super::locate()), but where `//` says it.
 //!
@@ -71,7 +73,7 @@ pub enum Step {
 impl Address {
     /// Parses an address outside a workspace, where a bare word is a dataset. `home` is what `~/` stands for.
     pub fn parse(text: &str, home: Option<&Path>) -> Result<Address> {
-        let parts = Parts::of(text);
+        let parts = Parts::of(text)?;
         let location = match names_a_store(text, parts.location) {
             true => store_location(parts.location, home)?,
             false if parts.location.is_empty() => {
@@ -84,7 +86,7 @@ impl Address {
 
     /// Parses an argument in a workspace, where a bare word is a REF.
     pub fn parse_in_workspace(text: &str, home: Option<&Path>) -> Result<Address> {
-        let mut parts = Parts::of(text);
+        let mut parts = Parts::of(text)?;
         let location = if names_a_store(text, parts.location) {
             store_location(parts.location, home)?
         } else if parts.location.is_empty() {
@@ -99,6 +101,23 @@ impl Address {
     }
 }
 
+/// Refuses a URL in which a secret may stand, without repeating any of it but its scheme.
+///
+/// A secret may hold a `/`, which ends what looks like the host: then a `:` is left there, which only a port needs. What is no URL, or is
+/// a folder's, passes.
+pub fn refuse_secret(url: &str, what: &str) -> Result<()> {
+    let Some((scheme, rest)) = url.split_once("://") else { return Ok(()) };
+    let host = rest.split('/').next().unwrap_or_default();
+    let may_have_port = matches!(scheme, "http" | "https");
+    let is_port = |text: &str| may_have_port && (text.ends_with(']') || text.bytes().all(|byte| byte.is_ascii_digit()));
+    let has_key = host.contains('@') || host.rsplit_once(':').is_some_and(|(_, after)| !is_port(after));
+    if scheme == "file" || !has_key && !rest.contains('?') {
+        return Ok(());
+    }
+    Err(Error::usage(format!("{what} holds no user, key or query: it is shown, and kept where others may read it ({scheme}://…)"))
+        .hint("give credentials by the environment (AWS_ACCESS_KEY_ID, …) or a profile (--profile NAME); docs/stores.md says how"))
+}
+
 struct Parts<'a> {
     location: &'a str,
     reference: Option<&'a str>,
@@ -106,7 +125,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(text: &'a str) -> Parts<'a> {
+    fn of(text: &'a str) -> Result<Parts<'a>> {
         let from = match divide(text) {
             Some((_, dataset)) => text.len() - dataset.len(),
             None => authority_end(text),
@@ -115,10 +134,13 @@ impl<'a> Parts<'a> {
             Some(colon) => (&text[..from + colon], Some(&text[from + colon + 1..])),
             None => (text, None),
         };
-        match front[from..].rfind('@') {
+        if scheme_end(text) > 0 {
+            refuse_secret(front, "a store's URL")?;
+        }
+        Ok(match front[from..].rfind('@') {
             Some(at) => Parts { location: &front[..from + at], reference: Some(&front[from + at + 1..]), path },
             None => Parts { location: front, reference: None, path },
-        }
+        })
     }
 
     fn finish(self, location: Location) -> Result<Address> {

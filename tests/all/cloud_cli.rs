@@ -102,6 +102,50 @@ fn a_wrong_secret_is_told_from_a_wrong_key() {
     "#);
 }
 
+/// Whoever writes a secret into a URL, by whichever command, doesn't want to see any of it again.
+#[test]
+fn a_secret_in_a_url_is_refused_and_not_repeated() {
+    let mut env = TestEnv::new();
+    nowhere().reach_from(&mut env);
+    env.write("data/a", "1");
+    let _ = env.run(["init", "ws"]).exits(0);
+    for url in
+        ["s3://k:hu5h@bucket/x", "s3://k:hu5h/hu5h@bucket/x", "https://bucket/x?sig=hu5h", "s3://b/x@main?sig=hu5h"]
+    {
+        for command in [
+            &["list", url][..],
+            &["store", "create", url],
+            &["store", "info", url],
+            &["store", "check", url],
+            &["verify", url],
+            &["ls", url],
+            &["ls", url, "--offline"],
+            &["get", url, "copy"],
+            &["warm", url],
+            &["clone", url],
+            &["log", url],
+            &["ingest", "data", "--into", url, "--create"],
+            &["list", "--store", url],
+            &["ls", "signs", "--store", url],
+            &["init", "other", "--store", url],
+            &["-C", "ws", "remote", "add", "origin", url],
+            &["-C", "ws", "push", url],
+            &["-C", "ws", "fetch", url],
+            &["-C", "ws", "pull", url],
+            &["config", "set", "default_store", url],
+        ] {
+            let refused = env.run(command.iter().chain(&["-v", "--json"])).exits(2);
+            let all = format!("{}{}", refused.stdout, refused.stderr);
+            assert!(!all.contains("hu5h") && all.contains("holds no user, key or query"), "{command:?}: {all}");
+        }
+    }
+    env.set("AWS_ENDPOINT_URL", "http://u:hu5h@host");
+    insta::assert_snapshot!(complaint(&env, &nowhere(), 2, &["list", "s3://bucket/x"]), @r#"
+    error: an endpoint (AWS_ENDPOINT_URL, or `endpoint` of a profile or a store) holds no user, key or query: it is shown, and kept where others may read it (http://…)
+    hint: give credentials by the environment (AWS_ACCESS_KEY_ID, …) or a profile (--profile NAME); docs/stores.md says how
+    "#);
+}
+
 #[test]
 fn a_refused_port_is_named() {
     let mut env = TestEnv::new();

@@ -15,6 +15,7 @@ use object_store::{ObjectStore, RetryConfig, StaticCredentialProvider};
 use reqwest::{Certificate, NoProxy, Proxy, Url};
 
 use super::super::access::{Access, StoreSettings};
+use super::super::address::refuse_secret;
 use super::super::aws::{Source, Way};
 use super::super::fault::Reached;
 use super::super::probe::{Approach, Server};
@@ -321,6 +322,7 @@ fn no_retries() -> RetryConfig {
 }
 
 fn endpoint(text: &str) -> Result<Url> {
+    refuse_secret(text, "an endpoint (AWS_ENDPOINT_URL, or `endpoint` of a profile or a store)")?;
     let bad = || {
         // Whoever writes a password into a URL doesn't want to see it here.
         let shown = text.rsplit('@').next().unwrap_or_default();
