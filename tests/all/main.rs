@@ -42,6 +42,7 @@ mod machine;
 mod many_writers;
 mod mirror;
 mod mirror_processes;
+mod nested;
 mod no_credentials;
 mod proxy;
 mod races;
