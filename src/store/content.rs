@@ -227,25 +227,30 @@ impl Content {
             Some(place) if !self.lenders.is_empty() && !self.owns(&place.frame.pack)? => None,
             hint => hint,
         };
-        let mut first_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {
+        let hint_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {
             Some(Ok(item)) => return Ok(item),
             // A store that doesn't answer isn't damaged.
             Some(Err(fault)) if fault.kind() == Kind::Unreachable => return Err(fault),
             Some(Err(fault)) => Some(fault),
             None => None,
         };
+        let mut first_fault = None;
         for index in self.indexes()? {
             let place = match kind {
                 ItemKind::Chunk => index.find_chunk(id),
                 _ => index.find_meta(id, kind),
             };
             let Some(place) = place else { continue };
-            match self.item_at(id, kind, &place) {
+            let read = || self.item_at(id, kind, &place);
+            // What the hint led to was read once already.
+            let outcome = if own_hint == Some(&place) { read() } else { self.bucket.read_verified(read) };
+            match outcome {
                 Ok(item) => return Ok(item),
                 Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
                 Err(fault) => first_fault.get_or_insert(fault),
             };
         }
+        let mut first_fault = first_fault.or(hint_fault);
         let mut unreachable = None;
         for lender in self.lenders_in_turn() {
             match lender.content().and_then(|content| content.item(id, kind, hint)) {

@@ -34,6 +34,7 @@ mod frozen;
 mod full_disk;
 mod indexes;
 mod interrupts;
+mod kept_frames;
 mod killed;
 mod layers;
 mod long_history;
