@@ -111,8 +111,13 @@ impl Engine {
         let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;
         let (edits, fresh) = edits_of(gone, found, outcomes)?;
         let entries = apply(manifest, edits);
-        let draft =
-            Draft { proposal, message: options.message.clone(), meta: options.meta.clone(), create_dataset: true };
+        let draft = Draft {
+            proposal,
+            message: options.message.clone(),
+            meta: options.meta.clone(),
+            roles: Vec::new(),
+            create_dataset: true,
+        };
         let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;
         if nothing {
             published.changed = false;
@@ -287,7 +292,7 @@ impl Engine {
     }
 }
 
-fn unfinished(workspace: &Workspace) -> Error {
+pub(super) fn unfinished(workspace: &Workspace) -> Error {
     let version = workspace.state.checkout.as_ref().map(|checkout| checkout.version.to_string()).unwrap_or_default();
     Error::conflict("a switch was cut off, so the folder is between two versions")
         .hint(format!("`dagset switch {version}` goes on with it"))
@@ -362,7 +367,7 @@ fn stays_below(root: &Path, folder: &str, leaving: &HashSet<String>) -> Option<S
 }
 
 /// What becomes of paths, in path order; `None`: gone.
-type Edits = Vec<(RepoPath, Option<Entry>)>;
+pub(super) type Edits = Vec<(RepoPath, Option<Entry>)>;
 
 /// What the chosen changes make of their paths, and rows for the stat index in path order.
 fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {
@@ -392,7 +397,10 @@ fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> R
 /// The base's entries with the edits applied, in path order.
 ///
 /// An empty folder gives way to what is put into it, though only the latter was chosen.
-fn apply<'a>(base: Option<Manifest<'a>>, edits: Edits) -> impl Iterator<Item = Result<(RepoPath, Entry)>> + use<'a> {
+pub(super) fn apply<'a>(
+    base: Option<Manifest<'a>>,
+    edits: Edits,
+) -> impl Iterator<Item = Result<(RepoPath, Entry)>> + use<'a> {
     let filled: std::collections::HashSet<String> = edits
         .iter()
         .filter(|(_, entry)| entry.is_some())

@@ -1,4 +1,4 @@
-//! Publishing: a session's content becomes a version, and a record makes it so. `ingest` and `commit` both end here.
+//! Publishing: a session's content becomes a version, and a record makes it so. `ingest`, `commit` and `merge` end here.
 
 use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, Time};
 use crate::flow::merge_indexes::merge_indexes;
@@ -41,6 +41,8 @@ pub(super) struct Draft {
     pub proposal: Proposal,
     pub message: String,
     pub meta: Attrs,
+    /// What each proposed parent is there as; an ordinary one has none.
+    pub roles: Vec<(Id, String)>,
     pub create_dataset: bool,
 }
 
@@ -55,8 +57,9 @@ impl Engine {
         left_out: Vec<LeftOutPath>,
         dry_run: bool,
     ) -> Result<Published> {
-        let Draft { mut proposal, message, meta, create_dataset } = draft;
+        let Draft { mut proposal, message, meta, roles, create_dataset } = draft;
         let actor = self.actor();
+        let role_of = |id: &Id| roles.iter().find(|(parent, _)| parent == id).map(|(_, role)| role.clone());
         let mut root = None;
         let mut planned = None;
         let mut record = None;
@@ -72,7 +75,10 @@ impl Engine {
                     manifest: built.id,
                     files: built.weight.files,
                     bytes: built.weight.bytes,
-                    parents: parents.iter().map(|id| Parent { id: *id, role: String::new() }).collect(),
+                    parents: parents
+                        .iter()
+                        .map(|id| Parent { id: *id, role: role_of(id).unwrap_or_default() })
+                        .collect(),
                     author: actor.name.clone(),
                     time: Time::now(),
                     message: message.clone(),

@@ -35,6 +35,7 @@ mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
 mod many_writers;
+mod merging;
 mod mirror;
 mod mirror_processes;
 mod no_credentials;
