@@ -164,15 +164,21 @@ impl<'a> Planner<'a> {
 
     /// The plan, after the last path.
     pub fn finish(mut self, look: &impl Look) -> Result<Plan> {
+        self.place_aside(look)?;
         self.part_files_from_folders(look)?;
+        self.place_aside(look)?;
+        self.conflicts.sort_by(|a, b| a.path.cmp(&b.path));
+        let edits = self.settled.into_iter().filter(|settled| settled.is_edit);
+        Ok(Plan { edits: edits.map(|settled| (settled.path, settled.entry)).collect(), conflicts: self.conflicts })
+    }
+
+    fn place_aside(&mut self, look: &impl Look) -> Result<()> {
         for (path, head, entry) in std::mem::take(&mut self.aside) {
             let path = self.free_name(&path, head, look)?;
             let at = self.settled.partition_point(|settled| settled.path < path);
             self.settled.insert(at, Settled { path, entry: Some(entry), is_edit: true });
         }
-        self.conflicts.sort_by(|a, b| a.path.cmp(&b.path));
-        let edits = self.settled.into_iter().filter(|settled| settled.is_edit);
-        Ok(Plan { edits: edits.map(|settled| (settled.path, settled.entry)).collect(), conflicts: self.conflicts })
+        Ok(())
     }
 
     /// Decides where one path is a folder of another. All heads are trees, so heads differ at both paths, and both were taken.
@@ -281,3 +287,7 @@ impl<'a> Planner<'a> {
         Ok(false)
     }
 }
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;
