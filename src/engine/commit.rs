@@ -12,6 +12,7 @@ use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::tree::diff::{Change, diff};
+use crate::tree::edit::Edits;
 use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::{NodeKind, stat_file};
@@ -366,9 +367,6 @@ fn stays_below(root: &Path, folder: &str, leaving: &HashSet<String>) -> Option<S
     None
 }
 
-/// What becomes of paths, in path order; `None`: gone.
-pub(super) type Edits = Vec<(RepoPath, Option<Entry>)>;
-
 /// What the chosen changes make of their paths, and rows for the stat index in path order.
 fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {
     let mut edits: Edits = gone.into_iter().map(|path| (path, None)).collect();
@@ -397,10 +395,7 @@ fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> R
 /// The base's entries with the edits applied, in path order.
 ///
 /// An empty folder gives way to what is put into it, though only the latter was chosen.
-pub(super) fn apply<'a>(
-    base: Option<Manifest<'a>>,
-    edits: Edits,
-) -> impl Iterator<Item = Result<(RepoPath, Entry)>> + use<'a> {
+fn apply<'a>(base: Option<Manifest<'a>>, edits: Edits) -> impl Iterator<Item = Result<(RepoPath, Entry)>> + use<'a> {
     let filled: std::collections::HashSet<String> = edits
         .iter()
         .filter(|(_, entry)| entry.is_some())

@@ -10,11 +10,12 @@ use crate::format::operation::Operation;
 use crate::history::bases::{lineage, outrun};
 use crate::history::fold::{Fold, VersionState};
 use crate::history::refs;
+use crate::tree::edit::edited;
 use crate::tree::manifest::Manifest;
 use crate::tree::resolve::{Choice, Choices, Conflict, Head, Side};
 use crate::tree::select::Selection;
 
-use super::commit::{apply, unfinished};
+use super::commit::unfinished;
 use super::open::{OpenStore, Target};
 use super::publish::{Draft, Published};
 use super::read::ListedKind;
@@ -215,8 +216,8 @@ impl Engine {
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
             create_dataset: false,
         };
-        let entries = apply(Some(manifests[0]), plan.edits);
-        report.published = Some(self.publish(timeline, session, entries, draft, Vec::new(), options.dry_run)?);
+        let pieces = edited(manifests[0], plan.edits);
+        report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
         Ok(report)
     }
 

@@ -1,16 +1,16 @@
 //! Publishing: a session's content becomes a version, and a record makes it so. `ingest`, `commit` and `merge` end here.
 
-use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, Time};
+use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, Result, Time};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::propose::{Decision, Proposal, decide, tag_operations};
 use crate::flow::session::{NewVersion, Session};
 use crate::format::attrs::Attrs;
-use crate::format::manifest::Entry;
 use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::tree::Root;
 use crate::format::version::{Parent, Version};
 use crate::history::fold::Fold;
 use crate::history::timeline::{Actor, Timeline};
+use crate::tree::edit::Piece;
 
 use super::Engine;
 use super::ingest::LeftOutPath;
@@ -52,7 +52,7 @@ impl Engine {
         &self,
         timeline: &mut Timeline,
         session: Session<'_>,
-        entries: impl Iterator<Item = Result<(RepoPath, Entry)>>,
+        pieces: impl Iterator<Item = Result<impl Into<Piece>>>,
         draft: Draft,
         left_out: Vec<LeftOutPath>,
         dry_run: bool,
@@ -65,7 +65,7 @@ impl Engine {
         let mut record = None;
         timeline.refresh()?;
         let content = session.content();
-        let new = session.finish(entries, |built| {
+        let new = session.finish(pieces, |built| {
             root = Some(*built);
             proposal.manifest = built.id;
             let decision = decide(timeline.fold(), &proposal)?;

@@ -2,6 +2,7 @@
 
 mod children;
 pub mod diff;
+pub mod edit;
 pub mod grouping;
 pub mod ignore;
 pub mod listing;

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use crate::base::{Error, RepoPath, Result};
 use crate::format::manifest::{Entry, EntryKind};
 
+use super::edit::Edits;
 use super::merge::{Did, Lineage, Outcome, did, settle};
 use super::select::Selection;
 
@@ -73,8 +74,8 @@ pub struct Conflict {
 /// What the heads come to.
 #[derive(Debug, Default, PartialEq)]
 pub struct Plan {
-    /// What differs from the first head, in path order; `None`: gone.
-    pub edits: Vec<(RepoPath, Option<Entry>)>,
+    /// What differs from the first head.
+    pub edits: Edits,
     /// In path order.
     pub conflicts: Vec<Conflict>,
 }

@@ -36,6 +36,7 @@ mod long_history;
 mod machine;
 mod many_writers;
 mod merging;
+mod merging_much;
 mod mirror;
 mod mirror_processes;
 mod no_credentials;
