@@ -129,16 +129,18 @@ fn inline(entry: &Entry) -> Option<Option<&Attrs>> {
     }
 }
 
+type Values<'a, P> = Vec<Option<&'a P>>;
+
 /// The rule of this module for one value of each version.
 struct Question<'a, P> {
     lineage: &'a Lineage,
-    values: Vec<Option<&'a P>>,
+    values: Values<'a, P>,
     /// What pairs with several bases came from: asked again and again where such pairs stand on each other.
-    known: RefCell<HashMap<(usize, usize), Vec<Option<&'a P>>>>,
+    known: RefCell<HashMap<(usize, usize), Values<'a, P>>>,
 }
 
 impl<'a, P: PartialEq> Question<'a, P> {
-    fn new(lineage: &'a Lineage, values: Vec<Option<&'a P>>) -> Self {
+    fn new(lineage: &'a Lineage, values: Values<'a, P>) -> Self {
         Question { lineage, values, known: RefCell::default() }
     }
 
@@ -157,7 +159,7 @@ impl<'a, P: PartialEq> Question<'a, P> {
     }
 
     /// What two versions came from.
-    fn origins(&self, a: usize, b: usize) -> Vec<Option<&'a P>> {
+    fn origins(&self, a: usize, b: usize) -> Values<'a, P> {
         let bases = self.lineage.bases_of(a, b);
         let Some(first) = bases.first() else { return vec![None] };
         if self.only_value(bases).is_some() {

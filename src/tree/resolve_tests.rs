@@ -132,7 +132,7 @@ proptest! {
     #[test]
     fn both_keeps_every_content_that_a_head_put_there(trees in any_trees()) {
         let (base, heads) = trees.0.split_last().expect("three at least");
-        let contents = |tree: &Tree| tree.values().filter(|it| it.is_file()).cloned().map(|it| it.encode()).collect::<BTreeSet<_>>();
+        let contents = |tree: &Tree| tree.values().filter(|it| it.is_file()).map(Entry::encode).collect::<BTreeSet<_>>();
         let kept = contents(&trees.merged(Choice::Both));
         for head in heads {
             let put = changes(base, head).into_iter().filter_map(|change| change.expect("no error").after);
