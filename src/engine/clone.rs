@@ -144,10 +144,8 @@ impl Engine {
             }
             Some(old) if !is_ancestor(dataset, &old, &new) => {
                 let message = format!("{} and {following} each have versions that the other hasn't", report.branch);
-                return Err(Error::conflict(message).hint(format!(
-                    "`dagset diff {} {following}` shows how they differ; merging them is yet to come",
-                    report.branch
-                )));
+                return Err(Error::conflict(message)
+                    .hint(format!("`dagset merge {following}` makes one version of both; `dagset diff {} {following}` shows how they differ", report.branch)));
             }
             _ => {}
         }

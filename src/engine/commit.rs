@@ -12,6 +12,7 @@ use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::tree::diff::{Change, diff};
+use crate::tree::edit::Edits;
 use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::{NodeKind, stat_file};
@@ -111,8 +112,13 @@ impl Engine {
         let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;
         let (edits, fresh) = edits_of(gone, found, outcomes)?;
         let entries = apply(manifest, edits);
-        let draft =
-            Draft { proposal, message: options.message.clone(), meta: options.meta.clone(), create_dataset: true };
+        let draft = Draft {
+            proposal,
+            message: options.message.clone(),
+            meta: options.meta.clone(),
+            roles: Vec::new(),
+            create_dataset: true,
+        };
         let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;
         if nothing {
             published.changed = false;
@@ -287,7 +293,7 @@ impl Engine {
     }
 }
 
-fn unfinished(workspace: &Workspace) -> Error {
+pub(super) fn unfinished(workspace: &Workspace) -> Error {
     let version = workspace.state.checkout.as_ref().map(|checkout| checkout.version.to_string()).unwrap_or_default();
     Error::conflict("a switch was cut off, so the folder is between two versions")
         .hint(format!("`dagset switch {version}` goes on with it"))
@@ -360,9 +366,6 @@ fn stays_below(root: &Path, folder: &str, leaving: &HashSet<String>) -> Option<S
     }
     None
 }
-
-/// What becomes of paths, in path order; `None`: gone.
-type Edits = Vec<(RepoPath, Option<Entry>)>;
 
 /// What the chosen changes make of their paths, and rows for the stat index in path order.
 fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {

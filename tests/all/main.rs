@@ -41,6 +41,8 @@ mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
 mod many_writers;
+mod merging;
+mod merging_much;
 mod mirror;
 mod mirror_processes;
 mod no_credentials;
