@@ -168,7 +168,10 @@ proptest! {
         let fold = fold(&history.versions);
         let above = |at: &usize| reaches(&fold, &version(last as u8 + 1), &version(*at as u8 + 1));
         let ancestors: Vec<usize> = (0..last).filter(above).collect();
-        prop_assume!(!ancestors.is_empty());
+        // Half of the histories end with a version that came from nothing.
+        if ancestors.is_empty() {
+            return Ok(());
+        }
         let other = *pick.get(&ancestors);
         prop_assert_eq!(history.settle(&[last, other]), Outcome::Settled(history.values[last].clone()));
         prop_assert_eq!(outrun(&fold, &[last, other].map(|at| version(at as u8 + 1))), [false, true]);
