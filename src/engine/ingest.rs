@@ -144,18 +144,21 @@ impl Engine {
                 let (root, dataset) = cut_for_creation(&text)?;
                 DatasetName::new(&dataset)?;
                 if options.dry_run {
+                    self.refuse_around_stores(&root)?;
                     return Ok((self.imagined_store(&root)?, DatasetName::new(&dataset)?));
                 }
-                match self.make_store(&root) {
-                    Ok(_) => {}
-                    // Another process was first: its store is as good.
-                    Err(fault) if fault.kind() == Kind::Conflict => {}
+                let store = match self.make_store(&root) {
+                    Ok(_) => self.open_store(&root)?.0,
+                    // Another process was first, perhaps: its store is as good.
+                    Err(fault) if fault.kind() == Kind::Conflict => self.open_store(&root).map_err(|_| fault)?.0,
                     Err(fault) => return Err(fault),
-                }
-                (self.open_store(&root)?.0, Some(dataset))
+                };
+                (store, Some(dataset))
             }
             Err(fault) if fault.kind() == Kind::NotFound && !options.create => {
-                return Err(fault.hint("--create makes the store and the dataset"));
+                // Where stores lie below, one of them is meant rather than a new one around them.
+                let may_create = fault.next_step().is_some_and(|hint| hint.starts_with("dagset store create"));
+                return Err(if may_create { fault.hint("--create makes the store and the dataset") } else { fault });
             }
             opened => opened?,
         };

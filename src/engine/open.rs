@@ -1,7 +1,7 @@
 //! From an address to an open store, a dataset, a version, a path.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
@@ -15,7 +15,8 @@ use crate::store::access::Access;
 use crate::store::address::{Address, Location, RefExpr, divide, is_remote};
 use crate::store::backend;
 use crate::store::content::Content;
-use crate::store::locate::{Located, locate};
+use crate::store::locate::{Located, candidates, locate, place_for_creation};
+use crate::store::nested::{stores_in_bucket, stores_in_folder};
 use crate::store::objects::Bucket;
 use crate::store::offline::Offline;
 use crate::store::recording::Recording;
@@ -35,6 +36,9 @@ pub enum Missing {
     /// It makes the folder: a store is about to be created.
     IsMade,
 }
+
+/// Stores that a hint names.
+const SHOWN_STORES: usize = 3;
 
 /// Where a workspace has the store that is embedded in it.
 const EMBEDDED_STORE: &str = "/.dagset/store";
@@ -188,11 +192,49 @@ impl Engine {
 
     /// Finds the store that `text` begins with, without reading its log; a workspace's folder means its home store.
     pub(super) fn locate(&self, text: &str) -> Result<Located> {
-        self.locate_as_written(&self.store_meant(text)?)
+        let text = &*self.store_meant(text)?;
+        self.locate_as_written(text).map_err(|fault| match fault.kind() {
+            Kind::NotFound => self.hint_at_stores(text, fault),
+            _ => fault,
+        })
     }
 
     fn locate_as_written(&self, text: &str) -> Result<Located> {
         locate(text, |root| self.open_objects(root, Missing::Fails))
+    }
+
+    /// Says of a text at which there is no store which ones lie below it, or below where one would be made.
+    fn hint_at_stores(&self, text: &str, fault: Error) -> Error {
+        let mut roots = vec![candidates(text).first().map_or(text, |(root, _)| *root).to_owned()];
+        roots.extend(Some(place_for_creation(text)).filter(|place| *place != roots[0]));
+        let Some(stores) = roots.iter().map(|root| self.stores_below(root)).find(|stores| !stores.is_empty()) else {
+            return fault;
+        };
+        let more = stores.len().saturating_sub(SHOWN_STORES);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let shown = stores[..stores.len().min(SHOWN_STORES)].join(", ");
+        fault.hint(format!("there is {shown}{more}: `dagset list {}` shows its datasets", stores[0]))
+    }
+
+    /// The stores that are seen to lie below `root`; see [`crate::store::nested`]. Where no look is allowed, none.
+    fn stores_below(&self, root: &str) -> Vec<String> {
+        let below = match is_remote(root) {
+            true => {
+                let bucket = self.open_objects(root, Missing::Fails);
+                bucket.and_then(|bucket| stores_in_bucket(&bucket)).unwrap_or_default()
+            }
+            false => stores_in_folder(Path::new(&self.absolute(root))),
+        };
+        below.into_iter().map(|store| format!("{}/{store}", root.trim_end_matches('/'))).collect()
+    }
+
+    /// Refuses a place around a store: a dataset there could have the name of the store's folder, and not be found.
+    pub(super) fn refuse_around_stores(&self, root: &str) -> Result<()> {
+        match self.stores_below(root).first() {
+            None => Ok(()),
+            Some(store) => Err(Error::conflict(format!("the store {store} lies in {root}"))
+                .hint("a store can't lie in a store; choose another place")),
+        }
     }
 
     /// The objects at a store's path or URL; what they are asked is counted.
@@ -273,7 +315,10 @@ impl Engine {
 
     /// The store at `text`, if its creation was cut off before the first record of its log.
     pub(super) fn unfinished_store(&self, text: &str) -> Result<Option<(String, StoreFile, Bucket)>> {
-        let found = self.locate(text.strip_suffix("//").unwrap_or(text))?;
+        let found = match self.locate_as_written(text.strip_suffix("//").unwrap_or(text)) {
+            Err(fault) if fault.kind() == Kind::NotFound => return Ok(None),
+            found => found?,
+        };
         if found.rest.is_some() || crate::store::log::head(&found.bucket)? > 0 {
             return Ok(None);
         }
@@ -307,7 +352,7 @@ impl Engine {
                 return Err(Error::conflict(format!("{root} lies in the store {}", found.store_root))
                     .hint("a store can't lie in a store; choose another place"));
             }
-            Err(fault) if fault.kind() == Kind::NotFound => {}
+            Err(fault) if fault.kind() == Kind::NotFound => self.refuse_around_stores(root)?,
             Err(fault) => return Err(fault),
         }
         let bucket = self.open_objects(root, Missing::IsMade)?;

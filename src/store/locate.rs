@@ -48,11 +48,19 @@ pub fn locate(text: &str, open: impl Fn(&str) -> Result<Bucket>) -> Result<Locat
             Err(fault) => return Err(fault),
         }
     }
+    let message = match divide(text) {
+        Some((store, dataset)) => format!("no store at {store}, where the dataset {} is looked for", trimmed(dataset)),
+        None => format!("no store at {text}"),
+    };
+    Err(Error::not_found(message).hint(format!("dagset store create {}", place_for_creation(text))))
+}
+
+/// Where a store would be made for `text` to be a dataset in it, or else a store.
+pub fn place_for_creation(text: &str) -> String {
     // A store at a bucket's root, or in the working folder, would keep every other one out.
     let is_place = |store: &String| store.len() > authority_end(store) && store != ".";
     let cut = cut_for_creation(text).map(|(store, _)| store).ok().filter(is_place);
-    let store = cut.unwrap_or_else(|| trimmed(text).to_owned());
-    Err(Error::not_found(format!("no store at {text}")).hint(format!("dagset store create {store}")))
+    cut.unwrap_or_else(|| trimmed(text).to_owned())
 }
 
 /// Each prefix of `text` that may be the store, in the order in which they are tried, and the name that would follow it.

@@ -19,6 +19,7 @@ mod kept_indexes;
 pub mod lanes;
 pub mod locate;
 pub mod log;
+pub mod nested;
 pub mod objects;
 pub mod offline;
 pub mod pace;

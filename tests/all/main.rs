@@ -45,6 +45,7 @@ mod merging;
 mod merging_much;
 mod mirror;
 mod mirror_processes;
+mod nested;
 mod no_credentials;
 mod proxy;
 mod races;

@@ -96,7 +96,8 @@ fn place(text: &str) -> Result<Place<'_>> {
     if prefix.starts_with('/') || prefix.len() > MAX_PREFIX_BYTES || prefix.chars().any(char::is_control) {
         return Err(bad());
     }
-    let prefix = Key::parse(prefix).map_err(|fault| bad().because(fault))?;
+    // Its own words for what is wrong are about what it calls segments.
+    let prefix = Key::parse(prefix).map_err(|_| bad())?;
     Ok(Place::Bucket { cloud, bucket, prefix })
 }
 
@@ -364,7 +365,7 @@ impl Objects for Backend {
         if matches!(&self.reach, Reach::Local(local) if local.is_folder()) {
             return Ok(Below { names: self.last_below(folder)?, reaches_end: true });
         }
-        let prefix = self.key(folder)?;
+        let prefix = if folder.is_empty() { self.prefix.clone() } else { self.key(folder)? };
         let answer =
             self.run("read from", folder, |store| {
                 let prefix = prefix.clone();
