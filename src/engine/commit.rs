@@ -44,6 +44,8 @@ pub struct Switched {
     pub branch: Option<BranchName>,
     pub version: Id,
     pub version_name: Option<RefName>,
+    /// The branch is new: it was made at this branch `REMOTE/BRANCH`.
+    pub made_from: Option<BranchName>,
     /// Paths written and removed.
     pub written: u64,
     pub removed: u64,
@@ -126,7 +128,7 @@ impl Engine {
         }
         if let (Some(version), false) = (published.version, options.dry_run) {
             let branch = Some(published.branch.clone());
-            workspace.control.write_state(&State { branch, base: Some(version), checkout: None })?;
+            workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
             workspace.control.write_staged(&BTreeSet::new())?;
             let mut rows = std::mem::take(&mut compared.comparison.rows);
             rows.retain(|row| fresh.binary_search_by(|new| new.path.cmp(&row.path)).is_err());
@@ -154,6 +156,8 @@ impl Engine {
 
     /// Makes the folder another version: a branch, which later commits then move, or any version without one.
     ///
+    /// A branch that only one remote has, as of the last fetch, is made here first.
+    ///
     /// What isn't saved is never overwritten: a path that changed here and differs between the two versions is a conflict, and nothing is
     /// touched. Cut off, the same command goes on.
     pub fn switch(&self, reference: &str) -> Result<Switched> {
@@ -161,7 +165,15 @@ impl Engine {
         let _lock = workspace.control.lock()?;
         let dataset = workspace.target.dataset()?;
         let default = workspace.state.branch.as_ref().map_or(DEFAULT_BRANCH, BranchName::as_str);
-        let version = refs::resolve(&workspace.target.dataset, dataset, &RefExpr::parse(reference)?, default)?;
+        let version = match refs::resolve(&workspace.target.dataset, dataset, &RefExpr::parse(reference)?, default) {
+            Err(fault) if fault.kind() == Kind::NotFound => {
+                let (branch, following, version) = self.branch_of_a_remote(dataset, reference)?.ok_or(fault)?;
+                // First the branch, so that no workspace is ever on one that isn't there.
+                self.set_branch_here(&branch, None, version)?;
+                return Ok(Switched { made_from: Some(following), ..self.go_to(&workspace, Some(branch), version)? });
+            }
+            resolved => resolved?,
+        };
         let branch = BranchName::new(reference).ok().filter(|branch| dataset.branches.get(branch) == Some(&version));
         let branch = branch.filter(|branch| !self.follows_a_remote(branch));
         self.go_to(&workspace, branch, version)
@@ -210,11 +222,12 @@ impl Engine {
             branch: branch.clone(),
             version,
             version_name,
+            made_from: None,
             written: written.len() as u64,
             removed: gone.len() as u64,
         };
         self.remember(&mut compared, written)?;
-        workspace.control.write_state(&State { branch, base: Some(version), checkout: None })?;
+        workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
         Ok(report)
     }
 

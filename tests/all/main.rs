@@ -30,6 +30,7 @@ mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
 mod faults;
+mod first_switch;
 mod frozen;
 mod full_disk;
 mod indexes;
