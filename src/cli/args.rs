@@ -126,6 +126,7 @@ pub enum Command {
     Diff(super::diff::Diff),
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
+    Merge(super::merge::Merge),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

@@ -40,8 +40,8 @@ pub struct Commit {
 
 /// Make the folder another version
 ///
-/// A branch is what later commits move; any other REF leaves the workspace on no branch. What no version
-/// holds is never overwritten.
+/// A branch is what later commits move; any other REF leaves the workspace on no branch. A branch that only
+/// one remote has, as of the last fetch, is made here. What no version holds is never overwritten.
 #[derive(Args)]
 #[command(arg_required_else_help = true)]
 pub struct Switch {
@@ -74,6 +74,7 @@ pub fn switch(context: &mut Context, args: &Switch) -> Result<Ending> {
             "branch": switched.branch.as_ref().map(ToString::to_string),
             "version": json::id(&switched.version),
             "name": switched.version_name.as_ref().map(ToString::to_string),
+            "made_from": switched.made_from.as_ref().map(ToString::to_string),
             "written": switched.written, "removed": switched.removed,
         })));
     } else if !context.global.quiet {
@@ -86,6 +87,9 @@ pub fn switch(context: &mut Context, args: &Switch) -> Result<Ending> {
             Some(branch) => format!("on {}", paint.cyan(branch.as_str())),
             None => "on no branch".to_owned(),
         };
+        if let (Some(branch), Some(following)) = (&switched.branch, &switched.made_from) {
+            writeln!(context.out, "new branch {} from {}", paint.cyan(branch.as_str()), paint.cyan(following.as_str()));
+        }
         let (written, removed) = (ui::count(switched.written, "path"), ui::number(switched.removed));
         writeln!(context.out, "at {version}, {place}: {written} written, {removed} removed");
     }

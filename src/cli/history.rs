@@ -111,14 +111,18 @@ pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
         return Ok(Ending::Done);
     }
     let paint = context.paint;
-    let short = |ids: &[dagset::base::Id]| ids.iter().map(dagset::base::Id::short).collect::<Vec<_>>().join(" ");
+    let parent = |(id, role): (&dagset::base::Id, &String)| match role.as_str() {
+        "" => id.short(),
+        role => format!("{} ({role})", id.short()),
+    };
+    let parents = card.parents.iter().zip(&card.roles).map(parent).collect::<Vec<_>>().join(" ");
     let id = card.version.short();
     let title = match &card.name {
         Some(name) => (format!("{name} {id}"), format!("{} {}", paint.green(name.as_str()), paint.yellow(&id))),
         None => (id.clone(), paint.yellow(&id)),
     };
     let mut rows = vec![("author", card.author.clone()), ("time", ui::moment(card.time))];
-    rows.push(("parents", if card.parents.is_empty() { "none: the first".to_owned() } else { short(&card.parents) }));
+    rows.push(("parents", if card.parents.is_empty() { "none: the first".to_owned() } else { parents }));
     rows.push(("refs", refs(&card)));
     rows.push(("files", format!("{}, {}", ui::count(card.files, "file"), ui::size(card.bytes))));
     rows.push(("stored", ui::size(card.stored_bytes)));

@@ -30,6 +30,7 @@ mod ingest;
 mod json;
 mod list;
 mod listing;
+mod merge;
 mod output;
 mod part;
 mod path_list;
@@ -211,6 +212,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Diff(args) => diff::run(context, &args),
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
+        Command::Merge(args) => merge::run(context, args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

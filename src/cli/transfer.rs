@@ -198,6 +198,10 @@ pub fn clone(context: &mut Context, args: Clone) -> Result<Ending> {
             }
             None => writeln!(context.out, "the dataset has no version yet; {place}"),
         }
+        if let Some(reference) = &report.to_write {
+            let command = paint.cyan(format!("dagset -C {} switch {reference}", ui::clean(&folder)));
+            writeln!(context.out, "{} {command} writes the content", paint.dim("next:"));
+        }
     }
     Ok(Ending::Done)
 }

@@ -121,7 +121,7 @@ pub fn status(context: &mut Context, args: &StatusArgs) -> Result<Ending> {
             "base_name": status.base_name.as_ref().map(ToString::to_string),
             "staged": status.staged, "added": status.added, "removed": status.removed,
             "modified": status.modified, "conflicts": status.conflicts,
-            "behind": status.behind,
+            "without_content": status.to_write.is_some(), "behind": status.behind,
             "upstream": status.upstream.as_ref().map(|it| json!({"name": it.name.as_str(), "ahead": it.ahead, "behind": it.behind})),
             "left_out": status.left_out.iter().map(|it| json!({"path": it.path, "why": it.why, "incomplete": it.incomplete})).collect::<Vec<_>>(),
             "unfinished_switch": status.unfinished_switch.as_ref().map(json::id),
@@ -163,6 +163,10 @@ fn tell(context: &mut Context, status: &Status) {
         (None, _) => "no version yet".to_owned(),
     };
     writeln!(context.out, "{} {place}, {base}", paint.bold(&status.dataset));
+    if let Some(reference) = &status.to_write {
+        let command = paint.cyan(format!("dagset switch {reference}"));
+        writeln!(context.out, "its content isn't here yet; {command} writes it");
+    }
     if let Some(version) = &status.unfinished_switch {
         let command = paint.cyan(format!("dagset switch {}", version.short()));
         writeln!(context.out, "a switch was cut off; {command} goes on with it");
@@ -174,7 +178,9 @@ fn tell(context: &mut Context, status: &Status) {
         writeln!(context.out, "{line}");
     }
     if status.is_clean() {
-        writeln!(context.out, "nothing changed");
+        if status.to_write.is_none() {
+            writeln!(context.out, "nothing changed");
+        }
         return;
     }
     let staged: std::collections::BTreeSet<&str> = status.staged.iter().map(String::as_str).collect();

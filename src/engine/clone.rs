@@ -42,6 +42,8 @@ pub struct CloneReport {
     pub version_name: Option<RefName>,
     /// Files written.
     pub written: u64,
+    /// What `switch` takes to write the content, where that was left out.
+    pub to_write: Option<String>,
 }
 
 /// What a pull did.
@@ -101,18 +103,22 @@ impl Engine {
         let root = self.settings.folder.clone();
         let fetched = self.fetch(Some(ORIGIN))?;
         let (branch, version) = self.choose_head(address)?;
-        let mut report = CloneReport { root, fetched, versions: 0, branch, version, version_name: None, written: 0 };
+        let (version_name, to_write) = (None, None);
+        let mut report =
+            CloneReport { root, fetched, versions: 0, branch, version, version_name, written: 0, to_write };
         let Some(version) = version else { return Ok(report) };
         if let Some(branch) = &report.branch {
             self.set_branch_here(branch, None, version)?;
         }
-        let workspace = self.open_workspace()?;
+        let mut workspace = self.open_workspace()?;
         let here = workspace.target.dataset()?;
         report.versions = here.versions.len() as u64;
         report.version_name = here.name_of(&version).cloned();
         let _lock = workspace.control.lock()?;
         if options.no_content {
-            workspace.control.write_state(&State { branch: report.branch.clone(), base: None, checkout: None })?;
+            workspace.state = State { branch: report.branch.clone(), unwritten: Some(version), ..State::default() };
+            workspace.control.write_state(&workspace.state)?;
+            report.to_write = workspace.to_write()?;
         } else {
             report.written = self.go_to(&workspace, report.branch.clone(), version)?.written;
         }
@@ -144,10 +150,8 @@ impl Engine {
             }
             Some(old) if !is_ancestor(dataset, &old, &new) => {
                 let message = format!("{} and {following} each have versions that the other hasn't", report.branch);
-                return Err(Error::conflict(message).hint(format!(
-                    "`dagset diff {} {following}` shows how they differ; merging them is yet to come",
-                    report.branch
-                )));
+                return Err(Error::conflict(message)
+                    .hint(format!("`dagset merge {following}` makes one version of both; `dagset diff {} {following}` shows how they differ", report.branch)));
             }
             _ => {}
         }
@@ -177,6 +181,28 @@ impl Engine {
         let (own, theirs) = (reached(own), reached(theirs));
         let ahead = own.difference(&theirs).count() as u64;
         Some(Upstream { name, ahead, behind: theirs.difference(&own).count() as u64 })
+    }
+
+    /// The branch `word` that one of the workspace's remotes has and this side hasn't: its name, that of the branch which follows it, and
+    /// its version. [`Kind::Usage`] where several have it.
+    pub(super) fn branch_of_a_remote(
+        &self,
+        dataset: &Dataset,
+        word: &str,
+    ) -> Result<Option<(BranchName, BranchName, Id)>> {
+        let Ok(branch) = BranchName::new(word) else { return Ok(None) };
+        let remotes = self.find_workspace()?.config()?.remotes;
+        let following = remotes.keys().filter_map(|remote| BranchName::new(&format!("{remote}/{branch}")).ok());
+        let mut found = following.filter_map(|name| Some((*dataset.branches.get(&name)?, name))).collect::<Vec<_>>();
+        match found.pop() {
+            Some((version, name)) if found.is_empty() => Ok(Some((branch, name, version))),
+            Some((_, name)) => {
+                let names = found.iter().map(|(_, name)| name.to_string()).collect::<Vec<_>>().join(", ");
+                Err(Error::usage(format!("several remotes have a branch {branch}: {names}, {name}"))
+                    .hint(format!("`dagset branch {branch} {name}` makes it from one, then `dagset switch {branch}`")))
+            }
+            None => Ok(None),
+        }
     }
 
     /// Whether a branch only follows a remote's, so that no workspace is on it.
@@ -253,7 +279,7 @@ impl Engine {
     }
 
     /// Points a branch of the workspace's dataset at a version.
-    fn set_branch_here(&self, branch: &BranchName, old: Option<Id>, new: Id) -> Result<()> {
+    pub(super) fn set_branch_here(&self, branch: &BranchName, old: Option<Id>, new: Id) -> Result<()> {
         let mut target = self.open_target(&Address { location: Location::Here, reference: None, path: None })?;
         let dataset = target.dataset.clone();
         target.store.timeline.append(&self.actor(), |fold, _| {

@@ -12,6 +12,7 @@ use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::tree::diff::{Change, diff};
+use crate::tree::edit::Edits;
 use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::{NodeKind, stat_file};
@@ -43,6 +44,8 @@ pub struct Switched {
     pub branch: Option<BranchName>,
     pub version: Id,
     pub version_name: Option<RefName>,
+    /// The branch is new: it was made at this branch `REMOTE/BRANCH`.
+    pub made_from: Option<BranchName>,
     /// Paths written and removed.
     pub written: u64,
     pub removed: u64,
@@ -111,8 +114,13 @@ impl Engine {
         let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;
         let (edits, fresh) = edits_of(gone, found, outcomes)?;
         let entries = apply(manifest, edits);
-        let draft =
-            Draft { proposal, message: options.message.clone(), meta: options.meta.clone(), create_dataset: true };
+        let draft = Draft {
+            proposal,
+            message: options.message.clone(),
+            meta: options.meta.clone(),
+            roles: Vec::new(),
+            create_dataset: true,
+        };
         let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;
         if nothing {
             published.changed = false;
@@ -120,7 +128,7 @@ impl Engine {
         }
         if let (Some(version), false) = (published.version, options.dry_run) {
             let branch = Some(published.branch.clone());
-            workspace.control.write_state(&State { branch, base: Some(version), checkout: None })?;
+            workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
             workspace.control.write_staged(&BTreeSet::new())?;
             let mut rows = std::mem::take(&mut compared.comparison.rows);
             rows.retain(|row| fresh.binary_search_by(|new| new.path.cmp(&row.path)).is_err());
@@ -148,6 +156,8 @@ impl Engine {
 
     /// Makes the folder another version: a branch, which later commits then move, or any version without one.
     ///
+    /// A branch that only one remote has, as of the last fetch, is made here first.
+    ///
     /// What isn't saved is never overwritten: a path that changed here and differs between the two versions is a conflict, and nothing is
     /// touched. Cut off, the same command goes on.
     pub fn switch(&self, reference: &str) -> Result<Switched> {
@@ -155,7 +165,15 @@ impl Engine {
         let _lock = workspace.control.lock()?;
         let dataset = workspace.target.dataset()?;
         let default = workspace.state.branch.as_ref().map_or(DEFAULT_BRANCH, BranchName::as_str);
-        let version = refs::resolve(&workspace.target.dataset, dataset, &RefExpr::parse(reference)?, default)?;
+        let version = match refs::resolve(&workspace.target.dataset, dataset, &RefExpr::parse(reference)?, default) {
+            Err(fault) if fault.kind() == Kind::NotFound => {
+                let (branch, following, version) = self.branch_of_a_remote(dataset, reference)?.ok_or(fault)?;
+                // First the branch, so that no workspace is ever on one that isn't there.
+                self.set_branch_here(&branch, None, version)?;
+                return Ok(Switched { made_from: Some(following), ..self.go_to(&workspace, Some(branch), version)? });
+            }
+            resolved => resolved?,
+        };
         let branch = BranchName::new(reference).ok().filter(|branch| dataset.branches.get(branch) == Some(&version));
         let branch = branch.filter(|branch| !self.follows_a_remote(branch));
         self.go_to(&workspace, branch, version)
@@ -204,11 +222,12 @@ impl Engine {
             branch: branch.clone(),
             version,
             version_name,
+            made_from: None,
             written: written.len() as u64,
             removed: gone.len() as u64,
         };
         self.remember(&mut compared, written)?;
-        workspace.control.write_state(&State { branch, base: Some(version), checkout: None })?;
+        workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
         Ok(report)
     }
 
@@ -287,7 +306,7 @@ impl Engine {
     }
 }
 
-fn unfinished(workspace: &Workspace) -> Error {
+pub(super) fn unfinished(workspace: &Workspace) -> Error {
     let version = workspace.state.checkout.as_ref().map(|checkout| checkout.version.to_string()).unwrap_or_default();
     Error::conflict("a switch was cut off, so the folder is between two versions")
         .hint(format!("`dagset switch {version}` goes on with it"))
@@ -360,9 +379,6 @@ fn stays_below(root: &Path, folder: &str, leaving: &HashSet<String>) -> Option<S
     }
     None
 }
-
-/// What becomes of paths, in path order; `None`: gone.
-type Edits = Vec<(RepoPath, Option<Entry>)>;
 
 /// What the chosen changes make of their paths, and rows for the stat index in path order.
 fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {

@@ -80,10 +80,14 @@ fn entry_of(change: &Change) -> DiffEntry {
 impl Engine {
     /// What differs from one version to another, below the first address's path where it has one. The two may lie in different stores.
     pub fn diff(&self, before: &Address, after: &Address) -> Result<DiffReport> {
-        let (a, b) = (self.open_target(before)?, self.open_target(after)?);
-        let (old, new) = (a.store.manifest(a.version()?), b.store.manifest(b.version()?));
+        let a = self.open_target(before)?;
+        let elsewhere = if before.location == after.location { None } else { Some(self.open_target(after)?) };
+        let (old, new) = match &elsewhere {
+            None => (a.store.manifest(a.version()?), a.store.manifest(a.version_at(after.reference.as_ref())?)),
+            Some(b) => (a.store.manifest(a.version()?), b.store.manifest(b.version()?)),
+        };
         let folder = a.folder().to_owned();
-        if folder != b.folder() && b.path.is_some() {
+        if after.path.as_ref().is_some_and(|path| path.trim_matches('/') != folder) {
             return Err(Error::usage("the two addresses name different paths"));
         }
         if !folder.is_empty() && !has(&old, &folder)? && !has(&new, &folder)? {

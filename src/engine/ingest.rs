@@ -126,6 +126,7 @@ impl Engine {
             proposal,
             message: options.message.clone(),
             meta: options.meta.clone(),
+            roles: Vec::new(),
             create_dataset: options.create,
         };
         self.publish(timeline, session, entries.into_iter().map(Ok), draft, left_out, options.dry_run)

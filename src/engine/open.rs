@@ -135,7 +135,12 @@ impl Target {
 
     /// The version that the address means.
     pub fn version(&self) -> Result<&VersionState> {
-        let reference = self.reference.clone().unwrap_or_else(default_reference);
+        self.version_at(self.reference.as_ref())
+    }
+
+    /// The version that another address of the same dataset means by its REF.
+    pub fn version_at(&self, reference: Option<&RefExpr>) -> Result<&VersionState> {
+        let reference = reference.cloned().unwrap_or_else(default_reference);
         let id = refs::resolve(&self.dataset, self.dataset()?, &reference, &self.default_reference)?;
         self.version_state(&id)
     }
@@ -309,7 +314,7 @@ impl Engine {
     fn workspace_reference(&self) -> Result<String> {
         let state =
             Control::find(&self.settings.folder).map(|workspace| workspace.state()).transpose()?.unwrap_or_default();
-        let base = state.base.map(|id| id.to_string());
+        let base = state.at().map(|id| id.to_string());
         Ok(base.or(state.branch.map(|branch| branch.to_string())).unwrap_or_else(|| DEFAULT_BRANCH.to_owned()))
     }
 

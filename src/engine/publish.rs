@@ -1,16 +1,16 @@
-//! Publishing: a session's content becomes a version, and a record makes it so. `ingest` and `commit` both end here.
+//! Publishing: a session's content becomes a version, and a record makes it so. `ingest`, `commit` and `merge` end here.
 
-use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, Time};
+use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, Result, Time};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::propose::{Decision, Proposal, decide, tag_operations};
 use crate::flow::session::{NewVersion, Session};
 use crate::format::attrs::Attrs;
-use crate::format::manifest::Entry;
 use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::tree::Root;
 use crate::format::version::{Parent, Version};
 use crate::history::fold::Fold;
 use crate::history::timeline::{Actor, Timeline};
+use crate::tree::edit::Piece;
 
 use super::Engine;
 use super::ingest::LeftOutPath;
@@ -41,6 +41,8 @@ pub(super) struct Draft {
     pub proposal: Proposal,
     pub message: String,
     pub meta: Attrs,
+    /// What each proposed parent is there as; an ordinary one has none.
+    pub roles: Vec<(Id, String)>,
     pub create_dataset: bool,
 }
 
@@ -50,19 +52,20 @@ impl Engine {
         &self,
         timeline: &mut Timeline,
         session: Session<'_>,
-        entries: impl Iterator<Item = Result<(RepoPath, Entry)>>,
+        pieces: impl Iterator<Item = Result<impl Into<Piece>>>,
         draft: Draft,
         left_out: Vec<LeftOutPath>,
         dry_run: bool,
     ) -> Result<Published> {
-        let Draft { mut proposal, message, meta, create_dataset } = draft;
+        let Draft { mut proposal, message, meta, roles, create_dataset } = draft;
         let actor = self.actor();
+        let role_of = |id: &Id| roles.iter().find(|(parent, _)| parent == id).map(|(_, role)| role.clone());
         let mut root = None;
         let mut planned = None;
         let mut record = None;
         timeline.refresh()?;
         let content = session.content();
-        let new = session.finish(entries, |built| {
+        let new = session.finish(pieces, |built| {
             root = Some(*built);
             proposal.manifest = built.id;
             let decision = decide(timeline.fold(), &proposal)?;
@@ -72,7 +75,10 @@ impl Engine {
                     manifest: built.id,
                     files: built.weight.files,
                     bytes: built.weight.bytes,
-                    parents: parents.iter().map(|id| Parent { id: *id, role: String::new() }).collect(),
+                    parents: parents
+                        .iter()
+                        .map(|id| Parent { id: *id, role: role_of(id).unwrap_or_default() })
+                        .collect(),
                     author: actor.name.clone(),
                     time: Time::now(),
                     message: message.clone(),

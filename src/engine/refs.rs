@@ -18,6 +18,8 @@ pub struct VersionCard {
     pub branches: Vec<BranchName>,
     pub tags: Vec<RefName>,
     pub parents: Vec<Id>,
+    /// What each parent is there as; empty for an ordinary one.
+    pub roles: Vec<String>,
     pub author: String,
     pub time: Time,
     pub message: String,
@@ -227,6 +229,7 @@ fn card(dataset: &Dataset, state: &VersionState, record: Version) -> VersionCard
         branches: dataset.branches.iter().filter(|(_, to)| points_here(to)).map(|(name, _)| name.clone()).collect(),
         tags: dataset.tags.iter().filter(|(_, to)| points_here(&to.version)).map(|(name, _)| name.clone()).collect(),
         parents: state.row.parents.clone(),
+        roles: record.parents.into_iter().map(|parent| parent.role).collect(),
         author: record.author,
         time: record.time,
         message: record.message,

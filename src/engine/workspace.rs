@@ -55,6 +55,8 @@ pub struct Status {
     pub branch: Option<BranchName>,
     pub base: Option<Id>,
     pub base_name: Option<RefName>,
+    /// Nothing of the base was written yet, and all that is in the folder is new: what `switch` takes to write it.
+    pub to_write: Option<String>,
     /// Changes that the next `commit` takes.
     pub staged: Vec<String>,
     pub added: Vec<String>,
@@ -102,6 +104,14 @@ impl Workspace {
     /// The base version.
     pub fn base(&self) -> Result<Option<&VersionState>> {
         self.state.base.as_ref().map(|id| self.target.version_state(id)).transpose()
+    }
+
+    /// What `switch` takes to write the version that the workspace is at, where that wasn't done yet.
+    pub fn to_write(&self) -> Result<Option<String>> {
+        let Some(version) = self.state.unwritten else { return Ok(None) };
+        let name = self.target.dataset()?.name_of(&version).map(RefName::to_string);
+        let branch = self.state.branch.as_ref().map(BranchName::to_string);
+        Ok(Some(branch.or(name).unwrap_or_else(|| version.short())))
     }
 
     /// The base's manifest.
@@ -161,7 +171,7 @@ impl Engine {
         })?;
         let branch = BranchName::new(DEFAULT_BRANCH)?;
         let head = open.timeline.fold().dataset(dataset)?.branches.get(&branch).copied();
-        Control::create(root, config, &State { branch: Some(branch), base: None, checkout: None })?;
+        Control::create(root, config, &State { branch: Some(branch), ..State::default() })?;
         ignore_in_git(root)?;
         Ok((store, head))
     }
@@ -222,7 +232,8 @@ impl Engine {
         let mut status = Status {
             dataset: workspace.target.dataset.to_string(),
             branch: workspace.state.branch.clone(),
-            base: workspace.state.base,
+            base: workspace.state.at(),
+            to_write: workspace.to_write()?,
             unfinished_switch: workspace.state.checkout.as_ref().map(|checkout| checkout.version),
             ..Status::default()
         };
@@ -362,6 +373,10 @@ impl Engine {
             let known = manifest
                 .map(|manifest| Ok(manifest.find(&place)?.is_some() || manifest.has_folder(&place)?))
                 .transpose()?;
+            if let Some(reference) = workspace.to_write()? {
+                return Err(Error::not_found("the workspace was cloned without content, so nothing can be restored")
+                    .hint(format!("`dagset switch {reference}` writes it")));
+            }
             if known != Some(true) {
                 return Err(Error::not_found(format!("the base version has no {}", path.display()))
                     .hint("`dagset ls :` shows what it has"));

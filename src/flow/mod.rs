@@ -7,6 +7,7 @@ pub mod fill;
 mod known;
 mod large_file;
 pub mod materialize;
+pub mod merge;
 pub mod merge_indexes;
 mod meta_packer;
 mod node_order;

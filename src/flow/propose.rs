@@ -1,7 +1,8 @@
-//! Whether a manifest becomes a version, and how: the rules of `ingest` and `commit`, as a pure function of the log.
+//! Whether a manifest becomes a version, and how: the rules of `ingest`, `commit` and `merge`, as a pure function of the log.
 
 use crate::base::{BranchName, DatasetName, Error, Id, RefName, Result};
 use crate::format::operation::Operation;
+use crate::history::bases::reaches;
 use crate::history::dag::is_ancestor;
 use crate::history::fold::{Dataset, Fold};
 
@@ -86,12 +87,14 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
         };
     }
     match &proposal.parents {
-        Some(parents) => match head.filter(|head| !parents.contains(head)) {
+        Some(parents) => match head.filter(|head| !parents.iter().any(|parent| reaches(fold, parent, head))) {
             None => Ok(Decision::New { parents: parents.clone(), changed: true }),
             Some(head) => {
                 let (branch, dataset) = (&proposal.branch, &proposal.dataset);
-                let message =
-                    format!("the head {} of branch {branch} of {dataset} isn't among the parents", head.short());
+                let message = format!(
+                    "the head {} of branch {branch} of {dataset} isn't in the history of the parents",
+                    head.short()
+                );
                 Err(Error::conflict(message).hint(format!("add --parent {}, or choose another --branch", head.short())))
             }
         },

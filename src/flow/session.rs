@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::base::{Event, Id, Observer, RepoPath, Result};
+use crate::base::{Event, Id, Observer, Result};
 use crate::format::hint::{self, ChildShape};
 use crate::format::index::Index;
-use crate::format::manifest::{Entry, FolderGuard};
+use crate::format::manifest::FolderGuard;
 use crate::format::node::{TreeKind, Weight};
 use crate::format::operation::IndexRow;
 use crate::format::pack::ItemKind;
@@ -21,6 +21,7 @@ use crate::format::tree::{NewNode, Root, TreeBuilder};
 use crate::format::version::Version;
 use crate::store::content::Content;
 use crate::store::objects::Bucket;
+use crate::tree::edit::Piece;
 use crate::tree::scan::Found;
 
 use super::known::Known;
@@ -141,23 +142,23 @@ impl<'a> Session<'a> {
         Ok(round.outcomes)
     }
 
-    /// Writes the manifest of `entries` (in path order), then the version record that `version` makes of its root.
+    /// Writes the manifest of `pieces` (entries, in path order, and leaves that the store has), then the version record that `version` makes of its root.
     ///
     /// `version` may give `None`: nothing more is written then, and nothing is to be published.
     pub fn finish(
         mut self,
-        entries: impl Iterator<Item = Result<(RepoPath, Entry)>>,
+        pieces: impl Iterator<Item = Result<impl Into<Piece>>>,
         version: impl FnOnce(&Root) -> Result<Option<Version>>,
     ) -> Result<Option<NewVersion>> {
         self.observer.tell(Event::Phase("publishing"));
         if self.uploads.is_none() {
             let mut builder = TreeBuilder::new(TreeKind::Manifest, |_| Ok(()));
-            push_entries(&mut builder, entries)?;
+            push_pieces(&mut builder, pieces)?;
             return version(&builder.finish()?).map(|_| None);
         }
         let data = self.finish_data()?;
         let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
-        let written = self.write_version(&uploads, data.index(), entries, version);
+        let written = self.write_version(&uploads, data.index(), pieces, version);
         let (written, packs) = uploads.conclude(written)?;
         let Some(written) = written else { return Ok(None) };
         let indexes = self.registrar.write(data, packs)?.into_iter().collect();
@@ -169,7 +170,7 @@ impl<'a> Session<'a> {
         &mut self,
         uploads: &Uploads,
         data: &Index,
-        entries: impl Iterator<Item = Result<(RepoPath, Entry)>>,
+        pieces: impl Iterator<Item = Result<impl Into<Piece>>>,
         version: impl FnOnce(&Root) -> Result<Option<Version>>,
     ) -> Result<Option<NewVersion>> {
         let mut meta = MetaPacker::new(uploads)?;
@@ -183,7 +184,7 @@ impl<'a> Session<'a> {
             held_bytes: 0,
         };
         let mut builder = TreeBuilder::new(TreeKind::Manifest, |node| nodes.take(node));
-        push_entries(&mut builder, entries)?;
+        push_pieces(&mut builder, pieces)?;
         let root = builder.finish()?;
         nodes.write_held()?;
         let Some(version) = version(&root)? else { return Ok(None) };
@@ -272,16 +273,20 @@ impl NodeWriter<'_, '_> {
     }
 }
 
-fn push_entries<S: FnMut(NewNode) -> Result<()>>(
+fn push_pieces<S: FnMut(NewNode) -> Result<()>>(
     builder: &mut TreeBuilder<S>,
-    entries: impl Iterator<Item = Result<(RepoPath, Entry)>>,
+    pieces: impl Iterator<Item = Result<impl Into<Piece>>>,
 ) -> Result<()> {
     let mut guard = FolderGuard::default();
-    for entry in entries {
-        let (path, entry) = entry?;
-        guard.next(&path)?;
-        let weight = Weight { entries: 1, files: entry.is_file().into(), bytes: entry.bytes() };
-        builder.push(path.as_str().as_bytes(), &entry.encode(), weight)?;
+    for piece in pieces {
+        match piece?.into() {
+            Piece::Entry(path, entry) => {
+                guard.next(&path)?;
+                let weight = Weight { entries: 1, files: entry.is_file().into(), bytes: entry.bytes() };
+                builder.push(path.as_str().as_bytes(), &entry.encode(), weight)?;
+            }
+            Piece::Leaf { last_key, child } => builder.push_leaf(&last_key, child)?,
+        }
     }
     Ok(())
 }

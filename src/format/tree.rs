@@ -56,6 +56,20 @@ impl<S: FnMut(NewNode) -> Result<()>> TreeBuilder<S> {
         self.add(0, key, &payload, weight)
     }
 
+    /// Adds a whole leaf of another map of this kind, whose last key is `last_key`, unread.
+    ///
+    /// Errors ([`Kind::Failed`]): this map isn't at a cut, or the leaf doesn't end with one whatever follows. Where both hold, the leaf
+    /// is what its items would become here.
+    pub fn push_leaf(&mut self, last_key: &[u8], child: NodeChild) -> Result<()> {
+        let ascends = self.last_key.as_deref().is_none_or(|last| last < last_key);
+        if self.levels[0].count() > 0 || !ends_leaf(last_key) || !ascends {
+            return Err(Error::new(Kind::Failed, "a leaf doesn't fit where it is put"));
+        }
+        self.last_key = Some(last_key.to_vec());
+        self.closed[0] = Some(child);
+        self.add(1, last_key, &child_payload(&child), child.weight)
+    }
+
     fn add(&mut self, level: usize, key: &[u8], payload: &[u8], weight: Weight) -> Result<()> {
         if level == self.levels.len() {
             self.levels.push(NodeWriter::new(level as u8));
@@ -76,12 +90,7 @@ impl<S: FnMut(NewNode) -> Result<()>> TreeBuilder<S> {
 
     fn close(&mut self, level: usize) -> Result<()> {
         let (child, last_key) = self.emit(level)?;
-        let mut payload = Vec::with_capacity(48);
-        payload.put_id(&child.id);
-        payload.put_varint(child.weight.entries);
-        payload.put_varint(child.weight.files);
-        payload.put_varint(child.weight.bytes);
-        self.add(level + 1, &last_key, &payload, child.weight)
+        self.add(level + 1, &last_key, &child_payload(&child), child.weight)
     }
 
     fn emit(&mut self, level: usize) -> Result<(NodeChild, Vec<u8>)> {
@@ -111,11 +120,21 @@ impl<S: FnMut(NewNode) -> Result<()>> TreeBuilder<S> {
     }
 }
 
+fn child_payload(child: &NodeChild) -> Vec<u8> {
+    let mut payload = Vec::with_capacity(48);
+    payload.put_id(&child.id);
+    payload.put_varint(child.weight.entries);
+    payload.put_varint(child.weight.files);
+    payload.put_varint(child.weight.bytes);
+    payload
+}
+
 fn hash_of(key: &[u8]) -> u64 {
     Id::of(key).word()
 }
 
-fn ends_leaf(key: &[u8]) -> bool {
+/// Whether a leaf ends with this key whatever follows it.
+pub fn ends_leaf(key: &[u8]) -> bool {
     hash_of(key).is_multiple_of(256)
 }
 

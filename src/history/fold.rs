@@ -88,6 +88,11 @@ impl Fold {
         self.datasets.get(name).ok_or_else(|| Error::not_found(format!("the store has no dataset {name}")))
     }
 
+    /// The version with this id, in whichever dataset it is.
+    pub fn version(&self, id: &Id) -> Option<&VersionState> {
+        self.datasets.values().find_map(|dataset| dataset.versions.get(id))
+    }
+
     /// Folds in the next record. An operation that doesn't hold leaves only the number advanced.
     ///
     /// Errors: an unknown critical operation or fold rule ([`Kind::Failed`]: a newer dagset is needed); a record out of turn

@@ -1,5 +1,6 @@
 //! What the log means: the fold of its records, refs, ancestry.
 
+pub mod bases;
 pub mod dag;
 pub mod fold;
 pub mod local_copy;

@@ -3,10 +3,10 @@
 //! A hint or a place is advice: what lies there must be what was asked for, else the indexes say where else it lies. Only when no
 //! copy is good is that an error, and it names the object that is damaged.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -27,6 +27,8 @@ use super::kept_indexes::KeptIndexes;
 use super::lanes::side_by_side;
 use super::objects::Bucket;
 
+/// Roots that are read ahead are kept so many: two versions may be compared.
+const PARTS: usize = 2;
 /// Indexes that are read from a bucket at once.
 const INDEXES_AT_ONCE: usize = 8;
 
@@ -65,14 +67,13 @@ pub struct Content {
     kept_frames: Option<KeptFrames>,
     frames: Mutex<FrameCache>,
     fetcher: Fetcher,
-    part: Mutex<Option<Part>>,
+    parts: Mutex<VecDeque<Part>>,
     lenders: Vec<Lender>,
     /// The packs that the own indexes name; asked for only where others lend.
     own_packs: Once<HashSet<ObjectName>>,
 }
 
 /// Stored bytes of a pack that were read ahead.
-#[derive(Clone)]
 struct Part {
     kind: ObjectKind,
     pack: ObjectName,
@@ -127,7 +128,7 @@ impl Content {
             kept_indexes: None,
             kept_frames: None,
             frames: Mutex::default(),
-            part: Mutex::default(),
+            parts: Mutex::default(),
             lenders: Vec::new(),
             own_packs: Once::new(),
         }
@@ -227,25 +228,30 @@ impl Content {
             Some(place) if !self.lenders.is_empty() && !self.owns(&place.frame.pack)? => None,
             hint => hint,
         };
-        let mut first_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {
+        let hint_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {
             Some(Ok(item)) => return Ok(item),
             // A store that doesn't answer isn't damaged.
             Some(Err(fault)) if fault.kind() == Kind::Unreachable => return Err(fault),
             Some(Err(fault)) => Some(fault),
             None => None,
         };
+        let mut first_fault = None;
         for index in self.indexes()? {
             let place = match kind {
                 ItemKind::Chunk => index.find_chunk(id),
                 _ => index.find_meta(id, kind),
             };
             let Some(place) = place else { continue };
-            match self.item_at(id, kind, &place) {
+            let read = || self.item_at(id, kind, &place);
+            // What the hint led to was read once already.
+            let outcome = if own_hint == Some(&place) { read() } else { self.bucket.read_verified(read) };
+            match outcome {
                 Ok(item) => return Ok(item),
                 Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
                 Err(fault) => first_fault.get_or_insert(fault),
             };
         }
+        let mut first_fault = first_fault.or(hint_fault);
         let mut unreachable = None;
         for lender in self.lenders_in_turn() {
             match lender.content().and_then(|content| content.item(id, kind, hint)) {
@@ -296,7 +302,7 @@ impl Content {
     /// Has a frame that turned out wrong read from the store, by whoever asks for it next.
     fn forget(&self, folder: ObjectKind, place: &FramePlace) {
         self.fetcher.forget(place);
-        self.set_part(None);
+        self.parts().clear();
         if let Some(kept) = self.kept(folder) {
             kept.remove(place);
         }
@@ -398,11 +404,8 @@ impl Content {
     /// As [`Content::read_ahead`], near stores included. What is kept is bounded, 32 MiB: a caller with more goes on in steps.
     pub fn prefetch(&self, kind: ObjectKind, places: &[FramePlace]) {
         for (content, mut places) in self.owners(places) {
-            let part = content.part();
-            let is_read = |place: &FramePlace| {
-                part.as_ref()
-                    .and_then(|part| part.slice(kind, place.pack, place.offset.into(), place.stored_bytes.into()))
-            };
+            let is_read =
+                |place: &FramePlace| content.part(kind, place.pack, place.offset.into(), place.stored_bytes.into());
             let is_kept = |place: &FramePlace| content.kept(kind).is_some_and(|kept| kept.has(place));
             places.retain(|place| {
                 content.cache(|cache| cache.get(place)).is_none() && is_read(place).is_none() && !is_kept(place)
@@ -441,7 +444,7 @@ impl Content {
     }
 
     /// Reads a root's frame ahead, and up to `before` stored bytes that stand before it: there its children are, if they were written
-    /// with it. Kept as it is, until another root is read so.
+    /// with it. Kept as it is, until two others are read so.
     pub fn prefetch_root(&self, kind: ObjectKind, root: &FramePlace, before: u32) {
         if self.kept(kind).is_some_and(|kept| kept.has(root)) {
             return;
@@ -449,20 +452,23 @@ impl Content {
         let start = root.offset.saturating_sub(before).max(HEADER_LEN as u32).into();
         let end = u64::from(root.offset) + u64::from(root.stored_bytes);
         if let Ok(bytes) = self.read(kind, root.pack, start, end.saturating_sub(start)) {
-            self.set_part(Some(Part { kind, pack: root.pack, start, bytes }));
+            let mut parts = self.parts();
+            parts.truncate(PARTS - 1);
+            parts.push_front(Part { kind, pack: root.pack, start, bytes });
         }
     }
 
-    fn part(&self) -> Option<Part> {
-        self.part.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn parts(&self) -> MutexGuard<'_, VecDeque<Part>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn set_part(&self, part: Option<Part>) {
-        *self.part.lock().unwrap_or_else(PoisonError::into_inner) = part;
+    /// Bytes of a pack, if they were read ahead.
+    fn part(&self, kind: ObjectKind, pack: ObjectName, offset: u64, len: u64) -> Option<Bytes> {
+        self.parts().iter().find_map(|part| part.slice(kind, pack, offset, len))
     }
 
     fn read(&self, kind: ObjectKind, pack: ObjectName, offset: u64, len: u64) -> Result<Bytes> {
-        match self.part().and_then(|part| part.slice(kind, pack, offset, len)) {
+        match self.part(kind, pack, offset, len) {
             Some(bytes) => Ok(bytes),
             None => self.bucket.get_range(&format!("{}/{pack}", kind.folder()), offset, len),
         }

@@ -1,5 +1,8 @@
-//! Stored frames of meta packs of a store that is far away, as files. What lies in them is verified by whoever reads it, as if it came
-//! from the store; what is wrong is removed, and read there.
+//! Stored frames of meta packs of a store that is far away, as files: a BLAKE3, then the frame's bytes, which it is of.
+//!
+//! An object's id doesn't cover the hint beside it in its frame, and disks rot: so each file is verified whole when it is read. One that
+//! isn't what was written is removed, and the frame comes from the store. What was written is still verified by whoever reads an object
+//! in it, as if it came from there.
 
 use std::fs::{DirEntry, File};
 use std::io::Read;
@@ -9,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 
+use crate::base::Id;
 use crate::base::files::{Durability, create_folders, sweep_temporaries, write_file};
 use crate::format::place::FramePlace;
 
@@ -18,6 +22,8 @@ const KEPT_BYTES: u64 = 256 << 20;
 const UNSEEN_BYTES: u64 = 16 << 20;
 /// A file takes at least so much of a disk.
 const BLOCK_BYTES: u64 = 4 << 10;
+/// The BLAKE3 that a file begins with.
+const CHECK_LEN: usize = 32;
 /// A use is noted when the last that was is so long ago.
 const USE_NOTED: Duration = Duration::from_secs(3600);
 
@@ -35,20 +41,25 @@ impl KeptFrames {
     }
 
     pub fn has(&self, place: &FramePlace) -> bool {
-        self.file(place).metadata().is_ok_and(|meta| meta.len() == u64::from(place.stored_bytes))
+        self.file(place).metadata().is_ok_and(|meta| meta.len() == file_bytes(place))
     }
 
-    /// The stored bytes of a frame, not verified.
+    /// The stored bytes of a frame, as they were when it was kept.
     pub fn get(&self, place: &FramePlace) -> Option<Bytes> {
         let mut file = File::open(self.file(place)).ok()?;
-        let meta = file.metadata().ok().filter(|meta| meta.len() == u64::from(place.stored_bytes))?;
-        let mut bytes = Vec::with_capacity(place.stored_bytes as usize);
-        file.read_to_end(&mut bytes).ok().filter(|read| *read == place.stored_bytes as usize)?;
+        let meta = file.metadata().ok().filter(|meta| meta.len() == file_bytes(place))?;
+        let mut bytes = Vec::with_capacity(meta.len() as usize);
+        file.read_to_end(&mut bytes).ok()?;
+        let (check, stored) = bytes.split_at_checked(CHECK_LEN)?;
+        if check != Id::of(stored).0 {
+            self.remove(place);
+            return None;
+        }
         let now = SystemTime::now();
         if meta.modified().is_ok_and(|used| now.duration_since(used).is_ok_and(|age| age > USE_NOTED)) {
             file.set_modified(now).ok();
         }
-        Some(bytes.into())
+        Some(Bytes::from(bytes).slice(CHECK_LEN..))
     }
 
     /// Keeps a frame, as far as it may: who can't write here reads it from the store again.
@@ -61,9 +72,10 @@ impl KeptFrames {
             self.make_room();
             *unseen = Some(0);
         }
-        *unseen = unseen.map(|bytes| bytes + on_disk(stored.len() as u64));
+        let bytes = [&Id::of(stored).0, stored].concat();
+        *unseen = unseen.map(|unseen| unseen + on_disk(bytes.len() as u64));
         drop(unseen);
-        write_file(&self.file(place), stored, Durability::Renamed).ok();
+        write_file(&self.file(place), &bytes, Durability::Renamed).ok();
     }
 
     pub fn remove(&self, place: &FramePlace) {
@@ -95,6 +107,10 @@ impl KeptFrames {
     fn file(&self, place: &FramePlace) -> PathBuf {
         self.folder.join(format!("{}-{}", place.pack, place.offset))
     }
+}
+
+fn file_bytes(place: &FramePlace) -> u64 {
+    CHECK_LEN as u64 + u64::from(place.stored_bytes)
 }
 
 fn on_disk(bytes: u64) -> u64 {
@@ -141,5 +157,18 @@ mod tests {
         kept.put(&place(1), &[1; 5_000]);
         kept.remove(&place(1));
         assert!(!kept.has(&place(1)));
+    }
+
+    #[test]
+    fn a_file_with_a_flipped_bit_is_no_frame() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = KeptFrames::new(folder.path().to_owned());
+        for byte in [0, CHECK_LEN - 1, CHECK_LEN, CHECK_LEN + 4_999] {
+            kept.put(&place(1), &[1; 5_000]);
+            let mut bytes = std::fs::read(kept.file(&place(1))).unwrap();
+            bytes[byte] ^= 4;
+            write_file(&kept.file(&place(1)), &bytes, Durability::Renamed).unwrap();
+            assert!(kept.get(&place(1)).is_none() && !kept.has(&place(1)), "byte {byte}: and it is gone");
+        }
     }
 }

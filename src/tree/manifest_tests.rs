@@ -15,6 +15,7 @@ use crate::store::backend::memory;
 use crate::store::objects::Bucket;
 use crate::store::recording::Recording;
 use crate::tree::diff::{Change, diff};
+use crate::tree::edit::{Piece, edited};
 
 type Model = BTreeMap<String, Entry>;
 
@@ -288,4 +289,52 @@ fn a_node_that_is_not_what_its_parent_says_is_refused() {
     assert!(!readable(("b", 1), ("d", 1), [&["a", "b"], &["d"]]), "another count");
     assert!(!readable(("c", 2), ("d", 1), [&["a", "b"], &["d"]]), "another last key");
     assert!(!readable(("b", 2), ("d", 2), [&["a", "b"], &["b", "d"]]), "a key twice");
+}
+
+/// Some hundreds of paths in a few leaves, and edits among and around them.
+fn any_edits() -> impl Strategy<Value = (Model, BTreeMap<String, Option<Entry>>)> {
+    let edits = proptest::collection::btree_map(0..3_000u64, proptest::option::of(any::<u64>()), 0..40);
+    (prop_oneof![Just(0u64), 1..40u64, Just(2_000)], edits).prop_map(|(count, edits)| {
+        let path = |number: u64| format!("f/{number:05}");
+        let model = (0..count).map(|number| (path(number * 2_000 / count), file(number))).collect();
+        (model, edits.into_iter().map(|(number, seed)| (path(number), seed.map(file))).collect())
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn an_edited_manifest_is_as_if_built_anew_and_few_leaves_are_read((model, edits) in any_edits()) {
+        let mut after = model.clone();
+        for (path, entry) in &edits {
+            match entry {
+                Some(entry) => drop(after.insert(path.clone(), entry.clone())),
+                None => drop(after.remove(path)),
+            }
+        }
+        let mut store = Store::new();
+        let (root, expected) = (store.write_model(&model), Store::new().write_model(&after));
+        let (content, recording) = store.open();
+        let listed = edits.iter().map(|(path, entry)| (RepoPath::new(path.as_str()).expect("a good path"), entry.clone()));
+        let mut builder = TreeBuilder::new(TreeKind::Manifest, |_| Ok(()));
+        let mut whole_leaves = 0;
+        for piece in edited(Manifest::new(&content, root, None), listed.collect()) {
+            match piece.expect("reads") {
+                Piece::Entry(path, entry) => {
+                    let weight = Weight { entries: 1, files: entry.is_file().into(), bytes: entry.bytes() };
+                    builder.push(path.as_str().as_bytes(), &entry.encode(), weight).expect("ascending paths");
+                }
+                Piece::Leaf { last_key, child } => {
+                    whole_leaves += 1;
+                    builder.push_leaf(&last_key, child).expect("it fits");
+                }
+            }
+        }
+        prop_assert_eq!(builder.finish().expect("a root").id, expected);
+        if edits.is_empty() && model.len() > 1_000 {
+            let calls = recording.take_calls();
+            let nodes = calls.iter().filter(|call| call.name.starts_with("meta/")).count();
+            prop_assert!(whole_leaves >= 3 && nodes <= 3, "{} leaves, {:?}", whole_leaves, calls);
+        }
+    }
 }

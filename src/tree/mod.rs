@@ -2,11 +2,14 @@
 
 mod children;
 pub mod diff;
+pub mod edit;
 pub mod grouping;
 pub mod ignore;
 pub mod listing;
 pub mod manifest;
+pub mod merge;
 pub mod read_file;
+pub mod resolve;
 pub mod scan;
 pub mod select;
 pub mod share;

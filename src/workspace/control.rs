@@ -51,13 +51,15 @@ pub struct Remote {
     pub settings: StoreSettings,
 }
 
-/// Which version a workspace is based on.
+/// Where a workspace stands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct State {
     /// `None`: a version was switched to that no branch was named for; nothing can be committed.
     pub branch: Option<BranchName>,
     /// `None`: there is no version yet.
     pub base: Option<Id>,
+    /// The version that a workspace without a base is at: nothing of it was written yet.
+    pub unwritten: Option<Id>,
     /// The target of a checkout that was begun and hasn't ended.
     pub checkout: Option<Checkout>,
 }
@@ -83,6 +85,8 @@ struct StateJson {
     branch: Option<String>,
     base: Option<String>,
     #[serde(default)]
+    unwritten: Option<String>,
+    #[serde(default)]
     checkout: Option<CheckoutJson>,
 }
 
@@ -90,6 +94,13 @@ struct StateJson {
 struct CheckoutJson {
     branch: Option<String>,
     version: String,
+}
+
+impl State {
+    /// The version that the workspace is at, whether its content is here or not.
+    pub fn at(&self) -> Option<Id> {
+        self.base.or(self.unwritten)
+    }
 }
 
 impl Control {
@@ -180,6 +191,7 @@ impl Control {
         Ok(State {
             branch: branch(json.branch)?,
             base: json.base.as_deref().map(id).transpose()?,
+            unwritten: json.unwritten.as_deref().map(id).transpose()?,
             checkout: checkout.transpose()?,
         })
     }
@@ -189,6 +201,7 @@ impl Control {
             schema: SCHEMA,
             branch: state.branch.as_ref().map(BranchName::to_string),
             base: state.base.as_ref().map(Id::to_string),
+            unwritten: state.unwritten.as_ref().map(Id::to_string),
             checkout: state.checkout.as_ref().map(|checkout| CheckoutJson {
                 branch: checkout.branch.as_ref().map(BranchName::to_string),
                 version: checkout.version.to_string(),
@@ -253,7 +266,7 @@ mod tests {
         assert_eq!(control.state().expect("reads"), State::default());
         let branch = Some(BranchName::new("main").expect("good name"));
         let checkout = Some(Checkout { branch: branch.clone(), version: Id::of(b"v") });
-        let state = State { branch, base: Some(Id::of(b"b")), checkout };
+        let state = State { branch, base: Some(Id::of(b"b")), unwritten: Some(Id::of(b"u")), checkout };
         control.write_state(&state).expect("writes");
         assert_eq!(control.state().expect("reads"), state);
         assert!(Control::create(folder.path(), &config, &State::default()).is_err());

@@ -35,6 +35,7 @@ const COMMANDS: &[&[&str]] = &[
     &["diff"],
     &["branch"],
     &["tag"],
+    &["merge"],
     &["clone"],
     &["push"],
     &["fetch"],
@@ -100,6 +101,7 @@ fn the_first_screen() {
       diff         Show what differs between two versions, or in the workspace
       branch       List, make, rename or delete branches
       tag          List, set or delete tags
+      merge        Make one version of several
       clone        Make a workspace of a dataset in another store
       push         Send versions, and the refs that point at them, to a remote
       fetch        Bring a remote's versions and refs, leaving the folder as it is

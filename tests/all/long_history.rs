@@ -24,6 +24,7 @@ use dagset::history::timeline::{Actor, Timeline};
 use dagset::store::Bucket;
 use dagset::store::content::Content;
 use dagset::store::locate::STORE_FILE;
+use dagset::tree::edit::edited;
 use dagset::tree::manifest::{Manifest, shapes};
 use dagset::tree::scan::{ScanOptions, scan};
 use dagset::tree::subtrees::new_nodes;
@@ -91,6 +92,42 @@ pub fn fill_once(bucket: &Bucket, folders: u64) {
         (format!("part-{:04}/image-{:06}.jpg", number / files, number % files), content)
     });
     History::begin(timeline, |_| Box::new(entries));
+}
+
+/// Publishes a version on a new branch: the head of `main` with each of these paths given a content that nobody has.
+pub fn branch_off(bucket: &Bucket, name: &str, changed: &[String]) {
+    let file = StoreFile::parse(&bucket.get(STORE_FILE).expect("a store"), "here").expect("a store's file");
+    let mut timeline = Timeline::open(bucket.clone(), file.store, Observer::new()).expect("a log");
+    let content = content_of(&timeline);
+    let main = BranchName::new("main").expect("a good name");
+    let known = timeline.fold().dataset(&dataset()).expect("it is there");
+    let parent = known.versions[&known.branches[&main]].row.clone();
+    let edit = |path: &String| {
+        let content = Id::of(format!("{name} {path}").as_bytes());
+        let kind = EntryKind::File { size: CONTENT_BYTES as u64, content, executable: false };
+        (RepoPath::new(path.as_str()).expect("a good path"), Some(Entry::plain(kind)))
+    };
+    let pieces = edited(Manifest::new(&content, parent.manifest, None), changed.iter().map(edit).collect());
+    let born = timeline.fold().number;
+    let session = Session::new(bucket.clone(), &content, born, 1, Often::default(), Observer::new());
+    let weight = (parent.files, parent.bytes);
+    let new = session.finish(pieces, |root| Ok(Some(version_of(root.id, weight, Some(parent.version), 2))));
+    let new = new.expect("writes").expect("a version");
+    let row = VersionRow {
+        version: new.id,
+        manifest: new.root.id,
+        parents: vec![parent.version],
+        version_place: new.version_place,
+        manifest_place: new.manifest_place,
+        ..parent
+    };
+    let branch = BranchName::new(name).expect("a good name");
+    let operations = [
+        Operation::Register { indexes: new.indexes },
+        Operation::AddVersion { dataset: dataset(), row: Box::new(row) },
+        Operation::SetBranch { dataset: dataset(), branch, old: None, new: Some(new.id) },
+    ];
+    timeline.append(&actor(), |_, _| Ok(operations.to_vec())).expect("appends");
 }
 
 fn actor() -> Actor {

@@ -30,16 +30,20 @@ mod damage;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
 mod faults;
+mod first_switch;
 mod frozen;
 mod full_disk;
 mod indexes;
 mod interrupts;
+mod kept_frames;
 mod killed;
 mod layers;
 mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
 mod many_writers;
+mod merging;
+mod merging_much;
 mod mirror;
 mod mirror_processes;
 mod nested;

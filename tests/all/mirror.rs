@@ -259,3 +259,16 @@ fn a_kept_frame_that_is_damaged_is_read_again() {
     fs::remove_dir_all(machine.mirrors()).expect("is there");
     assert_eq!(listed_at(&machine, Access::default()).0, Ok(300));
 }
+
+#[test]
+fn two_versions_of_a_dataset_are_compared_by_opening_it_once() {
+    let machine = Machine::with_store();
+    machine.publish("set", 2);
+    let (old, new) = (address(&format!("{FAR}/set@main~1")), address(&format!("{FAR}/set@main")));
+    let cold = Machine::new(machine.far());
+    let (found, cost) = cold.run(|engine| engine.diff(&old, &new));
+    assert_eq!(found.modified.len(), 1);
+    assert_eq!((cost.gets, cost.lists), (4 + 2, 1), "two prefixes, the newest record, the next, the two roots");
+    let (_, cost) = cold.run(|engine| engine.diff(&old, &new));
+    assert_eq!((cost.gets, cost.lists), (2, 0), "the record that it knows, and the next");
+}

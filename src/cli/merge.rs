@@ -1,0 +1,189 @@
+//! `merge`: several versions become one; where they disagree, what each of them did.
+
+use clap::Args;
+use dagset::base::{Kind, Result};
+use dagset::engine::{Did, MergeConflict, MergeOptions, MergeReport, MergeSide, Published};
+use serde_json::{Value, json};
+
+use super::table::{self, left, right};
+use super::{Context, Ending, addresses, json, ui};
+
+const NOTES: &str = "\
+What one version changed, added or deleted since they parted wins over what the
+others left alone. Where several did, and not the same, it is a conflict: it is
+shown, nothing is written, and the exit code is 4, unless a CHOICE says who wins:
+first or last in their order, newest, a REF, or both, side by side.
+
+Examples:
+  dagset merge fixes                            into the workspace's branch
+  dagset merge ./store/set@a ./store/set@b --branch main --as 2.0
+  dagset merge fixes --rule 'labels/**=last' --on-conflict both --dry-run";
+
+/// Conflicts that people are shown.
+const MOST_SHOWN: usize = 50;
+
+/// Make one version of several
+#[derive(Args)]
+#[command(after_help = NOTES, arg_required_else_help = true)]
+pub struct Merge {
+    /// In a workspace REF, anywhere [STORE/]DATASET@REF
+    #[arg(value_name = "REF", required = true)]
+    parents: Vec<String>,
+    /// Merge into this branch; made if needed [default: the workspace's]
+    #[arg(long, value_name = "BRANCH")]
+    branch: Option<String>,
+    /// Name the version, as 1.2.0
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Say what the version is about
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Who wins: fail, first, last, newest, both, or a REF [default: fail]
+    #[arg(long, value_name = "CHOICE")]
+    on_conflict: Option<String>,
+    /// Who wins at some paths; repeatable, the first that fits
+    #[arg(long = "rule", value_name = "GLOB=CHOICE")]
+    rules: Vec<String>,
+    /// Store nothing; show what would come of it
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
+    let options = MergeOptions {
+        parents: args.parents.iter().map(|text| addresses::parse(context, text)).collect::<Result<_>>()?,
+        branch: args.branch,
+        name: args.name,
+        message: args.message,
+        on_conflict: args.on_conflict,
+        rules: args.rules,
+        dry_run: args.dry_run,
+    };
+    let report = context.watched(|engine| engine.merge(&options))?;
+    match context.for_people() {
+        true => show(context, &report),
+        false => context.out.document(&json::document(document(&report))),
+    }
+    Ok(if report.published.is_some() { Ending::Done } else { Ending::Failed(Kind::Conflict) })
+}
+
+fn document(report: &MergeReport) -> Value {
+    let parent = |parent: &dagset::engine::MergeParent| {
+        json!({
+            "ref": parent.reference,
+            "version": json::id(&parent.version),
+            "name": parent.version_name.as_ref().map(ToString::to_string),
+            "adds_nothing": parent.adds_nothing,
+        })
+    };
+    let made = report.published.as_ref();
+    json!({
+        "dataset": report.dataset.to_string(),
+        "branch": report.branch.to_string(),
+        "parents": report.parents.iter().map(parent).collect::<Vec<_>>(),
+        "conflicts": report.conflicts.iter().map(conflict).collect::<Vec<_>>(),
+        "unresolved": report.unresolved().count(),
+        "version": made.and_then(|made| made.version).as_ref().map(json::id),
+        "name": made.and_then(|made| made.name.as_ref()).map(ToString::to_string),
+        "manifest": made.map(|made| json::id(&made.manifest)),
+        "changed": made.is_some_and(|made| made.changed),
+        "files": made.map(|made| made.files),
+        "bytes": made.map(|made| made.bytes),
+        "stored_bytes": made.map_or(0, |made| made.stored_bytes),
+        "dry_run": made.is_some_and(|made| made.dry_run),
+        "written": report.switched.as_ref().map_or(0, |switched| switched.written),
+        "removed": report.switched.as_ref().map_or(0, |switched| switched.removed),
+    })
+}
+
+fn conflict(conflict: &MergeConflict) -> Value {
+    let side = |side: &MergeSide| {
+        json!({
+            "ref": side.reference,
+            "did": did(side.did),
+            "kind": side.kind.map(json::kind_name),
+            "content": side.content.as_ref().map(json::id),
+            "bytes": side.bytes,
+        })
+    };
+    json!({
+        "path": conflict.path,
+        "file_and_folder": conflict.file_and_folder,
+        "choice": conflict.choice,
+        "parents": conflict.sides.iter().map(side).collect::<Vec<_>>(),
+    })
+}
+
+fn did(did: Did) -> &'static str {
+    match did {
+        Did::Unchanged => "unchanged",
+        Did::Added => "added",
+        Did::Changed => "changed",
+        Did::Deleted => "deleted",
+    }
+}
+
+fn show(context: &mut Context, report: &MergeReport) {
+    for parent in report.parents.iter().filter(|parent| parent.adds_nothing) {
+        let text = format!("{} adds nothing: another parent has all of its history", ui::clean(&parent.reference));
+        context.say(&text);
+    }
+    let unresolved: Vec<&MergeConflict> = report.unresolved().collect();
+    if report.published.is_none() {
+        conflicts(context, &unresolved);
+        let count = ui::count(unresolved.len() as u64, "conflict");
+        writeln!(context.out, "{}", context.paint.red(format!("{count}, so nothing was written")));
+        context.say("give --on-conflict first|last|newest|both|REF, or --rule 'GLOB=CHOICE' for some paths");
+    }
+    if let Some(published) = &report.published {
+        made(context, report, published);
+    }
+}
+
+/// A line for each parent of each conflict.
+fn conflicts(context: &mut Context, conflicts: &[&MergeConflict]) {
+    let mut rows = Vec::new();
+    for conflict in conflicts.iter().take(MOST_SHOWN) {
+        for (at, side) in conflict.sides.iter().enumerate() {
+            let path = if at == 0 { conflict.path.clone() } else { String::new() };
+            let what = match (side.content, side.kind) {
+                (Some(content), _) => content.short(),
+                (None, kind) => kind.map(json::kind_name).unwrap_or_default().to_owned(),
+            };
+            let bytes = side.bytes.map(ui::size).unwrap_or_default();
+            rows.push(vec![path, side.reference.clone(), did(side.did).to_owned(), what, bytes]);
+        }
+    }
+    let columns = [left("PATH").flexible(), left("PARENT"), left("DID"), left("CONTENT"), right("SIZE")];
+    let paint = context.paint;
+    table::print(&mut context.out, paint, &columns, &rows);
+    if conflicts.len() > MOST_SHOWN {
+        let more = ui::number((conflicts.len() - MOST_SHOWN) as u64);
+        writeln!(context.out, "… and {more} more; --json has all");
+    }
+}
+
+fn made(context: &mut Context, report: &MergeReport, published: &Published) {
+    if context.global.quiet {
+        return;
+    }
+    let paint = context.paint;
+    let name = published.name.as_ref().map(|name| paint.green(name.as_str()));
+    let id = published.version.map(|id| paint.yellow(id.short()));
+    let version = [name, id].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    let branch = paint.cyan(report.branch.as_str());
+    let what = format!("{}, {}", ui::count(published.files, "file"), ui::size(published.bytes));
+    match (published.changed, published.dry_run) {
+        (false, _) => writeln!(context.out, "Nothing changed: {branch} is at {version} ({what})"),
+        (true, true) => writeln!(context.out, "{branch} would come to {what}: a dry run"),
+        (true, false) => writeln!(context.out, "{branch} is at {version}: {what}"),
+    }
+    let resolved = report.conflicts.len() as u64;
+    if resolved > 0 {
+        writeln!(context.out, "{} resolved by rule; --json has them", ui::count(resolved, "conflict"));
+    }
+    if let Some(switched) = &report.switched {
+        let (written, removed) = (ui::count(switched.written, "path"), ui::number(switched.removed));
+        writeln!(context.out, "the folder: {written} written, {removed} removed");
+    }
+}

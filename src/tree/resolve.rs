@@ -1,0 +1,294 @@
+//! From what each path comes to, to the edits that make the merged version: who wins where heads disagree, and what is no tree.
+//!
+//! Paths are judged one by one, so that a file and a folder of one name can be left standing together: that is a conflict too. An empty
+//! folder gives way to what is in it.
+
+use std::collections::HashMap;
+
+use crate::base::{Error, RepoPath, Result};
+use crate::format::manifest::{Entry, EntryKind};
+
+use super::edit::Edits;
+use super::merge::{Did, Lineage, Outcome, did, settle};
+use super::select::Selection;
+
+/// Who wins where heads disagree. Heads that changed nothing, or that others have outdated, are no candidates but for [`Choice::Head`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// Nobody: it stays a conflict.
+    Fail,
+    First,
+    Last,
+    /// The version that was made last.
+    Newest,
+    /// All of them, side by side under names that say whose.
+    Both,
+    /// This head, whatever it did.
+    Head(usize),
+}
+
+/// The heads as far as choices ask for them, in their order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Head {
+    /// What it is called in the names of files.
+    pub word: String,
+    /// Milliseconds since 1970.
+    pub time: i64,
+}
+
+/// Choices by path, the first that fits; and one for all other paths.
+#[derive(Debug)]
+pub struct Choices {
+    pub by_path: Vec<(Selection, Choice)>,
+    pub otherwise: Choice,
+}
+
+impl Choices {
+    fn at(&self, path: &RepoPath) -> Choice {
+        let fits = self.by_path.iter().find(|(selection, _)| selection.matches(path.as_str()));
+        fits.map_or(self.otherwise, |(_, choice)| *choice)
+    }
+}
+
+/// What one head has at a path, and did there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Side {
+    pub did: Did,
+    pub entry: Option<Entry>,
+    /// It has files below the path.
+    pub folder: bool,
+}
+
+/// A path at which heads disagree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Conflict {
+    pub path: RepoPath,
+    /// Of each head.
+    pub sides: Vec<Side>,
+    /// It is a file for some and a folder for others.
+    pub file_and_folder: bool,
+    /// [`Choice::Fail`]: it isn't resolved.
+    pub choice: Choice,
+}
+
+/// What the heads come to.
+#[derive(Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What differs from the first head.
+    pub edits: Edits,
+    /// In path order.
+    pub conflicts: Vec<Conflict>,
+}
+
+/// Answers about the versions of a merge that single paths can't give.
+pub trait Look {
+    /// The entry of each version of the lineage at a path.
+    fn values_at(&self, path: &str) -> Result<Vec<Option<Entry>>>;
+    /// Whether a head has something below a path.
+    fn has_folder(&self, head: usize, path: &str) -> Result<bool>;
+}
+
+/// Collects what paths come to.
+pub struct Planner<'a> {
+    lineage: &'a Lineage,
+    heads: &'a [Head],
+    choices: &'a Choices,
+    settled: Vec<Settled>,
+    /// Entries that stand beside where they stood, the head that has them, and where that was.
+    aside: Vec<(RepoPath, usize, Entry)>,
+    conflicts: Vec<Conflict>,
+}
+
+/// A path at which heads differ.
+struct Settled {
+    path: RepoPath,
+    entry: Option<Entry>,
+    /// It isn't what the first head has.
+    is_edit: bool,
+}
+
+impl<'a> Planner<'a> {
+    pub fn new(lineage: &'a Lineage, heads: &'a [Head], choices: &'a Choices) -> Planner<'a> {
+        Planner { lineage, heads, choices, settled: Vec::new(), aside: Vec::new(), conflicts: Vec::new() }
+    }
+
+    /// Takes the next path, in path order, at which versions differ, and the values of all of them.
+    pub fn take(&mut self, path: RepoPath, values: &[Option<Entry>]) {
+        let entry = match settle(self.lineage, values) {
+            Outcome::Settled(entry) => entry,
+            Outcome::Open(standing) => {
+                let choice = self.choices.at(&path);
+                let side =
+                    |head| Side { did: did(self.lineage, values, head), entry: values[head].clone(), folder: false };
+                let sides = (0..self.lineage.heads).map(side).collect();
+                self.conflicts.push(Conflict { path: path.clone(), sides, file_and_folder: false, choice });
+                match self.pick(choice, &standing) {
+                    None if choice == Choice::Both => self.keep_all(&path, values, &standing),
+                    None => values[0].clone(),
+                    Some(head) => values[head].clone(),
+                }
+            }
+        };
+        let is_edit = entry != values[0];
+        self.settled.push(Settled { path, entry, is_edit });
+    }
+
+    fn pick(&self, choice: Choice, standing: &[usize]) -> Option<usize> {
+        match choice {
+            Choice::Fail | Choice::Both => None,
+            Choice::First => standing.first().copied(),
+            Choice::Last => standing.last().copied(),
+            Choice::Newest => standing.iter().copied().max_by_key(|head| self.heads[*head].time),
+            Choice::Head(head) => Some(head),
+        }
+    }
+
+    /// What stays at the path itself when nothing is to be lost: an entry against its deletion. Entries against each other step aside.
+    fn keep_all(&mut self, path: &RepoPath, values: &[Option<Entry>], standing: &[usize]) -> Option<Entry> {
+        let mut kept: Vec<(usize, &Entry)> = Vec::new();
+        for head in standing {
+            if let Some(entry) = &values[*head]
+                && kept.iter().all(|(_, other)| *other != entry)
+            {
+                kept.push((*head, entry));
+            }
+        }
+        match kept.as_slice() {
+            [] => None,
+            [(_, entry)] => Some((*entry).clone()),
+            several => {
+                self.aside.extend(several.iter().map(|(head, entry)| (path.clone(), *head, (*entry).clone())));
+                None
+            }
+        }
+    }
+
+    /// The plan, after the last path.
+    pub fn finish(mut self, look: &impl Look) -> Result<Plan> {
+        self.place_aside(look)?;
+        self.part_files_from_folders(look)?;
+        self.place_aside(look)?;
+        self.conflicts.sort_by(|a, b| a.path.cmp(&b.path));
+        let edits = self.settled.into_iter().filter(|settled| settled.is_edit);
+        Ok(Plan { edits: edits.map(|settled| (settled.path, settled.entry)).collect(), conflicts: self.conflicts })
+    }
+
+    fn place_aside(&mut self, look: &impl Look) -> Result<()> {
+        for (path, head, entry) in std::mem::take(&mut self.aside) {
+            let path = self.free_name(&path, head, look)?;
+            let at = self.settled.partition_point(|settled| settled.path < path);
+            self.settled.insert(at, Settled { path, entry: Some(entry), is_edit: true });
+        }
+        Ok(())
+    }
+
+    /// Decides where one path is a folder of another. All heads are trees, so heads differ at both paths, and both were taken.
+    fn part_files_from_folders(&mut self, look: &impl Look) -> Result<()> {
+        let mut above: Vec<usize> = Vec::new();
+        let mut file_wins: HashMap<usize, bool> = HashMap::new();
+        for at in 0..self.settled.len() {
+            if self.settled[at].entry.is_none() {
+                continue;
+            }
+            let path = self.settled[at].path.clone();
+            above.retain(|other| path.as_str().starts_with(self.settled[*other].path.as_str()));
+            let folders: Vec<usize> =
+                above.iter().copied().filter(|other| path.is_below(self.settled[*other].path.as_str())).collect();
+            let mut stays = true;
+            for folder in folders {
+                let is_empty = self.settled[folder].entry.as_ref().is_some_and(|it| it.kind == EntryKind::EmptyFolder);
+                if !is_empty && !file_wins.contains_key(&folder) {
+                    let wins = self.file_wins(folder, look)?;
+                    file_wins.insert(folder, wins);
+                }
+                if file_wins.get(&folder) == Some(&true) {
+                    self.drop(at);
+                    stays = false;
+                    break;
+                }
+                self.drop(folder);
+                above.retain(|other| *other != folder);
+            }
+            if stays {
+                above.push(at);
+            }
+        }
+        Ok(())
+    }
+
+    fn drop(&mut self, at: usize) {
+        let settled = &mut self.settled[at];
+        (settled.entry, settled.is_edit) = (None, true);
+    }
+
+    /// Whether the file stays and what is below its path goes, rather than the other way round.
+    fn file_wins(&mut self, at: usize, look: &impl Look) -> Result<bool> {
+        let path = self.settled[at].path.clone();
+        let values = look.values_at(path.as_str())?;
+        let mut sides = Vec::with_capacity(self.lineage.heads);
+        for head in 0..self.lineage.heads {
+            let folder = look.has_folder(head, path.as_str())?;
+            let did = match did(self.lineage, &values, head) {
+                Did::Unchanged if folder => Did::Added,
+                Did::Deleted if folder => Did::Changed,
+                did => did,
+            };
+            sides.push(Side { did, entry: values[head].clone(), folder });
+        }
+        let standing: Vec<usize> = (0..sides.len())
+            .filter(|head| sides[*head].folder || sides[*head].entry == self.settled[at].entry)
+            .collect();
+        let choice = self.choices.at(&path);
+        let holder = sides.iter().position(|side| side.entry == self.settled[at].entry);
+        let wins = match self.pick(choice, &standing) {
+            Some(head) => sides[head].entry.is_some(),
+            None => false,
+        };
+        if let (Choice::Both, Some(entry), Some(holder)) = (choice, self.settled[at].entry.clone(), holder) {
+            self.aside.push((path.clone(), holder, entry));
+        }
+        self.conflicts.retain(|conflict| conflict.path != path);
+        self.conflicts.push(Conflict { path, sides, file_and_folder: true, choice });
+        Ok(wins)
+    }
+
+    /// `dir/name.WORD.ext`, or with a number behind the word where that is taken.
+    fn free_name(&self, path: &RepoPath, head: usize, look: &impl Look) -> Result<RepoPath> {
+        let word: String = self.heads[head].word.chars().map(|c| if c == '/' { '-' } else { c }).collect();
+        let name = path.file_name();
+        let (stem, ending) = match name.rfind('.').filter(|at| *at > 0) {
+            Some(at) => name.split_at(at),
+            None => (name, ""),
+        };
+        let folder = path.parent().map(|parent| format!("{parent}/")).unwrap_or_default();
+        for number in 1u32.. {
+            let count = if number == 1 { String::new() } else { format!("-{number}") };
+            let free = RepoPath::new(format!("{folder}{stem}.{word}{count}{ending}"))
+                .map_err(|fault| Error::conflict(format!("there is no name for a second {path}")).because(fault))?;
+            if !self.is_taken(&free, look)? {
+                return Ok(free);
+            }
+        }
+        Err(Error::conflict(format!("there is no name for a second {path}")))
+    }
+
+    /// Whether the merged version, or any head, has something at or below the path.
+    fn is_taken(&self, path: &RepoPath, look: &impl Look) -> Result<bool> {
+        let at = self.settled.partition_point(|settled| settled.path < *path);
+        if self.settled.get(at).is_some_and(|settled| settled.path == *path)
+            || look.values_at(path.as_str())?[..self.lineage.heads].iter().any(Option::is_some)
+        {
+            return Ok(true);
+        }
+        for head in 0..self.lineage.heads {
+            if look.has_folder(head, path.as_str())? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+#[path = "resolve_tests.rs"]
+mod tests;
