@@ -350,7 +350,7 @@ fn an_interrupt_has_its_own_code_and_document() {
 fn a_document_names_the_argument_that_is_missing() {
     let env = TestEnv::new();
     for (command, missing) in [
-        (&["clone", "--json"][..], "STORE"),
+        (&["clone", "--json"][..], "<ADDRESS>"),
         (&["--json", "get"], "ADDRESS"),
         (&["store", "create", "--json"], "<STORE>"),
         (&["store", "--json"], "subcommand"),

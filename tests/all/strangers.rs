@@ -51,7 +51,7 @@ fn greet(mut client: TcpStream) {
 
 /// Answers what it can't understand in its own way.
 fn grumble(mut client: TcpStream) {
-    client.read(&mut [0; 1024]).ok();
+    client.read_exact(&mut [0; 1]).ok();
     client.write_all(b"-ERR unknown command 'GET'\r\n").ok();
     client.read_to_end(&mut Vec::new()).ok();
 }
