@@ -345,3 +345,22 @@ fn an_interrupt_has_its_own_code_and_document() {
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["error"]["kind"], "interrupted");
 }
+
+#[test]
+fn a_document_names_the_argument_that_is_missing() {
+    let env = TestEnv::new();
+    for (command, missing) in [
+        (&["clone", "--json"][..], "<ADDRESS>"),
+        (&["--json", "get"], "ADDRESS"),
+        (&["store", "create", "--json"], "<STORE>"),
+        (&["store", "--json"], "subcommand"),
+        (&["--json"], "subcommand"),
+    ] {
+        let refused = env.run(command).exits(2);
+        let error = refused.document()["error"].clone();
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(missing) && error["kind"] == "usage", "{command:?}: {error}");
+    }
+    // Help that was asked for is text, with --json too.
+    assert!(env.run(["clone", "--json", "--help"]).text().contains("Usage:"));
+}

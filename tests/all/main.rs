@@ -65,6 +65,7 @@ mod source;
 mod stage;
 mod stalls;
 mod store_check;
+mod strangers;
 mod thin;
 mod transfer;
 mod unsaved;
