@@ -22,6 +22,7 @@ mod commit;
 mod config;
 mod cost;
 mod diff;
+mod diff_page;
 mod generate;
 mod get;
 mod graph;
