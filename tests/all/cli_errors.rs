@@ -71,7 +71,7 @@ fn a_hint_can_be_run_as_it_stands() {
     for (arguments, code, commands) in [
         (&["ls", "./store/other"][..], 3, &["list ./store"][..]),
         (&["ls", "./store/signs@1.0.0:no"], 3, &["ls ./store/signs@1.0.0", "ls -R ./store/signs@1.0.0"]),
-        (&["log", "./store/signs:labels.csv"], 2, &["stat ./store/signs:labels.csv"]),
+        (&["show", "./store/signs:labels.csv"], 2, &["stat ./store/signs:labels.csv"]),
         (&["get", "./store/signs", "out", "no/*"], 3, &["ls -R ./store/signs"]),
     ] {
         let error = refused(&env, arguments, code, if code == 3 { "not_found" } else { "usage" });
