@@ -194,6 +194,24 @@ impl Operation {
         }
     }
 
+    /// The dataset that it is about, by the name that it had before.
+    pub fn dataset(&self) -> Option<&DatasetName> {
+        match self {
+            Operation::CreateDataset { dataset }
+            | Operation::AddVersion { dataset, .. }
+            | Operation::SetBranch { dataset, .. }
+            | Operation::TakeName { dataset, .. }
+            | Operation::SetTag { dataset, .. }
+            | Operation::Publish { dataset, .. }
+            | Operation::SetMetadata { dataset, .. }
+            | Operation::DropName { dataset, .. }
+            | Operation::RenameDataset { dataset, .. }
+            | Operation::DeleteDataset { dataset }
+            | Operation::RestoreDataset { dataset, .. } => Some(dataset),
+            _ => None,
+        }
+    }
+
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u8(self.code());
         out.put_u8(self.is_critical().into());
