@@ -127,6 +127,7 @@ pub enum Command {
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
     Merge(super::merge::Merge),
+    Oplog(super::oplog::Oplog),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

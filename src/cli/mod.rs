@@ -21,6 +21,7 @@ mod check;
 mod commit;
 mod config;
 mod cost;
+mod deeds;
 mod diff;
 mod diff_page;
 mod generate;
@@ -32,6 +33,7 @@ mod json;
 mod list;
 mod listing;
 mod merge;
+mod oplog;
 mod output;
 mod part;
 mod path_list;
@@ -214,6 +216,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Oplog(args) => oplog::run(context, &args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

@@ -106,11 +106,19 @@ fn any_known_operation() -> impl Strategy<Value = Operation> {
         any_things().prop_map(Operation::Rescue),
         any_things().prop_map(Operation::Reclaim),
         (vec(any_id(), 0..3), ".{0,9}").prop_map(|(contents, reason)| Operation::Expel { contents, reason }),
+        (any_dataset(), any_ref(), any_id()).prop_map(|(dataset, name, version)| Operation::DropName {
+            dataset,
+            name,
+            version
+        }),
+        (any_dataset(), any_dataset()).prop_map(|(dataset, to)| Operation::RenameDataset { dataset, to }),
+        any_dataset().prop_map(|dataset| Operation::DeleteDataset { dataset }),
+        (any_dataset(), any::<u64>()).prop_map(|(dataset, deletion)| Operation::RestoreDataset { dataset, deletion }),
     ]
 }
 
 pub fn any_operation() -> impl Strategy<Value = Operation> {
-    let unknown = (18u8.., any::<bool>(), vec(any::<u8>(), 0..20));
+    let unknown = (23u8.., any::<bool>(), vec(any::<u8>(), 0..20));
     prop_oneof![
         9 => any_known_operation(),
         1 => unknown.prop_map(|(code, critical, payload)| Operation::Unknown { code, critical, payload }),
