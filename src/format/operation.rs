@@ -8,7 +8,8 @@ use super::header::ObjectKind;
 use super::place::{Place, put_object_name, read_object_name};
 
 const MAX_PARENTS: usize = 1_024;
-const MAX_NOTE: usize = 4 << 10;
+/// Bytes of a note or a reason.
+pub const MAX_NOTE: usize = 4 << 10;
 const MAX_META_KEY: usize = 255;
 /// A value of metadata stands in a row of a state, beside its key, so that it must fit in a node.
 const MAX_META_VALUE: usize = 32 << 10;
@@ -126,6 +127,10 @@ pub enum Operation {
         contents: Vec<Id>,
         reason: String,
     },
+    /// Why the record does what is protected or frozen. It changes nothing itself.
+    Reason {
+        text: String,
+    },
     /// A code of a newer dagset, kept as it is.
     Unknown {
         code: u8,
@@ -161,13 +166,14 @@ impl Operation {
             Operation::Rescue(_) => 15,
             Operation::Reclaim(_) => 16,
             Operation::Expel { .. } => 17,
+            Operation::Reason { .. } => 18,
             Operation::Unknown { code, .. } => *code,
         }
     }
 
     fn is_critical(&self) -> bool {
         match self {
-            Operation::StoreCreated { .. } | Operation::Rely(_) => false,
+            Operation::StoreCreated { .. } | Operation::Rely(_) | Operation::Reason { .. } => false,
             Operation::Unknown { critical, .. } => *critical,
             _ => true,
         }
@@ -235,6 +241,7 @@ impl Operation {
                 put_ids(&mut out, contents);
                 out.put_string(reason);
             }
+            Operation::Reason { text } => out.put_string(text),
             Operation::Unknown { payload, .. } => out.put_slice(payload),
         }
         out
@@ -298,6 +305,7 @@ impl Operation {
             15 => Operation::Rescue(Things::read(reader)?),
             16 => Operation::Reclaim(Things::read(reader)?),
             17 => Operation::Expel { contents: read_ids(reader)?, reason: reader.string(MAX_NOTE)?.to_owned() },
+            18 => Operation::Reason { text: reader.string(MAX_NOTE)?.to_owned() },
             _ => {
                 reader.slice(payload.len())?;
                 Operation::Unknown { code, critical, payload: payload.to_vec() }

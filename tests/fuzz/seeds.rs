@@ -152,6 +152,7 @@ fn operations() -> Vec<Operation> {
         Operation::Rescue(things()),
         Operation::Reclaim(things()),
         Operation::Expel { contents: vec![id(5)], reason: note() },
+        Operation::Reason { text: note() },
         Operation::Unknown { code: 90, critical: false, payload: vec![1, 2, 3] },
     ]
 }
