@@ -244,7 +244,7 @@ impl Rate {
     }
 
     fn bytes_per_second(&self) -> Option<u64> {
-        (self.bytes > 0.0).then(|| (self.bytes / self.seconds) as u64)
+        (self.bytes > 0.0).then(|| (self.bytes / self.seconds).round() as u64)
     }
 }
 

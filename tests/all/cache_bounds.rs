@@ -18,7 +18,7 @@ const FILE: usize = 40_000;
 const FILES: u64 = 20;
 
 /// A store with versions `1` to `4` that share nothing, and a cache with room for two of them and a half.
-fn staged() -> TestEnv {
+pub fn staged() -> TestEnv {
     let mut env = TestEnv::new();
     for version in 1..=4 {
         for number in 0..FILES {
@@ -144,8 +144,8 @@ fn of_several_that_do_not_fit_together_one_gives_up_and_the_others_finish() {
     assert!(most <= MOST, "{most} of {MOST}");
 }
 
-/// Keeps every process from fetching about half of all files, until it is dropped.
-fn keep_from_half(env: &TestEnv) -> Vec<fs::File> {
+/// Keeps every process from fetching the files of so many of 64 claims, until it is dropped.
+pub fn keep_from(env: &TestEnv, claims: std::ops::Range<u8>) -> Vec<fs::File> {
     let lock = |number: u8| {
         let path = env.path(&format!("cache/locks/claims-{number:02}"));
         let file = fs::File::options().read(true).write(true).open(path).unwrap();
@@ -153,13 +153,13 @@ fn keep_from_half(env: &TestEnv) -> Vec<fs::File> {
         fcntl(&file, FcntlArg::F_OFD_SETLK(&all)).unwrap();
         file
     };
-    (0..32).map(lock).collect()
+    claims.map(lock).collect()
 }
 
 #[test]
 fn who_finds_another_warm_up_filling_the_cache_is_told_which_and_comes_again() {
     let env = staged();
-    let half = keep_from_half(&env);
+    let half = keep_from(&env, 0..32);
     let mut first = start(&env, &["warm", "./store/set@1", "./store/set@2"]);
     // What it may fetch it has.
     while everything_below(&env.path("cache/files")).iter().filter(|path| path.is_file()).count() < 10 {
@@ -193,7 +193,7 @@ fn small_files_count_as_the_disk_counts_them() {
     let _ = env.run(["ingest", "small", "--into", "./store/set", "--create", "--as", "1"]).exits(0);
     env.set("DAGSET_CACHE", env.path("cache").to_str().unwrap());
     let init = |most: u64| env.run(["cache", "init", "cache", "--keep-free", "0", "--max", &most.to_string()]).exits(0);
-    let block = rustix::fs::statvfs(&env.path(".")).unwrap().f_frsize;
+    let block = rustix::fs::statvfs(env.path(".")).unwrap().f_frsize;
     // Lengths are of 400,000 bytes.
     drop(init(block * 3999));
     let said = env.run(["warm", "./store/set@1"]).exits(1);
