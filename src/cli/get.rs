@@ -7,6 +7,7 @@ use dagset::base::{Error, Result};
 use dagset::engine::{GetOptions, HoldBy, LinkCounts, LinkMode};
 use serde_json::json;
 
+use super::settings::with_hint;
 use super::{Context, Ending, addresses, json, ui};
 
 const EXAMPLES: &str = "\
@@ -50,7 +51,7 @@ pub struct Get {
     #[arg(long, conflicts_with = "link")]
     no_cache: bool,
     /// Who reads through links: a process, or job:NAME [default: while DIR is there]
-    #[arg(long, value_name = "PID|JOB", value_parser = parse_hold)]
+    #[arg(long, value_name = "PID|job:NAME", value_parser = parse_hold)]
     hold: Option<HoldBy>,
 }
 
@@ -79,7 +80,7 @@ impl LinkArg {
 }
 
 pub fn parse_hold(text: &str) -> Result<HoldBy, String> {
-    HoldBy::parse(text).map_err(|fault| fault.in_one_line())
+    HoldBy::parse(text).map_err(with_hint)
 }
 
 pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
@@ -116,6 +117,7 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
                 "copies": links.copies,
             })),
             "view": report.view,
+            "lease": report.lease,
         })));
     } else if !context.global.quiet {
         let paint = context.paint;
@@ -131,6 +133,13 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
         );
         if let Some(links) = report.links {
             tell_copies(context, &links);
+        }
+        match &options.hold {
+            Some(HoldBy::Process(number)) => writeln!(context.out, "held while process {number} runs"),
+            Some(HoldBy::Job(name)) => {
+                writeln!(context.out, "held for job {name}, for a day (`dagset cache unpin job:{name}`)");
+            }
+            None => {}
         }
         for path in &report.deleted {
             writeln!(context.out, "{} {}", paint.dim("deleted"), ui::clean(path));

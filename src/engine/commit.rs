@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result};
+use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result, size};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
 use crate::flow::session::Session;
@@ -147,7 +147,8 @@ impl Engine {
         }
         if bytes >= 1 << 30 {
             let text = format!(
-                "the workspace's own store takes up to {bytes} bytes more on this disk; `dagset init --store` names one elsewhere"
+                "the workspace's own store takes up to {} more on this disk; `dagset init --store` names one elsewhere",
+                size(bytes)
             );
             self.observer.tell(Event::Warning(text));
         }
