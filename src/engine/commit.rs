@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result, size};
+use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result, files, size};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
 use crate::flow::session::Session;
@@ -196,9 +196,7 @@ impl Engine {
             true => Vec::new(),
             false => self.open_steps(workspace, &compared.comparison.changes, steps_between(base, goal)?)?,
         };
-        if workspace.state.checkout.is_some() {
-            crate::base::files::sweep_temporaries(workspace.control.root());
-        }
+        let goes_on = workspace.state.checkout.is_some();
         let version_name = dataset.name_of(&version).cloned();
         let checkout = Some(Checkout { branch: branch.clone(), version });
         workspace.control.write_state(&State { checkout, ..workspace.state.clone() })?;
@@ -228,6 +226,10 @@ impl Engine {
             removed: gone.len() as u64,
         };
         self.remember(&mut compared, written)?;
+        if goes_on {
+            // Last, so that whoever was just killed has ended by now.
+            files::sweep_temporaries(workspace.control.root());
+        }
         workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
         Ok(report)
     }

@@ -164,6 +164,11 @@ impl Target {
     }
 }
 
+/// The command that makes a store at a place.
+pub(super) fn create_hint(place: &str) -> String {
+    format!("dagset store create {}", place.trim_end_matches('/'))
+}
+
 fn default_reference() -> RefExpr {
     RefExpr { base: crate::store::address::RefBase::Default, steps: Vec::new() }
 }
@@ -213,7 +218,11 @@ impl Engine {
         let mut roots = vec![candidates(text).first().map_or(text, |(root, _)| *root).to_owned()];
         roots.extend(Some(place_for_creation(text)).filter(|place| *place != roots[0]));
         let Some(stores) = roots.iter().map(|root| self.stores_below(root)).find(|stores| !stores.is_empty()) else {
-            return fault;
+            // A store around what is there already would be a trap: the text itself is the better place.
+            let place = place_for_creation(text);
+            let is_in_use =
+                !is_remote(text) && std::fs::read_dir(self.absolute(&place)).is_ok_and(|mut it| it.next().is_some());
+            return if is_in_use && !text.contains("//") { fault.hint(create_hint(text)) } else { fault };
         };
         let more = stores.len().saturating_sub(SHOWN_STORES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };

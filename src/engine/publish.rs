@@ -3,7 +3,7 @@
 use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, Result, Time};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::propose::{Decision, Proposal, decide, tag_operations};
-use crate::flow::session::{NewVersion, Session};
+use crate::flow::session::{Finished, NewVersion, Session};
 use crate::format::attrs::Attrs;
 use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::tree::Root;
@@ -63,12 +63,19 @@ impl Engine {
         let mut root = None;
         let mut planned = None;
         let mut record = None;
+        let mut refused = None;
         timeline.refresh()?;
         let content = session.content();
-        let new = session.finish(pieces, |built| {
+        let Finished { version: new, indexes } = session.finish(pieces, |built| {
             root = Some(*built);
             proposal.manifest = built.id;
-            let decision = decide(timeline.fold(), &proposal)?;
+            let decision = match decide(timeline.fold(), &proposal) {
+                Ok(decision) => decision,
+                Err(fault) => {
+                    refused = Some(fault);
+                    return Ok(None);
+                }
+            };
             let version = match &decision {
                 Decision::Unchanged { .. } => None,
                 Decision::New { parents, .. } => Some(Version {
@@ -91,6 +98,9 @@ impl Engine {
             record = version.clone();
             Ok(if dry_run { None } else { version })
         })?;
+        if let Some(fault) = refused {
+            return Err(keep_stored(timeline, &actor, indexes, fault));
+        }
         let root: Root = root.expect("the session gave the root");
         let planned = planned.expect("the session asked for a decision");
         let planned_change = matches!(planned, Decision::New { changed: true, .. });
@@ -104,7 +114,10 @@ impl Engine {
             }
             (false, Decision::New { parents, .. }, Some(new)) => {
                 let time = record.map_or_else(Time::now, |record| record.time);
-                let appended = self.append_version(timeline, &actor, &proposal, &parents, time, new, create_dataset)?;
+                let plan = Plan { parents: &parents, time, indexes: &indexes, create_dataset };
+                let appended = self
+                    .append_version(timeline, &actor, &proposal, plan, new)
+                    .map_err(|fault| keep_stored(timeline, &actor, indexes, fault))?;
                 made = appended.made;
                 Some(appended.version)
             }
@@ -146,17 +159,15 @@ impl Engine {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one record")]
     fn append_version(
         &self,
         timeline: &mut Timeline,
         actor: &Actor,
         proposal: &Proposal,
-        parents: &[Id],
-        time: Time,
+        plan: Plan<'_>,
         new: NewVersion,
-        create_dataset: bool,
     ) -> Result<AppendedVersion> {
+        let Plan { parents, time, indexes, create_dataset } = plan;
         let mut appended = AppendedVersion { version: new.id, made: true };
         timeline.append(actor, |fold, record_bytes| {
             match decide(fold, proposal)? {
@@ -181,10 +192,18 @@ impl Engine {
                 version_place: new.version_place,
                 manifest_place: new.manifest_place,
             };
-            publishing_operations(fold, proposal, row, &new.indexes, create_dataset)
+            publishing_operations(fold, proposal, row, indexes, create_dataset)
         })?;
         Ok(appended)
     }
+}
+
+/// What a record is to say beside the version.
+struct Plan<'p> {
+    parents: &'p [Id],
+    time: Time,
+    indexes: &'p [IndexRow],
+    create_dataset: bool,
 }
 
 struct AppendedVersion {
@@ -233,6 +252,18 @@ fn moved(proposal: &Proposal) -> Error {
     Error::conflict(format!("the branch {} of {} moved meanwhile", proposal.branch, proposal.dataset))
         .because("others published there faster, time and again")
         .hint("run the command again: what was stored is not stored twice")
+}
+
+/// What was stored for a version that came to nothing is registered all the same where another try makes sense: it finds that, and stores
+/// nothing twice. Gives the fault of the version.
+fn keep_stored(timeline: &mut Timeline, actor: &Actor, indexes: Vec<IndexRow>, fault: Error) -> Error {
+    match fault.kind() {
+        Kind::Conflict => match register_now(timeline, actor, indexes) {
+            Ok(()) => fault,
+            Err(other) => fault.because(other),
+        },
+        _ => fault,
+    }
 }
 
 /// Registers indexes in a record of its own, so that a later run finds what this one stored.

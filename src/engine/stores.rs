@@ -5,6 +5,7 @@ use crate::history::timeline::Timeline;
 use crate::store::address::{refuse_secret, without_file_scheme};
 
 use super::Engine;
+use super::open::{OpenStore, create_hint};
 
 /// What a store is and holds.
 #[derive(Debug, Clone)]
@@ -60,7 +61,7 @@ impl Engine {
 
     /// What a store is and holds.
     pub fn store_info(&self, store: &str) -> Result<StoreInfo> {
-        let (open, _) = self.open_store(&self.expand(store)?)?;
+        let open = self.open_whole_store(store)?;
         let fold = open.timeline.fold();
         let rows = || fold.indexes.values();
         Ok(StoreInfo {
@@ -84,7 +85,7 @@ impl Engine {
 
     /// A card for each dataset of a store, by name.
     pub fn list_datasets(&self, store: &str) -> Result<Vec<DatasetCard>> {
-        let (open, _) = self.open_store(&self.expand(store)?)?;
+        let open = self.open_whole_store(store)?;
         let cards = open.timeline.fold().datasets.iter().map(|(name, dataset)| {
             let newest = dataset.newest();
             let named = dataset.names.iter().filter_map(|(name, id)| Some((dataset.versions.get(id)?.record, name)));
@@ -100,6 +101,16 @@ impl Engine {
             }
         });
         Ok(cards.collect())
+    }
+
+    /// The store that a text means which names no dataset.
+    fn open_whole_store(&self, store: &str) -> Result<OpenStore> {
+        let text = self.expand(store)?;
+        let opened = self.open_store(&text).map_err(|fault| {
+            let advises = fault.next_step().is_some_and(|hint| hint.starts_with("dagset store create"));
+            if advises && !text.contains("//") { fault.hint(create_hint(&text)) } else { fault }
+        });
+        opened.map(|(open, _)| open)
     }
 
     /// A store's text with `~/` expanded; one that may hold a secret is refused.

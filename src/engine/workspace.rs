@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::base::path::CONTROL_FOLDER;
-use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result};
+use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, files};
 use crate::catalog::stat_index::{StatIndex, StatRow};
 use crate::flow::materialize::{Existing, Source, Written, write_entries};
 use crate::flow::runs::Placed;
@@ -421,6 +421,7 @@ impl Engine {
         let paths: Vec<_> = untracked.map(|change| change.path.to_string()).collect();
         if !dry_run {
             paths.iter().try_for_each(|path| remove_with_empty_folders(workspace.control.root(), path))?;
+            files::sweep_temporaries(workspace.control.root());
         }
         Ok(paths)
     }

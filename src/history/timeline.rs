@@ -70,7 +70,8 @@ impl Timeline {
         let mut timeline = Timeline::at(bucket.clone(), fold, observer);
         let (last, next) = std::thread::scope(|scope| {
             let last = scope.spawn(|| log::read(&bucket, number));
-            (last.join(), log::read(&bucket, number + 1))
+            let next = log::read(&bucket, number + 1);
+            (last.join(), next)
         });
         let last = last.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let Some((last, _)) = last.filter(|(_, hash)| *hash == timeline.fold.record) else { return Ok(None) };

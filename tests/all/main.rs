@@ -67,6 +67,7 @@ mod source;
 mod stage;
 mod stalls;
 mod store_check;
+mod store_users;
 mod strangers;
 mod thin;
 mod transfer;
