@@ -8,7 +8,7 @@ use crate::format::operation::{Operation, VersionRow};
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
 use crate::history::refs::DEFAULT_BRANCH;
-use crate::workspace::control::{Control, State};
+use crate::workspace::control::{Config, Control, State};
 
 use super::open::{OpenStore, Target};
 use super::transfer::{Missing, VERSIONS_A_RECORD, Way, adding};
@@ -216,12 +216,7 @@ impl Engine {
     /// Has the workspace that commands run in go along with what happened to its dataset and branch. Gives the version that its folder is,
     /// where its branch is at another one now.
     pub(super) fn follow_in_workspace(&self, store: &OpenStore, operations: &[Operation]) -> Result<Option<Id>> {
-        let Some(control) = Control::find(&self.settings.folder) else { return Ok(None) };
-        let mut config = control.config()?;
-        let plain = |root: &str| self.absolute(root).trim_end_matches('/').to_owned();
-        if plain(&control.store_text(&config)) != plain(&store.root) {
-            return Ok(None);
-        }
+        let Some((control, mut config)) = self.workspace_on(store)? else { return Ok(None) };
         let dataset = config.dataset.clone();
         let mut folder_at = None;
         for operation in operations.iter().filter(|operation| operation.dataset() == Some(&dataset)) {
@@ -249,6 +244,21 @@ impl Engine {
             }
         }
         Ok(folder_at)
+    }
+
+    /// The workspace that commands run in, if it is of this dataset.
+    pub(super) fn workspace_of(&self, store: &OpenStore, dataset: &DatasetName) -> Result<Option<Control>> {
+        let on_store = self.workspace_on(store)?;
+        Ok(on_store.filter(|(_, config)| config.dataset == *dataset).map(|(control, _)| control))
+    }
+
+    /// The workspace that commands run in, if this is its home store.
+    fn workspace_on(&self, store: &OpenStore) -> Result<Option<(Control, Config)>> {
+        let Some(control) = Control::find(&self.settings.folder) else { return Ok(None) };
+        let config = control.config()?;
+        let plain = |root: &str| self.absolute(root).trim_end_matches('/').to_owned();
+        let is_home = plain(&control.store_text(&config)) == plain(&store.root);
+        Ok(is_home.then_some((control, config)))
     }
 }
 
