@@ -106,6 +106,7 @@ pub fn phrase(what: &What) -> String {
             format!("{} registered, {}", ui::count(*packs, "pack"), ui::size(*bytes))
         }
         What::Registered { replaced, .. } => format!("{} merged", ui::count(*replaced, "index file")),
+        What::Reason(text) => format!("reason: {}", ui::clean(text)),
         What::Collection(step) => format!("collection: {step}"),
         What::Unknown(code) => format!("operation {code} of a newer dagset"),
     }
@@ -165,6 +166,7 @@ pub fn deed(deed: &Deed) -> Value {
         What::Registered { packs, bytes, replaced } => {
             ("registered", json!({ "packs": packs, "bytes": bytes, "replaced": replaced }))
         }
+        What::Reason(text) => ("reason", json!({ "text": text })),
         What::Collection(step) => ("collection", json!({ "step": step })),
         What::Unknown(code) => ("unknown", json!({ "code": code })),
     };

@@ -1,8 +1,8 @@
 //! `log` and `show`: versions and what is written of them.
 
 use clap::Args;
-use dagset::base::{Result, Time};
-use dagset::engine::{LogOptions, VersionCard};
+use dagset::base::{Error, Result, Time};
+use dagset::engine::{Address, LogOptions, PathChange, PathStep, VersionCard};
 
 use super::graph::Graph;
 use super::ui::Paint;
@@ -12,13 +12,17 @@ const EXAMPLES: &str = "\
 Examples:
   dagset log ./store/photos
   dagset log ./store/photos@2.0 --graph -n 20
-  dagset log ./store/photos --since 2026-01-31 --json";
+  dagset log ./store/photos --since 2026-01-31 --json
+  dagset log ./store/photos:train/a.jpg       which versions changed it, through renames and merges
+  dagset log :train/a.jpg                     in a workspace";
 
 /// Show a version and its ancestors, newest first
+///
+/// With a path only those that changed it are shown, back through renames and merges.
 #[derive(Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Log {
-    /// [STORE/]DATASET[@REF], or a REF in a workspace [default: the workspace's]
+    /// [STORE/]DATASET[@REF][:PATH], or [REF][:PATH] in a workspace [default: the workspace's]
     #[arg(value_name = "ADDRESS")]
     address: Option<String>,
     /// Draw which version came from which
@@ -43,7 +47,12 @@ pub struct Show {
 pub fn log(context: &mut Context, args: &Log) -> Result<Ending> {
     let address = addresses::parse_or_here(context, args.address.as_deref())?;
     let since = args.since.as_deref().map(Time::parse).transpose()?;
-    let cards = context.watched(|engine| engine.log(&address, LogOptions { most: args.most, since }))?;
+    let options = LogOptions { most: args.most, since };
+    if address.path.as_deref().is_some_and(|path| !path.trim_matches('/').is_empty()) {
+        return log_path(context, args, &address, options);
+    }
+    let address = Address { path: None, ..address };
+    let cards = context.watched(|engine| engine.log(&address, options))?;
     if !context.for_people() {
         let versions = cards.iter().map(json::Version::from).collect();
         context.out.document(&json::document(json::Versions { versions }));
@@ -68,6 +77,45 @@ pub fn log(context: &mut Context, args: &Log) -> Result<Ending> {
         context.say("no versions");
     }
     Ok(Ending::Done)
+}
+
+fn log_path(context: &mut Context, args: &Log, address: &Address, options: LogOptions) -> Result<Ending> {
+    if args.graph {
+        return Err(Error::usage("--graph draws whole versions, and not the history of a path")
+            .hint("leave out --graph, or the path"));
+    }
+    let steps = context.watched(|engine| engine.log_path(address, options))?;
+    if !context.for_people() {
+        let versions = steps.iter().map(json::PathVersion::from).collect();
+        context.out.document(&json::document(json::PathVersions { versions }));
+        return Ok(Ending::Done);
+    }
+    let paint = context.paint;
+    for (at, step) in steps.iter().enumerate() {
+        if at > 0 {
+            writeln!(context.out);
+        }
+        entry(paint, &step.card).iter().for_each(|line| writeln!(context.out, "{line}"));
+        writeln!(context.out, "{}", what_it_did(paint, step));
+    }
+    Ok(Ending::Done)
+}
+
+fn what_it_did(paint: Paint, step: &PathStep) -> String {
+    let path = ui::clean(&step.path);
+    let (word, path) = match &step.change {
+        PathChange::Added => (paint.green("added"), path),
+        PathChange::Removed => (paint.red("removed"), path),
+        PathChange::Modified => (paint.yellow("modified"), path),
+        PathChange::Merged => (paint.yellow("merged"), path),
+        PathChange::Renamed { from } => (paint.cyan("renamed"), format!("{} → {path}", ui::clean(from))),
+    };
+    let sizes = match (step.bytes_before, step.bytes_after) {
+        (None, None) => String::new(),
+        (Some(before), Some(after)) if before != after => format!("{} → {}", ui::size(before), ui::size(after)),
+        (before, after) => after.or(before).map(ui::size).unwrap_or_default(),
+    };
+    format!("{word}  {path}  {}", paint.dim(sizes)).trim_end().to_owned()
 }
 
 /// A version in two or three lines: what it is called, what it is, the first line of its message.

@@ -1,7 +1,7 @@
 //! The shapes of `--json`. Fields may be added to them; none is ever renamed or taken away within a schema number.
 
 use dagset::base::Id;
-use dagset::engine::{Attrs, DatasetCard, ListedEntry, ListedKind, Value, VersionCard};
+use dagset::engine::{Attrs, DatasetCard, ListedEntry, ListedKind, PathChange, PathStep, Value, VersionCard};
 use serde::{Serialize, Serializer};
 
 /// The number that every document bears.
@@ -163,6 +163,43 @@ impl From<&VersionCard> for Version {
             files: card.files,
             bytes: card.bytes,
             stored_bytes: card.stored_bytes,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct PathVersions {
+    pub versions: Vec<PathVersion>,
+}
+
+/// A version, and what it did with a path.
+#[derive(Serialize)]
+pub struct PathVersion {
+    #[serde(flatten)]
+    version: Version,
+    path: String,
+    change: &'static str,
+    from: Option<String>,
+    bytes_before: Option<u64>,
+    bytes_after: Option<u64>,
+}
+
+impl From<&PathStep> for PathVersion {
+    fn from(step: &PathStep) -> PathVersion {
+        let (change, from) = match &step.change {
+            PathChange::Added => ("added", None),
+            PathChange::Removed => ("removed", None),
+            PathChange::Modified => ("modified", None),
+            PathChange::Merged => ("merged", None),
+            PathChange::Renamed { from } => ("renamed", Some(from.clone())),
+        };
+        PathVersion {
+            version: Version::from(&step.card),
+            path: step.path.clone(),
+            change,
+            from,
+            bytes_before: step.bytes_before,
+            bytes_after: step.bytes_after,
         }
     }
 }

@@ -25,6 +25,7 @@ mod cost;
 mod dataset;
 mod deeds;
 mod diff;
+mod diff_page;
 mod generate;
 mod get;
 mod graph;

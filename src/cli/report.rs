@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use dagset::base::{Error, Kind, Observer};
 use serde::Serialize;
@@ -103,6 +104,14 @@ fn lines(message: &str) -> String {
     message.split("\n  ").map(clean).collect::<Vec<_>>().join("\n  ")
 }
 
+/// What clap has against this process's command line where no command shows its help for want of arguments.
+fn what_is_missing() -> Option<clap::Error> {
+    fn strict(command: clap::Command) -> clap::Command {
+        command.arg_required_else_help(false).mut_subcommands(strict)
+    }
+    strict(super::args::Cli::command()).try_get_matches().err()
+}
+
 /// A command line that clap doesn't take, or its help.
 pub fn usage(refusal: &clap::Error) -> ExitCode {
     let is_asked_for = matches!(refusal.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -113,6 +122,10 @@ pub fn usage(refusal: &clap::Error) -> ExitCode {
     }
     let wants_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
     if wants_json {
+        // Of a command without arguments its help was shown: what is missing is said by asking once more.
+        let shows_help = refusal.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+        let missing = shows_help.then(what_is_missing).flatten();
+        let refusal = missing.as_ref().unwrap_or(refusal);
         let rendered = refusal.render().to_string();
         let message = rendered.trim_start_matches("error: ").split("\n\n").next().unwrap_or_default().trim().to_owned();
         let hint = match refusal.get(ContextKind::Usage) {

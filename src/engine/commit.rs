@@ -302,7 +302,7 @@ impl Engine {
             let after = change.after.as_ref().map(now).transpose()?;
             changes.push(Change { path: change.path.clone(), before: change.before.clone(), after });
         }
-        Ok(DiffReport::of(changes))
+        Ok(DiffReport::of(changes, place))
     }
 }
 

@@ -79,6 +79,8 @@ pub enum What {
         replaced: u64,
     },
     /// A step of collection, by its name.
+    /// Why the record does what is protected or published.
+    Reason(String),
     Collection(&'static str),
     /// An operation of a newer dagset.
     Unknown(u8),
@@ -178,6 +180,7 @@ impl<'f> Names<'f> {
             }
             Operation::Register { indexes } => registered(0, indexes),
             Operation::ReplaceIndexes { removed, added } => registered(removed.len() as u64, added),
+            Operation::Reason { text } => What::Reason(text.clone()),
             Operation::Mark => What::Collection("mark"),
             Operation::VoidBefore { .. } => What::Collection("void before"),
             Operation::Condemn { .. } => What::Collection("condemn"),

@@ -33,6 +33,8 @@ pub struct DiffReport {
     pub removed: Vec<DiffEntry>,
     pub modified: Vec<DiffEntry>,
     pub renamed: Vec<Rename>,
+    /// The folder that was compared; empty for the root.
+    pub folder: String,
 }
 
 impl DiffReport {
@@ -42,9 +44,9 @@ impl DiffReport {
     }
 
     /// Sorts changes into a report; renames are found by content.
-    pub(super) fn of(mut changes: Vec<Change>) -> DiffReport {
+    pub(super) fn of(mut changes: Vec<Change>, folder: &str) -> DiffReport {
         let renames = take_renames(&mut changes);
-        let mut report = DiffReport::default();
+        let mut report = DiffReport { folder: folder.to_owned(), ..DiffReport::default() };
         for (from, to) in renames {
             let bytes = to.after.as_ref().map_or(0, Entry::bytes);
             report.renamed.push(Rename { from: from.path.to_string(), to: to.path.to_string(), bytes });
@@ -98,32 +100,43 @@ impl Engine {
             changes.push(change);
             Ok(())
         })?;
-        Ok(DiffReport::of(changes))
+        Ok(DiffReport::of(changes, &folder))
     }
 
-    /// What differs from a version's first parent to it; everything is added in a version without one.
+    /// What differs from a version's first parent to it, below the address's path where it has one; everything is added in a version
+    /// without a parent.
     pub fn diff_to_parent(&self, address: &Address) -> Result<DiffReport> {
         let target = self.open_target(address)?;
         let state = target.version()?;
         let new = target.store.manifest(state);
+        let folder = target.folder();
         let mut changes = Vec::new();
-        let keep = |change| {
-            changes.push(change);
-            Ok(())
-        };
         match state.row.parents.first().map(|parent: &Id| target.version_state(parent)).transpose()? {
-            Some(parent) => diff(target.store.manifest(parent), new, "", keep)?,
+            Some(parent) => {
+                let old = target.store.manifest(parent);
+                if !folder.is_empty() && !has(&old, folder)? && !has(&new, folder)? {
+                    return Err(no_such_path(&target, folder));
+                }
+                diff(old, new, folder, |change| {
+                    changes.push(change);
+                    Ok(())
+                })?;
+            }
             None => {
-                for leaf in new.entries("") {
+                for leaf in new.entries(folder) {
                     let leaf = leaf?;
                     changes.push(Change { path: leaf.path, before: None, after: Some(leaf.entry) });
                 }
+                if changes.is_empty() && !folder.is_empty() {
+                    return Err(no_such_path(&target, folder));
+                }
             }
         }
-        Ok(DiffReport::of(changes))
+        Ok(DiffReport::of(changes, folder))
     }
 }
 
-fn has(manifest: &Manifest<'_>, path: &str) -> Result<bool> {
+/// Whether there is an entry at `path`, or one below it.
+pub(super) fn has(manifest: &Manifest<'_>, path: &str) -> Result<bool> {
     Ok(manifest.find(path)?.is_some() || manifest.has_folder(path)?)
 }

@@ -231,7 +231,8 @@ fn publishing_operations(
 
 fn moved(proposal: &Proposal) -> Error {
     Error::conflict(format!("the branch {} of {} moved meanwhile", proposal.branch, proposal.dataset))
-        .hint("run the command again: what was stored is not stored again")
+        .because("others published there faster, time and again")
+        .hint("run the command again: what was stored is not stored twice")
 }
 
 /// Registers indexes in a record of its own, so that a later run finds what this one stored.

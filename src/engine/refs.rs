@@ -243,7 +243,7 @@ fn branch_head(target: &Target, branch: &BranchName) -> Result<Id> {
     })
 }
 
-fn card(dataset: &Dataset, state: &VersionState, record: Version) -> VersionCard {
+pub(super) fn card(dataset: &Dataset, state: &VersionState, record: Version) -> VersionCard {
     let id = state.row.version;
     let points_here = |to: &Id| *to == id;
     VersionCard {

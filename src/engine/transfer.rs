@@ -138,7 +138,7 @@ impl Engine {
             remote: far.name,
             url: far.url,
             dataset: far.dataset,
-            refs: moves.into_iter().map(moved_ref).collect(),
+            refs: moves.into_iter().map(|step| moved_ref(step, way_out_of_push)).collect(),
             versions: missing.rows.len() as u64,
             new_chunks: count(Counter::NewChunks),
             new_bytes: count(Counter::NewBytes),
@@ -178,12 +178,14 @@ impl Engine {
         let extent = if near.home_is_embedded()? { Extent::Metadata } else { Extent::Whole };
         let dataset = home.dataset.clone();
         let moves = self.carry(&far.store.content, &mut home.store, &dataset, &missing, Way::In(extent), judge_all)?;
-        for refused in moves.iter().filter(|step| matches!(step.verdict, Verdict::Refused(_))) {
-            if let Verdict::Refused(why) = &refused.verdict {
-                self.observer.tell(Event::Warning(format!("{} was not taken over: {why}", refused.what.as_str())));
+        let refs: Vec<MovedRef> = moves.into_iter().map(|step| moved_ref(step, way_out_of_fetch)).collect();
+        for MovedRef { name, why, hint, .. } in &refs {
+            if let Some(why) = why {
+                let hint = hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+                self.observer.tell(Event::Warning(format!("{name} was not taken over: {why}{hint}")));
             }
         }
-        let (versions, refs) = (missing.rows.len() as u64, moves.into_iter().map(moved_ref).collect());
+        let versions = missing.rows.len() as u64;
         Ok(FetchReport { remote: name, url: far.url, dataset: far.dataset, refs, versions })
     }
 
@@ -445,10 +447,20 @@ fn refuse_branches(moves: Vec<RefMove>, remote: &str) -> Result<Vec<RefMove>> {
     }
 }
 
-/// What helps where a name or tag was refused.
-fn way_out(what: &Carried) -> Option<String> {
-    let name = what.as_str();
-    match what {
+/// What helps where a name or tag was refused here.
+fn way_out_of_fetch(step: &RefMove) -> Option<String> {
+    let (name, new) = (step.what.as_str(), step.new.short());
+    match step.what {
+        Carried::Name(_) => Some(format!("`dagset tag OTHER {new}` gives that version a tag here")),
+        Carried::Tag(_) => Some(format!("`dagset tag {name} {new}` moves the tag here to where it is there")),
+        _ => None,
+    }
+}
+
+/// What helps where a name or tag was refused over there.
+fn way_out_of_push(step: &RefMove) -> Option<String> {
+    let name = step.what.as_str();
+    match step.what {
         Carried::Name(_) => Some(format!(
             "a version's name never moves: `dagset tag OTHER {name}` gives this one a tag, and `dagset push REMOTE OTHER` sends that"
         )),
@@ -457,8 +469,8 @@ fn way_out(what: &Carried) -> Option<String> {
     }
 }
 
-fn moved_ref(step: RefMove) -> MovedRef {
-    let hint = matches!(step.verdict, Verdict::Refused(_)).then(|| way_out(&step.what)).flatten();
+fn moved_ref(step: RefMove, way_out: fn(&RefMove) -> Option<String>) -> MovedRef {
+    let hint = matches!(step.verdict, Verdict::Refused(_)).then(|| way_out(&step)).flatten();
     let (outcome, why) = match step.verdict {
         Verdict::Same => ("same", None),
         Verdict::New => ("new", None),

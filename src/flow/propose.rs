@@ -103,7 +103,8 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
             let message =
                 format!("the branch {} of {} moved meanwhile: it {}", proposal.branch, proposal.dataset, where_it_is());
             Err(Error::conflict(message)
-                .hint("`dagset log` shows what is there now; run an ingest again, or `dagset switch` a workspace to the branch"))
+                .because("another version was published there since this content was looked at, and must not be undone by it")
+                .hint("run an ingest again: what was stored is not stored twice; a workspace moves on by `dagset switch` to the branch"))
         }
     }
 }

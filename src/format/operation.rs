@@ -8,7 +8,8 @@ use super::header::ObjectKind;
 use super::place::{Place, put_object_name, read_object_name};
 
 const MAX_PARENTS: usize = 1_024;
-const MAX_NOTE: usize = 4 << 10;
+/// Bytes of a note or a reason.
+pub const MAX_NOTE: usize = 4 << 10;
 const MAX_META_KEY: usize = 255;
 /// A value of metadata stands in a row of a state, beside its key, so that it must fit in a node.
 const MAX_META_VALUE: usize = 32 << 10;
@@ -143,6 +144,10 @@ pub enum Operation {
         /// The number of the record that deleted it.
         deletion: u64,
     },
+    /// Why the record does what is protected or frozen. It changes nothing itself.
+    Reason {
+        text: String,
+    },
     /// A code of a newer dagset, kept as it is.
     Unknown {
         code: u8,
@@ -182,13 +187,14 @@ impl Operation {
             Operation::RenameDataset { .. } => 20,
             Operation::DeleteDataset { .. } => 21,
             Operation::RestoreDataset { .. } => 22,
+            Operation::Reason { .. } => 18,
             Operation::Unknown { code, .. } => *code,
         }
     }
 
     fn is_critical(&self) -> bool {
         match self {
-            Operation::StoreCreated { .. } | Operation::Rely(_) => false,
+            Operation::StoreCreated { .. } | Operation::Rely(_) | Operation::Reason { .. } => false,
             Operation::Unknown { critical, .. } => *critical,
             _ => true,
         }
@@ -284,6 +290,7 @@ impl Operation {
                 out.put_string(dataset.as_str());
                 out.put_u64(*deletion);
             }
+            Operation::Reason { text } => out.put_string(text),
             Operation::Unknown { payload, .. } => out.put_slice(payload),
         }
         out
@@ -353,6 +360,7 @@ impl Operation {
             20 => Operation::RenameDataset { dataset: read_dataset(reader)?, to: read_dataset(reader)? },
             21 => Operation::DeleteDataset { dataset: read_dataset(reader)? },
             22 => Operation::RestoreDataset { dataset: read_dataset(reader)?, deletion: reader.u64()? },
+            18 => Operation::Reason { text: reader.string(MAX_NOTE)?.to_owned() },
             _ => {
                 reader.slice(payload.len())?;
                 Operation::Unknown { code, critical, payload: payload.to_vec() }

@@ -114,6 +114,7 @@ fn any_known_operation() -> impl Strategy<Value = Operation> {
         (any_dataset(), any_dataset()).prop_map(|(dataset, to)| Operation::RenameDataset { dataset, to }),
         any_dataset().prop_map(|dataset| Operation::DeleteDataset { dataset }),
         (any_dataset(), any::<u64>()).prop_map(|(dataset, deletion)| Operation::RestoreDataset { dataset, deletion }),
+        ".{0,9}".prop_map(|text| Operation::Reason { text }),
     ]
 }
 
@@ -175,6 +176,7 @@ fn the_bytes_are_frozen() {
     assert_eq!(encode(&Operation::Mark), [12, 1, 0]);
     assert_eq!(encode(&Operation::VoidBefore { born: 258 }), [13, 1, 8, 2, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(encode(&Operation::Rely(Things::default())), [10, 0, 2, 0, 0]);
+    assert_eq!(encode(&Operation::Reason { text: "x".to_owned() }), [18, 0, 2, 1, b'x'], "readers before it skip it");
 }
 
 #[test]

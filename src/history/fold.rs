@@ -190,7 +190,7 @@ impl Fold {
                     return Err(Error::conflict(format!("version {} is gone", gone.short())));
                 }
             }
-            Operation::Unknown { critical: false, .. } => {}
+            Operation::Reason { .. } | Operation::Unknown { critical: false, .. } => {}
             _ => return Err(needs_newer(core.number)),
         }
         Ok(())

@@ -72,6 +72,7 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
         | Operation::CreateDataset { .. }
         | Operation::AddVersion { .. }
         | Operation::Rely(_)
+        | Operation::Reason { .. }
         | Operation::ReplaceIndexes { .. } => return Ok(None),
         Operation::Mark
         | Operation::VoidBefore { .. }

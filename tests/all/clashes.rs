@@ -68,3 +68,26 @@ fn a_version_that_only_a_rejected_name_leads_to_stays_here() {
     assert_eq!((&pushed["versions"], &pushed["new_chunks"]), (&json!(0), &json!(0)));
     assert_eq!(env.run(["list", "./far", "--json"]).json()["datasets"][0]["versions"], 2);
 }
+
+#[test]
+fn a_fetch_says_each_time_what_helps() {
+    let env = two_of_a_name();
+    let _ = env.run_with("ada", ["push", "origin", "prod"], b"").exits(0);
+    let adas = id(&env, "ada")[..12].to_owned();
+    for _ in 0..2 {
+        let said = env.run_with("bob", ["fetch"], b"").exits(0).stderr;
+        for (name, hint) in
+            [("2.0", format!("`dagset tag OTHER {adas}`")), ("prod", format!("`dagset tag prod {adas}`"))]
+        {
+            let line = said.lines().find(|line| line.starts_with(&format!("warning: {name} was not taken over: ")));
+            assert!(line.is_some_and(|line| line.contains(&hint)), "{said}");
+        }
+    }
+    let _ = env.run_with("bob", ["tag", "OTHER", &adas], b"").exits(0);
+    let _ = env.run_with("bob", ["tag", "prod", &adas], b"").exits(0);
+    for tag in ["OTHER", "prod"] {
+        assert_eq!(env.run_with("bob", ["cat", &format!("{tag}:a.txt")], b"").text(), "ada");
+    }
+    let said = env.run_with("bob", ["fetch"], b"").exits(0).stderr;
+    assert!(said.contains("2.0 was") && !said.contains("prod was"), "{said}");
+}

@@ -71,7 +71,7 @@ fn a_hint_can_be_run_as_it_stands() {
     for (arguments, code, commands) in [
         (&["ls", "./store/other"][..], 3, &["list ./store"][..]),
         (&["ls", "./store/signs@1.0.0:no"], 3, &["ls ./store/signs@1.0.0", "ls -R ./store/signs@1.0.0"]),
-        (&["log", "./store/signs:labels.csv"], 2, &["stat ./store/signs:labels.csv"]),
+        (&["show", "./store/signs:labels.csv"], 2, &["stat ./store/signs:labels.csv"]),
         (&["get", "./store/signs", "out", "no/*"], 3, &["ls -R ./store/signs"]),
     ] {
         let error = refused(&env, arguments, code, if code == 3 { "not_found" } else { "usage" });
@@ -344,4 +344,23 @@ fn an_interrupt_has_its_own_code_and_document() {
     assert_eq!(output.status.code(), Some(130));
     let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(document["error"]["kind"], "interrupted");
+}
+
+#[test]
+fn a_document_names_the_argument_that_is_missing() {
+    let env = TestEnv::new();
+    for (command, missing) in [
+        (&["clone", "--json"][..], "<ADDRESS>"),
+        (&["--json", "get"], "ADDRESS"),
+        (&["store", "create", "--json"], "<STORE>"),
+        (&["store", "--json"], "subcommand"),
+        (&["--json"], "subcommand"),
+    ] {
+        let refused = env.run(command).exits(2);
+        let error = refused.document()["error"].clone();
+        let message = error["message"].as_str().unwrap();
+        assert!(message.contains(missing) && error["kind"] == "usage", "{command:?}: {error}");
+    }
+    // Help that was asked for is text, with --json too.
+    assert!(env.run(["clone", "--json", "--help"]).text().contains("Usage:"));
 }

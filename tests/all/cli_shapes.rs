@@ -135,6 +135,9 @@ fn diff() {
     insta::assert_snapshot!(env.run(["diff", "./store/set@a", "./store/set@b", "--stat"]).text(), @"
     FOLDER  ADDED  REMOVED  MODIFIED  RENAMED  BYTES
     .           1        1         1        1   +1 B
+
+    TYPE       ADDED  REMOVED  MODIFIED  RENAMED  BYTES
+    no ending      1        1         1        1   +1 B
     ");
 }
 

@@ -30,6 +30,7 @@ const DOORS: &[(&str, &str)] = &[
     ("object_store", "store/backend/"),
     ("tokio", "store/backend/"),
     ("reqwest", "store/backend/"),
+    ("hyper", "store/backend/"),
     ("rusqlite", "catalog/"),
 ];
 

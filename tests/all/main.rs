@@ -27,6 +27,7 @@ mod cold_reads;
 mod conformance;
 mod credentials;
 mod damage;
+mod diffs;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
 mod faults;
@@ -65,6 +66,7 @@ mod source;
 mod stage;
 mod stalls;
 mod store_check;
+mod strangers;
 mod thin;
 mod transfer;
 mod unsaved;

@@ -156,6 +156,7 @@ fn operations() -> Vec<Operation> {
         Operation::RenameDataset { dataset: dataset(), to: DatasetName::new("other").expect("a good name") },
         Operation::DeleteDataset { dataset: dataset() },
         Operation::RestoreDataset { dataset: dataset(), deletion: 12 },
+        Operation::Reason { text: note() },
         Operation::Unknown { code: 90, critical: false, payload: vec![1, 2, 3] },
     ]
 }

@@ -24,6 +24,8 @@ pub(super) struct Answer {
     pub(super) trouble: Option<Trouble>,
     /// Whether it lacks all that marks an answer of a cloud's: such headers, which an answer to HEAD may do without.
     pub(super) is_plain: bool,
+    /// Whether the server hasn't answered anything yet, of all that this process has asked it.
+    pub(super) is_first: bool,
     /// What went wrong with a service that hands out credentials.
     pub(super) unsigned: Option<Unsigned>,
 }
@@ -45,6 +47,8 @@ pub(super) enum Trouble {
     Stalled(Duration),
     /// The connection broke.
     Broken(String),
+    /// What came isn't HTTP.
+    Foreign(String),
 }
 
 /// What to do about a failed request.
@@ -62,7 +66,7 @@ pub(super) enum Next {
     GiveUp,
 }
 
-/// Tries where only a bad name or a wrong port is likely: who mistyped doesn't want to wait.
+/// Tries where only a bad name or a wrong port is likely, as nobody has answered yet: who mistyped doesn't want to wait.
 const TRIES_TO_CONNECT: u32 = 4;
 /// Tries where an answer came whole and makes no sense.
 const TRIES_TO_UNDERSTAND: u32 = 3;
@@ -96,7 +100,10 @@ impl Answer {
             return if unsigned.may_pass { again(TRIES_TO_UNDERSTAND) } else { Next::GiveUp };
         }
         match &self.trouble {
+            // Later it may be the wreck of an answer.
+            Some(Trouble::Foreign(_)) if self.is_first => return Next::GiveUp,
             Some(Trouble::NoConnection(_)) => return again(TRIES_TO_CONNECT),
+            Some(_) if self.is_first => return again(TRIES_TO_CONNECT),
             // Of an answer that broke off, the status alone could mislead.
             Some(_) => return again(tries),
             None => {}
@@ -153,6 +160,10 @@ impl Answer {
             _ => fault.because(format!("{name}: {said}")),
         };
         if let Some(trouble) = &self.trouble {
+            let again = match doing {
+                "write to" => "try again; what was stored so far is not sent again",
+                _ => "try again",
+            };
             return asked(match trouble {
                 Trouble::NoConnection(why) if why.contains("certificate") => {
                     unreachable(format!("{server} is not trusted"))
@@ -161,10 +172,20 @@ impl Answer {
                 Trouble::NoConnection(_) => {
                     unreachable(format!("no connection to {server}")).hint(reached.check_endpoint())
                 }
-                Trouble::Stalled(idle) => unreachable(format!("{server} went silent for {} s", idle.as_secs_f32()))
-                    .hint("try again; what was stored so far is not sent again"),
-                Trouble::Broken(_) => unreachable(format!("the connection to {server} broke {tries} times"))
-                    .hint("try again; what was stored so far is not sent again"),
+                Trouble::Foreign(_) if self.is_first => {
+                    let what = if reached.is_s3 { "S3" } else { "the protocol of buckets" };
+                    unreachable(format!("{server} doesn't speak {what}, nor HTTP")).hint(reached.check_endpoint())
+                }
+                Trouble::Broken(_) if self.is_first => {
+                    unreachable(format!("{server} ended {tries} connections without an answer"))
+                        .hint(reached.check_endpoint())
+                }
+                Trouble::Stalled(idle) => {
+                    unreachable(format!("{server} went silent for {} s", idle.as_secs_f32())).hint(again)
+                }
+                Trouble::Broken(_) | Trouble::Foreign(_) => {
+                    unreachable(format!("the connection to {server} broke {tries} times")).hint(again)
+                }
             });
         }
         let code = self.code.as_deref().unwrap_or_default();
@@ -210,7 +231,7 @@ impl Answer {
     /// What the server said, in one line.
     fn said(&self, server: &str) -> String {
         match (&self.trouble, self.status) {
-            (Some(Trouble::NoConnection(why) | Trouble::Broken(why)), _) => why.clone(),
+            (Some(Trouble::NoConnection(why) | Trouble::Broken(why) | Trouble::Foreign(why)), _) => why.clone(),
             (Some(Trouble::Stalled(_)), _) => "no byte moved".to_owned(),
             (None, Some(status)) => {
                 let code = self.code.as_ref().map(|code| format!(" {code}")).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ use super::http::{Attempt, Wire, innermost};
 use super::runtime::{runtime, wait};
 use super::throttle::Limits;
 use super::{Asked, Fault};
-use crate::base::{Error, Kind, Observer, Result, Time, files};
+use crate::base::{Error, Event, Kind, Observer, Result, Time, files};
 
 /// What a process has open; clones share it.
 ///
@@ -43,7 +44,12 @@ pub(super) struct Remote {
     limits: Limits,
     wire: Mutex<Option<Wire>>,
     client: Mutex<Option<Arc<dyn ObjectStore>>>,
+    /// Whether the server has ever answered.
+    has_answered: AtomicBool,
 }
+
+/// Longer than this nobody is left without a word while the first answer is awaited.
+const LONGEST_MUTE: Duration = Duration::from_secs(10);
 
 impl Remote {
     /// The bucket of a URL, opened already or not; asks nobody.
@@ -55,7 +61,13 @@ impl Remote {
             return Ok(remote.clone());
         }
         let limits = open.limits.get_or_init(|| Limits::new(access.limit_rate)).clone();
-        let remote = Arc::new(Remote { plan, limits, wire: Mutex::default(), client: Mutex::default() });
+        let remote = Arc::new(Remote {
+            plan,
+            limits,
+            wire: Mutex::default(),
+            client: Mutex::default(),
+            has_answered: AtomicBool::default(),
+        });
         remotes.push(remote.clone());
         Ok(remote)
     }
@@ -98,17 +110,23 @@ impl Remote {
         for tries in 1.. {
             let client = self.client().map_err(Fault::Other)?;
             let attempt = Attempt::new(observer.clone());
+            let began = Instant::now();
             let runtime = runtime()
                 .map_err(|fault| Fault::Other(Error::new(Kind::Failed, "no thread could be started").because(fault)))?;
             let ran = wait(runtime.spawn(attempt.clone().scope(make(client.clone()))));
             let fault = match ran {
-                Ok(Ok(done)) => return Ok(done),
+                Ok(Ok(done)) => {
+                    self.has_answered.store(true, Ordering::Relaxed);
+                    return Ok(done);
+                }
                 Ok(Err(fault)) => fault,
                 Err(fault) => {
                     return Err(Fault::Other(Error::new(Kind::Failed, "a request's task ended").because(fault)));
                 }
             };
-            let answer = attempt.answer();
+            let mut answer = attempt.answer();
+            self.has_answered.fetch_or(answer.status.is_some(), Ordering::Relaxed);
+            answer.is_first = !self.has_answered.load(Ordering::Relaxed);
             match answer.next(if asked.once { 1 } else { patience.tries }) {
                 Next::Absent => return Err(Fault::Absent),
                 Next::Exists => return Err(Fault::Exists),
@@ -117,6 +135,9 @@ impl Remote {
                     self.sign_in_again(&client);
                 }
                 Next::Again { tries: most } if tries < most && started.elapsed() < patience.in_all => {
+                    if answer.is_first && began.elapsed() >= patience.idle.min(LONGEST_MUTE) {
+                        self.tell_of_silence(observer, began.elapsed(), tries + 1, most);
+                    }
                     thread::sleep(pause(patience, tries).map_err(Fault::Other)?);
                 }
                 _ if answer.is_out_of_range() => return Err(Fault::OutOfRange),
@@ -125,6 +146,12 @@ impl Remote {
             }
         }
         unreachable!("the last try returns")
+    }
+
+    fn tell_of_silence(&self, observer: &Observer, waited: Duration, next: u32, most: u32) {
+        let (server, seconds) = (self.plan.reached("").server, (waited.as_secs_f32() * 10.0).round() / 10.0);
+        let text = format!("{server} hasn't answered for {seconds} s; trying again ({next} of {most})");
+        observer.tell(Event::Warning(text));
     }
 
     fn error(&self, asked: &Asked<'_>, answer: &Answer, tries: u32, fault: StoreError) -> Error {

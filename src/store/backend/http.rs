@@ -75,8 +75,26 @@ impl Attempt {
 
     fn broken(&self, fault: &reqwest::Error) -> HttpError {
         let why = innermost(fault);
-        self.trouble(if fault.is_connect() { Trouble::NoConnection(why) } else { Trouble::Broken(why) })
+        self.trouble(match fault.is_connect() {
+            true => Trouble::NoConnection(why),
+            false if isnt_http(fault) => Trouble::Foreign(why),
+            false => Trouble::Broken(why),
+        })
     }
+}
+
+/// Whether the server said something else than HTTP.
+fn isnt_http(fault: &(dyn StdError + 'static)) -> bool {
+    let mut next = Some(fault);
+    while let Some(cause) = next {
+        // One that speaks before it is asked may be faster than our request; of that error there is only the text.
+        let is_foreign = |fault: &hyper::Error| fault.is_parse() || fault.to_string().contains("unexpected message");
+        if cause.downcast_ref().is_some_and(is_foreign) {
+            return true;
+        }
+        next = cause.source();
+    }
+    false
 }
 
 /// The last cause: the outer ones name URLs, which can hold signatures.
