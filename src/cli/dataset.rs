@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, stdin};
 
 use clap::{Args, Subcommand};
 use dagset::base::{Error, Result};
-use dagset::engine::{Address, Location};
+use dagset::engine::{Address, DeleteOptions, Location};
 use serde_json::json;
 
 use super::output::stderr_line;
@@ -44,9 +44,12 @@ enum DatasetCommand {
         /// Don't ask for the name
         #[arg(short, long)]
         yes: bool,
-        /// Also if other datasets build on it, or versions are published
+        /// Also if other datasets build on it; published versions need a reason too
         #[arg(long)]
         force: bool,
+        /// Why, for the log
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
         /// Delete nothing; show what would be
         #[arg(short = 'n', long)]
         dry_run: bool,
@@ -71,7 +74,10 @@ enum DatasetCommand {
 pub fn run(context: &mut Context, args: &DatasetArgs) -> Result<Ending> {
     match &args.command {
         DatasetCommand::Rename { address, to } => rename(context, address, to),
-        DatasetCommand::Delete { address, yes, force, dry_run } => delete(context, address, *yes, *force, *dry_run),
+        DatasetCommand::Delete { address, yes, force, reason, dry_run } => {
+            let options = DeleteOptions { force: *force, reason: reason.clone(), dry_run: *dry_run };
+            delete(context, address, *yes, options)
+        }
         DatasetCommand::Copy { from, to } => copy(context, from, to),
         DatasetCommand::Use { name } => use_dataset(context, name),
     }
@@ -98,15 +104,17 @@ fn rename(context: &mut Context, address: &str, to: &str) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-fn delete(context: &mut Context, text: &str, yes: bool, force: bool, dry_run: bool) -> Result<Ending> {
+fn delete(context: &mut Context, text: &str, yes: bool, options: DeleteOptions) -> Result<Ending> {
     let address = dataset(context, text)?;
-    let mut deleted = context.watched(|engine| engine.delete_dataset(&address, force, true))?;
+    let dry_run = options.dry_run;
+    let look = DeleteOptions { dry_run: true, ..options.clone() };
+    let mut deleted = context.watched(|engine| engine.delete_dataset(&address, &look))?;
     let name = deleted.dataset.to_string();
     if !dry_run {
         if !yes {
             confirm(&name, deleted.versions)?;
         }
-        deleted = context.watched(|engine| engine.delete_dataset(&address, force, false))?;
+        deleted = context.watched(|engine| engine.delete_dataset(&address, &options))?;
     }
     if !context.for_people() {
         context.out.document(&json::document(json!({

@@ -5,7 +5,7 @@ use dagset::base::Result;
 use serde_json::json;
 
 use super::oplog::place_and_number;
-use super::{Context, Ending, addresses, deeds, json, ui};
+use super::{Context, Ending, addresses, deeds, json};
 
 const NOTES: &str = "\
 Branches, tags, names, metadata and whole datasets become what they were before.
@@ -18,7 +18,7 @@ Examples:
   dagset undo 12 --dry-run     what taking back record 12 would do
   dagset undo ./store 12       anywhere";
 
-/// Take back what was done: your newest change, or a record of the log
+/// Take back your newest change, or what a record of the log did
 #[derive(Args)]
 #[command(after_help = NOTES)]
 pub struct Undo {
@@ -52,10 +52,7 @@ pub fn run(context: &mut Context, args: &Undo) -> Result<Ending> {
         Some(record) => context.say(&format!("record {record} takes back {}: {summary}", report.undone.number)),
         None => context.say(&format!("would take back {}: {summary}", report.undone.number)),
     }
-    for deed in &report.deeds {
-        let of = deed.dataset.as_ref().map(|dataset| format!(" of {dataset}")).unwrap_or_default();
-        writeln!(context.out, "{}{of}", ui::clean(&deeds::phrase(&deed.what)));
-    }
+    report.deeds.iter().for_each(|deed| writeln!(context.out, "{}", deeds::line(deed)));
     if let Some(version) = report.folder_at {
         let text =
             format!("the folder is still version {}: `dagset switch BRANCH` makes it the branch's", version.short());

@@ -131,7 +131,8 @@ impl Chain {
             };
             if let Some((before, before_hash)) = &self.before {
                 if record.core.before != *before_hash {
-                    return broken(format!("it doesn't name the hash of record {}, which was replaced", number - 1));
+                    let why = format!("record {number} names another hash for it: it was replaced");
+                    return Ok(Some(BrokenChain { record: number - 1, why }));
                 }
                 if record.earlier.last().is_some_and(|repeated| *repeated != before.core) {
                     return broken(format!("it repeats record {} as something else", number - 1));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::{Counter, DatasetName, Error, Id, Kind, Result};
+use crate::base::{BranchName, Counter, DatasetName, Error, Id, Kind, Result};
 use crate::flow::ref_moves::{Carried, RefMove, judge, operation};
 use crate::format::operation::{Operation, VersionRow};
 use crate::history::dag::ancestry;
@@ -21,6 +21,16 @@ pub struct RenamedDataset {
     pub to: DatasetName,
     /// The log record that did it.
     pub record: u64,
+}
+
+/// How a dataset is deleted.
+#[derive(Debug, Clone, Default)]
+pub struct DeleteOptions {
+    /// Also where other datasets build on it.
+    pub force: bool,
+    /// Why; with `force`, published versions go too.
+    pub reason: Option<String>,
+    pub dry_run: bool,
 }
 
 /// A dataset that was deleted, or would be.
@@ -69,16 +79,19 @@ impl Engine {
 
     /// Deletes a dataset: its refs and versions are gone for everyone, and come back whole when that record is undone.
     ///
-    /// Errors: [`Kind::Conflict`] where versions of other datasets build on its, or some are published, without `force`.
-    pub fn delete_dataset(&self, address: &Address, force: bool, dry_run: bool) -> Result<DeletedDataset> {
+    /// Errors: [`Kind::Conflict`] where versions of other datasets build on its, without `force`, or some of its are published, without
+    /// `force` and a reason, which the log keeps.
+    pub fn delete_dataset(&self, address: &Address, options: &DeleteOptions) -> Result<DeletedDataset> {
         let mut target = self.whole_dataset(address)?;
         target.dataset()?;
         let name = target.dataset.clone();
-        let mut report = deletion(target.store.timeline.fold(), &name, force)?;
-        if !dry_run {
+        let mut report = deletion(target.store.timeline.fold(), &name, options)?;
+        if !options.dry_run {
             target.store.timeline.append(&self.actor(), |fold, _| {
-                report = deletion(fold, &name, force)?;
-                Ok(vec![Operation::DeleteDataset { dataset: name.clone() }])
+                report = deletion(fold, &name, options)?;
+                let delete = Operation::DeleteDataset { dataset: name.clone() };
+                let reason = options.reason.clone().map(|text| Operation::Reason { text });
+                Ok([delete].into_iter().chain(reason).collect())
             })?;
             report.record = Some(target.store.timeline.fold().number);
         }
@@ -163,12 +176,8 @@ impl Engine {
         if source.reference.is_some() {
             let tip = source.version()?.row.version;
             let inside: BTreeSet<Id> = ancestry(known, &[tip]).iter().map(|state| state.row.version).collect();
-            refs.retain(|(_, id)| inside.contains(id));
-            let is_on_one = |(what, id): &(Carried, Id)| matches!(what, Carried::Branch(_)) && *id == tip;
-            if !refs.iter().any(is_on_one) {
-                refs.retain(|(what, _)| what.as_str() != DEFAULT_BRANCH);
-                refs.push((Carried::Branch(crate::base::BranchName::new(DEFAULT_BRANCH)?), tip));
-            }
+            refs.retain(|(what, id)| inside.contains(id) && !matches!(what, Carried::Branch(_)));
+            refs.push((Carried::Branch(BranchName::new(DEFAULT_BRANCH)?), tip));
         }
         Ok(refs)
     }
@@ -263,7 +272,7 @@ impl Engine {
 }
 
 /// What a deletion would take, or why it is refused.
-fn deletion(fold: &Fold, name: &DatasetName, force: bool) -> Result<DeletedDataset> {
+fn deletion(fold: &Fold, name: &DatasetName, options: &DeleteOptions) -> Result<DeletedDataset> {
     let dataset = fold.dataset(name)?;
     let builds_on = |other: &Dataset| {
         let foreign = |parent: &&Id| dataset.versions.contains_key(*parent) && !other.versions.contains_key(*parent);
@@ -273,14 +282,14 @@ fn deletion(fold: &Fold, name: &DatasetName, force: bool) -> Result<DeletedDatas
     let used_by: Vec<DatasetName> =
         others.filter(|(_, other)| builds_on(other)).map(|(other, _)| other.clone()).collect();
     let published = dataset.versions.values().filter(|state| state.published).count() as u64;
-    if !used_by.is_empty() && !force {
+    if !used_by.is_empty() && !options.force {
         let shown = used_by.iter().map(DatasetName::to_string).collect::<Vec<_>>().join(", ");
         return Err(Error::conflict(format!("versions of {shown} build on versions of {name}"))
             .hint("--force deletes it all the same: those versions stay, and merges can't look behind them"));
     }
-    if published > 0 && !force {
+    if published > 0 && !(options.force && options.reason.is_some()) {
         return Err(Error::conflict(format!("{published} of the versions of {name} are published"))
-            .hint("--force deletes it all the same"));
+            .hint("--force --reason TEXT deletes it all the same"));
     }
     Ok(DeletedDataset {
         dataset: name.clone(),

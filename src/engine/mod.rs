@@ -61,7 +61,7 @@ pub use caches::{CachePlace, HoldBy};
 pub use check::{CheckStep, StepOutcome, StoreCheck};
 pub use clone::{CloneOptions, CloneReport, PullReport, Upstream};
 pub use commit::{CommitOptions, Switched};
-pub use datasets::{CopiedDataset, DeletedDataset, RenamedDataset};
+pub use datasets::{CopiedDataset, DeleteOptions, DeletedDataset, RenamedDataset};
 pub use deeds::{Deed, LogRecord, Point, What};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use diff_summary::{DiffCounts, DiffSummary};

@@ -106,9 +106,8 @@ impl Engine {
         depending.truncate(SHOWN_RECORDS);
         let shown = depending.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        let are = if depending.len() > 1 { "records" } else { "record" };
-        let message =
-            format!("record {} can't be undone: {are} {shown}{more} came after it and stand on it", core.number);
+        let what = if depending.len() > 1 { "records" } else { "record" };
+        let message = format!("record {} can't be undone: what {what} {shown}{more} did stands on it", core.number);
         fault
             .within(message)
             .hint(format!("`dagset oplog {first}` shows the newest of them; `dagset undo {first}` first"))
