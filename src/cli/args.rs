@@ -127,7 +127,12 @@ pub enum Command {
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
     Merge(super::merge::Merge),
+    Squash(super::rewrite::Squash),
+    Revert(super::rewrite::Revert),
+    Dataset(super::dataset::DatasetArgs),
     Oplog(super::oplog::Oplog),
+    Undo(super::undo::Undo),
+    Audit(super::audit::Audit),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

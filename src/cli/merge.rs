@@ -60,11 +60,16 @@ pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
         dry_run: args.dry_run,
     };
     let report = context.watched(|engine| engine.merge(&options))?;
-    match context.for_people() {
-        true => show(context, &report),
-        false => context.out.document(&json::document(document(&report))),
-    }
+    tell(context, &report);
     Ok(if report.published.is_some() { Ending::Done } else { Ending::Failed(Kind::Conflict) })
+}
+
+/// Tells what a merge, or what is done as one, came to.
+pub fn tell(context: &mut Context, report: &MergeReport) {
+    match context.for_people() {
+        true => show(context, report),
+        false => context.out.document(&json::document(document(report))),
+    }
 }
 
 fn document(report: &MergeReport) -> Value {

@@ -16,11 +16,13 @@ use dagset::engine::Engine;
 
 mod addresses;
 mod args;
+mod audit;
 mod cache;
 mod check;
 mod commit;
 mod config;
 mod cost;
+mod dataset;
 mod deeds;
 mod diff;
 mod diff_page;
@@ -41,12 +43,14 @@ mod progress;
 mod refs;
 mod remote;
 mod report;
+mod rewrite;
 mod run;
 mod settings;
 mod store;
 mod table;
 mod transfer;
 mod ui;
+mod undo;
 mod user_config;
 mod verify;
 mod warm;
@@ -216,7 +220,12 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Squash(args) => rewrite::squash(context, args),
+        Command::Revert(args) => rewrite::revert(context, args),
         Command::Oplog(args) => oplog::run(context, &args),
+        Command::Undo(args) => undo::run(context, &args),
+        Command::Audit(args) => audit::run(context, &args),
+        Command::Dataset(args) => dataset::run(context, &args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

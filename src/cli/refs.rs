@@ -14,7 +14,7 @@ Examples, in a workspace:
   dagset branch                    list
   dagset branch fixes [REF]        make fixes, at REF or at the workspace's version
   dagset branch -m fixes done      rename
-  dagset branch -d done            delete; the versions stay
+  dagset branch -d done            delete; `dagset undo` brings it back
 Anywhere, with an address before the name:
   dagset branch ./store/photos@1.0 fixes";
 
@@ -36,9 +36,12 @@ pub struct Branch {
     /// Rename: the two names come last
     #[arg(short = 'm', long = "rename", conflicts_with = "delete")]
     rename: bool,
-    /// Delete; the versions stay
+    /// Delete, unless versions are on no other branch, tag or name
     #[arg(short, long)]
     delete: bool,
+    /// Delete all the same: ids still find those versions
+    #[arg(long, requires = "delete")]
+    force: bool,
 }
 
 /// List, set or delete tags
@@ -58,7 +61,14 @@ pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
     let (action, row) = match (names.as_slice(), args.rename, args.delete) {
         ([], false, false) => return list(context, &address, RefKind::Branch),
         ([from, to], true, _) => ("renamed", context.watched(|engine| engine.rename_branch(&address, from, to))?),
-        ([name], _, true) => ("deleted", context.watched(|engine| engine.delete_branch(&address, name))?),
+        ([name], _, true) => {
+            let (row, alone) = context.watched(|engine| engine.delete_branch(&address, name, args.force))?;
+            if alone > 0 {
+                let versions = super::ui::count(alone, "version");
+                context.say(&format!("only ids lead to {versions} now; `dagset undo` brings the branch back"));
+            }
+            ("deleted", row)
+        }
         ([name], false, false) => ("created", context.watched(|engine| engine.create_branch(&address, name))?),
         _ => return Err(Error::usage("these are not the names that this needs").hint("dagset branch --help")),
     };

@@ -357,7 +357,7 @@ fn known_version<'t>(target: &'t Target, id: &Id) -> Result<&'t VersionState> {
     })
 }
 
-fn choices(options: &MergeOptions, target: &Target, used: &[MergeParent]) -> Result<Choices> {
+pub(super) fn choices(options: &MergeOptions, target: &Target, used: &[MergeParent]) -> Result<Choices> {
     let parse = |text: &str| choice(text, target, used);
     let rule = |text: &String| {
         let (glob, choice) = text
@@ -393,7 +393,7 @@ fn choice(text: &str, target: &Target, used: &[MergeParent]) -> Result<Choice> {
     })
 }
 
-fn conflict_of(conflict: Conflict, used: &[MergeParent]) -> MergeConflict {
+pub(super) fn conflict_of(conflict: Conflict, used: &[MergeParent]) -> MergeConflict {
     let side = |(side, parent): (Side, &MergeParent)| {
         let kind = side.entry.as_ref().map(|entry| &entry.kind);
         MergeSide {

@@ -129,8 +129,19 @@ pub struct Target {
 impl Target {
     /// The dataset, or an error that says that it isn't there.
     pub fn dataset(&self) -> Result<&Dataset> {
-        let known = self.store.timeline.fold().dataset(&self.dataset);
-        known.map_err(|fault| fault.hint(format!("`dagset list {}` shows the datasets", self.store.root)))
+        let fold = self.store.timeline.fold();
+        fold.dataset(&self.dataset).map_err(|fault| {
+            let root = self.store.root.trim_end_matches('/');
+            let renamed = fold.new_name(&self.dataset).filter(|(to, _)| fold.datasets.contains_key(to));
+            fault.hint(match (fold.deletion_of(&self.dataset), renamed) {
+                (Some(record), _) => format!("`dagset undo {root} {record}` brings it back"),
+                (None, Some((to, _))) if self.shown.is_empty() => {
+                    format!("`dagset dataset use {to}` makes this workspace one of {to}")
+                }
+                (None, Some((to, _))) => format!("write {root}//{to}"),
+                (None, None) => format!("`dagset list {}` shows the datasets", self.store.root),
+            })
+        })
     }
 
     /// The version that the address means.

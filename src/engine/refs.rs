@@ -1,5 +1,7 @@
 //! `log`, `show`, `branch`, `tag`: versions and what points at them.
 
+use std::collections::HashSet;
+
 use crate::base::{BranchName, Error, Id, RefName, Result, Time};
 use crate::format::attrs::Attrs;
 use crate::format::operation::Operation;
@@ -125,8 +127,10 @@ impl Engine {
         Ok(RefRow { name: branch.to_string(), version, version_name: None, protected: false })
     }
 
-    /// Takes a branch away; the versions stay.
-    pub fn delete_branch(&self, address: &Address, branch: &str) -> Result<RefRow> {
+    /// Takes a branch away; the versions stay. The number of those is given that only an id leads to from now on.
+    ///
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where there are such, without `force`, and for the workspace's own branch.
+    pub fn delete_branch(&self, address: &Address, branch: &str, force: bool) -> Result<(RefRow, u64)> {
         let branch = BranchName::new(branch)?;
         let mut target = self.open_target(address)?;
         let version = branch_head(&target, &branch)?;
@@ -135,7 +139,16 @@ impl Engine {
                 .hint("`dagset switch` to another one first"));
         }
         let dataset = target.dataset.clone();
-        target.store.timeline.append(&self.actor(), |_, _| {
+        let mut alone = 0;
+        target.store.timeline.append(&self.actor(), |fold, _| {
+            alone = only_on(fold.dataset(&dataset)?, &branch);
+            if alone > 0 && !force {
+                let versions = if alone == 1 { "1 version".to_owned() } else { format!("{alone} versions") };
+                let message = format!("{versions} would be on no other branch, tag or name than {branch}");
+                return Err(Error::conflict(message).hint(
+                    "a tag or a branch keeps them; --force deletes it all the same: ids still find them, and `dagset undo` brings it back",
+                ));
+            }
             Ok(vec![Operation::SetBranch {
                 dataset: dataset.clone(),
                 branch: branch.clone(),
@@ -143,7 +156,7 @@ impl Engine {
                 new: None,
             }])
         })?;
-        Ok(RefRow { name: branch.to_string(), version, version_name: None, protected: false })
+        Ok((RefRow { name: branch.to_string(), version, version_name: None, protected: false }, alone))
     }
 
     /// Gives a branch another name, in one record.
@@ -212,6 +225,16 @@ fn whole_versions_only(address: &Address) -> Result<()> {
         Some(path) => Err(Error::usage(format!("this is about versions, and {path:?} is a path in one"))
             .hint(format!("leave out what follows the colon; `dagset stat {address}` is about the path"))),
     }
+}
+
+/// How many versions only this branch leads to.
+fn only_on(dataset: &Dataset, branch: &BranchName) -> u64 {
+    let Some(head) = dataset.branches.get(branch) else { return 0 };
+    let branches = dataset.branches.iter().filter(|(other, _)| *other != branch).map(|(_, id)| *id);
+    let others: Vec<Id> =
+        branches.chain(dataset.names.values().copied()).chain(dataset.tags.values().map(|tag| tag.version)).collect();
+    let kept: HashSet<Id> = ancestry(dataset, &others).iter().map(|state| state.row.version).collect();
+    ancestry(dataset, &[*head]).iter().filter(|state| !kept.contains(&state.row.version)).count() as u64
 }
 
 fn branch_head(target: &Target, branch: &BranchName) -> Result<Id> {

@@ -264,6 +264,12 @@ impl Timeline {
         Err(Error::new(Kind::Busy, message).hint("run the command again: what was stored is not stored again"))
     }
 
+    /// Whether a record of these operations would hold if it were the next one; the error says what stands against it.
+    pub fn would_hold(&mut self, actor: &Actor, operations: Vec<Operation>) -> Result<()> {
+        let record = self.compose(actor, &mut |_: &Fold, _| Ok(operations.clone()))?;
+        self.fold.check(&record.core)
+    }
+
     /// The next record. Its length stands in it, so that it is composed until the length agrees.
     fn compose(&self, actor: &Actor, make: &mut impl FnMut(&Fold, u64) -> Result<Vec<Operation>>) -> Result<Record> {
         let mut record = Record {

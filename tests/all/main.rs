@@ -6,6 +6,7 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod auditing;
 mod cache_bounds;
 mod cache_exact;
 mod cache_face;
@@ -27,6 +28,7 @@ mod cold_reads;
 mod conformance;
 mod credentials;
 mod damage;
+mod datasets;
 mod diffs;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
@@ -39,6 +41,7 @@ mod interrupts;
 mod kept_frames;
 mod killed;
 mod layers;
+mod life;
 mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
@@ -57,6 +60,7 @@ mod reading;
 mod recipes;
 mod remotes;
 mod resume;
+mod rewriting;
 mod rights;
 mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
@@ -71,6 +75,7 @@ mod store_users;
 mod strangers;
 mod thin;
 mod transfer;
+mod undoing;
 mod unsaved;
 mod users;
 mod warming;
