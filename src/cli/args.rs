@@ -125,7 +125,10 @@ pub enum Command {
     Show(super::history::Show),
     Diff(super::diff::Diff),
     Branch(super::refs::Branch),
-    Tag(super::refs::Tag),
+    Tag(super::tags::Tag),
+    Name(super::tags::Name),
+    Publish(super::tags::Publish),
+    Meta(super::meta::Meta),
     Merge(super::merge::Merge),
     // Between stores.
     Clone(super::transfer::Clone),

@@ -31,6 +31,8 @@ mod json;
 mod list;
 mod listing;
 mod merge;
+mod meta;
+mod naming;
 mod output;
 mod part;
 mod path_list;
@@ -42,6 +44,7 @@ mod run;
 mod settings;
 mod store;
 mod table;
+mod tags;
 mod transfer;
 mod ui;
 mod user_config;
@@ -211,7 +214,10 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Show(args) => history::show(context, &args),
         Command::Diff(args) => diff::run(context, &args),
         Command::Branch(args) => refs::branch(context, &args),
-        Command::Tag(args) => refs::tag(context, &args),
+        Command::Tag(args) => tags::tag(context, &args),
+        Command::Name(args) => tags::name(context, &args),
+        Command::Publish(args) => tags::publish(context, &args),
+        Command::Meta(args) => meta::run(context, &args),
         Command::Merge(args) => merge::run(context, args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),

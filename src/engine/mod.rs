@@ -19,7 +19,9 @@ mod get;
 mod ingest;
 mod lend;
 mod merge;
+mod metadata;
 mod mirrored;
+mod number;
 mod open;
 mod place;
 mod publish;
@@ -30,6 +32,7 @@ mod remotes;
 mod scope;
 mod sequence;
 mod stores;
+mod tags;
 mod transfer;
 mod verify;
 mod views;
@@ -41,6 +44,7 @@ pub use crate::flow::by_cache::LinkCounts;
 pub use crate::flow::registrar::Often;
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
+pub use crate::history::guard::Reason;
 pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step, refuse_secret};
 pub use crate::tree::grouping::Grouping;
@@ -55,6 +59,8 @@ pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
 pub use merge::{MergeConflict, MergeOptions, MergeParent, MergeReport, MergeSide};
+pub use metadata::{Metadata, no_key};
+pub use number::Bump;
 pub use open::{Missing, Opener};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
@@ -63,6 +69,7 @@ pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
 pub use remotes::RemoteCard;
 pub use sequence::Until;
 pub use stores::{DatasetCard, StoreInfo};
+pub use tags::{NamedVersion, TagAt, TagMove};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use warm::{WarmOptions, WarmReport};
 pub use workspace::{InitOptions, Initialised, Status};
@@ -142,12 +149,16 @@ fn workspace_remotes(folder: &Path) -> Vec<(String, StoreSettings)> {
 /// The tool, as it signs what it writes.
 pub const TOOL: &str = concat!("dagset ", env!("CARGO_PKG_VERSION"));
 
-/// Parses `KEY=VALUE` pairs of a command line: numbers, `true`, `false` and `null` are typed, all else is text.
+/// Parses `KEY=VALUE` pairs of a command line: numbers, `true`, `false` and `null` are typed, all else is text; a value in double quotes is
+/// the text between them.
 pub fn parse_metadata(pairs: &[String]) -> Result<Attrs> {
     let typed = |text: &str| match text {
         "null" => Value::Null,
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
+        _ if text.len() >= 2 && text.starts_with('"') && text.ends_with('"') => {
+            Value::Text(text[1..text.len() - 1].to_owned())
+        }
         _ => match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(number), _) => Value::Int(number),
             (_, Ok(number)) if number.is_finite() => Value::Float(number),

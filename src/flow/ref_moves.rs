@@ -49,7 +49,7 @@ pub struct RefMove {
     pub old: Option<Id>,
     pub new: Id,
     pub verdict: Verdict,
-    /// Of a tag.
+    /// Of a tag: what it is here.
     protected: bool,
 }
 
@@ -75,6 +75,11 @@ pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> Re
         }
         (None, _) if to.has_ref(text) => Verdict::Refused(format!("another kind of ref has the name {text} already")),
         (None, _) => Verdict::New,
+        (Some(old), Carried::Tag(tag) | Carried::NamedTag(tag))
+            if to.tags.get(tag).is_some_and(|tag| tag.protected) =>
+        {
+            Verdict::Refused(format!("it is protected, at {}", old.short()))
+        }
         (Some(_), Carried::Tracking(_) | Carried::NamedTag(_)) => Verdict::Moves,
         (Some(old), Carried::Name(_)) => {
             Verdict::Refused(format!("it stands for version {} already, not for {}", old.short(), new.short()))

@@ -277,7 +277,7 @@ fn names_stay_unique_and_tags_go_where_they_are_sent() {
 
     let tag = |at: &str| {
         let address = Address::parse_in_workspace(at, None).expect("an address");
-        team.engine("bob").set_tag(&address, "prod").expect("a tag");
+        team.engine("bob").set_tag(&address, "prod", None, None).expect("a tag");
         let options = PushOptions { refs: vec!["prod".to_owned()], ..PushOptions::default() };
         outcomes(&team.engine("bob").push(&options).expect("pushes")).first().map(|(_, outcome)| outcome.to_string())
     };
