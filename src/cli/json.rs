@@ -98,6 +98,24 @@ pub struct Dataset {
     files: u64,
     bytes: u64,
     stored_bytes: u64,
+    tags: Vec<DatasetTag>,
+    /// The newest version that is published.
+    published: Option<Published>,
+    meta: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A tag of a dataset.
+#[derive(Serialize)]
+pub struct DatasetTag {
+    name: String,
+    protected: bool,
+}
+
+/// A published version of a dataset.
+#[derive(Serialize)]
+pub struct Published {
+    version: String,
+    name: Option<String>,
 }
 
 impl From<&DatasetCard> for Dataset {
@@ -111,6 +129,16 @@ impl From<&DatasetCard> for Dataset {
             files: card.files,
             bytes: card.bytes,
             stored_bytes: card.stored_bytes,
+            tags: card
+                .tags
+                .iter()
+                .map(|(tag, protected)| DatasetTag { name: tag.to_string(), protected: *protected })
+                .collect(),
+            published: card.published.as_ref().map(|(version, name)| Published {
+                version: id(version),
+                name: name.as_ref().map(ToString::to_string),
+            }),
+            meta: attrs(&card.meta),
         }
     }
 }

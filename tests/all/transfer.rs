@@ -204,7 +204,7 @@ fn of_a_frame_only_what_is_wanted_goes_along() {
     team.engine("").ingest(&options).expect("ingests");
     team.author("ada");
     let dry = team.engine("ada").push(&PushOptions { dry_run: true, ..to_far(&[]) }).expect("counts");
-    assert_eq!(team.engine("").list_datasets(FAR).expect("lists").len(), 1, "nothing was sent");
+    assert_eq!(team.engine("").list_datasets(FAR, &Default::default()).expect("lists").len(), 1, "nothing was sent");
     let pushed = team.push("ada");
     assert_eq!((dry.new_chunks, dry.new_bytes), (pushed.new_chunks, pushed.new_bytes));
     let labels: u64 = (0..20).filter(|number| *number != 3).map(|number| format!("label {number}").len() as u64).sum();
