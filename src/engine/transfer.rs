@@ -427,9 +427,10 @@ fn refuse_branches(moves: Vec<RefMove>, remote: &str) -> Result<Vec<RefMove>> {
 }
 
 /// What helps where a name or tag was refused.
-fn way_out(what: &Carried) -> Option<String> {
-    let name = what.as_str();
-    match what {
+fn way_out(step: &RefMove) -> Option<String> {
+    let name = step.what.as_str();
+    match &step.what {
+        _ if step.is_held => Some(format!("where it is protected: `dagset tag ADDRESS {name} --force --reason TEXT`")),
         Carried::Name(_) => Some(format!(
             "a version's name never moves: `dagset tag OTHER {name}` gives this one a tag, and `dagset push REMOTE OTHER` sends that"
         )),
@@ -439,7 +440,7 @@ fn way_out(what: &Carried) -> Option<String> {
 }
 
 fn moved_ref(step: RefMove) -> MovedRef {
-    let hint = matches!(step.verdict, Verdict::Refused(_)).then(|| way_out(&step.what)).flatten();
+    let hint = matches!(step.verdict, Verdict::Refused(_)).then(|| way_out(&step)).flatten();
     let (outcome, why) = match step.verdict {
         Verdict::Same => ("same", None),
         Verdict::New => ("new", None),

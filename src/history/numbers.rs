@@ -35,6 +35,16 @@ impl Step {
     }
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Patch => "patch",
+            Step::Minor => "minor",
+            Step::Major => "major",
+        })
+    }
+}
+
 /// A version name that counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Number {
@@ -147,7 +157,7 @@ impl Policy {
             None => Ok(usual),
             Some(value) => step_of(value).ok_or_else(|| {
                 Error::conflict(format!("the setting {POLICY}{what} of {owner} is none of major, minor, patch"))
-                    .hint(format!("`dagset meta set {owner} {POLICY}{what}=minor`, after the store's place"))
+                    .hint(format!("`dagset meta set [STORE/]{owner} {POLICY}{what}={usual}` sets it"))
             }),
         };
         Ok(Policy {

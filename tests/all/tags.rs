@@ -99,6 +99,7 @@ fn a_push_leaves_a_protected_tag_where_it_is() {
     let pushed = env.run_with("copy", ["push", "origin", "prod", "--json"], b"").exits(4).document();
     let row = &pushed["refs"][0];
     assert_eq!((&row["name"], &row["outcome"]), (&json!("prod"), &json!("refused")), "{pushed}");
+    assert!(row["hint"].as_str().unwrap().contains("--force --reason"), "{row}");
     assert_eq!(tag_at(&env, "prod"), "1.0");
 }
 
