@@ -5,6 +5,7 @@ use dagset::base::{Kind, Result};
 use dagset::engine::{Did, MergeConflict, MergeOptions, MergeReport, MergeSide, Published};
 use serde_json::{Value, json};
 
+use super::naming::Naming;
 use super::table::{self, left, right};
 use super::{Context, Ending, addresses, json, ui};
 
@@ -32,9 +33,8 @@ pub struct Merge {
     /// Merge into this branch; made if needed [default: the workspace's]
     #[arg(long, value_name = "BRANCH")]
     branch: Option<String>,
-    /// Name the version, as 1.2.0
-    #[arg(long = "as", value_name = "NAME")]
-    name: Option<String>,
+    #[command(flatten)]
+    naming: Naming,
     /// Say what the version is about
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
@@ -53,7 +53,8 @@ pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
     let options = MergeOptions {
         parents: args.parents.iter().map(|text| addresses::parse(context, text)).collect::<Result<_>>()?,
         branch: args.branch,
-        name: args.name,
+        bump: args.naming.bump(),
+        name: args.naming.name,
         message: args.message,
         on_conflict: args.on_conflict,
         rules: args.rules,

@@ -35,6 +35,8 @@ mod json;
 mod list;
 mod listing;
 mod merge;
+mod meta;
+mod naming;
 mod oplog;
 mod output;
 mod part;
@@ -48,6 +50,7 @@ mod run;
 mod settings;
 mod store;
 mod table;
+mod tags;
 mod transfer;
 mod ui;
 mod undo;
@@ -218,7 +221,10 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Show(args) => history::show(context, &args),
         Command::Diff(args) => diff::run(context, &args),
         Command::Branch(args) => refs::branch(context, &args),
-        Command::Tag(args) => refs::tag(context, &args),
+        Command::Tag(args) => tags::tag(context, &args),
+        Command::Name(args) => tags::name(context, &args),
+        Command::Publish(args) => tags::publish(context, &args),
+        Command::Meta(args) => meta::run(context, &args),
         Command::Merge(args) => merge::run(context, args),
         Command::Squash(args) => rewrite::squash(context, args),
         Command::Revert(args) => rewrite::revert(context, args),

@@ -1,4 +1,4 @@
-//! `branch` and `tag`: names that point at versions.
+//! `branch`: names that move on with what is committed. What lists them lists tags too.
 
 use clap::Args;
 use dagset::base::{Error, Result};
@@ -18,14 +18,6 @@ Examples, in a workspace:
 Anywhere, with an address before the name:
   dagset branch ./store/photos@1.0 fixes";
 
-const TAG_EXAMPLES: &str = "\
-Examples, in a workspace:
-  dagset tag                       list
-  dagset tag stable [REF]          point stable at REF, wherever it is now
-  dagset tag -d stable             delete
-Anywhere, with an address before the name:
-  dagset tag ./store/photos@1.0 stable";
-
 /// List, make, rename or delete branches
 #[derive(Args)]
 #[command(after_help = BRANCH_EXAMPLES)]
@@ -42,18 +34,6 @@ pub struct Branch {
     /// Delete all the same: ids still find those versions
     #[arg(long, requires = "delete")]
     force: bool,
-}
-
-/// List, set or delete tags
-#[derive(Args)]
-#[command(after_help = TAG_EXAMPLES)]
-pub struct Tag {
-    /// In a workspace NAME [REF]; anywhere [STORE/]DATASET[@REF] NAME
-    #[arg(value_name = "ADDRESS|NAME", num_args = 0..=2)]
-    words: Vec<String>,
-    /// Delete
-    #[arg(short, long)]
-    delete: bool,
 }
 
 pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
@@ -76,20 +56,8 @@ pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-pub fn tag(context: &mut Context, args: &Tag) -> Result<Ending> {
-    let (address, names) = split(context, &args.words, !args.delete)?;
-    let (action, row) = match (names.as_slice(), args.delete) {
-        ([], false) => return list(context, &address, RefKind::Tag),
-        ([name], true) => ("deleted", context.watched(|engine| engine.delete_tag(&address, name))?),
-        ([name], false) => ("set", context.watched(|engine| engine.set_tag(&address, name))?),
-        _ => return Err(Error::usage("these are not the names that this needs").hint("dagset tag --help")),
-    };
-    tell(context, "tag", action, &row);
-    Ok(Ending::Done)
-}
-
 /// The address that is meant, and the names: in a workspace `NAME [REF]` (`takes_ref`), anywhere an address before the names.
-fn split(context: &Context, words: &[String], takes_ref: bool) -> Result<(Address, Vec<String>)> {
+pub fn split(context: &Context, words: &[String], takes_ref: bool) -> Result<(Address, Vec<String>)> {
     let Some(here) = addresses::here(context)? else {
         let (first, names) = words.split_first().ok_or_else(|| {
             Error::usage("this is no workspace, so a dataset must be named").hint("write [STORE/]DATASET[@REF] first")
@@ -119,7 +87,8 @@ fn tell(context: &mut Context, what: &str, action: &str, row: &RefRow) {
     }
 }
 
-fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<Ending> {
+/// Lists the branches, or the tags, of a dataset.
+pub fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<Ending> {
     if address.reference.is_some() {
         return Err(Error::usage("to list, the address is that of a dataset, without a REF").hint(format!(
             "to make one there, give its name too: `dagset {} {address} NAME`",

@@ -21,6 +21,7 @@ use crate::workspace::control::{Checkout, EMBEDDED, State};
 
 use super::get::{check_space, remove_with_empty_folders};
 use super::ingest::{LeftOutPath, cannot_read};
+use super::number::Bump;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
 use super::workspace::{Workspace, changes_at, left_out, unreadable};
@@ -33,6 +34,8 @@ pub struct CommitOptions {
     pub all: bool,
     pub message: String,
     pub name: Option<String>,
+    /// The next number for a name; not with `name`.
+    pub bump: Option<Bump>,
     pub tags: Vec<String>,
     pub meta: Attrs,
     pub dry_run: bool,
@@ -98,6 +101,7 @@ impl Engine {
             expect: None,
             name,
             tags,
+            renews: false,
             seen_head: if nothing { head } else { workspace.state.base },
         };
         let OpenStore { timeline, content, .. } = &mut workspace.target.store;
@@ -119,6 +123,7 @@ impl Engine {
             message: options.message.clone(),
             meta: options.meta.clone(),
             roles: Vec::new(),
+            number: options.bump,
             create_dataset: true,
         };
         let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;

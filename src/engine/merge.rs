@@ -16,6 +16,7 @@ use crate::tree::resolve::{Choice, Choices, Conflict, Head, Side};
 use crate::tree::select::Selection;
 
 use super::commit::unfinished;
+use super::number::{self, Bump};
 use super::open::{OpenStore, Target};
 use super::publish::{Draft, Published};
 use super::read::ListedKind;
@@ -36,6 +37,8 @@ pub struct MergeOptions {
     /// The branch of the first one's dataset that moves; in a workspace its own, if not given.
     pub branch: Option<String>,
     pub name: Option<String>,
+    /// The next number for a name; not with `name`.
+    pub bump: Option<Bump>,
     /// What was merged into what, if not given.
     pub message: Option<String>,
     /// `fail`, `first`, `last`, `newest`, `both` or one of the parents; `fail` if not given.
@@ -169,7 +172,7 @@ impl Engine {
             switched: None,
         };
         if let [only] = used.as_slice()
-            && let Some(published) = self.move_on(target, branch, only.version, name.as_ref(), options.dry_run)?
+            && let Some(published) = self.move_on(target, branch, only.version, name.as_ref(), options)?
         {
             report.published = Some(published);
             return Ok(report);
@@ -207,6 +210,7 @@ impl Engine {
             expect: None,
             name,
             tags: Vec::new(),
+            renews: false,
             seen_head: head,
         };
         let draft = Draft {
@@ -214,6 +218,7 @@ impl Engine {
             message: options.message.clone().unwrap_or_else(|| message(&used, branch)),
             meta: recorded(options),
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
+            number: options.bump,
             create_dataset: false,
         };
         let pieces = edited(manifests[0], plan.edits);
@@ -267,8 +272,9 @@ impl Engine {
         branch: &BranchName,
         version: Id,
         name: Option<&RefName>,
-        dry_run: bool,
+        options: &MergeOptions,
     ) -> Result<Option<Published>> {
+        let dry_run = options.dry_run;
         let dataset = target.dataset()?;
         let Some(state) = dataset.versions.get(&version) else { return Ok(None) };
         let known_name = dataset.name_of(&version).cloned();
@@ -278,14 +284,25 @@ impl Engine {
         let old = dataset.branches.get(branch).copied();
         let moves = old != Some(version);
         let is_named = name.is_none() || known_name.is_some();
+        let step = match options.bump.filter(|_| known_name.is_none()) {
+            None => None,
+            Some(bump) => {
+                let (fold, content) = (target.store.timeline.fold(), &target.store.content);
+                let manifest = target.store.manifest(state);
+                Some(number::step(fold, &target.dataset, content, bump, &state.row.parents, manifest)?)
+            }
+        };
         if let Some(taken) = name.filter(|name| !is_named && dataset.has_ref(name.as_str())) {
             return Err(Error::conflict(format!("the name {taken} is taken in {}", target.dataset))
                 .hint("choose another name, or give none"));
         }
-        let published = Published {
+        let numbered =
+            |target: &Target, step| number::next(target.store.timeline.fold(), &target.dataset, Some(&version), step);
+        let would_be = step.map(|step| numbered(target, step)).transpose()?.flatten();
+        let mut published = Published {
             dataset: target.dataset.clone(),
             version: Some(version),
-            name: known_name.or(name.cloned()),
+            name: known_name.or(name.cloned()).or(would_be),
             branch: branch.clone(),
             manifest: state.row.manifest,
             changed: moves,
@@ -296,11 +313,11 @@ impl Engine {
             left_out: Vec::new(),
             dry_run,
         };
-        if dry_run || (!moves && is_named) {
+        if dry_run || (!moves && is_named && step.is_none()) {
             return Ok(Some(published));
         }
         let dataset = target.dataset.clone();
-        target.store.timeline.append(&self.actor(), |_, _| {
+        target.store.timeline.append(&self.actor(), |fold, _| {
             let set =
                 Operation::SetBranch { dataset: dataset.clone(), branch: branch.clone(), old, new: Some(version) };
             let take = name.filter(|_| !is_named).map(|name| Operation::TakeName {
@@ -308,8 +325,10 @@ impl Engine {
                 name: name.clone(),
                 version,
             });
-            Ok(Some(set).filter(|_| moves).into_iter().chain(take).collect())
+            let number = number::take(fold, &dataset, version, step)?;
+            Ok(Some(set).filter(|_| moves).into_iter().chain(take).chain(number).collect())
         })?;
+        published.name = target.dataset()?.name_of(&version).cloned();
         Ok(Some(published))
     }
 }

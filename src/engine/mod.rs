@@ -19,11 +19,15 @@ mod datasets;
 mod deeds;
 mod diff;
 mod diff_summary;
+mod filter;
 mod get;
 mod ingest;
 mod lend;
+mod list;
 mod merge;
+mod metadata;
 mod mirrored;
+mod number;
 mod open;
 mod oplog;
 mod path_log;
@@ -38,6 +42,7 @@ mod scope;
 mod sequence;
 mod squash;
 mod stores;
+mod tags;
 mod transfer;
 mod undo;
 mod verify;
@@ -50,6 +55,7 @@ pub use crate::flow::by_cache::LinkCounts;
 pub use crate::flow::registrar::Often;
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
+pub use crate::history::guard::Reason;
 pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step, refuse_secret};
 pub use crate::tree::grouping::Grouping;
@@ -65,9 +71,13 @@ pub use datasets::{CopiedDataset, DeleteOptions, DeletedDataset, RenamedDataset}
 pub use deeds::{Deed, LogRecord, Point, What};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use diff_summary::{DiffCounts, DiffSummary};
+pub use filter::Filter;
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
+pub use list::{DatasetCard, DatasetSort, ListOptions};
 pub use merge::{MergeConflict, MergeOptions, MergeParent, MergeReport, MergeSide};
+pub use metadata::{Metadata, no_key};
+pub use number::Bump;
 pub use open::{Missing, Opener};
 pub use oplog::LogPage;
 pub use path_log::{PathChange, PathStep};
@@ -79,7 +89,8 @@ pub use remotes::RemoteCard;
 pub use revert::RevertOptions;
 pub use sequence::Until;
 pub use squash::{SquashOptions, Squashed};
-pub use stores::{DatasetCard, StoreInfo};
+pub use stores::StoreInfo;
+pub use tags::{NamedVersion, TagAt, TagMove};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use undo::UndoReport;
 pub use warm::{WarmOptions, WarmReport};
@@ -160,12 +171,16 @@ fn workspace_remotes(folder: &Path) -> Vec<(String, StoreSettings)> {
 /// The tool, as it signs what it writes.
 pub const TOOL: &str = concat!("dagset ", env!("CARGO_PKG_VERSION"));
 
-/// Parses `KEY=VALUE` pairs of a command line: numbers, `true`, `false` and `null` are typed, all else is text.
+/// Parses `KEY=VALUE` pairs of a command line: numbers, `true`, `false` and `null` are typed, all else is text; a value in double quotes is
+/// the text between them.
 pub fn parse_metadata(pairs: &[String]) -> Result<Attrs> {
     let typed = |text: &str| match text {
         "null" => Value::Null,
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
+        _ if text.len() >= 2 && text.starts_with('"') && text.ends_with('"') => {
+            Value::Text(text[1..text.len() - 1].to_owned())
+        }
         _ => match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(number), _) => Value::Int(number),
             (_, Ok(number)) if number.is_finite() => Value::Float(number),

@@ -155,6 +155,7 @@ impl Engine {
             name,
             tags: Vec::new(),
             seen_head: Some(head),
+            renews: false,
         };
         let reverts = Value::Text(undone.row.version.to_string());
         let draft = Draft {
@@ -163,6 +164,7 @@ impl Engine {
             meta: Attrs([(META_REVERTS.to_owned(), reverts)].into()),
             roles: Vec::new(),
             create_dataset: false,
+            number: None,
         };
         let pieces = edited(manifests[0], plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);

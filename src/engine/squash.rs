@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::base::{BranchName, Counter, DatasetName, Error, Id, RefName, Result, Time};
 use crate::flow::session::{NewVersion, Session};
 use crate::format::attrs::Attrs;
-use crate::format::operation::{Operation, Things, VersionRow};
+use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::version::{Parent, Version};
 use crate::history::dag::{ancestry, is_ancestor};
 use crate::history::fold::{Dataset, Fold};
@@ -96,7 +96,7 @@ impl Engine {
             provenance: self.settings.provenance.clone(),
             extensions: Vec::new(),
         };
-        let new = self.write_record(&target.store, &tip, record)?;
+        let (new, indexes) = self.write_record(&target.store, &tip, record)?;
         let (dataset, name) = (&target.dataset, &report.name);
         let mut branches = Vec::new();
         target.store.timeline.append(&self.actor(), |fold, record_bytes| {
@@ -104,7 +104,9 @@ impl Engine {
             replaceable(known, &base, &tip.version)?;
             branches = at(known, &tip.version);
             let stored_bytes = self.observer.get(Counter::StoredBytes) + record_bytes;
-            Ok(operations(fold, dataset, &new, &tip, base, (time, stored_bytes), name, &branches))
+            let mut operations = operations(fold, dataset, &new, &tip, base, (time, stored_bytes), name, &branches);
+            operations.insert(0, Operation::Register { indexes: indexes.clone() });
+            Ok(operations)
         })?;
         report.version = Some(new.id);
         report.branches = branches;
@@ -113,15 +115,21 @@ impl Engine {
     }
 
     /// Writes the record of a version whose manifest the store has.
-    fn write_record(&self, store: &OpenStore, tip: &VersionRow, record: Version) -> Result<NewVersion> {
+    fn write_record(
+        &self,
+        store: &OpenStore,
+        tip: &VersionRow,
+        record: Version,
+    ) -> Result<(NewVersion, Vec<IndexRow>)> {
         let (bucket, born) = (store.timeline.bucket().clone(), store.timeline.fold().number);
         let session = Session::new(bucket, &store.content, born, self.settings.jobs, self.often, self.observer.clone());
         let manifest = Manifest::new(&store.content, tip.manifest, Some(tip.manifest_place));
-        let new = session.finish(edited(manifest, Vec::new()), |built| match built.id == tip.manifest {
+        let finished = session.finish(edited(manifest, Vec::new()), |built| match built.id == tip.manifest {
             true => Ok(Some(record)),
             false => Err(Error::damaged(format!("the manifest of version {} isn't what it was", tip.version.short()))),
         })?;
-        new.ok_or_else(|| Error::new(crate::base::Kind::Failed, "the version was not written"))
+        let missing = || Error::new(crate::base::Kind::Failed, "the version was not written");
+        Ok((finished.version.ok_or_else(missing)?, finished.indexes))
     }
 
     /// A workspace that is at the tip, on a branch that moved, is at the new version: the same files.
@@ -197,7 +205,6 @@ fn operations(
         new: Some(new.id),
     };
     let mut operations = vec![
-        Operation::Register { indexes: new.indexes.clone() },
         Operation::Rely(Things { versions: vec![base, tip.version], packs: Vec::new() }),
         Operation::AddVersion { dataset: dataset.clone(), row: Box::new(row) },
         Operation::TakeName { dataset: dataset.clone(), name: name.clone(), version: new.id },

@@ -461,6 +461,7 @@ fn way_out_of_fetch(step: &RefMove) -> Option<String> {
 fn way_out_of_push(step: &RefMove) -> Option<String> {
     let name = step.what.as_str();
     match step.what {
+        _ if step.is_held => Some(format!("where it is protected: `dagset tag ADDRESS {name} --force --reason TEXT`")),
         Carried::Name(_) => Some(format!(
             "a version's name never moves: `dagset tag OTHER {name}` gives this one a tag, and `dagset push REMOTE OTHER` sends that"
         )),

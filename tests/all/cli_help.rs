@@ -35,6 +35,13 @@ const COMMANDS: &[&[&str]] = &[
     &["diff"],
     &["branch"],
     &["tag"],
+    &["name"],
+    &["publish"],
+    &["meta"],
+    &["meta", "get"],
+    &["meta", "set"],
+    &["meta", "unset"],
+    &["meta", "list"],
     &["merge"],
     &["squash"],
     &["revert"],
@@ -111,7 +118,10 @@ fn the_first_screen() {
       show         Show all that is known of a version
       diff         Show what differs between two versions, or in the workspace
       branch       List, make, rename or delete branches
-      tag          List, set or delete tags
+      tag          List, set, protect or delete tags
+      name         Give a version a name
+      publish      Freeze a version
+      meta         Show or change what is said of a dataset or a version
       merge        Make one version of several
       squash       Make one version of several that follow each other
       revert       Make a version that takes back what another one changed
@@ -173,6 +183,7 @@ fn the_help_of_ingest() {
           --into <[STORE/]DATASET>  The dataset that gets the version
           --create                  Create store and dataset if they aren't there
           --as <NAME>               Name the version, as 1.2.0
+          --bump <PART>             Next number: major, minor, patch or auto
       -m, --message <TEXT>          Say what the version is about
           --meta <KEY=VALUE>        Add metadata; repeatable
           --tag <TAG>               Point a tag at it; repeatable
