@@ -101,7 +101,7 @@ pub enum ProgressKind {
 pub enum Command {
     // A folder with versions of its own.
     Init(super::workspace::Init),
-    Status(super::workspace::StatusArgs),
+    Status(super::status::StatusArgs),
     Add(super::workspace::Add),
     Rm(super::workspace::Rm),
     Mv(super::workspace::Mv),
@@ -127,6 +127,7 @@ pub enum Command {
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
     Merge(super::merge::Merge),
+    Resolve(super::merge::Resolve),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

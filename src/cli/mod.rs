@@ -40,6 +40,7 @@ mod remote;
 mod report;
 mod run;
 mod settings;
+mod status;
 mod store;
 mod table;
 mod transfer;
@@ -190,7 +191,7 @@ fn start_threads(global: &Global) -> Result<()> {
 fn obey(context: &mut Context, command: Command) -> Result<Ending> {
     match command {
         Command::Init(args) => workspace::init(context, args),
-        Command::Status(args) => workspace::status(context, &args),
+        Command::Status(args) => status::status(context, &args),
         Command::Add(args) => workspace::add(context, &args),
         Command::Rm(args) => workspace::rm(context, &args),
         Command::Mv(args) => workspace::mv(context, &args),
@@ -213,6 +214,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Resolve(args) => merge::resolve(context, &args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

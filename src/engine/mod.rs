@@ -29,6 +29,7 @@ mod refs;
 mod remotes;
 mod scope;
 mod sequence;
+mod status;
 mod stores;
 mod transfer;
 mod verify;
@@ -54,7 +55,7 @@ pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
-pub use merge::{MergeConflict, MergeOptions, MergeParent, MergeReport, MergeSide};
+pub use merge::{Aborted, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeSide, Resolved};
 pub use open::{Missing, Opener};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
@@ -62,10 +63,11 @@ pub use ready::Ready;
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
 pub use remotes::RemoteCard;
 pub use sequence::Until;
+pub use status::{ConflictStatus, MergeStatus, Status};
 pub use stores::{DatasetCard, StoreInfo};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use warm::{WarmOptions, WarmReport};
-pub use workspace::{InitOptions, Initialised, Status};
+pub use workspace::{InitOptions, Initialised};
 
 /// What the library would otherwise have to ask the environment for.
 #[derive(Debug, Clone)]

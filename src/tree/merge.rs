@@ -10,6 +10,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::iter::Peekable;
 
 use crate::base::{RepoPath, Result};
@@ -49,6 +50,17 @@ pub enum Did {
     Added,
     Changed,
     Deleted,
+}
+
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Did::Unchanged => "unchanged",
+            Did::Added => "added",
+            Did::Changed => "changed",
+            Did::Deleted => "deleted",
+        })
+    }
 }
 
 /// What becomes of a path.

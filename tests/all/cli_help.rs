@@ -36,6 +36,7 @@ const COMMANDS: &[&[&str]] = &[
     &["branch"],
     &["tag"],
     &["merge"],
+    &["resolve"],
     &["clone"],
     &["push"],
     &["fetch"],
@@ -102,6 +103,7 @@ fn the_first_screen() {
       branch       List, make, rename or delete branches
       tag          List, set or delete tags
       merge        Make one version of several
+      resolve      Solve a merge's conflicts by what one parent has
       clone        Make a workspace of a dataset in another store
       push         Send versions, and the refs that point at them, to a remote
       fetch        Bring a remote's versions and refs, leaving the folder as it is

@@ -43,6 +43,7 @@ mod long_history;
 mod machine;
 mod many_writers;
 mod merging;
+mod merging_here;
 mod merging_much;
 mod mirror;
 mod mirror_processes;
