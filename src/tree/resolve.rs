@@ -9,7 +9,7 @@ use crate::base::{Error, RepoPath, Result};
 use crate::format::manifest::{Entry, EntryKind};
 
 use super::edit::Edits;
-use super::merge::{Did, Lineage, Outcome, did, settle};
+use super::merge::{Apart, Did, Lineage, Outcome, did, settle};
 use super::select::Selection;
 
 /// Who wins where heads disagree. Heads that changed nothing, or that others have outdated, are no candidates but for [`Choice::Head`].
@@ -139,9 +139,9 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Takes the next path, in path order, at which versions differ, and the values of all of them.
-    pub fn take(&mut self, path: RepoPath, values: &[Option<Entry>]) {
-        let entry = match settle(self.lineage, values) {
+    /// Takes the next path, in path order, at which versions differ, and the values of all of them; `apart` as for [`settle`].
+    pub fn take(&mut self, path: RepoPath, values: &[Option<Entry>], apart: &Apart) {
+        let entry = match settle(self.lineage, values, apart) {
             Outcome::Settled(entry) => entry,
             Outcome::Open(standing) => {
                 let choice = self.choices.at(&path);
@@ -331,6 +331,22 @@ impl<'a> Planner<'a> {
         }
         Ok(false)
     }
+}
+
+/// The path beside which `path` may have been put for a head of this name: it without `.WORD`, or `.WORD-n`, before its ending.
+pub fn word_beside(path: &RepoPath, word: &str) -> Option<RepoPath> {
+    let word = word.replace('/', "-");
+    let name = path.file_name();
+    let without = |mark: &str| {
+        let at = name.rfind(mark)?;
+        let rest = &name[at + mark.len()..];
+        let number = rest.strip_prefix('-').map_or(0, |rest| 1 + rest.bytes().take_while(u8::is_ascii_digit).count());
+        let ending = &rest[number..];
+        let is_ending = ending.is_empty() || ending.starts_with('.') && !ending[1..].contains('.');
+        is_ending.then(|| format!("{}{ending}", &name[..at]))
+    };
+    let folder = path.parent().map(|parent| format!("{parent}/")).unwrap_or_default();
+    RepoPath::new(format!("{folder}{}", without(&format!(".{word}"))?)).ok()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Trees {
         let found: Vec<_> = self.0[1..].iter().map(|other| changes(&self.0[0], other).into_iter()).collect();
         for joined in Joined::new(found) {
             let (path, values) = joined.expect("no reading, no error");
-            planner.take(path, &values);
+            planner.take(path, &values, &Apart::new());
         }
         planner.finish(self).expect("names are short")
     }
