@@ -124,10 +124,12 @@ pub enum Command {
     Log(super::history::Log),
     Show(super::history::Show),
     Diff(super::diff::Diff),
+    Why(super::why::WhyArgs),
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
     Merge(super::merge::Merge),
     Resolve(super::merge::Resolve),
+    Refresh(super::merge::Refresh),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dagset::base::{Kind, Result};
-use dagset::engine::{CommitOptions, MergeConflict, MergeOptions, MergeReport, MergeSide, Published};
+use dagset::engine::{CommitOptions, MergeConflict, MergeOptions, MergeReport, MergeSide, Published, RefreshOptions};
 use serde_json::{Value, json};
 
 use super::table::{self, left, right};
@@ -13,9 +13,9 @@ use super::{Context, Ending, addresses, ingest, json, ui};
 const NOTES: &str = "\
 What one version changed, added or deleted since they parted wins over what the
 others left alone. Where several did, and not the same, it is a conflict: it is
-shown, no version is made, and the exit code is 4, unless a CHOICE says who wins:
-first or last in their order, newest, a REF, or both, side by side.
-In a workspace, conflicts are laid into the folder: solve them with add, rm or
+shown, no version is made, and the exit code is 4, unless a CHOICE says who
+wins: first or last in their order, newest, a REF, or both, side by side. In a
+workspace, conflicts are laid into the folder: solve them with add, rm or
 resolve, then commit. `fail` leaves the folder as it is.
 
 Examples:
@@ -71,6 +71,33 @@ pub struct Resolve {
     /// The parent, as `status` calls it
     #[arg(long, value_name = "REF")]
     take: String,
+}
+
+/// Run a recorded merge again on what its parents are now
+///
+/// The newest merge in the history of REF is meant. Branches are taken as they are now, other parents as they
+/// were, and the rules as they were given.
+#[derive(Args)]
+pub struct Refresh {
+    /// A branch [default: the workspace's]; in a workspace REF, anywhere [STORE/]DATASET@REF
+    #[arg(value_name = "REF")]
+    reference: Option<String>,
+    /// Name the version, as 1.2.0
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Say what the version is about
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Store nothing; show what would come of it
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub fn refresh(context: &mut Context, args: Refresh) -> Result<Ending> {
+    let address = addresses::parse_or_here(context, args.reference.as_deref())?;
+    let options = RefreshOptions { address, name: args.name, message: args.message, dry_run: args.dry_run };
+    let report = context.watched(|engine| engine.refresh(&options))?;
+    Ok(tell(context, &report))
 }
 
 pub fn resolve(context: &mut Context, args: &Resolve) -> Result<Ending> {
@@ -129,11 +156,15 @@ pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
         dry_run: args.dry_run,
     };
     let report = context.watched(|engine| engine.merge(&options))?;
+    Ok(tell(context, &report))
+}
+
+fn tell(context: &mut Context, report: &MergeReport) -> Ending {
     match context.for_people() {
-        true => show(context, &report),
-        false => context.out.document(&json::document(document(&report))),
+        true => show(context, report),
+        false => context.out.document(&json::document(document(report))),
     }
-    Ok(if report.published.is_some() { Ending::Done } else { Ending::Failed(Kind::Conflict) })
+    if report.published.is_some() { Ending::Done } else { Ending::Failed(Kind::Conflict) }
 }
 
 fn document(report: &MergeReport) -> Value {

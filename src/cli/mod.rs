@@ -48,6 +48,7 @@ mod ui;
 mod user_config;
 mod verify;
 mod warm;
+mod why;
 mod workspace;
 
 use args::{Cli, Command, Global};
@@ -210,10 +211,12 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Stat(args) => listing::stat(context, &args),
         Command::Log(args) => history::log(context, &args),
         Command::Show(args) => history::show(context, &args),
+        Command::Why(args) => why::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Refresh(args) => merge::refresh(context, args),
         Command::Resolve(args) => merge::resolve(context, &args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),

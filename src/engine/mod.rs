@@ -55,7 +55,10 @@ pub use commit::{CommitOptions, Switched};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
-pub use merge::{Aborted, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeSide, Resolved};
+pub use merge::{
+    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, RefreshOptions,
+    Resolved, Why, WhyStep,
+};
 pub use open::{Missing, Opener};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};

@@ -17,10 +17,14 @@ use super::{Address, Did, Engine, Switched};
 
 pub(super) mod layout;
 mod parents;
+mod refresh;
 mod rules;
 mod solve;
+mod why;
 
+pub use refresh::RefreshOptions;
 pub use solve::{Aborted, Resolved};
+pub use why::{How, MergeRule, Why, WhyStep};
 
 use parents::{Ancestry, message, no_parents, parents_of, role};
 use rules::{choices, conflict_of, recorded};
@@ -182,7 +186,7 @@ impl Engine {
         let fold = target.store.timeline.fold();
         let head = fold.dataset(&target.dataset)?.branches.get(branch).copied();
         let (parents, used) = parents_of(fold, asked, branch, head);
-        let choices = choices(options, target, &used)?;
+        let choices = choices(options, target, &parents, &used)?;
         Ok(Question { name, head, parents, used, choices })
     }
 
@@ -238,7 +242,7 @@ impl Engine {
         let draft = Draft {
             proposal,
             message: options.message.clone().unwrap_or_else(|| message(used, branch)),
-            meta: recorded(options),
+            meta: recorded(options, parents),
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
             create_dataset: false,
         };
@@ -325,7 +329,7 @@ fn begin(
         name: options.name.clone(),
         message: options.message.clone().unwrap_or_else(|| message(&question.used, branch)),
         rules: rules::in_words(options, &question.choices, &question.used),
-        meta: rules::recorded_words(options),
+        meta: rules::recorded_words(options, &question.parents),
         conflicts: report.unresolved().map(rules::open_conflict).collect::<Result<_>>()?,
         is_laid: false,
     })

@@ -2,6 +2,7 @@
 
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Result};
 use crate::flow::merge::plan;
+use crate::format::manifest::Entry;
 use crate::history::bases::{lineage, outrun};
 use crate::history::fold::{Fold, VersionState};
 use crate::history::refs;
@@ -20,7 +21,7 @@ const MAX_ROLE: usize = 255;
 /// The versions that a merge is about: its parents first, then what they came from.
 pub(super) struct Ancestry {
     states: Vec<VersionState>,
-    lineage: Lineage,
+    pub(super) lineage: Lineage,
     heads: Vec<Head>,
 }
 
@@ -43,6 +44,13 @@ impl Ancestry {
         let manifest =
             |state: &VersionState| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place));
         self.states.iter().map(manifest).collect()
+    }
+
+    /// What all versions have at a path.
+    pub(super) fn values_at(&self, content: &Content, path: &str) -> Result<Vec<Option<Entry>>> {
+        let values =
+            self.manifests(content).into_iter().map(|manifest| Ok(manifest.find(path)?.map(|leaf| leaf.entry)));
+        values.collect()
     }
 
     /// What the parents come to, as edits of the first one.
@@ -86,7 +94,10 @@ impl Engine {
         let (other, rest) = self.open_store(&text)?;
         if other.file.store != target.store.file.store {
             return Err(Error::usage(format!("{} is another store than {}", other.root, target.store.root))
-                .hint("`dagset push` or `dagset fetch` brings its versions there; then merge"));
+                .hint(format!(
+                    "in a workspace of {}, `dagset remote add NAME {}` and `dagset fetch NAME` bring its versions there; then `dagset merge NAME/main`",
+                    target.dataset, text
+                )));
         }
         self.dataset_meant(&text, rest)
     }
@@ -128,7 +139,7 @@ pub(super) fn parents_of(
     (all, used)
 }
 
-fn known_version<'t>(target: &'t Target, id: &Id) -> Result<&'t VersionState> {
+pub(super) fn known_version<'t>(target: &'t Target, id: &Id) -> Result<&'t VersionState> {
     target.store.timeline.fold().version(id).ok_or_else(|| {
         Error::not_found(format!("version {}, from which others came, isn't in {}", id.short(), target.store.root))
             .hint("`dagset fetch` or `dagset push` brings a whole history")

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::base::{Error, RepoPath, Result};
+use crate::base::{Error, Id, RepoPath, Result};
 use crate::format::attrs::{Attrs, Value};
-use crate::format::manifest::EntryKind;
+use crate::format::manifest::{Entry, EntryKind};
+use crate::history::bases::reaches;
 use crate::history::refs;
 use crate::tree::resolve::{Choice, Choices, Conflict, Side};
 use crate::tree::select::Selection;
@@ -16,16 +17,29 @@ use super::super::read::ListedKind;
 use super::{MergeConflict, MergeOptions, MergeParent, MergeSide};
 
 /// Metadata of a merged version: who won where its parents disagreed.
-const META_OTHERWISE: &str = "merge.on-conflict";
+pub(super) const META_OTHERWISE: &str = "merge.on-conflict";
 /// The same by path: `GLOB=CHOICE` a line, the first that fits counts.
-const META_RULES: &str = "merge.rules";
-/// The same for single paths, as they were solved in a workspace.
-const META_SOLVED: &str = "merge.solved";
+pub(super) const META_RULES: &str = "merge.rules";
+/// What was to be merged, a line each, where the roles of its parents don't tell: some of it added nothing.
+pub(super) const META_PARENTS: &str = "merge.parents";
+/// Who won at single paths, as they were solved in a workspace.
+pub(super) const META_SOLVED: &str = "merge.solved";
 /// A text in metadata holds 64 KiB.
 const MOST_SOLVED_BYTES: usize = 60 << 10;
 
-pub(super) fn choices(options: &MergeOptions, target: &Target, used: &[MergeParent]) -> Result<Choices> {
-    let parse = |text: &str| choice(text, target, used);
+/// The choices that the user gave. A parent that adds nothing is stood for by one that has its history.
+pub(super) fn choices(
+    options: &MergeOptions,
+    target: &Target,
+    parents: &[MergeParent],
+    used: &[MergeParent],
+) -> Result<Choices> {
+    let stand_in = |text: &str| {
+        let named = parents.iter().find(|parent| parent.adds_nothing && parent.reference == text)?;
+        let fold = target.store.timeline.fold();
+        used.iter().position(|parent| reaches(fold, &parent.version, &named.version)).map(Choice::Head)
+    };
+    let parse = |text: &str| choice(text, target, used).or_else(|fault| stand_in(text).ok_or(fault));
     let rule = |text: &String| {
         let (glob, choice) = text
             .rsplit_once('=')
@@ -105,28 +119,31 @@ fn choice(text: &str, target: &Target, used: &[MergeParent]) -> Result<Choice> {
     })
 }
 
+/// The content of a file, and its bytes.
+pub(super) fn content_of(entry: &Entry) -> Option<(Id, u64)> {
+    match entry.kind {
+        EntryKind::File { content, size, .. } => Some((content, size)),
+        _ => None,
+    }
+}
+
+pub(super) fn side_of(side: Side, parent: &MergeParent) -> MergeSide {
+    let content = side.entry.as_ref().and_then(content_of);
+    MergeSide {
+        reference: parent.reference.clone(),
+        did: side.did,
+        kind: match side.entry.map(|entry| entry.kind) {
+            Some(EntryKind::File { .. }) => Some(ListedKind::File),
+            Some(EntryKind::Symlink { .. }) => Some(ListedKind::Symlink),
+            Some(EntryKind::EmptyFolder) => Some(ListedKind::Folder),
+            None => side.folder.then_some(ListedKind::Folder),
+        },
+        content: content.map(|(content, _)| content),
+        bytes: content.map(|(_, bytes)| bytes),
+    }
+}
+
 pub(super) fn conflict_of(conflict: Conflict, used: &[MergeParent]) -> MergeConflict {
-    let side = |(side, parent): (Side, &MergeParent)| {
-        let kind = side.entry.as_ref().map(|entry| &entry.kind);
-        MergeSide {
-            reference: parent.reference.clone(),
-            did: side.did,
-            kind: match kind {
-                Some(EntryKind::File { .. }) => Some(ListedKind::File),
-                Some(EntryKind::Symlink { .. }) => Some(ListedKind::Symlink),
-                Some(EntryKind::EmptyFolder) => Some(ListedKind::Folder),
-                None => side.folder.then_some(ListedKind::Folder),
-            },
-            content: match kind {
-                Some(EntryKind::File { content, .. }) => Some(*content),
-                _ => None,
-            },
-            bytes: match kind {
-                Some(EntryKind::File { size, .. }) => Some(*size),
-                _ => None,
-            },
-        }
-    };
     MergeConflict {
         path: conflict.path.to_string(),
         file_and_folder: conflict.file_and_folder,
@@ -135,7 +152,7 @@ pub(super) fn conflict_of(conflict: Conflict, used: &[MergeParent]) -> MergeConf
             choice => Some(word_of(choice, used)),
         },
         beside: Vec::new(),
-        sides: conflict.sides.into_iter().zip(used).map(side).collect(),
+        sides: conflict.sides.into_iter().zip(used).map(|(side, parent)| side_of(side, parent)).collect(),
     }
 }
 
@@ -149,15 +166,17 @@ pub(super) fn open_conflict(conflict: &MergeConflict) -> Result<OpenConflict> {
     })
 }
 
-pub(super) fn recorded(options: &MergeOptions) -> Attrs {
-    recorded_words(options).into_iter().map(|(key, text)| (key, Value::Text(text))).collect()
+pub(super) fn recorded(options: &MergeOptions, parents: &[MergeParent]) -> Attrs {
+    recorded_words(options, parents).into_iter().map(|(key, text)| (key, Value::Text(text))).collect()
 }
 
-/// What the metadata of the merged version says of its rules.
-pub(super) fn recorded_words(options: &MergeOptions) -> BTreeMap<String, String> {
+/// What the metadata of the merged version says of its rules, and of what was to be merged, where some of that added nothing.
+pub(super) fn recorded_words(options: &MergeOptions, parents: &[MergeParent]) -> BTreeMap<String, String> {
+    let all = || parents.iter().map(|parent| parent.reference.as_str()).collect::<Vec<_>>().join("\n");
+    let parents = parents.iter().any(|parent| parent.adds_nothing).then(|| (META_PARENTS.to_owned(), all()));
     let otherwise = options.on_conflict.iter().map(|choice| (META_OTHERWISE.to_owned(), choice.clone()));
     let rules = (!options.rules.is_empty()).then(|| (META_RULES.to_owned(), options.rules.join("\n")));
-    otherwise.chain(rules).collect()
+    otherwise.chain(rules).chain(parents).collect()
 }
 
 /// What the metadata says of conflicts that were solved one by one, as a JSON object: of each path whose entry was taken, or null where
