@@ -101,7 +101,7 @@ pub enum ProgressKind {
 pub enum Command {
     // A folder with versions of its own.
     Init(super::workspace::Init),
-    Status(super::workspace::StatusArgs),
+    Status(super::status::StatusArgs),
     Add(super::workspace::Add),
     Rm(super::workspace::Rm),
     Mv(super::workspace::Mv),
@@ -124,6 +124,7 @@ pub enum Command {
     Log(super::history::Log),
     Show(super::history::Show),
     Diff(super::diff::Diff),
+    Why(super::why::WhyArgs),
     Branch(super::refs::Branch),
     Tag(super::tags::Tag),
     Name(super::tags::Name),
@@ -136,6 +137,8 @@ pub enum Command {
     Oplog(super::oplog::Oplog),
     Undo(super::undo::Undo),
     Audit(super::audit::Audit),
+    Resolve(super::merge::Resolve),
+    Refresh(super::merge::Refresh),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

@@ -48,6 +48,7 @@ mod report;
 mod rewrite;
 mod run;
 mod settings;
+mod status;
 mod store;
 mod table;
 mod tags;
@@ -57,6 +58,7 @@ mod undo;
 mod user_config;
 mod verify;
 mod warm;
+mod why;
 mod workspace;
 
 use args::{Cli, Command, Global};
@@ -200,7 +202,7 @@ fn start_threads(global: &Global) -> Result<()> {
 fn obey(context: &mut Context, command: Command) -> Result<Ending> {
     match command {
         Command::Init(args) => workspace::init(context, args),
-        Command::Status(args) => workspace::status(context, &args),
+        Command::Status(args) => status::status(context, &args),
         Command::Add(args) => workspace::add(context, &args),
         Command::Rm(args) => workspace::rm(context, &args),
         Command::Mv(args) => workspace::mv(context, &args),
@@ -219,6 +221,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Stat(args) => listing::stat(context, &args),
         Command::Log(args) => history::log(context, &args),
         Command::Show(args) => history::show(context, &args),
+        Command::Why(args) => why::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => tags::tag(context, &args),
@@ -232,6 +235,8 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Undo(args) => undo::run(context, &args),
         Command::Audit(args) => audit::run(context, &args),
         Command::Dataset(args) => dataset::run(context, &args),
+        Command::Refresh(args) => merge::refresh(context, args),
+        Command::Resolve(args) => merge::resolve(context, &args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

@@ -143,6 +143,5 @@ pub fn revert(context: &mut Context, args: Revert) -> Result<Ending> {
         dry_run: args.dry_run,
     };
     let report = context.watched(|engine| engine.revert(&options))?;
-    merge::tell(context, &report);
-    Ok(if report.published.is_some() { Ending::Done } else { Ending::Failed(Kind::Conflict) })
+    Ok(merge::tell(context, &report))
 }

@@ -21,6 +21,8 @@ use crate::workspace::control::{Checkout, EMBEDDED, State};
 
 use super::get::{check_space, remove_with_empty_folders};
 use super::ingest::{LeftOutPath, cannot_read};
+use super::merge::layout::with_attributes;
+use super::merge::refuse_in_progress;
 use super::number::Bump;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
@@ -66,12 +68,18 @@ impl Engine {
             Error::usage("this workspace is on no branch, so a commit would be lost")
                 .hint("`dagset branch NAME`, then `dagset switch NAME`")
         })?;
-        let name = options.name.as_deref().map(RefName::new).transpose()?;
+        let merge = self.merge_to_end(&workspace)?;
+        let name = options.name.as_ref().or(merge.as_ref().and_then(|merge| merge.name.as_ref()));
+        let name = name.map(|name| RefName::new(name)).transpose()?;
         let tags = ref_names(&options.tags)?;
         let mut compared = self.compare(&workspace, workspace.manifest()?)?;
         let staged = workspace.control.staged()?;
         let (mut gone, mut found) = (Vec::new(), Vec::new());
+        let mut changed = HashSet::new();
         for change in std::mem::take(&mut compared.comparison.changes) {
+            if merge.is_some() {
+                changed.insert(change.path.clone());
+            }
             match change.after {
                 _ if !options.all && !staged.contains(&change.path) => {}
                 None => gone.push(change.path),
@@ -97,7 +105,7 @@ impl Engine {
             dataset: workspace.target.dataset.clone(),
             branch,
             manifest: Id::ZERO,
-            parents: None,
+            parents: merge.as_ref().map(|merge| merge.parents.clone()),
             expect: None,
             name,
             tags,
@@ -116,16 +124,16 @@ impl Engine {
         let actor = self.actor();
         let root = workspace.control.root().to_owned();
         let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;
-        let (edits, fresh) = edits_of(gone, found, outcomes)?;
+        let (mut edits, fresh) = edits_of(gone, found, outcomes)?;
+        let (mut message, mut meta, mut roles) = (options.message.clone(), options.meta.clone(), Vec::new());
+        if let Some(merge) = merge {
+            with_attributes(&mut edits, &merge.merged, &changed, manifest)?;
+            message = if message.is_empty() { merge.message } else { message };
+            meta = merge.meta.0.into_iter().chain(meta.0).collect();
+            roles = merge.roles;
+        }
         let entries = apply(manifest, edits);
-        let draft = Draft {
-            proposal,
-            message: options.message.clone(),
-            meta: options.meta.clone(),
-            roles: Vec::new(),
-            number: options.bump,
-            create_dataset: true,
-        };
+        let draft = Draft { proposal, message, meta, roles, number: options.bump, create_dataset: true };
         let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;
         if nothing {
             published.changed = false;
@@ -134,6 +142,7 @@ impl Engine {
         if let (Some(version), false) = (published.version, options.dry_run) {
             let branch = Some(published.branch.clone());
             workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
+            workspace.control.remove_merging()?;
             workspace.control.write_staged(&BTreeSet::new())?;
             let mut rows = std::mem::take(&mut compared.comparison.rows);
             rows.retain(|row| fresh.binary_search_by(|new| new.path.cmp(&row.path)).is_err());
@@ -187,6 +196,7 @@ impl Engine {
 
     /// Makes the folder the version, on the branch, in a workspace that is locked; as `switch` does.
     pub(super) fn go_to(&self, workspace: &Workspace, branch: Option<BranchName>, version: Id) -> Result<Switched> {
+        refuse_in_progress(workspace)?;
         let dataset = workspace.target.dataset()?;
         if let Some(begun) = workspace.state.checkout.as_ref().filter(|begun| begun.version != version) {
             return Err(Error::conflict(format!("a switch to {} hasn't ended", begun.version.short()))
@@ -240,7 +250,12 @@ impl Engine {
     }
 
     /// The steps that are still to be taken; an error if one would overwrite what isn't saved.
-    fn open_steps(&self, workspace: &Workspace, local: &[LocalChange], steps: Vec<Change>) -> Result<Vec<Change>> {
+    pub(super) fn open_steps(
+        &self,
+        workspace: &Workspace,
+        local: &[LocalChange],
+        steps: Vec<Change>,
+    ) -> Result<Vec<Change>> {
         let by_path: HashMap<&str, &LocalChange> = local.iter().map(|change| (change.path.as_str(), change)).collect();
         let mut open = Vec::with_capacity(steps.len());
         let mut conflicts = Vec::new();
@@ -269,7 +284,7 @@ impl Engine {
     }
 
     /// Whether a locally changed path is as the goal wants it.
-    fn is_already(&self, workspace: &Workspace, change: &LocalChange, goal: Option<&Entry>) -> Result<bool> {
+    pub(super) fn is_already(&self, workspace: &Workspace, change: &LocalChange, goal: Option<&Entry>) -> Result<bool> {
         let (found, goal) = match (&change.after, goal) {
             (None, None) => return Ok(true),
             (Some(found), Some(goal)) => (found, goal),

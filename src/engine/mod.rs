@@ -41,6 +41,7 @@ mod revert;
 mod scope;
 mod sequence;
 mod squash;
+mod status;
 mod stores;
 mod tags;
 mod transfer;
@@ -75,7 +76,10 @@ pub use filter::Filter;
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
 pub use list::{DatasetCard, DatasetSort, ListOptions};
-pub use merge::{MergeConflict, MergeOptions, MergeParent, MergeReport, MergeSide};
+pub use merge::{
+    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, RefreshOptions,
+    Resolved, Why, WhyStep,
+};
 pub use metadata::{Metadata, no_key};
 pub use number::Bump;
 pub use open::{Missing, Opener};
@@ -89,12 +93,13 @@ pub use remotes::RemoteCard;
 pub use revert::RevertOptions;
 pub use sequence::Until;
 pub use squash::{SquashOptions, Squashed};
+pub use status::{ConflictStatus, MergeStatus, Status};
 pub use stores::StoreInfo;
 pub use tags::{NamedVersion, TagAt, TagMove};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use undo::UndoReport;
 pub use warm::{WarmOptions, WarmReport};
-pub use workspace::{InitOptions, Initialised, Status};
+pub use workspace::{InitOptions, Initialised};
 
 /// What the library would otherwise have to ask the environment for.
 #[derive(Debug, Clone)]

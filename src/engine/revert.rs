@@ -112,7 +112,7 @@ impl Engine {
             rules: options.rules.clone(),
             ..MergeOptions::default()
         };
-        let choices = choices(&as_merge, target, &sides)?;
+        let choices = choices(&as_merge, target, &sides, &sides)?;
         let states = [head, before]
             .iter()
             .map(|id| known(target, id))
@@ -137,6 +137,7 @@ impl Engine {
             parents: sides,
             published: None,
             switched: None,
+            in_progress: false,
         };
         if report.unresolved().next().is_some() {
             return Ok(report);

@@ -1,33 +1,35 @@
 //! `merge`: several versions become one.
 
-use crate::base::{BranchName, DatasetName, Error, Id, RefName, Result};
-use crate::flow::merge::plan;
+use crate::base::{BranchName, DatasetName, Error, Id, RefName, RepoPath, Result};
 use crate::flow::propose::Proposal;
 use crate::flow::session::Session;
-use crate::format::attrs::{Attrs, Value};
-use crate::format::manifest::EntryKind;
 use crate::format::operation::Operation;
-use crate::history::bases::{lineage, outrun};
-use crate::history::fold::{Fold, VersionState};
-use crate::history::refs;
 use crate::tree::edit::edited;
-use crate::tree::manifest::Manifest;
-use crate::tree::resolve::{Choice, Choices, Conflict, Head, Side};
-use crate::tree::select::Selection;
+use crate::tree::resolve::Choices;
+use crate::workspace::merging::{MOST_CONFLICTS, Merging};
 
 use super::commit::unfinished;
 use super::number::{self, Bump};
 use super::open::{OpenStore, Target};
 use super::publish::{Draft, Published};
 use super::read::ListedKind;
-use super::{Address, Did, Engine, Location, RefExpr, Switched};
+use super::workspace::Workspace;
+use super::{Address, Did, Engine, Switched};
 
-/// Longest role of a parent, in bytes (docs/format.md §10).
-const MAX_ROLE: usize = 255;
-/// Metadata of a merged version: who won where its parents disagreed.
-const META_OTHERWISE: &str = "merge.on-conflict";
-/// The same by path: `GLOB=CHOICE` a line, the first that fits counts.
-const META_RULES: &str = "merge.rules";
+pub(super) mod layout;
+mod parents;
+mod refresh;
+mod rules;
+mod solve;
+mod why;
+
+pub use refresh::RefreshOptions;
+pub use solve::{Aborted, Resolved};
+pub use why::{How, MergeRule, Why, WhyStep};
+
+use parents::{Ancestry, message, no_parents, parents_of, role};
+use rules::recorded;
+pub(super) use rules::{choices, conflict_of};
 
 /// What to merge, into what, and who wins.
 #[derive(Debug, Clone, Default)]
@@ -78,6 +80,8 @@ pub struct MergeConflict {
     pub file_and_folder: bool,
     /// Who wins; `None`: it isn't resolved.
     pub choice: Option<String>,
+    /// Where the workspace's folder has what other parents have there.
+    pub beside: Vec<RepoPath>,
     /// Of each parent that adds something, in their order.
     pub sides: Vec<MergeSide>,
 }
@@ -90,8 +94,10 @@ pub struct MergeReport {
     pub parents: Vec<MergeParent>,
     /// By path, those that a rule resolved too.
     pub conflicts: Vec<MergeConflict>,
-    /// `None`: conflicts are left, and nothing was written.
+    /// `None`: conflicts are left, and no version was made.
     pub published: Option<Published>,
+    /// The conflicts were laid into the workspace's folder, to be solved there.
+    pub in_progress: bool,
     /// What the workspace's folder became.
     pub switched: Option<Switched>,
 }
@@ -103,11 +109,23 @@ impl MergeReport {
     }
 }
 
+/// What a merge is asked to do, understood.
+struct Question {
+    name: Option<RefName>,
+    /// The branch's head.
+    head: Option<Id>,
+    /// All parents, and those that add something.
+    parents: Vec<MergeParent>,
+    used: Vec<MergeParent>,
+    choices: Choices,
+}
+
 impl Engine {
     /// Makes one version of several, each compared with the others by what they came from (see [`tree::merge`](crate::tree::merge)).
     ///
     /// The branch's head is the first parent, unless it is among the parents or an ancestor of one. Where all but one add nothing, no
-    /// version is made, and the branch moves on to that one. In a workspace its branch is merged into, and the folder becomes the outcome.
+    /// version is made, and the branch moves on to that one. In a workspace its branch is merged into, and the folder becomes the outcome;
+    /// conflicts are laid into it, to be solved there, unless `on_conflict` is `fail`.
     ///
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, a name is taken, or the branch moved meanwhile. Parents that
     /// disagree are no error: the report has them.
@@ -123,7 +141,8 @@ impl Engine {
         })?;
         let first = options.parents.first().ok_or_else(no_parents)?;
         let mut target = self.open_target(first)?;
-        self.merge_into(&mut target, &branch, options)
+        let question = self.understand(&target, &branch, options)?;
+        self.decide_merge(&mut target, &branch, options, &question)
     }
 
     fn merge_here(&self, options: &MergeOptions) -> Result<MergeReport> {
@@ -132,6 +151,7 @@ impl Engine {
         if workspace.state.checkout.is_some() {
             return Err(unfinished(&workspace));
         }
+        refuse_in_progress(&workspace)?;
         let branch = workspace.state.branch.clone().ok_or_else(|| {
             Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
         })?;
@@ -140,7 +160,15 @@ impl Engine {
             return Err(Error::conflict(format!("the workspace has {unsaved} changes that no version holds"))
                 .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
         }
-        let mut report = self.merge_into(&mut workspace.target, &branch, options)?;
+        let question = self.understand(&workspace.target, &branch, options)?;
+        let mut report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
+        let open = report.unresolved().count();
+        if open > 0 && open <= MOST_CONFLICTS && !options.dry_run && options.on_conflict.as_deref() != Some("fail") {
+            let base = workspace.state.base;
+            let merging = begin(base, &branch, options, &question, &report)?;
+            self.lay_out(&workspace, merging, &mut report)?;
+            return Ok(report);
+        }
         let version = report.published.as_ref().filter(|published| !published.dry_run).and_then(|it| it.version);
         if let Some(version) = version.filter(|version| workspace.state.base != Some(*version)) {
             // What was just published is found by a store that is opened after it.
@@ -153,7 +181,7 @@ impl Engine {
         Ok(report)
     }
 
-    fn merge_into(&self, target: &mut Target, branch: &BranchName, options: &MergeOptions) -> Result<MergeReport> {
+    fn understand(&self, target: &Target, branch: &BranchName, options: &MergeOptions) -> Result<Question> {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
         let asked = options.parents.iter().map(|address| self.parent(target, address)).collect::<Result<Vec<_>>>()?;
         if asked.is_empty() {
@@ -162,13 +190,26 @@ impl Engine {
         let fold = target.store.timeline.fold();
         let head = fold.dataset(&target.dataset)?.branches.get(branch).copied();
         let (parents, used) = parents_of(fold, asked, branch, head);
-        let choices = choices(options, target, &used)?;
+        let choices = choices(options, target, &parents, &used)?;
+        Ok(Question { name, head, parents, used, choices })
+    }
+
+    /// Answers the question, and makes the version where nothing is left open.
+    fn decide_merge(
+        &self,
+        target: &mut Target,
+        branch: &BranchName,
+        options: &MergeOptions,
+        question: &Question,
+    ) -> Result<MergeReport> {
+        let Question { name, head, parents, used, choices } = question;
         let mut report = MergeReport {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
-            parents,
+            parents: parents.clone(),
             conflicts: Vec::new(),
             published: None,
+            in_progress: false,
             switched: None,
         };
         if let [only] = used.as_slice()
@@ -177,21 +218,11 @@ impl Engine {
             report.published = Some(published);
             return Ok(report);
         }
-        let ids: Vec<Id> = used.iter().map(|parent| parent.version).collect();
-        let (versions, lineage) = lineage(target.store.timeline.fold(), &ids);
-        let states = versions.iter().map(|id| known_version(target, id).cloned()).collect::<Result<Vec<_>>>()?;
-        let heads: Vec<Head> = used
-            .iter()
-            .zip(&states)
-            .map(|(parent, state)| Head { word: parent.reference.clone(), time: state.row.time.0 })
-            .collect();
+        let ancestry = Ancestry::of(target, used)?;
         let OpenStore { timeline, content, .. } = &mut target.store;
-        let manifest =
-            |state: &VersionState| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place));
-        let manifests: Vec<Manifest<'_>> = states.iter().map(manifest).collect();
-        self.observer.tell(crate::base::Event::Phase("comparing"));
-        let plan = plan(&manifests, &lineage, &heads, &choices)?;
-        report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, &used)).collect();
+        let manifests = ancestry.manifests(content);
+        let plan = ancestry.plan(self, &manifests, choices)?;
+        report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, used)).collect();
         if report.unresolved().next().is_some() {
             return Ok(report);
         }
@@ -206,17 +237,17 @@ impl Engine {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
             manifest: Id::ZERO,
-            parents: Some(ids),
+            parents: Some(used.iter().map(|parent| parent.version).collect()),
             expect: None,
-            name,
+            name: name.clone(),
             tags: Vec::new(),
             renews: false,
-            seen_head: head,
+            seen_head: *head,
         };
         let draft = Draft {
             proposal,
-            message: options.message.clone().unwrap_or_else(|| message(&used, branch)),
-            meta: recorded(options),
+            message: options.message.clone().unwrap_or_else(|| message(used, branch)),
+            meta: recorded(options, parents),
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
             number: options.bump,
             create_dataset: false,
@@ -224,44 +255,6 @@ impl Engine {
         let pieces = edited(manifests[0], plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
         Ok(report)
-    }
-
-    /// A parent that the user named, in the target's store.
-    fn parent(&self, target: &Target, address: &Address) -> Result<MergeParent> {
-        if let Some(path) = &address.path {
-            return Err(Error::usage(format!("a part of a version can't be merged yet, and {path:?} is one"))
-                .hint("leave out what follows the colon"));
-        }
-        let dataset = self.dataset_of(target, address)?;
-        let default = match address.location {
-            Location::Here => target.default_reference.as_str(),
-            _ => refs::DEFAULT_BRANCH,
-        };
-        let reference = address.reference.clone().map_or_else(|| RefExpr::parse(default), Ok)?;
-        let fold = target.store.timeline.fold();
-        let known = fold.dataset(&dataset)?;
-        let version = refs::resolve(&dataset, known, &reference, default)?;
-        let reference = match dataset == target.dataset {
-            true => reference.to_string(),
-            false => format!("{dataset}@{reference}"),
-        };
-        Ok(MergeParent { reference, version, version_name: known.name_of(&version).cloned(), adds_nothing: false })
-    }
-
-    /// The dataset of an address, which must be in the target's store.
-    fn dataset_of(&self, target: &Target, address: &Address) -> Result<DatasetName> {
-        let text = self.location_text(address)?;
-        let below = text.strip_prefix(&target.store.root).filter(|rest| rest.starts_with('/'));
-        let known = below.and_then(|rest| DatasetName::new(rest.trim_start_matches('/')).ok());
-        if let Some(known) = known.filter(|known| target.store.timeline.fold().datasets.contains_key(known)) {
-            return Ok(known);
-        }
-        let (other, rest) = self.open_store(&text)?;
-        if other.file.store != target.store.file.store {
-            return Err(Error::usage(format!("{} is another store than {}", other.root, target.store.root))
-                .hint("`dagset push` or `dagset fetch` brings its versions there; then merge"));
-        }
-        self.dataset_meant(&text, rest)
     }
 
     /// Moves the branch to a version that there is; `None` where a version has to be made after all, since this one is another
@@ -333,140 +326,31 @@ impl Engine {
     }
 }
 
-fn no_parents() -> Error {
-    Error::usage("there is nothing to merge").hint("name versions: dagset merge REF…")
+/// Refuses what would pull the folder from under a merge whose conflicts are being solved in it.
+pub(super) fn refuse_in_progress(workspace: &Workspace) -> Result<()> {
+    match workspace.control.merging(&workspace.state)? {
+        None => Ok(()),
+        Some(_) => Err(Error::conflict("a merge is in progress in this workspace")
+            .hint("`dagset status` shows its conflicts; `dagset commit` ends it, `dagset merge --abort` drops it")),
+    }
 }
 
-/// All parents to tell of, and those that add something, with the branch's head as the first where it is to be one.
-fn parents_of(
-    fold: &Fold,
-    asked: Vec<MergeParent>,
+/// What is noted of a merge that left conflicts.
+fn begin(
+    base: Option<Id>,
     branch: &BranchName,
-    head: Option<Id>,
-) -> (Vec<MergeParent>, Vec<MergeParent>) {
-    let mut all = asked;
-    let named = |id: &Id| all.iter().any(|parent| parent.version == *id);
-    let is_implied = head.is_some_and(|head| !named(&head));
-    if let Some(version) = head.filter(|_| is_implied) {
-        let version_name = fold.datasets.values().find_map(|dataset| dataset.name_of(&version).cloned());
-        let reference = branch.to_string();
-        all.insert(0, MergeParent { reference, version, version_name, adds_nothing: false });
-    }
-    let mut ids: Vec<Id> = Vec::new();
-    for parent in &mut all {
-        match ids.contains(&parent.version) {
-            true => parent.adds_nothing = true,
-            false => ids.push(parent.version),
-        }
-    }
-    for (id, is_outrun) in ids.iter().zip(outrun(fold, &ids)) {
-        all.iter_mut().filter(|parent| parent.version == *id).for_each(|parent| parent.adds_nothing |= is_outrun);
-    }
-    if is_implied && all[0].adds_nothing {
-        all.remove(0);
-    }
-    let used = all.iter().filter(|parent| !parent.adds_nothing).cloned().collect();
-    (all, used)
-}
-
-fn known_version<'t>(target: &'t Target, id: &Id) -> Result<&'t VersionState> {
-    target.store.timeline.fold().version(id).ok_or_else(|| {
-        Error::not_found(format!("version {}, from which others came, isn't in {}", id.short(), target.store.root))
-            .hint("`dagset fetch` or `dagset push` brings a whole history")
+    options: &MergeOptions,
+    question: &Question,
+    report: &MergeReport,
+) -> Result<Merging> {
+    Ok(Merging {
+        base,
+        parents: question.used.iter().map(|parent| (parent.version, parent.reference.clone())).collect(),
+        name: options.name.clone(),
+        message: options.message.clone().unwrap_or_else(|| message(&question.used, branch)),
+        rules: rules::in_words(options, &question.choices, &question.used),
+        meta: rules::recorded_words(options, &question.parents),
+        conflicts: report.unresolved().map(rules::open_conflict).collect::<Result<_>>()?,
+        is_laid: false,
     })
-}
-
-pub(super) fn choices(options: &MergeOptions, target: &Target, used: &[MergeParent]) -> Result<Choices> {
-    let parse = |text: &str| choice(text, target, used);
-    let rule = |text: &String| {
-        let (glob, choice) = text
-            .rsplit_once('=')
-            .filter(|(glob, _)| !glob.is_empty() && !glob.contains('\n'))
-            .ok_or_else(|| Error::usage(format!("not GLOB=CHOICE: {text:?}")).hint("as in --rule 'labels/**=last'"))?;
-        Ok((Selection::new(&[glob.to_owned()])?, parse(choice)?))
-    };
-    Ok(Choices {
-        by_path: options.rules.iter().map(rule).collect::<Result<Vec<_>>>()?,
-        otherwise: options.on_conflict.as_deref().map_or(Ok(Choice::Fail), parse)?,
-    })
-}
-
-fn choice(text: &str, target: &Target, used: &[MergeParent]) -> Result<Choice> {
-    let word = match text {
-        "fail" => Some(Choice::Fail),
-        "first" => Some(Choice::First),
-        "last" => Some(Choice::Last),
-        "newest" => Some(Choice::Newest),
-        "both" => Some(Choice::Both),
-        _ => None,
-    };
-    let by_reference = || used.iter().position(|parent| parent.reference == text);
-    let by_version = || {
-        let id = refs::resolve(&target.dataset, target.dataset().ok()?, &RefExpr::parse(text).ok()?, text).ok()?;
-        used.iter().position(|parent| parent.version == id)
-    };
-    word.or_else(|| by_reference().or_else(by_version).map(Choice::Head)).ok_or_else(|| {
-        let known = used.iter().map(|parent| parent.reference.as_str()).collect::<Vec<_>>().join(", ");
-        Error::usage(format!("{text} is no parent of this merge that adds something"))
-            .hint(format!("fail, first, last, newest, both, or one of: {known}"))
-    })
-}
-
-pub(super) fn conflict_of(conflict: Conflict, used: &[MergeParent]) -> MergeConflict {
-    let side = |(side, parent): (Side, &MergeParent)| {
-        let kind = side.entry.as_ref().map(|entry| &entry.kind);
-        MergeSide {
-            reference: parent.reference.clone(),
-            did: side.did,
-            kind: match kind {
-                Some(EntryKind::File { .. }) => Some(ListedKind::File),
-                Some(EntryKind::Symlink { .. }) => Some(ListedKind::Symlink),
-                Some(EntryKind::EmptyFolder) => Some(ListedKind::Folder),
-                None => side.folder.then_some(ListedKind::Folder),
-            },
-            content: match kind {
-                Some(EntryKind::File { content, .. }) => Some(*content),
-                _ => None,
-            },
-            bytes: match kind {
-                Some(EntryKind::File { size, .. }) => Some(*size),
-                _ => None,
-            },
-        }
-    };
-    MergeConflict {
-        path: conflict.path.to_string(),
-        file_and_folder: conflict.file_and_folder,
-        choice: match conflict.choice {
-            Choice::Fail => None,
-            Choice::First => Some("first".to_owned()),
-            Choice::Last => Some("last".to_owned()),
-            Choice::Newest => Some("newest".to_owned()),
-            Choice::Both => Some("both".to_owned()),
-            Choice::Head(head) => Some(used[head].reference.clone()),
-        },
-        sides: conflict.sides.into_iter().zip(used).map(side).collect(),
-    }
-}
-
-fn message(used: &[MergeParent], branch: &BranchName) -> String {
-    let others = used.iter().filter(|parent| parent.reference != branch.as_str());
-    let others: Vec<_> = others.map(|parent| parent.reference.as_str()).collect();
-    format!("merge {} into {branch}", others.join(", "))
-}
-
-fn role(reference: &str) -> String {
-    let end = (0..=reference.len().min(MAX_ROLE)).rev().find(|at| reference.is_char_boundary(*at)).unwrap_or(0);
-    reference[..end].to_owned()
-}
-
-fn recorded(options: &MergeOptions) -> Attrs {
-    let mut meta = Attrs::default();
-    if let Some(choice) = &options.on_conflict {
-        meta.0.insert(META_OTHERWISE.to_owned(), Value::Text(choice.clone()));
-    }
-    if !options.rules.is_empty() {
-        meta.0.insert(META_RULES.to_owned(), Value::Text(options.rules.join("\n")));
-    }
-    meta
 }
