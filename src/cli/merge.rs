@@ -142,7 +142,8 @@ pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
     }
     if args.go_on {
         let message = args.message.unwrap_or_default();
-        let options = CommitOptions { message, name: args.name, ..CommitOptions::default() };
+        let options =
+            CommitOptions { message, bump: args.naming.bump(), name: args.naming.name, ..CommitOptions::default() };
         let published = context.watched(|engine| engine.continue_merge(&options))?;
         return Ok(ingest::tell(context, &published, ""));
     }

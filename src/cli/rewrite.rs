@@ -1,7 +1,7 @@
 //! `squash` and `revert`: versions in the place of others, and against them.
 
 use clap::Args;
-use dagset::base::{Error, Kind, Result};
+use dagset::base::{Error, Result};
 use dagset::engine::{Point, RefExpr, RevertOptions, SquashOptions, Squashed};
 use serde_json::json;
 

@@ -56,7 +56,7 @@ fn the_newest_records_take_one_request_and_older_ones_come_by_32() {
     let machine = Machine::with_store();
     machine.publish("set", 70);
     let place = address(FAR);
-    let (_, opening) = machine.run(|engine| engine.list_datasets(FAR, &ListOptions::default()));
+    let (_, opening) = machine.run(|engine| engine.list_datasets(FAR, &Default::default()));
     let (page, cost) = machine.run(|engine| engine.oplog(&place, None, 5));
     assert_eq!(page.records.len(), 5);
     assert!(cost.requests() <= opening.requests() + 1, "{cost:?}");
