@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::base::host::Host;
 use crate::base::{Error, Event, Id, Result};
-use crate::cache::{Cache, Contents, Limits, NamedHold, Pruned, Sharing, Space, View};
+use crate::cache::{Cache, Contents, Holds, Limits, NamedHold, Pruned, Sharing, Space, UnreadHold, View};
 
 use super::Engine;
 
@@ -28,6 +28,8 @@ pub struct CacheList {
     /// This machine, as holds name it.
     pub host: String,
     pub holds: Vec<NamedHold>,
+    /// What can't be understood, and so holds everything for a day.
+    pub unread: Vec<UnreadHold>,
     pub views: Vec<View>,
 }
 
@@ -70,7 +72,8 @@ impl Engine {
         let chain = self.chain()?;
         let cache = chain.filled();
         let host = Host::here().name;
-        Ok(CacheList { folder: cache.folder().to_owned(), host, holds: cache.holds()?, views: cache.views()? })
+        let Holds { named: holds, unread } = cache.holds()?;
+        Ok(CacheList { folder: cache.folder().to_owned(), host, holds, unread, views: cache.views()? })
     }
 
     /// Removes files that nothing keeps: those not used for `unused_days`, then more until at most `most_bytes` are left. In a dry run it is
@@ -102,8 +105,10 @@ impl Engine {
         let chain = self.chain()?;
         let cache = chain.filled();
         let is_meant = |named: &NamedHold| named.name == name || named.hold.is_pin && named.hold.address == name;
-        let meant: Vec<_> = cache.holds()?.into_iter().filter(is_meant).collect();
-        meant.iter().try_for_each(|named| cache.release(&named.name))?;
+        let Holds { named, unread } = cache.holds()?;
+        let unread = unread.into_iter().map(|hold| hold.name).filter(|unread| unread == name);
+        let meant: Vec<_> = named.into_iter().filter(is_meant).map(|named| named.name).chain(unread).collect();
+        meant.iter().try_for_each(|name| cache.release(name))?;
         match meant.len() {
             0 => Err(Error::not_found(format!("nothing in the cache is pinned as {name}"))
                 .hint("`dagset cache list` shows what is pinned")),
