@@ -307,7 +307,7 @@ impl Cache {
         if let Err(fault) = self.sweep_views(at_work) {
             self.observer.tell(Event::Warning(fault.in_one_line()));
         }
-        let inner = ["views", "lists", "holds", "recent", "locks", "unsettled"].map(str::to_owned);
+        let inner = ["", "views", "lists", "holds", "recent", "locks", "unsettled"].map(str::to_owned);
         for folder in inner.into_iter().chain((0..=u8::MAX).map(|byte| format!("files/{byte:02x}"))) {
             let Ok(listing) = fs::read_dir(self.folder.join(folder)) else { continue };
             for path in listing.flatten().map(|entry| entry.path()) {
