@@ -11,6 +11,7 @@ use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWri
 use rustix::fs::{AtFlags, CWD, linkat};
 use rustix::io::Errno;
 
+use super::folders::remove_tree;
 use super::host::Process;
 use super::{Error, Result};
 
@@ -122,25 +123,29 @@ impl Drop for NewFile {
 
 /// Held for reading while a file begins or appears; for writing by who ends the process.
 static GOING_ON: RwLock<()> = RwLock::new(());
-/// The temporaries of this process.
+/// The temporaries of this process, files and folders.
 static BEING_WRITTEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 
-fn going_on() -> RwLockReadGuard<'static, ()> {
+pub(super) fn going_on() -> RwLockReadGuard<'static, ()> {
     GOING_ON.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn being_written<T>(with: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+pub(super) fn being_written<T>(with: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
     with(&mut BEING_WRITTEN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Nobody begins or publishes a file while this is there.
+/// Nobody begins or publishes a file, or makes a folder, while this is there.
 #[must_use = "dropped, it lets those go on whose files are gone: the process is to end before"]
 pub struct Abandoned(#[expect(dead_code, reason = "is held")] RwLockWriteGuard<'static, ()>);
 
-/// Removes all files that this process is writing, as its last deed.
+/// Removes all files and folders that this process is writing, as its last deed.
 pub fn abandon_files() -> Abandoned {
     let alone = Abandoned(GOING_ON.write().unwrap_or_else(PoisonError::into_inner));
-    being_written(|files| files.iter().for_each(|file| drop(fs::remove_file(file))));
+    being_written(|all| {
+        for path in all.iter().filter(|path| fs::remove_file(path).is_err()) {
+            remove_tree(path).ok();
+        }
+    });
     alone
 }
 
@@ -227,6 +232,7 @@ pub fn write_symlink(target: &Path, points_to: &str) -> Result<()> {
 /// Gives a file, at a path below an open folder, a second name; a file that has that name is replaced by rename.
 #[expect(clippy::disallowed_methods, reason = "a link under a temporary name is published")]
 pub fn hard_link(folder: &File, source: &str, target: &Path) -> io::Result<()> {
+    let _going_on = going_on();
     match linkat(folder, source, CWD, target, AtFlags::empty()) {
         Err(Errno::EXIST) => {
             let temporary = target.parent().unwrap_or(Path::new(".")).join(temporary_name());
@@ -248,7 +254,16 @@ pub fn rename(from: &Path, to: &Path) -> Result<()> {
 
 /// Creates a folder and those above it.
 pub fn create_folders(path: &Path) -> Result<()> {
+    let _going_on = going_on();
     fs::create_dir_all(path).map_err(|fault| Error::io("create the folder", path, fault))
+}
+
+/// Waits until a file that is there, and its name, are on the disk.
+pub fn sync(path: &Path) -> Result<()> {
+    let synced = File::open(path).and_then(|file| file.sync_all());
+    synced
+        .and_then(|()| sync_folder(path.parent().unwrap_or(Path::new("."))))
+        .map_err(|fault| Error::io("sync", path, fault))
 }
 
 fn sync_folder(path: &Path) -> io::Result<()> {

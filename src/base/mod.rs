@@ -2,6 +2,7 @@
 
 pub mod error;
 pub mod files;
+pub mod folders;
 pub mod host;
 pub mod id;
 pub mod lock;

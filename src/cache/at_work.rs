@@ -1,10 +1,11 @@
 //! Who is at work in a cache: a file for each process, locked while that lives, which says how many bytes it has reserved and not yet
 //! written.
 //!
-//! So reservations end with their process, and what a killed one left is told from what is being made, from any machine or container.
-//! Where locks are lost all seem to have ended: then limits are kept less well, and what was not touched for a while is swept.
+//! So reservations end with their process, and what a killed one left is told from what is being made, from any machine or container. Its
+//! mark stays until that is swept, so the next command knows that there is something to sweep. Where locks are lost all seem to have ended:
+//! then limits are kept less well, and what was not touched for a while is swept.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use super::holds::names_in;
 
 const PREFIX: &str = "work-";
 const TRIES: usize = 100;
-/// What was written later is left alone even if nobody seems to be at it.
+/// What was written later is left alone even if nobody seems to be at it, unless locks surely tell.
 const UNTOUCHED: Duration = Duration::from_secs(60);
 
 /// The mark of one process.
@@ -38,6 +39,10 @@ pub(super) struct AtWork {
     pub(super) reserved: u64,
     /// Of these, what other processes than this one have reserved.
     pub(super) reserved_by_others: u64,
+    /// Marks of processes that have ended otherwise than in order, locked.
+    dead: HashMap<String, (File, PathBuf)>,
+    /// Whether a lock that can be had means on this file system that nobody has it.
+    is_sure: bool,
 }
 
 impl Mark {
@@ -68,11 +73,32 @@ impl AtWork {
 
     /// Whether a temporary was left by a process that has ended.
     pub(super) fn is_abandoned(&self, path: &Path) -> bool {
-        let maker = path.file_name().and_then(|name| files::maker_of(name.to_str()?));
+        let Some(maker) = path.file_name().and_then(|name| files::maker_of(name.to_str()?)) else { return false };
+        if self.processes.contains(maker) {
+            return false;
+        }
         let written = || fs::symlink_metadata(path).and_then(|meta| meta.modified());
         let is_untouched = || written().is_ok_and(|time| time.elapsed().is_ok_and(|age| age >= UNTOUCHED));
-        maker.is_some_and(|maker| !self.processes.contains(maker)) && is_untouched()
+        // One that began just now has put another mark meanwhile, before anything else.
+        self.is_sure && self.dead.get(maker).is_some_and(is_still_there) || is_untouched()
     }
+
+    /// Whether somebody may have left something.
+    pub(super) fn has_dead(&self) -> bool {
+        !self.dead.is_empty()
+    }
+
+    /// Removes the marks of the dead, once what they left is swept.
+    pub(super) fn forget_dead(&self) {
+        for (_, path) in self.dead.values().filter(|mark| is_still_there(mark)) {
+            fs::remove_file(path).ok();
+        }
+    }
+}
+
+fn is_still_there((mark, path): &(File, PathBuf)) -> bool {
+    let inode = |meta: fs::Metadata| meta.ino();
+    fs::metadata(path).ok().map(inode) == mark.metadata().ok().map(inode)
 }
 
 impl Cache {
@@ -100,16 +126,16 @@ impl Cache {
         None
     }
 
-    /// Looks who is at work, and removes the marks of those that have ended.
+    /// Looks who is at work.
     pub(super) fn at_work(&self) -> Result<AtWork> {
-        let mut all = AtWork::default();
+        let mut all = AtWork { is_sure: self.is_on_own_disk(), ..AtWork::default() };
         for name in names_in(&self.folder.join("locks"))? {
             let maker = name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit_once('-'));
             let Some((process, _)) = maker else { continue };
             let path = self.folder.join("locks").join(&name);
             let Ok(mark) = File::open(&path) else { continue };
             if flock(&mark, FlockOperation::NonBlockingLockExclusive).is_ok() {
-                fs::remove_file(&path).ok();
+                all.dead.insert(process.to_owned(), (mark, path));
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap_or_default();

@@ -71,7 +71,7 @@ struct Text {
 
 /// Whether a cache is at `folder`.
 pub fn is_cache(folder: &Path) -> bool {
-    folder.join(FILE).is_file() && folder.join("files").is_dir() && folder.join("views").is_dir()
+    folder.join(FILE).is_file() && FOLDERS.iter().any(|inner| folder.join(inner).is_dir())
 }
 
 /// What the cache at `folder` says of itself; `None` if there is none.
@@ -105,14 +105,16 @@ pub(super) fn may_write(folder: &Path) -> bool {
     })
 }
 
-/// Makes the folders and locks that are missing, then writes the file.
-pub(super) fn make(folder: &Path, limits: Option<Limits>, sharing: Sharing) -> Result<()> {
-    files::create_folders(folder)?;
-    let limits = match limits {
-        Some(limits) => limits,
-        None => usual_limits(folder)?,
-    };
-    make_folder(folder, sharing)?;
+/// Makes the folders again that somebody removed, as far as this user may.
+pub(super) fn complete(folder: &Path, sharing: Sharing) {
+    if FOLDERS.iter().any(|name| !folder.join(name).exists()) {
+        // Where that can't be done, what needs them says so.
+        make_inner(folder, sharing).ok();
+    }
+}
+
+/// Makes the folders and locks that are missing.
+fn make_inner(folder: &Path, sharing: Sharing) -> Result<()> {
     for name in FOLDERS {
         make_folder(&folder.join(name), sharing)?;
     }
@@ -126,6 +128,18 @@ pub(super) fn make(folder: &Path, limits: Option<Limits>, sharing: Sharing) -> R
             write(&path, b"", sharing.common_mode(), sharing)?;
         }
     }
+    Ok(())
+}
+
+/// Makes what is missing, then writes the file.
+pub(super) fn make(folder: &Path, limits: Option<Limits>, sharing: Sharing) -> Result<()> {
+    files::create_folders(folder)?;
+    let limits = match limits {
+        Some(limits) => limits,
+        None => usual_limits(folder)?,
+    };
+    make_folder(folder, sharing)?;
+    make_inner(folder, sharing)?;
     let group = match sharing {
         Sharing::Private => None,
         Sharing::Group(group) => Some(group),
@@ -135,7 +149,7 @@ pub(super) fn make(folder: &Path, limits: Option<Limits>, sharing: Sharing) -> R
     write(&folder.join(FILE), text.as_bytes(), 0o644, sharing)
 }
 
-fn make_folder(path: &Path, sharing: Sharing) -> Result<()> {
+pub(super) fn make_folder(path: &Path, sharing: Sharing) -> Result<()> {
     let made = match fs::create_dir(path) {
         Ok(()) => true,
         Err(_) if path.is_dir() => false,

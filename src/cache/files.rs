@@ -51,8 +51,8 @@ enum Look {
         changed: i64,
     },
     Missing,
-    /// Its size or time is another: somebody changed it.
-    Edited,
+    /// Its size or time is another: somebody changed it, or only touched it.
+    Changed,
 }
 
 impl Cache {
@@ -61,8 +61,8 @@ impl Cache {
         self.folder.join("files").join(key.relative())
     }
 
-    /// Whether the file is there, unchanged as far as its size and time tell; then this counts as a use of it. One that was changed is
-    /// put into quarantine, and said.
+    /// Whether the file is there, unchanged as far as its size and time tell; then this counts as a use of it. Where only the time is
+    /// another it is read, and mended if its bytes are right. One that was changed is put into quarantine, and said.
     pub fn has(&self, key: Key, size: u64) -> bool {
         let relative = key.relative();
         match look(&self.files, &relative, size) {
@@ -72,10 +72,7 @@ impl Cache {
                 true
             }
             Look::Missing => false,
-            Look::Edited => {
-                self.quarantine(key);
-                false
-            }
+            Look::Changed => self.judge(key, size),
         }
     }
 
@@ -85,18 +82,36 @@ impl Cache {
         let to = self.folder.join("quarantine").join(format!("{}{}", key.content, temporary_name()));
         let moved = self.is_writable && files::rename(&path, &to).is_ok();
         // Its links in views are the changed file too.
-        if moved && let Err(fault) = self.drop_views_with(&[list_entry(key)]) {
+        if moved && let Err(fault) = self.refuse_views_with(key) {
             self.observer.tell(Event::Warning(fault.in_one_line()));
         }
+        self.changes.note_put_aside();
         let what = if moved { format!("moved to {}", to.display()) } else { "not used".to_owned() };
         self.observer.tell(Event::Warning(format!("{} was changed since it was cached: {what}", path.display())));
+    }
+
+    /// Refuses the views to new jobs that show a file; what nobody holds of them goes.
+    fn refuse_views_with(&self, key: Key) -> Result<()> {
+        let retired = self.retire_views_with(&[list_entry(key)])?;
+        if !retired.is_empty() {
+            let held = self.held_views()?;
+            retired.iter().for_each(|view| self.clear_view(view, &held));
+        }
+        Ok(())
     }
 
     /// Begins a file. Whoever writes it verifies it, then publishes it.
     pub fn begin(&self, key: Key) -> Result<NewCached> {
         self.mark_unsettled()?;
         self.be_at_work();
-        Ok(NewCached { file: NewFile::create(&self.path_of(key))?, key })
+        let path = self.path_of(key);
+        let file = NewFile::create(&path).or_else(|fault| {
+            // Somebody may have removed the folder.
+            let folder = path.parent().filter(|folder| !folder.exists()).ok_or(fault)?;
+            super::config::make_folder(folder, self.sharing)?;
+            NewFile::create(&path)
+        });
+        Ok(NewCached { file: file?, key })
     }
 
     /// The last use is the time of the last access, which the owner sets outright and the kernel keeps, a day coarse too, for who
@@ -124,7 +139,7 @@ fn look(files: &File, relative: &str, size: u64) -> Look {
         && is_untouched(&stat);
     match is_whole {
         true => Look::Whole { used: stat.st_atime, changed: stat.st_ctime },
-        false => Look::Edited,
+        false => Look::Changed,
     }
 }
 
@@ -133,7 +148,7 @@ pub(super) fn is_untouched(stat: &rustix::fs::Stat) -> bool {
     stat.st_mtime == FIXED_TIME && stat.st_mtime_nsec == 0
 }
 
-fn times() -> Timestamps {
+pub(super) fn times() -> Timestamps {
     Timestamps {
         last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_NOW },
         last_modification: Timespec { tv_sec: FIXED_TIME, tv_nsec: 0 },

@@ -6,14 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::base::{Error, Kind, Result, size};
 
 use super::at_work::AtWork;
-use super::{Cache, Held, Hold, list_entry};
+use super::{Cache, Held, Hold, Holds, list_entry};
 
 impl Cache {
     /// An error that says for whom to wait, of kind [`Kind::Busy`], where `lacks` bytes would be there if the warm-ups of other processes
     /// had ended; `None` where their end would not be enough. What is `wanted`, sorted, doesn't count as theirs.
     pub fn filled_by_others(&self, lacks: u64, wanted: &[u128]) -> Result<Option<Error>> {
         let at_work = self.at_work()?;
-        let holds = self.holds()?.into_iter().map(|named| named.hold);
+        let Holds { named, unread } = self.holds()?;
+        if !unread.is_empty() {
+            // What can't be understood holds everything, whoever ends.
+            return Ok(None);
+        }
+        let holds = named.into_iter().map(|named| named.hold);
         let (warming, others): (Vec<Hold>, Vec<Hold>) = holds.partition(|hold| is_warming(hold, &at_work));
         let Some(first) = warming.iter().max_by_key(|hold| hold.bytes) else { return Ok(None) };
         let lists = |holds: &[Hold]| {
@@ -35,6 +40,15 @@ impl Cache {
         // One may have several leases.
         let processes: HashSet<_> = warming.iter().map(|hold| (&hold.host, hold.process)).collect();
         Ok((lacks <= bytes.into_inner()).then(|| self.is_being_filled(first, processes.len() - 1, lacks)))
+    }
+
+    fn read_lists(&self, names: &HashSet<String>) -> Result<Vec<u128>> {
+        let mut contents = Vec::new();
+        for name in names {
+            contents.extend(self.read_list(name)?);
+        }
+        contents.sort_unstable();
+        Ok(contents)
     }
 
     fn is_being_filled(&self, by: &Hold, more: usize, lacks: u64) -> Error {

@@ -3,12 +3,14 @@
 //! Each is a small file of its own below `holds/`, which names a view or a list. A list is the contents that are held, sorted, 16 bytes
 //! each: the first bytes of the id, the last bit of them set for an executable file. Lists are named by the hash of their bytes, so that
 //! many holds of one version share one.
+//!
+//! A hold that can't be understood may be anybody's: it holds everything, until a day after it was written.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,7 @@ use crate::base::files::{self, Durability, NewFile, random_bytes};
 use crate::base::host::{Host, Process};
 use crate::base::{Error, Id, Result, Time};
 
+use super::views::key_of_tree;
 use super::{Cache, Key};
 
 /// Nobody can tell whether a job on another machine lives: its lease ends a day after it was last renewed.
@@ -25,6 +28,7 @@ pub const LEASE_MS: i64 = 24 * 3600 * 1000;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Held {
+    /// By the name of its tree.
     View(String),
     List(String),
 }
@@ -87,7 +91,10 @@ impl Hold {
     /// Whether the job's link still stands; `None` where that can't be seen.
     fn leads_there(&self, link: &Path, views: &Path) -> Option<bool> {
         let stands = match &self.held {
-            Held::View(key) => fs::read_link(link).map(|leads_to| is_view(&leads_to, views, key)),
+            Held::View(tree) => {
+                let key = key_of_tree(tree).unwrap_or(tree);
+                fs::read_link(link).map(|leads_to| is_view(&leads_to, views, key))
+            }
             Held::List(_) => fs::symlink_metadata(link).map(|_| true),
         };
         match stands.map_err(|fault| fault.kind()) {
@@ -106,35 +113,20 @@ pub struct NamedHold {
     pub hold: Hold,
 }
 
-/// What must stay.
-#[derive(Default)]
-pub(super) struct Kept {
-    /// Contents that somebody holds, sorted.
-    held: Vec<u128>,
-    /// Contents of views that nobody holds, sorted: they stay as long as the view.
-    shown: Vec<u128>,
-    /// Of these, what only this user's views show: others are put aside, and keep the blocks of what they link to.
-    shown_by_own: Vec<u128>,
-    /// Views that somebody holds.
-    pub(super) views: HashSet<String>,
+/// A file among the holds that can't be understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadHold {
+    pub name: String,
+    /// Milliseconds since 1970: until then it holds everything.
+    pub ends: i64,
 }
 
-impl Kept {
-    pub(super) fn has(&self, key: Key) -> bool {
-        self.is_held(key) || self.is_shown(key)
-    }
-
-    pub(super) fn is_held(&self, key: Key) -> bool {
-        self.held.binary_search(&list_entry(key)).is_ok()
-    }
-
-    pub(super) fn is_shown(&self, key: Key) -> bool {
-        self.shown.binary_search(&list_entry(key)).is_ok()
-    }
-
-    pub(super) fn is_shown_by_own(&self, key: Key) -> bool {
-        self.shown_by_own.binary_search(&list_entry(key)).is_ok()
-    }
+/// All holds.
+#[derive(Debug, Clone, Default)]
+pub struct Holds {
+    /// Oldest first.
+    pub named: Vec<NamedHold>,
+    pub unread: Vec<UnreadHold>,
 }
 
 /// A content as lists have it.
@@ -160,6 +152,10 @@ impl Cache {
     pub fn hold(&self, hold: &Hold) -> Result<String> {
         let name: String = random_bytes()?[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let _nobody_removes = self.lock_room()?;
+        if let (true, Held::List(list)) = (hold.is_pin, &hold.held) {
+            // A pin outlives the power.
+            files::sync(&self.folder.join("lists").join(list))?;
+        }
         self.write_hold(&name, hold)?;
         // A `get` that was run again has its lease already.
         let is_same = |other: &Hold| {
@@ -167,7 +163,7 @@ impl Cache {
                 |hold: &Hold| (hold.held.clone(), hold.link.clone(), hold.process, hold.job.clone(), hold.host.clone());
             !hold.is_pin && !other.is_pin && told(other) == told(hold)
         };
-        for other in self.holds()?.iter().filter(|other| other.name != name && is_same(&other.hold)) {
+        for other in self.holds()?.named.iter().filter(|other| other.name != name && is_same(&other.hold)) {
             self.release(&other.name)?;
         }
         Ok(name)
@@ -176,7 +172,8 @@ impl Cache {
     /// Removes a hold.
     pub fn release(&self, name: &str) -> Result<()> {
         let path = self.folder.join("holds").join(name);
-        match fs::remove_file(&path) {
+        // What is no file isn't a hold of ours, and may still be in the way.
+        match fs::remove_file(&path).or_else(|fault| fs::remove_dir(&path).map_err(|_| fault)) {
             Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path, fault)),
             _ => Ok(()),
         }
@@ -185,20 +182,28 @@ impl Cache {
     /// Begins another day of a lease.
     pub fn renew(&self, name: &str) -> Result<()> {
         let path = self.folder.join("holds").join(name);
-        if let Some(mut hold) = read_hold(&path)? {
+        if let Ok(Some(mut hold)) = read_hold(&path) {
             hold.ends = Some(Time::now().0 + LEASE_MS);
             self.write_hold(name, &hold)?;
         }
         Ok(())
     }
 
-    /// All pins and leases that hold, oldest first; those that don't any more are removed, and what this machine can see alive is renewed.
-    pub fn holds(&self) -> Result<Vec<NamedHold>> {
+    /// All pins and leases that hold; those that don't any more are removed, and what this machine can see alive is renewed. What can't be
+    /// understood is said.
+    pub fn holds(&self) -> Result<Holds> {
         let (here, now) = (Host::here(), Time::now());
-        let mut found = Vec::new();
+        let mut found = Holds::default();
         for name in names_in(&self.folder.join("holds"))? {
             let path = self.folder.join("holds").join(&name);
-            let Some(hold) = read_hold(&path)? else { continue };
+            let hold = match read_hold(&path) {
+                Ok(Some(hold)) => hold,
+                Ok(None) => continue,
+                Err(why) => {
+                    found.unread.extend(self.judge_unread(&name, &why, now));
+                    continue;
+                }
+            };
             if !hold.lives(&here, &self.folder.join("views"), now) {
                 if self.is_writable {
                     self.release(&name)?;
@@ -209,60 +214,30 @@ impl Cache {
             if ends_soon && hold.is_of(&here) && self.is_writable && (hold.process.is_some() || hold.link.is_some()) {
                 self.renew(&name)?;
             }
-            found.push(NamedHold { name, hold });
+            found.named.push(NamedHold { name, hold });
         }
-        found.sort_by_key(|named| named.hold.made);
+        found.named.sort_by_key(|named| named.hold.made);
         Ok(found)
     }
 
-    /// What pins, leases and views keep. What can't be read keeps all: it is an error.
-    pub(super) fn kept(&self) -> Result<Kept> {
-        let mut kept = Kept::default();
-        let mut lists: HashSet<String> = HashSet::new();
-        for NamedHold { hold, .. } in self.holds()? {
-            match hold.held {
-                Held::View(view) => drop(kept.views.insert(view)),
-                Held::List(list) => drop(lists.insert(list)),
+    /// `None` once its day is over: then it is removed, by who may.
+    fn judge_unread(&self, name: &str, why: &str, now: Time) -> Option<UnreadHold> {
+        let path = self.folder.join("holds").join(name);
+        let written = fs::symlink_metadata(&path).and_then(|meta| meta.modified()).ok()?;
+        let written = written.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        // A time to come is as good as none.
+        let ends = i64::try_from(written).unwrap_or(now.0).min(now.0) + LEASE_MS;
+        if now.0 >= ends {
+            if self.is_writable {
+                self.release(name).ok();
             }
+            return None;
         }
-        let (mut shown, mut others) = (HashSet::new(), HashSet::new());
-        for view in self.views()? {
-            if !self.may_take_down(&view.key) {
-                others.insert(view.card.list.clone());
-            }
-            let is_held = kept.views.contains(&view.key);
-            if is_held {
-                lists.insert(view.card.list)
-            } else {
-                shown.insert(view.card.list)
-            };
-        }
-        kept.held = self.read_lists(&lists)?;
-        kept.shown = self.read_lists(&shown)?;
-        let by_others = self.read_lists(&others)?;
-        kept.shown_by_own =
-            kept.shown.iter().copied().filter(|shown| by_others.binary_search(shown).is_err()).collect();
-        lists.extend(shown);
-        // A list that nothing names any more.
-        for name in names_in(&self.folder.join("lists"))?.into_iter().filter(|name| !lists.contains(name)) {
-            let path = self.folder.join("lists").join(name);
-            let age = fs::metadata(&path).and_then(|meta| meta.modified()).ok().and_then(|time| time.elapsed().ok());
-            // It may be about to be named.
-            if self.is_writable && age.is_some_and(|age| age.as_secs() > 3600) {
-                fs::remove_file(path).ok();
-            }
-        }
-        Ok(kept)
-    }
-
-    pub(super) fn read_lists(&self, names: &HashSet<String>) -> Result<Vec<u128>> {
-        let mut contents = Vec::new();
-        for name in names {
-            contents.extend(self.read_list(name)?);
-        }
-        contents.sort_unstable();
-        contents.dedup();
-        Ok(contents)
+        let until = Time(ends);
+        let release = format!("`dagset cache unpin {name}` removes it");
+        let what = "can't be understood, and holds everything in this cache until";
+        self.warn_once(format!("{} {what} {until} ({why}): {release}", path.display()));
+        Some(UnreadHold { name: name.to_owned(), ends })
     }
 
     /// The contents in a list.
@@ -280,7 +255,8 @@ impl Cache {
     fn write_hold(&self, name: &str, hold: &Hold) -> Result<()> {
         let text = serde_json::to_vec_pretty(hold)
             .map_err(|fault| Error::usage("this path is not text, so it can't be noted").because(fault))?;
-        self.write_common(&self.folder.join("holds").join(name), &text, Durability::Renamed)
+        let durability = if hold.is_pin { Durability::Synced } else { Durability::Renamed };
+        self.write_common(&self.folder.join("holds").join(name), &text, durability)
     }
 
     /// Writes a small file that all users of the cache may read.
@@ -298,22 +274,25 @@ fn is_view(path: &Path, views: &Path, key: &str) -> bool {
     path.file_name().is_some_and(|name| name == key) && path.parent().and_then(folder) == folder(views)
 }
 
-/// `None` where it went away, or isn't ours.
-fn read_hold(path: &Path) -> Result<Option<Hold>> {
-    match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|fault| {
-            Error::damaged(format!("{} can't be understood, so what it holds isn't known", path.display()))
-                .because(fault)
-                .hint("remove it if nobody needs it")
-        }),
-        Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(fault) => Err(Error::io("read", path, fault)),
+/// `None` where it went away; else why it can't be understood.
+fn read_hold(path: &Path) -> std::result::Result<Option<Hold>, String> {
+    // A pipe would be waited for.
+    match fs::metadata(path)
+        .and_then(|meta| if meta.is_file() { fs::read(path) } else { Err(ErrorKind::InvalidData.into()) })
+    {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|fault| fault.to_string()),
+        Err(fault) if fault.kind() == ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => Ok(None),
+        Err(fault) => Err(fault.to_string()),
     }
 }
 
-/// Names in a folder, but those of temporaries.
+/// Names in a folder, but those of temporaries; none in a folder that isn't there.
 pub(super) fn names_in(folder: &Path) -> Result<Vec<String>> {
-    let listing = fs::read_dir(folder).map_err(|fault| Error::io("list", folder, fault))?;
+    let listing = match fs::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(fault) if fault.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(fault) => return Err(Error::io("list", folder, fault)),
+    };
     let names = listing.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     Ok(names.filter(|name| !files::is_temporary(name)).collect())
 }

@@ -13,6 +13,8 @@ use crate::base::{Error, Result};
 use super::{Cache, Key};
 
 const COPY_BUFFER: usize = 256 << 10;
+/// How often a link is tried to a file that others replace.
+const TRIES: usize = 20;
 
 /// How files get from a cache to a folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +115,11 @@ impl Cache {
         let reflinks = ioctl_ficlone(new.file(), &from).is_ok();
         drop(new);
         // Another's file can't be linked, which says nothing about the file system.
-        let hardlinks = match files::hard_link(&self.files, "../cache.toml", &target) {
+        let link = || files::hard_link(&self.files, "../cache.toml", &target);
+        // A file that others replace just now has no name for a moment, as when several make one cache.
+        let is_there =
+            |linked: &io::Result<()>| !linked.as_ref().is_err_and(|fault| fault.kind() == io::ErrorKind::NotFound);
+        let hardlinks = match (1..TRIES).map(|_| link()).find(is_there).unwrap_or_else(link) {
             Ok(()) => true,
             Err(fault) => matches!(Errno::from_io_error(&fault), Some(Errno::PERM | Errno::ACCESS | Errno::MLINK)),
         };

@@ -3,7 +3,7 @@
 //! ```text
 //! cache.toml             what the cache may hold, and whose it is
 //! files/ab/<content id>  read-only, with a fixed time; `…-x` where executable
-//! views/<key>/           trees of links, each shared by all jobs that want that selection of a version
+//! views/<key>            trees of links, each shared by all jobs that want that selection of a version
 //! lists/<key>            the contents that something holds, sorted
 //! recent/<hash>          the versions of a dataset that were cached last
 //! holds/<random>         who holds a view or a list, and until when
@@ -22,24 +22,30 @@ mod config;
 mod files;
 mod filling;
 mod holds;
+mod kept;
 mod link;
+mod mend;
 mod prune;
 mod recent;
 mod rehearsal;
 mod room;
+mod stamps;
 mod unsettled;
 mod views;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use crate::base::{Error, Observer, Result};
 
 pub use claims::Claim;
 pub use config::{Limits, Sharing, is_cache};
 pub use files::{Key, NewCached};
-pub use holds::{Held, Hold, LEASE_MS, NamedHold, list_entry};
+pub use holds::{Held, Hold, Holds, LEASE_MS, NamedHold, UnreadHold, list_entry};
 pub use link::{Instead, Link, Linked};
+pub use mend::Changes;
 pub use prune::{Contents, Pruned, Removable};
 pub use room::{Reserved, Space};
 pub use views::{NewView, View, ViewCard};
@@ -60,21 +66,27 @@ pub struct Cache {
     unsettled: unsettled::Unsettled,
     /// Files that changed since then, in seconds since 1970, may lack bytes, and this user can't mend that.
     suspect_since: Option<i64>,
+    changes: mend::Met,
+    /// Warnings that were given.
+    said: Mutex<HashSet<String>>,
 }
 
 impl Cache {
     /// Opens the cache at `folder`; `None` if there is none. With `read_only` nothing is written into it even where it could be.
     pub fn open(folder: &Path, read_only: bool, observer: Observer) -> Result<Option<Cache>> {
         let Some((limits, sharing)) = config::read(folder)? else { return Ok(None) };
+        if !read_only {
+            config::complete(folder, sharing);
+        }
         let is_writable = !read_only && config::may_write(folder);
         let claims = claims::Claims::new(folder.join("locks"));
         let block_bytes = room::block_bytes(folder)?;
         let room = room::Room::new(limits.max_bytes);
         let unsettled = unsettled::Unsettled::new(folder);
         let folder = folder.to_owned();
-        let files = folder.join("files");
-        let files = File::open(&files).map_err(|fault| Error::io("open", &files, fault))?;
-        let suspect_since = None;
+        // Nothing is found in a cache without its files, as below the cache's own folder.
+        let files = File::open(folder.join("files")).or_else(|_| File::open(&folder));
+        let files = files.map_err(|fault| Error::io("open", &folder, fault))?;
         let mut cache = Cache {
             folder,
             files,
@@ -86,7 +98,9 @@ impl Cache {
             room,
             observer,
             unsettled,
-            suspect_since,
+            suspect_since: None,
+            changes: mend::Met::default(),
+            said: Mutex::default(),
         };
         cache.check_after_power_loss()?;
         Ok(Some(cache))

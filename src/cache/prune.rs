@@ -7,9 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Id, Result};
+use crate::base::{Counter, Event, Id, Result};
 
-use super::holds::Kept;
+use super::at_work::AtWork;
+use super::kept::{HeldViews, Kept};
 use super::{Cache, Key};
 
 pub(super) const DAY: i64 = 24 * 3600;
@@ -82,6 +83,8 @@ impl Cache {
     pub fn prune(&self, unused_days: Option<u64>, most_bytes: Option<u64>) -> Result<Pruned> {
         let _lock = self.lock_room()?;
         self.sweep();
+        // Those that hold no longer go.
+        self.holds()?;
         let today = crate::base::Time::now().0 / 1000 / DAY;
         let oldest = unused_days.map(|days| today - i64::try_from(days).unwrap_or(i64::MAX).min(today));
         let mut removed = Pruned::default();
@@ -144,13 +147,20 @@ impl Cache {
     pub fn verify(&self) -> Result<(u64, u64, Vec<Id>)> {
         let [files, bytes] = [const { AtomicU64::new(0) }; 2];
         let damaged = std::sync::Mutex::new(Vec::new());
+        self.holds()?;
         self.each_file(|met| {
             files.fetch_add(1, Ordering::Relaxed);
             bytes.fetch_add(met.length, Ordering::Relaxed);
             self.observer.add(Counter::Files, 1);
             self.observer.add(Counter::Bytes, met.length);
-            if !(met.is_right() && met.is_untouched) && met.path.exists() {
-                self.quarantine(met.key);
+            let is_right = match met.is_untouched {
+                true => met.is_right() || !met.path.exists(),
+                false => self.judge(met.key, met.length),
+            };
+            if !is_right {
+                if met.is_untouched {
+                    self.quarantine(met.key);
+                }
                 damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(met.key.content);
             }
         })?;
@@ -167,7 +177,8 @@ impl Cache {
         })?;
         let removed = removed.into_inner().unwrap_or_default();
         if !removed.is_empty() {
-            self.drop_views_with(&removed)?;
+            // All that read here have ended with the machine: what starts now finds nothing rather than wrong bytes.
+            self.retire_views_with(&removed)?.iter().for_each(|view| self.clear_view(view, &HeldViews::default()));
         }
         Ok(removed.len() as u64)
     }
@@ -226,8 +237,8 @@ impl Cache {
 
     /// Removes unheld views that were last used before this day.
     fn remove_views(&self, before: i64, removed: &mut Pruned) -> Result<()> {
-        let held = self.kept()?.views;
-        for view in self.views()?.into_iter().filter(|view| !held.contains(&view.key)) {
+        let held = self.held_views()?;
+        for view in self.views()?.into_iter().filter(|view| !held.has(&view.key)) {
             if (view.used as i64) / DAY < before && self.remove_view(&view)? {
                 removed.views += 1;
             }
@@ -275,11 +286,30 @@ impl Cache {
         Ok(())
     }
 
+    /// Takes away what killed processes and others left of this user's, if there seems to be something.
+    pub fn tidy(&self) {
+        if self.is_writable {
+            match self.at_work() {
+                Ok(at_work) if at_work.has_dead() => self.sweep_left(&at_work),
+                Ok(at_work) if self.has_left_views() => drop(self.sweep_views(&at_work)),
+                _ => {}
+            }
+        }
+    }
+
     /// Takes away what killed processes left.
     fn sweep(&self) {
-        let Ok(at_work) = self.at_work() else { return };
-        self.sweep_views(&at_work);
-        let inner = ["views", "lists", "holds", "recent", "locks", "unsettled"].map(str::to_owned);
+        if let Ok(at_work) = self.at_work() {
+            self.sweep_left(&at_work);
+        }
+    }
+
+    /// As these marks tell. They stay locked meanwhile, so who looks again takes them for those of living processes.
+    fn sweep_left(&self, at_work: &AtWork) {
+        if let Err(fault) = self.sweep_views(at_work) {
+            self.observer.tell(Event::Warning(fault.in_one_line()));
+        }
+        let inner = ["", "views", "lists", "holds", "recent", "locks", "unsettled"].map(str::to_owned);
         for folder in inner.into_iter().chain((0..=u8::MAX).map(|byte| format!("files/{byte:02x}"))) {
             let Ok(listing) = fs::read_dir(self.folder.join(folder)) else { continue };
             for path in listing.flatten().map(|entry| entry.path()) {
@@ -289,6 +319,7 @@ impl Cache {
                 }
             }
         }
+        at_work.forget_dead();
     }
 
     pub(super) fn each_file(&self, act: impl Fn(Met<'_>) + Sync) -> Result<()> {

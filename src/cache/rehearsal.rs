@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::base::{Result, Time};
 
-use super::holds::Kept;
+use super::kept::Kept;
 use super::prune::{DAY, Pruned};
 use super::{Cache, Key, View, list_entry};
 
@@ -35,7 +35,7 @@ impl Cache {
     /// What [`Cache::prune`] would remove.
     pub fn rehearse_prune(&self, unused_days: Option<u64>, most_bytes: Option<u64>) -> Result<Pruned> {
         let kept = self.kept()?;
-        let views = self.views()?.into_iter().filter(|view| !kept.views.contains(&view.key)).collect();
+        let views = self.views()?.into_iter().filter(|view| !kept.has_view(&view.key)).collect();
         let files = Mutex::new(Vec::new());
         self.each_file(|met| {
             let candidate = Candidate { key: met.key, bytes: met.bytes, day: met.day, is_linked: met.is_linked };
@@ -82,7 +82,7 @@ impl Rehearsal<'_> {
         let is_old = |view: &mut View| (view.used as i64) / DAY < views_before;
         for view in self.views.extract_if(.., is_old) {
             // Another user's is put aside, and its links stay for now.
-            if self.cache.may_take_down(&view.key) {
+            if self.cache.may_take_down(&view.card.tree) {
                 self.freed.extend(self.cache.read_list(&view.card.list)?);
             }
             self.removed.views += 1;

@@ -102,6 +102,11 @@ impl Cache {
         Ok(())
     }
 
+    /// Whether only this machine uses the file system.
+    pub(super) fn is_on_own_disk(&self) -> bool {
+        self.unsettled.boot.is_some()
+    }
+
     fn mark_path(&self) -> Option<PathBuf> {
         self.unsettled.boot.as_ref().map(|boot| self.folder.join(FOLDER).join(boot))
     }

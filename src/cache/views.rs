@@ -1,25 +1,42 @@
 //! Views: trees of links to cached files, made once and used by many jobs through one symlink each.
 //!
-//! `views/<key>/` is the tree, `views/<key>.toml` its card, written when the tree is whole and removed before it is taken down. The card's
-//! own time is that of the last use. Folders of a tree are read-only, so no job can take a file out of it. The tree of another user can be
-//! put aside, and is taken down by its owner's next command.
+//! ```text
+//! views/<key>                   a symlink to the tree, which the links of jobs lead to
+//! views/<key>-<random>/         a tree; its folders are read-only, so no job can take a file out of it
+//! views/<key>-<random>.folders  what its folders were when it was made
+//! views/<key>.toml              the card: new jobs get the tree that it names. Its own time is that of the last use
+//! views/<key>.stale             the card of a view that new jobs don't get any more
+//! ```
+//!
+//! A view that shows a changed file, or was changed itself, becomes stale: jobs that have it keep its tree as long as a lease on the view
+//! lives. The next job makes another tree, and the symlink then leads to that one, for all of them. The older one stays for those that work
+//! in it by its own name. The tree of another user is left to its owner's next command.
+//!
+//! What is written is the card, then the tree, then the symlink, and the card counts once the symlink leads to its tree. So whoever lists
+//! trees, then reads cards, then holds, finds no tree without its card that somebody is about to use.
 
+use std::collections::HashSet;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use serde::{Deserialize, Serialize};
 
-use crate::base::files::{self, Durability, temporary_name};
-use crate::base::{Error, Result};
+use crate::base::files::{self, Durability, random_bytes};
+use crate::base::folders::NewFolder;
+use crate::base::{Error, Event, Id, Result};
 
-use super::Cache;
 use super::at_work::AtWork;
 use super::holds::names_in;
+use super::kept::HeldViews;
+use super::{Cache, Key};
 
 const CARD: &str = ".toml";
-const ASIDE: &str = ".old";
+const STALE: &str = ".stale";
+/// A use is noted again after so many seconds.
+const COARSE_SECS: u64 = 3600;
 
 /// What is known of a view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,6 +47,8 @@ pub struct ViewCard {
     pub list: String,
     pub files: u64,
     pub bytes: u64,
+    /// The name of its tree.
+    pub tree: String,
 }
 
 /// A view that is whole.
@@ -45,178 +64,234 @@ pub struct View {
 #[must_use = "a view is used only once it is published"]
 pub struct NewView<'a> {
     cache: &'a Cache,
-    pub folder: PathBuf,
+    key: String,
+    folder: NewFolder,
+    /// Its name to be.
+    pub tree: String,
+}
+
+/// A card, of whatever state the view is in.
+pub(super) struct Described {
+    pub(super) key: String,
+    pub(super) card: ViewCard,
+    pub(super) is_stale: bool,
 }
 
 impl Cache {
-    /// Where a view is.
+    /// Where jobs find a view.
     pub fn view_folder(&self, key: &str) -> PathBuf {
-        self.folder.join("views").join(key)
+        self.views_folder().join(key)
     }
 
-    /// The view, if it is there.
-    pub fn view(&self, key: &str) -> Result<Option<View>> {
-        let path = self.card_path(key);
-        let content = match fs::read_to_string(&path) {
-            Ok(content) => content,
-            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(fault) => return Err(Error::io("read", &path, fault)),
-        };
-        let card: ViewCard = toml::from_str(&content)
-            .map_err(|fault| Error::damaged(format!("{} can't be understood", path.display())).because(fault))?;
+    /// The view, if new jobs may have it.
+    pub fn view(&self, key: &str) -> Option<View> {
+        let path = self.card_path(key, CARD);
+        let card = self.read_card(&path)?;
+        if fs::read_link(self.view_folder(key)).ok()?.as_os_str() != &*card.tree || !self.view_folder(key).is_dir() {
+            return None;
+        }
         let used = fs::metadata(&path).and_then(|meta| meta.modified()).unwrap_or(UNIX_EPOCH);
         let used = used.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(self.view_folder(key).is_dir().then(|| View { key: key.to_owned(), card, used }))
+        Some(View { key: key.to_owned(), card, used })
     }
 
-    /// All views.
+    /// All views that new jobs may have.
     pub fn views(&self) -> Result<Vec<View>> {
-        let cards = names_in(&self.folder.join("views"))?;
-        let keys = cards.iter().filter_map(|name| name.strip_suffix(CARD));
-        keys.filter_map(|key| self.view(key).transpose()).collect()
+        let cards = names_in(&self.views_folder())?;
+        Ok(cards.iter().filter_map(|name| self.view(name.strip_suffix(CARD)?)).collect())
+    }
+
+    /// All cards that can be read.
+    pub(super) fn cards(&self) -> Result<Vec<Described>> {
+        let describe = |name: String| {
+            let (key, is_stale) = match name.strip_suffix(CARD) {
+                Some(key) => (key, false),
+                None => (name.strip_suffix(STALE)?, true),
+            };
+            let card = self.read_card(&self.views_folder().join(&name))?;
+            Some(Described { key: key.to_owned(), card, is_stale })
+        };
+        Ok(names_in(&self.views_folder())?.into_iter().filter_map(describe).collect())
     }
 
     /// Notes that a view is used now.
-    pub fn use_view(&self, view: &View) -> Result<()> {
-        if !self.is_writable
-            || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() < view.used + 3600
-        {
-            return Ok(());
+    pub fn use_view(&self, view: &View) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        if self.is_writable && now >= view.used + COARSE_SECS {
+            let at_once = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+            let times = Timestamps { last_access: at_once, last_modification: at_once };
+            // Who may write it may do this, and nothing else rests on it.
+            rustix::fs::utimensat(CWD, self.card_path(&view.key, CARD), &times, AtFlags::empty()).ok();
         }
-        self.put_card(&view.key, &view.card)
     }
 
     /// Begins a tree.
-    pub fn begin_view(&self) -> Result<NewView<'_>> {
+    pub fn begin_view(&self, key: &str) -> Result<NewView<'_>> {
         self.be_at_work();
-        let folder = self.folder.join("views").join(temporary_name());
-        files::create_folders(&folder)?;
-        Ok(NewView { cache: self, folder })
+        let random: String = random_bytes()?[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let folder = NewFolder::create(&self.views_folder())?;
+        Ok(NewView { cache: self, key: key.to_owned(), folder, tree: format!("{key}-{random}") })
     }
 
-    /// Takes a view out of use, and down as far as it is this user's; `false` if somebody took hold of it meanwhile.
-    pub(super) fn remove_view(&self, view: &View) -> Result<bool> {
-        let card = self.card_path(&view.key);
-        fs::remove_file(&card).map_err(|fault| Error::io("remove", &card, fault))?;
-        // Who took hold before the card went away uses it; who comes now finds no card.
-        if self.kept()?.views.contains(&view.key) {
-            self.put_card(&view.key, &view.card)?;
-            return Ok(false);
+    /// Refuses a view to new jobs.
+    pub fn retire_view(&self, key: &str) -> Result<()> {
+        match files::rename(&self.card_path(key, CARD), &self.card_path(key, STALE)) {
+            // Another process has done the same.
+            Err(_) if !self.card_path(key, CARD).exists() => Ok(()),
+            done => done,
         }
-        self.put_aside(&view.key)?;
-        Ok(true)
     }
 
-    /// Takes every view out of use that shows one of these contents, held or not: a job that reads it finds nothing, and no wrong byte.
-    pub(super) fn drop_views_with(&self, contents: &[u128]) -> Result<()> {
-        for view in self.views()? {
-            let shown = self.read_list(&view.card.list)?;
-            if contents.iter().any(|content| shown.binary_search(content).is_ok()) {
-                let card = self.card_path(&view.key);
-                match fs::remove_file(&card) {
-                    Ok(()) => self.put_aside(&view.key)?,
-                    // Another process does the same.
-                    Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => {}
-                    Err(fault) => return Err(Error::io("remove", &card, fault)),
-                }
+    /// Removes a view, its tree as far as that is this user's; `false` if somebody took hold of it meanwhile.
+    pub(super) fn remove_view(&self, view: &View) -> Result<bool> {
+        self.retire_view(&view.key)?;
+        // Who took hold before sees that the card has gone, and makes the view anew.
+        let held = self.held_views()?;
+        self.clear_view(&view.key, &held);
+        Ok(!held.has(&view.key))
+    }
+
+    /// Refuses every view to new jobs that shows one of these contents.
+    pub(super) fn retire_views_with(&self, contents: &[u128]) -> Result<Vec<String>> {
+        let mut retired = Vec::new();
+        for Described { key, card, .. } in self.cards()?.into_iter().filter(|described| !described.is_stale) {
+            // What it shows isn't known where its list can't be read.
+            let shown = self.read_list(&card.list);
+            if shown.is_err() || shown.is_ok_and(|all| contents.iter().any(|one| all.binary_search(one).is_ok())) {
+                self.retire_view(&key)?;
+                retired.push(key);
             }
         }
+        Ok(retired)
+    }
+
+    /// Removes what killed processes left of views, what nobody holds of stale ones, and trees without a card; all of it as far as it is
+    /// this user's.
+    pub(super) fn sweep_views(&self, at_work: &AtWork) -> Result<()> {
+        let listing: Vec<_> = fs::read_dir(self.views_folder()).into_iter().flatten().flatten().collect();
+        let is_folder = |entry: &&fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_dir());
+        for path in listing.iter().filter(is_folder).map(fs::DirEntry::path) {
+            if at_work.is_abandoned(&path) && is_own(&path) {
+                NewFolder::seize(&path).ok();
+            }
+        }
+        let names: Vec<String> = listing.iter().filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        let cards = self.cards()?;
+        let readable: HashSet<&str> =
+            cards.iter().filter(|card| !card.is_stale).map(|described| &*described.key).collect();
+        for key in names.iter().filter_map(|name| name.strip_suffix(CARD)).filter(|key| !readable.contains(key)) {
+            // Nobody gets what can't be read.
+            self.retire_view(key)?;
+        }
+        let current: HashSet<&str> =
+            cards.iter().filter(|card| !card.is_stale).map(|described| &*described.card.tree).collect();
+        let stale = names.iter().filter_map(|name| name.strip_suffix(STALE));
+        let trees = names.iter().filter(|name| !current.contains(name.as_str())).filter_map(|name| key_of_tree(name));
+        let left: HashSet<&str> = stale.chain(trees).collect();
+        if !left.is_empty() {
+            let held = self.held_views()?;
+            left.into_iter().for_each(|key| self.clear_view(key, &held));
+        }
         Ok(())
     }
 
-    fn put_aside(&self, key: &str) -> Result<()> {
-        let aside = self.folder.join("views").join(format!("{}{ASIDE}", temporary_name()));
-        files::rename(&self.view_folder(key), &aside)?;
-        // Another user's stays until its owner comes by.
-        take_down(&aside).ok();
-        Ok(())
+    /// Whether there are trees or cards that no new job gets.
+    pub(super) fn has_left_views(&self) -> bool {
+        let names = names_in(&self.views_folder()).unwrap_or_default();
+        let count = |is_meant: fn(&str) -> bool| names.iter().filter(|name| is_meant(name)).count();
+        count(|name| name.ends_with(STALE)) > 0
+            || count(|name| key_of_tree(name).is_some()) != count(|name| name.ends_with(CARD))
     }
 
-    /// Takes down what this user put up and nobody uses any more.
-    pub(super) fn sweep_views(&self, at_work: &AtWork) {
-        let folder = self.folder.join("views");
-        let Ok(listing) = fs::read_dir(&folder) else { return };
-        for entry in listing.flatten() {
-            let is_aside = entry.file_name().to_str().is_some_and(|name| name.ends_with(ASIDE));
-            let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_folder && (is_aside || at_work.is_abandoned(&entry.path())) && is_own(&entry.path()) {
-                take_down(&entry.path()).ok();
+    /// Removes what of a view nobody holds, and new jobs don't get.
+    pub(super) fn clear_view(&self, key: &str, held: &HeldViews) {
+        // Who makes it anew has this claim, and then what is left is cleared another time.
+        let Some(content) = Id::from_hex(key) else { return };
+        let Some(_alone) = self.claim(Key { content, executable: false }) else { return };
+        let current = self.read_card(&self.card_path(key, CARD)).map(|card| card.tree);
+        let link = self.view_folder(key);
+        let mut read = None;
+        if held.has(key) {
+            read = fs::read_link(&link).ok().and_then(|tree| tree.into_os_string().into_string().ok());
+        } else {
+            fs::remove_file(self.card_path(key, STALE)).ok();
+            if current.is_none() {
+                fs::remove_file(&link).ok();
+            }
+        }
+        let stays = |tree: &String| [&current, &read].contains(&&Some(tree.clone())) || held.has_tree(tree);
+        let names = names_in(&self.views_folder()).unwrap_or_default();
+        for tree in names.iter().filter(|name| key_of_tree(name) == Some(key) && !stays(name)) {
+            let path = self.views_folder().join(tree);
+            if is_own(&path) {
+                fs::remove_file(self.stamps_path(tree)).ok();
+                NewFolder::seize(&path).ok();
             }
         }
     }
 
     /// Whether this user's permissions are enough to take a tree down.
-    pub(super) fn may_take_down(&self, key: &str) -> bool {
-        is_own(&self.view_folder(key))
+    pub(super) fn may_take_down(&self, tree: &str) -> bool {
+        is_own(&self.views_folder().join(tree))
     }
 
-    /// Takes down what others put aside of this user's.
-    pub fn tidy(&self) {
-        let is_aside = |name: &String| name.ends_with(ASIDE);
-        if self.is_writable
-            && names_in(&self.folder.join("views")).is_ok_and(|names| names.iter().any(is_aside))
-            && let Ok(at_work) = self.at_work()
-        {
-            self.sweep_views(&at_work);
+    pub(super) fn views_folder(&self) -> PathBuf {
+        self.folder.join("views")
+    }
+
+    /// `None` where there is none, or none that can be understood, which is said.
+    fn read_card(&self, path: &Path) -> Option<ViewCard> {
+        let read = match fs::read_to_string(path) {
+            Ok(text) => toml::from_str(&text).map_err(|fault| fault.message().to_owned()),
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(fault) => Err(fault.to_string()),
+        };
+        read.inspect_err(|why| self.warn_once(format!("the view of {} is not used: {why}", path.display()))).ok()
+    }
+
+    fn card_path(&self, key: &str, kind: &str) -> PathBuf {
+        self.views_folder().join(format!("{key}{kind}"))
+    }
+
+    /// Says once what is met again and again.
+    pub(super) fn warn_once(&self, warning: String) {
+        let mut said = self.said.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if said.insert(warning.clone()) {
+            self.observer.tell(Event::Warning(warning));
         }
-    }
-
-    fn put_card(&self, key: &str, card: &ViewCard) -> Result<()> {
-        let text =
-            toml::to_string(card).map_err(|fault| Error::usage("this view can't be described").because(fault))?;
-        self.write_common(&self.card_path(key), text.as_bytes(), Durability::Renamed)
-    }
-
-    fn card_path(&self, key: &str) -> PathBuf {
-        self.folder.join("views").join(format!("{key}{CARD}"))
     }
 }
 
 impl NewView<'_> {
+    /// Where it is filled.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Closes the tree against changes and lets it be used.
-    pub fn publish(self, key: &str, card: &ViewCard) -> Result<()> {
-        close(&self.folder)?;
-        let target = self.cache.view_folder(key);
-        if target.exists() {
-            // Of somebody who was killed before he wrote the card; it may lack anything.
-            files::rename(&target, &self.cache.folder.join("views").join(format!("{}{ASIDE}", temporary_name())))?;
-        }
-        files::rename(&self.folder, &target)?;
-        self.cache.put_card(key, card)
+    pub fn publish(self, card: &ViewCard) -> Result<()> {
+        let NewView { cache, key, folder, tree } = self;
+        let folders = folder.close()?;
+        let text =
+            toml::to_string(card).map_err(|fault| Error::usage("this view can't be described").because(fault))?;
+        cache.write_common(&cache.card_path(&key, CARD), text.as_bytes(), Durability::Renamed)?;
+        folder.publish(&cache.views_folder().join(&tree))?;
+        // Only now: a rename is a change.
+        cache.stamp(&tree, &folders)?;
+        files::write_symlink(&cache.view_folder(&key), &tree)?;
+        fs::remove_file(cache.card_path(&key, STALE)).ok();
+        Ok(())
     }
 }
 
-impl Drop for NewView<'_> {
-    fn drop(&mut self) {
-        if self.folder.exists() {
-            take_down(&self.folder).ok();
-        }
-    }
+/// The key of the view that a tree was made for; `None` for other names.
+pub(super) fn key_of_tree(name: &str) -> Option<&str> {
+    let (key, random) = name.split_once('-')?;
+    (Id::from_hex(key).is_some() && random.len() == 16 && random.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        .then_some(key)
 }
 
 fn is_own(path: &Path) -> bool {
     let own = rustix::process::geteuid();
     own.is_root() || fs::symlink_metadata(path).is_ok_and(|meta| meta.uid() == own.as_raw())
-}
-
-/// Makes all folders of a tree read-only.
-fn close(folder: &Path) -> Result<()> {
-    each_folder(folder, &|inner| fs::set_permissions(inner, fs::Permissions::from_mode(0o555)))
-        .map_err(|fault| Error::io("close", folder, fault))
-}
-
-fn take_down(folder: &Path) -> std::io::Result<()> {
-    each_folder(folder, &|inner| fs::set_permissions(inner, fs::Permissions::from_mode(0o700)))?;
-    fs::remove_dir_all(folder)
-}
-
-/// Outer folders first: an inner one can't be reached before the outer is opened.
-fn each_folder(folder: &Path, act: &impl Fn(&Path) -> std::io::Result<()>) -> std::io::Result<()> {
-    act(folder)?;
-    for entry in fs::read_dir(folder)?.flatten() {
-        if entry.file_type()?.is_dir() {
-            each_folder(&entry.path(), act)?;
-        }
-    }
-    Ok(())
 }

@@ -270,7 +270,11 @@ fn tell_list(context: &mut Context, list: &CacheList) {
                 })
             })
             .collect();
-        context.out.document(&json::document(json!({ "cache": list.folder, "holds": holds, "views": views })));
+        let unread: Vec<_> =
+            list.unread.iter().map(|hold| json!({ "name": hold.name, "ends": Time(hold.ends).to_string() })).collect();
+        context.out.document(&json::document(
+            json!({ "cache": list.folder, "holds": holds, "unread": unread, "views": views }),
+        ));
         return;
     }
     let table = [
@@ -293,6 +297,10 @@ fn tell_list(context: &mut Context, list: &CacheList) {
             ]
         })
         .collect();
+    rows.extend(list.unread.iter().map(|hold| {
+        let unknown = || "?".to_owned();
+        vec![hold.name.clone(), "unread".to_owned(), unknown(), unknown(), ui::moment(Time(hold.ends))]
+    }));
     rows.extend(list.views.iter().map(|view| {
         vec![
             view.key.chars().take(SHOWN_KEY).collect(),

@@ -5,6 +5,8 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use dagset::base::{Error, Kind, Observer};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::SignalFd;
 use serde::Serialize;
 
 use super::Context;
@@ -58,8 +60,8 @@ pub fn fault(fault: &Error, context: &mut Context) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Has an interrupt end the process with its own exit code and, with `--json`, the document that says so. What was being written is
-/// removed; the same command goes on.
+/// Has an interrupt, or a scheduler's SIGTERM, end the process with its own exit code and, with `--json`, the document that says so. What
+/// was being written is removed; the same command goes on. To be called before there are other threads.
 #[expect(clippy::exit, reason = "the handler is where the process ends; nothing is left to unwind")]
 pub fn on_interrupt(json: bool, observer: Observer) {
     let (code, kind) = code_and_name(Kind::Interrupted);
@@ -72,8 +74,31 @@ pub fn on_interrupt(json: bool, observer: Observer) {
         let _until_the_end = dagset::base::files::abandon_files();
         std::process::exit(code.into());
     };
-    // Where no handler can be set, the signal ends the process by itself.
+    // Where nobody can wait for a signal, it ends the process by itself.
+    end_on_terminate(end.clone()).ok();
     ctrlc::set_handler(end).ok();
+}
+
+/// Waits for SIGTERM in a thread. Who ignores it goes on doing so.
+fn end_on_terminate(end: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let terminate = SigSet::from(Signal::SIGTERM);
+    terminate.thread_block()?;
+    let wait = move || {
+        if let Ok(came) = SignalFd::new(&terminate)
+            && let Ok(Some(_)) = came.read_signal()
+        {
+            end();
+        }
+    };
+    let started = std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop);
+    started.inspect_err(|_| {
+        terminate.thread_unblock().ok();
+    })
+}
+
+/// Lets a program that this process becomes have its signals as it is used to.
+pub fn let_signals_through() {
+    SigSet::from(Signal::SIGTERM).thread_unblock().ok();
 }
 
 fn document(out: &mut Output, error: Body<'_>) {

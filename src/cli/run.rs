@@ -87,6 +87,7 @@ pub fn run(context: &mut Context, args: &Run) -> Result<Ending> {
     context.out.finish()?;
     // What is open for stores is closed in order.
     context.engine.take();
+    report::let_signals_through();
     let fault = command.exec();
     let is_missing = fault.kind() == std::io::ErrorKind::NotFound;
     let name = words[0].to_string_lossy();

@@ -109,6 +109,8 @@ fn document(report: &WarmReport) -> serde_json::Value {
         "files": report.files,
         "bytes": report.bytes,
         "cached_before": { "files": report.cached_files, "bytes": report.cached_bytes },
+        "mended": report.changes.mended,
+        "put_aside": report.changes.put_aside,
         "complete": report.is_complete,
         "pin": report.pin,
         "unknown": report.unknown,
@@ -130,6 +132,16 @@ fn tell(context: &mut Context, report: &WarmReport, is_check: bool) {
         (true, _) => format!("{name} is warm: {all}"),
     };
     writeln!(context.out, "{line}");
+    let changes = report.changes;
+    if changes.mended > 0 {
+        let files = ui::count(changes.mended, "cached file");
+        writeln!(context.out, "mended {files}: touched since, with bytes that are right");
+    }
+    if changes.put_aside > 0 {
+        let files = ui::count(changes.put_aside, "cached file");
+        let then = if is_check { "" } else { ", and fetched again" };
+        writeln!(context.out, "{files} changed since: put aside{then}");
+    }
     if let Some(pin) = &report.pin {
         writeln!(context.out, "pinned as {pin} (`dagset cache unpin {pin}`)");
     }

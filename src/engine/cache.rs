@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::host::Host;
 use crate::base::{Error, Event, Id, Kind, Result};
-use crate::cache::{Cache, Contents, Limits, NamedHold, Pruned, Sharing, Space, View};
+use crate::cache::{Cache, Contents, Holds, Limits, NamedHold, Pruned, Sharing, Space, UnreadHold, View};
 
 use super::caches::CachePlace;
 use super::{Address, Engine, WarmOptions, WarmReport};
@@ -30,6 +30,8 @@ pub struct CacheList {
     /// This machine, as holds name it.
     pub host: String,
     pub holds: Vec<NamedHold>,
+    /// What can't be understood, and so holds everything for a day.
+    pub unread: Vec<UnreadHold>,
     pub views: Vec<View>,
 }
 
@@ -81,7 +83,8 @@ impl Engine {
         let chain = self.chain()?;
         let cache = chain.filled();
         let host = Host::here().name;
-        Ok(CacheList { folder: cache.folder().to_owned(), host, holds: cache.holds()?, views: cache.views()? })
+        let Holds { named: holds, unread } = cache.holds()?;
+        Ok(CacheList { folder: cache.folder().to_owned(), host, holds, unread, views: cache.views()? })
     }
 
     /// Removes files that nothing keeps: those not used for `unused_days`, then more until at most `most_bytes` are left. In a dry run it is
@@ -125,8 +128,10 @@ impl Engine {
             let hold = &named.hold;
             named.name == name || hold.is_pin && hold.address == name || hold.job.as_deref() == Some(job)
         };
-        let meant: Vec<_> = cache.holds()?.into_iter().filter(is_meant).collect();
-        meant.iter().try_for_each(|named| cache.release(&named.name))?;
+        let Holds { named, unread } = cache.holds()?;
+        let unread = unread.into_iter().map(|hold| hold.name).filter(|unread| unread == name);
+        let meant: Vec<_> = named.into_iter().filter(is_meant).map(|named| named.name).chain(unread).collect();
+        meant.iter().try_for_each(|name| cache.release(name))?;
         match meant.len() {
             0 => Err(Error::not_found(format!("nothing in the cache is pinned or held as {name}"))
                 .hint("`dagset cache list` shows what is")),

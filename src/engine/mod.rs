@@ -51,7 +51,7 @@ mod views;
 mod warm;
 mod workspace;
 
-pub use crate::cache::{Hold, Limits, NamedHold, Sharing, View};
+pub use crate::cache::{Changes, Hold, Limits, NamedHold, Sharing, UnreadHold, View};
 pub use crate::flow::by_cache::LinkCounts;
 pub use crate::flow::registrar::Often;
 pub use crate::flow::verify::{Finding, Report as VerifyReport};

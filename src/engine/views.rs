@@ -21,6 +21,8 @@ use super::scope::Scope;
 
 /// How often it is looked whether another process has made the tree.
 const WAIT: Duration = Duration::from_millis(20);
+/// How often a view is made that is gone at once: where locks are lost, several make it.
+const TRIES: usize = 20;
 
 impl Engine {
     pub(super) fn get_view(
@@ -35,11 +37,10 @@ impl Engine {
         let cache = chain.filled();
         check_free(cache, folder, options.overwrite)?;
         let state = target.version()?;
+        let key = scope.id(&state.row.manifest).to_string();
         let (view, lease) = self.held_view(&chain, target, manifest, scope, |plan, held| {
-            if let Held::View(key) = &held {
-                // Before the lease, which lives by it.
-                put_link(folder, &cache.view_folder(key))?;
-            }
+            // Before the lease, which lives by it.
+            put_link(folder, &cache.view_folder(&key))?;
             self.lease(target, plan, held, folder, options.hold.as_ref())
         })?;
         let tree = cache.view_folder(&view.key);
@@ -68,23 +69,29 @@ impl Engine {
     ) -> Result<(View, String)> {
         let cache = chain.filled();
         let key = scope.id(&target.version()?.row.manifest);
+        let mut tries = 0;
         loop {
-            let view = match cache.view(&key.to_string())? {
-                Some(view) => view,
-                None => self.make_view(chain, target, manifest, scope, &key)?,
+            let there = cache.unchanged_view(&key.to_string())?;
+            let made = || self.make_view(chain, target, manifest, scope, &key);
+            let Some(view) = there.map_or_else(made, |view| Ok(Some(view)))? else {
+                tries += 1;
+                if tries < TRIES {
+                    continue;
+                }
+                return Err(Error::conflict("the view was taken down while it was made").hint("run the command again"));
             };
             let plan = Plan { files: view.card.files, bytes: view.card.bytes, ..Plan::default() };
-            let name = cache.hold(&lease(&plan, Held::View(view.key.clone()))?)?;
-            // It may have been taken down just before it was held.
-            if cache.view(&view.key)?.is_some() {
-                cache.use_view(&view)?;
+            let name = cache.hold(&lease(&plan, Held::View(view.card.tree.clone()))?)?;
+            // It may have been taken down, or refused, just before it was held.
+            if cache.view(&view.key).is_some_and(|now| now.card == view.card) {
+                cache.use_view(&view);
                 return Ok((view, name));
             }
             cache.release(&name)?;
         }
     }
 
-    /// Makes the tree, or waits for whoever is making it.
+    /// Makes the tree, or waits for whoever is making it; `None` where it was replaced or taken down at once.
     fn make_view(
         &self,
         chain: &Chain,
@@ -92,9 +99,8 @@ impl Engine {
         manifest: &Manifest<'_>,
         scope: &Scope,
         key: &Id,
-    ) -> Result<View> {
+    ) -> Result<Option<View>> {
         let cache = chain.filled();
-        let gone = || Error::conflict("the view was taken down while it was made").hint("run the command again");
         let name = key.to_string();
         let _alone = loop {
             match cache.claim(Key { content: *key, executable: false }) {
@@ -102,8 +108,8 @@ impl Engine {
                 None => std::thread::sleep(WAIT),
             }
         };
-        if let Some(view) = cache.view(&name)? {
-            return Ok(view);
+        if let Some(view) = cache.view(&name) {
+            return Ok(Some(view));
         }
         self.observer.tell(Event::Phase("looking"));
         let plan = self.plan(cache, scope, manifest)?;
@@ -114,12 +120,12 @@ impl Engine {
         let held = cache.hold(&self.own_hold(target, &plan, Held::List(list.clone()))?)?;
         self.expect(plan.files, plan.bytes);
         self.observer.tell(Event::Phase("linking"));
-        let new = cache.begin_view()?;
+        let new = cache.begin_view(&name)?;
         let counts = Mutex::new(LinkCounts::default());
         let before = Engine::before(target, cache)?;
         let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
         let source = Source::Cache(ByCache::new(filler, crate::cache::Link::InView, &counts));
-        let folder = new.folder.clone();
+        let folder = new.folder().to_owned();
         let entries = scope.entries(manifest);
         let written =
             write_entries(source, &folder, entries, Existing::Resume, false, self.settings.jobs, &self.observer);
@@ -131,13 +137,14 @@ impl Engine {
                 list,
                 files: self.observer.get(Counter::Files),
                 bytes: plan.bytes,
+                tree: new.tree.clone(),
             };
-            new.publish(&name, &card)
+            new.publish(&card)
         });
         cache.release(&held)?;
         published?;
         cache.note_recent(&dataset_id(target), target.version()?.row.version)?;
-        cache.view(&name)?.ok_or_else(gone)
+        Ok(cache.view(&name))
     }
 
     /// A lease for who reads through `folder`.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::{Counter, Event, Id, Result};
-use crate::cache::{Cache, Chain, Held, Hold};
+use crate::cache::{Cache, Chain, Changes, Held, Hold};
 use crate::tree::share::Share;
 
 use super::caches::{Plan, end_of};
@@ -41,6 +41,8 @@ pub struct WarmReport {
     /// What was there before.
     pub cached_files: u64,
     pub cached_bytes: u64,
+    /// Cached files that looked changed: what of them was right, and what is put aside and came again.
+    pub changes: Changes,
     /// Whether all is there now.
     pub is_complete: bool,
     /// The name of the pin that was put.
@@ -55,6 +57,7 @@ struct Choice {
     scope: Scope,
     plan: Plan,
     unknown: Vec<String>,
+    changes: Changes,
 }
 
 impl Engine {
@@ -81,9 +84,12 @@ impl Engine {
         self.observer.add(Counter::Files, all.cached_files);
         self.observer.add(Counter::Bytes, all.cached_bytes);
         self.observer.tell(Event::Phase("warming"));
+        let mut met = cache.changes();
         let filled = choices.iter().zip(&mut reports).try_for_each(|(choice, report)| {
             report.pin = self.fill_choice(&chain, choice, options.pin)?;
             report.is_complete = true;
+            report.changes = report.changes.and(chain.filled().changes().since(met));
+            met = chain.filled().changes();
             Ok(())
         });
         cache.release(&hold)?;
@@ -91,6 +97,7 @@ impl Engine {
     }
 
     fn choose(&self, cache: &Cache, address: &Address, options: &WarmOptions) -> Result<Choice> {
+        let met = cache.changes();
         let target = self.open_target(address)?;
         let manifest = target.store.manifest(target.version()?);
         let mut scope = Scope::of(&target, &manifest, &options.patterns, options.share.as_ref())?;
@@ -103,7 +110,7 @@ impl Engine {
         }
         let plan = self.plan(cache, &scope, &manifest)?;
         scope.check_patterns(&target)?;
-        Ok(Choice { target, scope, plan, unknown })
+        Ok(Choice { target, scope, plan, unknown, changes: cache.changes().since(met) })
     }
 
     /// Gives the name of the pin that was put.
@@ -128,6 +135,7 @@ impl Choice {
             bytes: plan.bytes,
             cached_files: plan.cached_files,
             cached_bytes: plan.cached_bytes,
+            changes: self.changes,
             is_complete: plan.is_complete(),
             pin: None,
             unknown: unknown.clone(),

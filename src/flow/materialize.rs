@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::files::{self, Durability, NewFile};
+use crate::base::folders::make_folder;
 use crate::base::{Counter, Error, Id, Observer, Result};
 use crate::cache::Key;
 use crate::format::manifest::{Entry, EntryKind};
@@ -243,7 +244,7 @@ impl Writer<'_> {
         if let Some(parent) = folder.parent() {
             self.make_folder(parent)?;
         }
-        let mut known = match fs::create_dir(folder) {
+        let mut known = match make_folder(folder) {
             Ok(()) => Known::Fresh,
             Err(_) => Known::Old,
         };

@@ -15,6 +15,7 @@ mod cache_once;
 mod cache_power;
 mod cache_rebuild;
 mod cache_users;
+mod cache_views;
 mod carrying;
 mod clashes;
 mod cli_cost;
