@@ -143,7 +143,7 @@ impl Cache {
         Ok(Removable { bytes: bytes.into_inner() + quarantined, removable_bytes: removable.into_inner() + quarantined })
     }
 
-    /// Reads all files; what isn't what its name says goes into quarantine. Gives how many files and bytes were read, and what was wrong.
+    /// Reads all files; what isn't what its name says goes into quarantine. Looks at the folders of all views, and refuses those that were changed. Gives how many files and bytes were read, and what was wrong.
     pub fn verify(&self) -> Result<(u64, u64, Vec<Id>)> {
         let [files, bytes] = [const { AtomicU64::new(0) }; 2];
         let damaged = std::sync::Mutex::new(Vec::new());
@@ -164,6 +164,7 @@ impl Cache {
                 damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(met.key.content);
             }
         })?;
+        self.verify_views()?;
         Ok((files.into_inner(), bytes.into_inner(), damaged.into_inner().unwrap_or_default()))
     }
 

@@ -2,8 +2,8 @@
 //! renamed in the view since, without a look at its files.
 //!
 //! `views/<key>-<random>.folders` has a line for each folder, outer ones first: the second and nanosecond of its last change, as the kernel
-//! keeps it (nobody sets that back, and a change of the mode counts), and its path. It has the first [`MOST`] of them: a second job of a view
-//! is to wait for a few milliseconds and no more. `cache verify` looks at all of a view.
+//! keeps it (nobody sets that back, and a change of the mode counts), and its path. A second job of a view is to wait for a few milliseconds
+//! and no more, and looks at the first [`MOST`] of them; `cache verify` looks at all.
 
 use std::fmt::Write;
 use std::fs::{self, File};
@@ -24,17 +24,30 @@ impl Cache {
     /// The view, if new jobs may have it and nobody changed its folders; if somebody did, it is refused from now on.
     pub fn unchanged_view(&self, key: &str) -> Result<Option<View>> {
         let Some(view) = self.view(key) else { return Ok(None) };
-        if self.has_its_stamps(&view.card.tree) {
+        if self.has_its_stamps(&view.card.tree, MOST) {
             return Ok(Some(view));
         }
+        self.refuse_changed(&view).map(|()| None)
+    }
+
+    /// Looks at all folders of all views; gives the keys of those that were changed, which new jobs don't get any more.
+    pub(super) fn verify_views(&self) -> Result<Vec<String>> {
+        let mut changed = Vec::new();
+        for view in self.views()?.into_iter().filter(|view| !self.has_its_stamps(&view.card.tree, usize::MAX)) {
+            self.refuse_changed(&view)?;
+            changed.push(view.key);
+        }
+        Ok(changed)
+    }
+
+    fn refuse_changed(&self, view: &View) -> Result<()> {
         let folder = self.views_folder().join(&view.card.tree);
+        if !self.is_writable {
+            return Err(Error::damaged(format!("{} was changed since it was made", folder.display())));
+        }
         self.observer
             .tell(Event::Warning(format!("{} was changed since it was made, and is made anew", folder.display())));
-        match self.is_writable {
-            true => self.retire_view(key)?,
-            false => return Err(Error::damaged(format!("{} was changed since it was made", folder.display()))),
-        }
-        Ok(None)
+        self.retire_view(&view.key)
     }
 
     /// Notes what the folders of a tree are, below it.
@@ -42,7 +55,7 @@ impl Cache {
         let root = self.views_folder().join(tree);
         let open = File::open(&root).map_err(|fault| Error::io("open", &root, fault))?;
         let mut text = String::new();
-        for folder in folders.iter().take(MOST).filter_map(|folder| folder.to_str()) {
+        for folder in folders.iter().filter_map(|folder| folder.to_str()) {
             let (second, nanosecond) = changed(&open, folder)
                 .ok_or_else(|| Error::io("look at", &root.join(folder), std::io::ErrorKind::NotFound.into()))?;
             // A NUL is in no path.
@@ -51,10 +64,10 @@ impl Cache {
         self.write_common(&self.stamps_path(tree), text.as_bytes(), Durability::Renamed)
     }
 
-    fn has_its_stamps(&self, tree: &str) -> bool {
+    fn has_its_stamps(&self, tree: &str, most: usize) -> bool {
         let Ok(text) = fs::read_to_string(self.stamps_path(tree)) else { return false };
         let Ok(open) = File::open(self.views_folder().join(tree)) else { return false };
-        let mut stamps = text.split_terminator('\0').peekable();
+        let mut stamps = text.split_terminator('\0').take(most).peekable();
         stamps.peek().is_some()
             && stamps.all(|stamp| {
                 let mut parts = stamp.splitn(3, ' ');
