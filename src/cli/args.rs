@@ -127,6 +127,9 @@ pub enum Command {
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
     Merge(super::merge::Merge),
+    // Who used what.
+    Use(super::uses::Use),
+    Uses(super::uses::Uses),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

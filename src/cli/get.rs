@@ -52,6 +52,9 @@ pub struct Get {
     /// Who reads through links: a process, or job:NAME [default: while DIR is there]
     #[arg(long, value_name = "PID|JOB", value_parser = parse_hold)]
     hold: Option<HoldBy>,
+    /// Record that run ID uses it [default: the job's that this is part of]
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
 }
 
 /// How files come from the cache.
@@ -98,6 +101,7 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
         link: args.link.map(LinkArg::mode),
         no_cache: args.no_cache,
         hold: args.hold,
+        run: context.run(args.run.as_deref())?,
     };
     let report = context.watched(|engine| engine.get(&address, &options))?;
     if !context.for_people() {

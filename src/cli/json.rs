@@ -1,7 +1,7 @@
 //! The shapes of `--json`. Fields may be added to them; none is ever renamed or taken away within a schema number.
 
 use dagset::base::Id;
-use dagset::engine::{Attrs, DatasetCard, ListedEntry, ListedKind, PathChange, PathStep, Value, VersionCard};
+use dagset::engine::{Attrs, DatasetCard, ListedEntry, ListedKind, PathChange, PathStep, UseCard, Value, VersionCard};
 use serde::{Serialize, Serializer};
 
 /// The number that every document bears.
@@ -196,6 +196,51 @@ impl From<&PathStep> for PathVersion {
             from,
             bytes_before: step.bytes_before,
             bytes_after: step.bytes_after,
+        }
+    }
+}
+
+/// `use`.
+#[derive(Serialize)]
+pub struct Recorded {
+    #[serde(rename = "new")]
+    pub is_new: bool,
+    #[serde(flatten)]
+    pub used: Used,
+}
+
+/// A run and what it used: all of `use`, and an element of `uses`.
+#[derive(Serialize)]
+pub struct Used {
+    run: String,
+    model: Option<String>,
+    dataset: String,
+    version: String,
+    name: Option<String>,
+    path: Option<String>,
+    system: Option<String>,
+    url: Option<String>,
+    actor: String,
+    time: String,
+    meta: serde_json::Map<String, serde_json::Value>,
+    provenance: serde_json::Map<String, serde_json::Value>,
+}
+
+impl From<&UseCard> for Used {
+    fn from(card: &UseCard) -> Used {
+        Used {
+            run: card.run.id.clone(),
+            model: card.model.clone(),
+            dataset: card.dataset.clone(),
+            version: id(&card.version),
+            name: card.name.as_ref().map(ToString::to_string),
+            path: card.path.clone(),
+            system: card.run.system.clone(),
+            url: card.run.url.clone(),
+            actor: card.actor.clone(),
+            time: card.time.to_string(),
+            meta: attrs(&card.meta),
+            provenance: attrs(&card.provenance),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dagset::base::{Kind, Observer, Result};
-use dagset::engine::Engine;
+use dagset::engine::{Engine, Run};
 
 mod addresses;
 mod args;
@@ -40,12 +40,14 @@ mod refs;
 mod remote;
 mod report;
 mod run;
+mod run_id;
 mod settings;
 mod store;
 mod table;
 mod transfer;
 mod ui;
 mod user_config;
+mod uses;
 mod verify;
 mod warm;
 mod workspace;
@@ -125,6 +127,11 @@ impl Context {
         let outcome = operation(engine);
         watch.finish();
         outcome
+    }
+
+    /// The run that what is read is recorded for: the one that was named, else the job's that this process is part of.
+    pub fn run(&self, named: Option<&str>) -> Result<Option<Run>> {
+        named.map_or_else(run_id::of_environment, |id| Ok(Some(Run::named(id))))
     }
 
     /// The folder that commands are about: `-C`, else where they are run.
@@ -214,6 +221,8 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Use(args) => uses::record(context, &args),
+        Command::Uses(args) => uses::list(context, args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

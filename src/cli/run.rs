@@ -56,6 +56,9 @@ pub struct Run {
     /// Become COMMAND instead of waiting for it
     #[arg(long)]
     exec: bool,
+    /// Record that run ID uses them [default: the job's that this is part of]
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
     /// The command and its arguments
     #[arg(value_name = "COMMAND", last = true, required = true)]
     command: Vec<OsString>,
@@ -75,7 +78,9 @@ impl Run {
 pub fn run(context: &mut Context, args: &Run) -> Result<Ending> {
     let meant = args.addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
     let share = args.part.share();
-    let hold = |engine: &Engine| meant.iter().map(|address| engine.hold_ready(address, share.as_ref())).collect();
+    let run = context.run(args.run.as_deref())?;
+    let hold_one = |engine: &Engine, address| engine.hold_ready(address, share.as_ref(), run.as_ref());
+    let hold = |engine: &Engine| meant.iter().map(|address| hold_one(engine, address)).collect();
     let ready: Vec<Ready> = context.watched(hold)?;
     let folders: Vec<&Path> = ready.iter().map(|ready| ready.folder.as_path()).collect();
     let words: Vec<OsString> = args.command.iter().map(|word| filled(word, &folders)).collect();

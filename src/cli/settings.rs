@@ -178,7 +178,7 @@ pub fn folder(global: &Global) -> Result<PathBuf> {
 }
 
 /// A variable that is set, not empty, and text.
-fn text(name: &str) -> Option<String> {
+pub fn text(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 

@@ -54,6 +54,9 @@ pub struct Warm {
     /// Keep it, for ever or for so long: 12h, 7d
     #[arg(long, value_name = "DURATION", num_args = 0..=1, value_parser = parse_duration)]
     pin: Option<Option<Duration>>,
+    /// Record that run ID uses it [default: the job's that this is part of]
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
 }
 
 pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
@@ -69,6 +72,7 @@ pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
         order: order.unwrap_or_default(),
         check: args.check,
         pin: args.pin,
+        run: context.run(args.run.as_deref())?,
     };
     let addresses = addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
     let reports = context.watched(|engine| engine.warm(&addresses, &options))?;

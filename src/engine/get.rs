@@ -22,7 +22,9 @@ use crate::tree::scan::{ScanOptions, scan};
 use crate::tree::share::Share;
 
 use super::caches::{HoldBy, dataset_id};
+use super::open::Target;
 use super::scope::Scope;
+use super::uses::Run;
 use super::{Address, Engine};
 
 /// What to get, and into what.
@@ -43,6 +45,8 @@ pub struct GetOptions {
     pub no_cache: bool,
     /// Who reads through the links, if that can be told better than by the folder.
     pub hold: Option<HoldBy>,
+    /// The run that is recorded as using it.
+    pub run: Option<Run>,
 }
 
 /// How files get from a cache to a folder.
@@ -95,9 +99,15 @@ impl Engine {
     /// A folder that isn't empty is refused unless it was left by the same `get`, cut off, or `overwrite` or `delete` is given.
     pub fn get(&self, address: &Address, options: &GetOptions) -> Result<GetReport> {
         let target = self.open_target(address)?;
+        let report = self.get_target(&target, options)?;
+        self.note_use(&target, options.run.as_ref());
+        Ok(report)
+    }
+
+    fn get_target(&self, target: &Target, options: &GetOptions) -> Result<GetReport> {
         let state = target.version()?;
         let manifest = target.store.manifest(state);
-        let scope = Scope::of(&target, &manifest, &options.patterns, options.share.as_ref())?;
+        let scope = Scope::of(target, &manifest, &options.patterns, options.share.as_ref())?;
         let folder = self.path(&options.folder);
         if options.delete && !scope.is_whole_folder() {
             return Err(Error::usage(
@@ -107,7 +117,7 @@ impl Engine {
         }
         keep_off_stores(&folder, &self.absolute(&target.store.root))?;
         if options.link == Some(LinkMode::View) {
-            return self.get_view(&target, &manifest, &scope, &folder, options);
+            return self.get_view(target, &manifest, &scope, &folder, options);
         }
         let marker = Marker::new(&folder, &scope.id(&state.row.manifest));
         let by_cache = !options.no_cache
@@ -141,7 +151,7 @@ impl Engine {
         let deleted = if options.delete { self.delete_others(&folder, &scope, &manifest)? } else { Vec::new() };
         let counts = Mutex::new(LinkCounts::default());
         let before =
-            chain.as_ref().map(|chain| Engine::before(&target, chain.filled())).transpose()?.unwrap_or_default();
+            chain.as_ref().map(|chain| Engine::before(target, chain.filled())).transpose()?.unwrap_or_default();
         let source = match (&chain, link) {
             (Some(chain), Some(link)) => {
                 if link == Link::Symlink {
@@ -149,7 +159,7 @@ impl Engine {
                     let plan = self.plan(chain.filled(), &scope, &manifest)?;
                     self.check_fit(chain.filled(), &plan)?;
                     let list = chain.filled().put_list(&plan.list())?;
-                    let hold = self.lease(&target, &plan, Held::List(list), &folder, options.hold.as_ref())?;
+                    let hold = self.lease(target, &plan, Held::List(list), &folder, options.hold.as_ref())?;
                     chain.filled().hold(&hold)?;
                 }
                 let filler =
@@ -168,11 +178,11 @@ impl Engine {
         let entries = scope.entries(&manifest);
         write_entries(source, &folder, entries, existing, false, self.settings.jobs, &self.observer)?;
         marker.remove()?;
-        scope.check_patterns(&target)?;
+        scope.check_patterns(target)?;
         if let Some(chain) = &chain {
             chain.filled().give_back();
             // All is there, whatever the cache can still take.
-            chain.filled().note_recent(&dataset_id(&target), state.row.version).ok();
+            chain.filled().note_recent(&dataset_id(target), state.row.version).ok();
         }
         let links = counts.into_inner().unwrap_or_default();
         Ok(GetReport {

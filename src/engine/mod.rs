@@ -33,6 +33,7 @@ mod scope;
 mod sequence;
 mod stores;
 mod transfer;
+mod uses;
 mod verify;
 mod views;
 mod warm;
@@ -68,6 +69,7 @@ pub use remotes::RemoteCard;
 pub use sequence::Until;
 pub use stores::{DatasetCard, StoreInfo};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
+pub use uses::{Run, UseCard, UseOptions, UseReport, UsesOptions, UsesReport};
 pub use warm::{WarmOptions, WarmReport};
 pub use workspace::{InitOptions, Initialised, Status};
 

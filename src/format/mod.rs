@@ -17,6 +17,7 @@ pub mod record;
 pub mod state;
 pub mod store_file;
 pub mod tree;
+pub mod usage;
 pub mod version;
 
 use crate::base::{Error, Kind};

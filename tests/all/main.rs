@@ -71,6 +71,7 @@ mod thin;
 mod transfer;
 mod unsaved;
 mod users;
+mod uses;
 mod warming;
 mod workspace;
 mod writes;

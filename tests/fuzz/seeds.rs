@@ -19,6 +19,7 @@ use dagset::format::record::{FOLD_RULE, Record, RecordCore, StateRef};
 use dagset::format::state::StateRow;
 use dagset::format::store_file::StoreFile;
 use dagset::format::tree::TreeBuilder;
+use dagset::format::usage::Use;
 use dagset::format::version::{Extension, Parent, Version};
 
 type Seeds = BTreeMap<&'static str, Vec<Vec<u8>>>;
@@ -29,6 +30,7 @@ pub fn all() -> Seeds {
     seeds.insert("record", vec![record(1, 0), record(40, 3)]);
     seeds.insert("operations", vec![encoded(&operations())]);
     seeds.insert("version", vec![version(0), version(2)]);
+    seeds.insert("use", vec![used(None), used(Some("resnet"))]);
     seeds.insert("manifest-node", nodes(TreeKind::Manifest).into_iter().chain([steep_node()]).collect());
     seeds.insert("state-node", nodes(TreeKind::State));
     seeds.insert("entry", entries().iter().map(Entry::encode).collect());
@@ -192,6 +194,24 @@ fn version(parents: u8) -> Vec<u8> {
         extensions: vec![Extension { key: "sig".to_owned(), critical: false, value: vec![5; 9] }],
     };
     version.encode().expect("within the limits")
+}
+
+fn used(model: Option<&str>) -> Vec<u8> {
+    let used = Use {
+        version: id(1),
+        dataset: dataset(),
+        path: model.map(|_| "train".to_owned()),
+        run: "run-7".to_owned(),
+        model: model.map(str::to_owned),
+        system: model.map(|_| "slurm".to_owned()),
+        url: model.map(|_| "https://ci.example/7".to_owned()),
+        actor: "ann".to_owned(),
+        time: Time(1_700_000_000_000),
+        meta: attrs(),
+        provenance: attrs(),
+        more: model.map(|_| attrs()).unwrap_or_default(),
+    };
+    used.encode().expect("within the limits")
 }
 
 fn entries() -> Vec<Entry> {

@@ -16,6 +16,7 @@ use dagset::format::recipe::{RecipePage, RecipeRoot};
 use dagset::format::record::Record;
 use dagset::format::state::StateRow;
 use dagset::format::store_file::StoreFile;
+use dagset::format::usage::Use;
 use dagset::format::version::Version;
 use dagset::store::address::{Address, RefExpr};
 use dagset::tree::ignore::Rules;
@@ -69,6 +70,8 @@ pub fn all() -> Vec<Target> {
         target("record", Record::parse, |record, _| Some(record.encode())).sealed(|bytes| seal_whole(bytes)),
         target("operations", operations, |operations, _| Some(put_all(operations, Operation::put))),
         target("version", Version::parse, |version, _| Some(version.encode().expect("within the limits"))),
+        target("use", Use::parse, |used, _| Some(used.encode().expect("within the limits")))
+            .sealed(|bytes| seal_whole(bytes)),
         target("manifest-node", |bytes| Node::parse(TreeKind::Manifest, bytes), |node, _| Some(encode_node(1, node))),
         target("state-node", |bytes| Node::parse(TreeKind::State, bytes), |node, _| Some(encode_node(7, node))),
         target("entry", Entry::decode, |entry, _| Some(entry.encode())),
