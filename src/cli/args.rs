@@ -66,6 +66,9 @@ pub struct Global {
     /// Who versions are by, as "Name <mail>"
     #[arg(long, value_name = "WHO", global = true)]
     pub author: Option<String>,
+    /// Record no host, user, command or commit with versions
+    #[arg(long, global = true)]
+    pub no_provenance: bool,
     /// Threads [default: the CPUs this process may use]
     #[arg(long, value_name = "N", global = true)]
     pub jobs: Option<NonZeroUsize>,

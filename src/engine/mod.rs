@@ -37,6 +37,7 @@ mod uses;
 mod verify;
 mod views;
 mod warm;
+mod work_tree;
 mod workspace;
 
 pub use crate::cache::{Hold, Limits, NamedHold, Sharing, View};
@@ -82,7 +83,7 @@ pub struct Settings {
     pub home: Option<PathBuf>,
     /// Who versions are by.
     pub author: String,
-    /// Host, user, tool, command, CI job, git commit: recorded with versions.
+    /// Host, user, tool, command, CI job: recorded with versions. Empty: none is to be recorded, and git isn't asked either.
     pub provenance: Attrs,
     /// The store that a bare dataset name is looked for in.
     pub default_store: Option<String>,
@@ -129,6 +130,15 @@ impl Engine {
 
     fn actor(&self) -> Actor {
         Actor { name: self.settings.author.clone(), context: self.settings.provenance.clone() }
+    }
+
+    /// Where what is made now comes from: what the settings say, and the commit of the working folder, which knows more than a CI job's.
+    fn provenance(&self) -> Attrs {
+        let mut attrs = self.settings.provenance.clone();
+        if !attrs.is_empty() {
+            attrs.0.extend(work_tree::describe(&self.settings.folder).0);
+        }
+        attrs
     }
 
     /// A path of the user's, made absolute by the working folder.

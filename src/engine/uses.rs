@@ -1,11 +1,10 @@
 //! `use` and `uses`: which runs read a version, which models came of it, and the way back.
 
-use crate::base::{Error, Event, Id, RefName, Result, Time};
+use crate::base::{Error, Event, Id, Kind, RefName, Result, Time};
 use crate::format::attrs::Attrs;
 use crate::format::usage::Use;
 use crate::history::fold::Fold;
 use crate::store::address::Location;
-use crate::store::fault::is_denied;
 use crate::store::objects::Created;
 use crate::store::uses::{self, Wanted};
 
@@ -91,7 +90,7 @@ impl Engine {
     }
 
     /// As [`Engine::record_use`] for a command whose work is another, and done: that it fails is told, and no more. A store that may only
-    /// be read is no fault of who didn't ask for it.
+    /// be read is no fault of who didn't name the run.
     pub(super) fn note_use(&self, target: &Target, run: Option<&Run>) {
         let Some(run) = run else { return };
         let recorded = self
@@ -101,14 +100,13 @@ impl Engine {
             Ok(_) => Event::Note(format!("recorded that run {} uses {}", run.id, target.dataset)),
             Err(fault) => {
                 let told = format!("what run {} uses wasn't recorded: {}", run.id, fault.in_one_line());
-                let by_itself = run.system.is_some() && (is_denied(&fault) || told.contains("permission denied"));
+                let by_itself = run.system.is_some() && fault.kind() == Kind::Unreachable;
                 if by_itself { Event::Note(told) } else { Event::Warning(told) }
             }
         });
     }
 
     fn use_of(&self, target: &Target, run: &Run, options: &UseOptions) -> Result<Use> {
-        let actor = self.actor();
         Ok(Use {
             version: target.version()?.row.version,
             dataset: target.dataset.clone(),
@@ -117,10 +115,10 @@ impl Engine {
             model: options.model.clone(),
             system: run.system.clone(),
             url: run.url.clone(),
-            actor: actor.name,
+            actor: self.settings.author.clone(),
             time: Time::now(),
             meta: options.meta.clone(),
-            provenance: actor.context,
+            provenance: self.provenance(),
             more: Attrs::default(),
         })
     }

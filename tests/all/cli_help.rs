@@ -128,6 +128,7 @@ fn the_first_screen() {
       -C <DIR>                 Run as if started in DIR
           --store <STORE>      Where datasets are that are named without a store
           --author <WHO>       Who versions are by, as "Name <mail>"
+          --no-provenance      Record no host, user, command or commit with versions
           --jobs <N>           Threads [default: the CPUs this process may use]
           --cache <DIR>        The cache to fill, and others to read: DIR,DIR:ro
           --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M
@@ -179,6 +180,7 @@ fn the_help_of_ingest() {
       -C <DIR>                 Run as if started in DIR
           --store <STORE>      Where datasets are that are named without a store
           --author <WHO>       Who versions are by, as "Name <mail>"
+          --no-provenance      Record no host, user, command or commit with versions
           --jobs <N>           Threads [default: the CPUs this process may use]
           --cache <DIR>        The cache to fill, and others to read: DIR,DIR:ro
           --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M

@@ -49,6 +49,7 @@ mod mirror;
 mod mirror_processes;
 mod nested;
 mod no_credentials;
+mod provenance;
 mod proxy;
 mod races;
 mod read_only;

@@ -64,7 +64,10 @@ fn a_use_is_recorded_once_and_found_from_both_ends() {
 fn people_get_a_table() {
     let env = three_sets();
     let said = env.run(["use", "./store/signs@1.0:a", "--run", "train\u{1b}[31m-7", "--model", "resnet:3"]).text();
-    assert!(said.starts_with("run train\\x1b[31m-7 used signs 1.0 ") && said.ends_with(", made model resnet:3\n"), "{said}");
+    assert!(
+        said.starts_with("run train\\x1b[31m-7 used signs 1.0 ") && said.ends_with(", made model resnet:3\n"),
+        "{said}"
+    );
     let table = env.run(["uses", "./store/signs@1.0"]).text();
     let lines: Vec<&str> = table.lines().collect();
     assert_eq!(lines[0], "RUN              MODEL     VERSION      TIME              BY");
