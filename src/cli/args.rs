@@ -133,6 +133,7 @@ pub enum Command {
     // Who used what.
     Use(super::uses::Use),
     Uses(super::uses::Uses),
+    Lineage(super::lineage::LineageArgs),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

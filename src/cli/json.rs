@@ -1,7 +1,10 @@
 //! The shapes of `--json`. Fields may be added to them; none is ever renamed or taken away within a schema number.
 
 use dagset::base::Id;
-use dagset::engine::{Attrs, DatasetCard, ListedEntry, ListedKind, PathChange, PathStep, UseCard, Value, VersionCard};
+use dagset::engine::{
+    Attrs, DatasetCard, Lineage as FoundLineage, ListedEntry, ListedKind, PathChange, PathStep, UseCard, Value,
+    VersionCard,
+};
 use serde::{Serialize, Serializer};
 
 /// The number that every document bears.
@@ -241,6 +244,58 @@ impl From<&UseCard> for Used {
             time: card.time.to_string(),
             meta: attrs(&card.meta),
             provenance: attrs(&card.provenance),
+        }
+    }
+}
+
+/// `lineage`.
+#[derive(Serialize)]
+pub struct Lineage {
+    version: String,
+    versions: Vec<LineageVersion>,
+    edges: Vec<LineageEdge>,
+    uses: Vec<Used>,
+    left_out: usize,
+}
+
+#[derive(Serialize)]
+struct LineageVersion {
+    version: String,
+    dataset: String,
+    name: Option<String>,
+    time: String,
+    distance: i64,
+    cut: bool,
+}
+
+#[derive(Serialize)]
+struct LineageEdge {
+    parent: String,
+    child: String,
+    role: String,
+}
+
+impl From<&FoundLineage> for Lineage {
+    fn from(lineage: &FoundLineage) -> Lineage {
+        let version = |version: &dagset::engine::LineageVersion| LineageVersion {
+            version: id(&version.version),
+            dataset: version.dataset.clone(),
+            name: version.name.as_ref().map(ToString::to_string),
+            time: version.time.to_string(),
+            distance: version.distance,
+            cut: version.is_cut,
+        };
+        let edge = |edge: &dagset::engine::LineageEdge| LineageEdge {
+            parent: id(&edge.parent),
+            child: id(&edge.child),
+            role: edge.role.clone(),
+        };
+        Lineage {
+            version: id(&lineage.version),
+            versions: lineage.versions.iter().map(version).collect(),
+            edges: lineage.edges.iter().map(edge).collect(),
+            uses: lineage.uses.iter().map(Used::from).collect(),
+            left_out: lineage.left_out,
         }
     }
 }

@@ -29,6 +29,7 @@ mod graph;
 mod history;
 mod ingest;
 mod json;
+mod lineage;
 mod list;
 mod listing;
 mod merge;
@@ -223,6 +224,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Merge(args) => merge::run(context, args),
         Command::Use(args) => uses::record(context, &args),
         Command::Uses(args) => uses::list(context, args),
+        Command::Lineage(args) => lineage::run(context, &args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

@@ -206,7 +206,7 @@ impl Engine {
 }
 
 /// A path says nothing to a command about versions.
-fn whole_versions_only(address: &Address) -> Result<()> {
+pub(super) fn whole_versions_only(address: &Address) -> Result<()> {
     match &address.path {
         None => Ok(()),
         Some(path) => Err(Error::usage(format!("this is about versions, and {path:?} is a path in one"))

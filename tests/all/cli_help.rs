@@ -38,6 +38,7 @@ const COMMANDS: &[&[&str]] = &[
     &["merge"],
     &["use"],
     &["uses"],
+    &["lineage"],
     &["clone"],
     &["push"],
     &["fetch"],
@@ -107,6 +108,7 @@ fn the_first_screen() {
       merge        Make one version of several
       use          Record that a run, or the model it made, used a version
       uses         List the runs that used a version, or what a run used
+      lineage      Draw what a version came from, what came of it, and who used it
       clone        Make a workspace of a dataset in another store
       push         Send versions, and the refs that point at them, to a remote
       fetch        Bring a remote's versions and refs, leaving the folder as it is

@@ -39,6 +39,7 @@ mod interrupts;
 mod kept_frames;
 mod killed;
 mod layers;
+mod lineage;
 mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
