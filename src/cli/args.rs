@@ -134,6 +134,7 @@ pub enum Command {
     Use(super::uses::Use),
     Uses(super::uses::Uses),
     Lineage(super::lineage::LineageArgs),
+    Lock(super::lock::Lock),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

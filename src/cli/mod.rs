@@ -32,6 +32,7 @@ mod json;
 mod lineage;
 mod list;
 mod listing;
+mod lock;
 mod merge;
 mod output;
 mod part;
@@ -225,6 +226,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Use(args) => uses::record(context, &args),
         Command::Uses(args) => uses::list(context, args),
         Command::Lineage(args) => lineage::run(context, &args),
+        Command::Lock(args) => lock::run(context, &args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

@@ -21,7 +21,7 @@ use nix::sys::signalfd::SignalFd;
 use rustix::process::{Pid, kill_process};
 
 use super::args::Global;
-use super::{Context, Ending, addresses, report};
+use super::{Context, Ending, report};
 
 const NOTES: &str = "\
 In the words of COMMAND {} is the folder of the first version, {2} that of the
@@ -49,8 +49,10 @@ const CANNOT_RUN: u8 = 126;
 #[command(after_help = NOTES, arg_required_else_help = true)]
 pub struct Run {
     /// [STORE/]DATASET[@REF][:PATH]
-    #[arg(value_name = "ADDRESS", required = true)]
+    #[arg(value_name = "ADDRESS", required_unless_present = "locked")]
     addresses: Vec<String>,
+    #[command(flatten)]
+    locked: super::lock::Locked,
     #[command(flatten)]
     part: super::part::Part,
     /// Become COMMAND instead of waiting for it
@@ -76,7 +78,7 @@ impl Run {
 
 /// Makes ready and becomes the command; comes back only where that can't be run.
 pub fn run(context: &mut Context, args: &Run) -> Result<Ending> {
-    let meant = args.addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
+    let meant = args.locked.addresses(context, &args.addresses)?;
     let share = args.part.share();
     let run = context.run(args.run.as_deref())?;
     let hold_one = |engine: &Engine, address| engine.hold_ready(address, share.as_ref(), run.as_ref());

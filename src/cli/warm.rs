@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress::left_out;
 use super::settings::{parse_duration, with_hint};
-use super::{Context, Ending, addresses, json, path_list, ui};
+use super::{Context, Ending, json, path_list, ui};
 
 /// Unknown paths that are shown to people.
 const MOST_TOLD: usize = 10;
@@ -35,11 +35,13 @@ Examples:
 #[command(after_help = NOTES, arg_required_else_help = true)]
 pub struct Warm {
     /// [STORE/]DATASET[@REF][:PATH], then paths or globs of it
-    #[arg(value_name = "ADDRESS|PATH|GLOB", required = true)]
+    #[arg(value_name = "ADDRESS|PATH|GLOB", required_unless_present = "locked")]
     what: Vec<String>,
     /// Paths or globs
     #[arg(value_name = "PATH|GLOB", last = true)]
     paths: Vec<String>,
+    #[command(flatten)]
+    locked: super::lock::Locked,
     #[command(flatten)]
     part: super::part::Part,
     /// Only the first so many files: 30%, 5000
@@ -60,7 +62,7 @@ pub struct Warm {
 }
 
 pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
-    let (addresses, patterns) = match args.paths.is_empty() {
+    let (addresses, patterns) = match args.paths.is_empty() && args.locked.file().is_none() {
         true => parted(&args.what),
         false => (&args.what[..], &args.paths[..]),
     };
@@ -74,7 +76,7 @@ pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
         pin: args.pin,
         run: context.run(args.run.as_deref())?,
     };
-    let addresses = addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
+    let addresses = args.locked.addresses(context, addresses)?;
     let reports = context.watched(|engine| engine.warm(&addresses, &options))?;
     let is_complete = reports.iter().all(|report| report.is_complete);
     if !context.for_people() {

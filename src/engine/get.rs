@@ -105,6 +105,9 @@ impl Engine {
     }
 
     fn get_target(&self, target: &Target, options: &GetOptions) -> Result<GetReport> {
+        let counted = |counter| self.observer.get(counter);
+        // Others may have been got before by the same command.
+        let before_this = [Counter::Files, Counter::Bytes].map(counted);
         let state = target.version()?;
         let manifest = target.store.manifest(state);
         let scope = Scope::of(target, &manifest, &options.patterns, options.share.as_ref())?;
@@ -189,8 +192,8 @@ impl Engine {
             dataset: target.dataset.to_string(),
             version: state.row.version,
             folder,
-            files: self.observer.get(Counter::Files),
-            bytes: self.observer.get(Counter::Bytes),
+            files: counted(Counter::Files) - before_this[0],
+            bytes: counted(Counter::Bytes) - before_this[1],
             deleted,
             resumed,
             links: chain.map(|_| links),

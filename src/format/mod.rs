@@ -7,6 +7,7 @@ pub mod codec;
 pub mod header;
 pub mod hint;
 pub mod index;
+pub mod lock_file;
 pub mod manifest;
 pub mod node;
 pub mod operation;

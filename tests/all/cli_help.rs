@@ -39,6 +39,7 @@ const COMMANDS: &[&[&str]] = &[
     &["use"],
     &["uses"],
     &["lineage"],
+    &["lock"],
     &["clone"],
     &["push"],
     &["fetch"],
@@ -109,6 +110,7 @@ fn the_first_screen() {
       use          Record that a run, or the model it made, used a version
       uses         List the runs that used a version, or what a run used
       lineage      Draw what a version came from, what came of it, and who used it
+      lock         Pin versions in dagset.lock, to be committed with a project
       clone        Make a workspace of a dataset in another store
       push         Send versions, and the refs that point at them, to a remote
       fetch        Bring a remote's versions and refs, leaving the folder as it is

@@ -40,6 +40,7 @@ mod kept_frames;
 mod killed;
 mod layers;
 mod lineage;
+mod locked;
 mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;

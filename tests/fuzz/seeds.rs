@@ -9,6 +9,7 @@ use dagset::format::codec::Put;
 use dagset::format::header::ObjectKind;
 use dagset::format::hint::{self, ChildShape};
 use dagset::format::index::IndexBuilder;
+use dagset::format::lock_file::{LockFile, Pin};
 use dagset::format::manifest::{Entry, EntryAttrs, EntryKind};
 use dagset::format::node::{TreeKind, Weight};
 use dagset::format::operation::{IndexRow, Operation, Things, VersionRow};
@@ -62,6 +63,7 @@ pub fn all() -> Seeds {
     seeds.insert("address", texts(&addresses));
     seeds.insert("ref", texts(&["main~3^2~", "team/a", "~", "^^~10", "1.0+b"]));
     seeds.insert("chunk", chunks());
+    seeds.insert("lock-file", vec![lock_file(), b"format = 1\n".to_vec()]);
     seeds.insert("ignore-file", texts(&["*.tmp\n!keep.tmp\n# note\n/build/\n**/x/**\n[a-c]?.o\n\\#a\n", "{a,b}*/\n"]));
     seeds
 }
@@ -212,6 +214,21 @@ fn used(model: Option<&str>) -> Vec<u8> {
         more: model.map(|_| attrs()).unwrap_or_default(),
     };
     used.encode().expect("within the limits")
+}
+
+fn lock_file() -> Vec<u8> {
+    let pin = |store: &str, more: Option<&str>| Pin {
+        store: store.to_owned(),
+        dataset: dataset(),
+        reference: more.map(str::to_owned),
+        path: more.map(|_| "train/".to_owned()),
+        version: id(1),
+        name: more.map(|_| RefName::new("1.0").expect("a good name")),
+        manifest: id(2),
+    };
+    let maps = DatasetName::new("maps").expect("a good name");
+    let pins = [(dataset(), pin("s3://bucket/data", Some("main~1"))), (maps, pin("./store", None))];
+    LockFile { pins: pins.into() }.encode().expect("texts").into_bytes()
 }
 
 fn entries() -> Vec<Entry> {

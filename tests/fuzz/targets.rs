@@ -7,6 +7,7 @@ use dagset::format::codec::{Put, Reader, check_of};
 use dagset::format::header::ObjectKind;
 use dagset::format::hint::{self, ChildShape};
 use dagset::format::index::Index;
+use dagset::format::lock_file::LockFile;
 use dagset::format::manifest::Entry;
 use dagset::format::node::{Node, TreeKind};
 use dagset::format::operation::Operation;
@@ -127,6 +128,18 @@ pub fn all() -> Vec<Target> {
             assert_eq!(raw.len(), *len);
             None
         }),
+        Target {
+            is_bounded: false,
+            ..target(
+                "lock-file",
+                |bytes| LockFile::parse(text(bytes)?),
+                |file, _| {
+                    let again = LockFile::parse(&file.encode().expect("texts")).expect("own text");
+                    assert_eq!(again, *file);
+                    None
+                },
+            )
+        },
         Target { is_bounded: false, ..target("ignore-file", ignore_file, |_, _| None) },
     ]
 }
