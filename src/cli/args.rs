@@ -130,6 +130,7 @@ pub enum Command {
     Branch(super::refs::Branch),
     Tag(super::refs::Tag),
     Merge(super::merge::Merge),
+    Oplog(super::oplog::Oplog),
     // Who used what.
     Use(super::uses::Use),
     Uses(super::uses::Uses),

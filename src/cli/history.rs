@@ -141,7 +141,7 @@ fn entry(paint: Paint, card: &VersionCard) -> Vec<String> {
 }
 
 /// An author without the mail address, unless there is nothing else.
-fn who(author: &str) -> &str {
+pub fn who(author: &str) -> &str {
     author.split_once('<').map(|(name, _)| name.trim()).filter(|name| !name.is_empty()).unwrap_or(author)
 }
 
@@ -186,7 +186,8 @@ pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-fn section(context: &mut Context, title: &str, attrs: &dagset::engine::Attrs) {
+/// Attributes under a title, a line each.
+pub fn section(context: &mut Context, title: &str, attrs: &dagset::engine::Attrs) {
     if attrs.is_empty() {
         return;
     }

@@ -30,14 +30,18 @@ pub fn id(id: &Id) -> String {
 
 /// Metadata, typed.
 pub fn attrs(attrs: &Attrs) -> serde_json::Map<String, serde_json::Value> {
-    let value = |value: &Value| match value {
+    attrs.0.iter().map(|(key, it)| (key.clone(), value(it))).collect()
+}
+
+/// A value of metadata.
+pub fn value(value: &Value) -> serde_json::Value {
+    match value {
         Value::Null => serde_json::Value::Null,
         Value::Bool(value) => (*value).into(),
         Value::Int(value) => (*value).into(),
         Value::Float(value) => (*value).into(),
         Value::Text(text) => text.as_str().into(),
-    };
-    attrs.0.iter().map(|(key, it)| (key.clone(), value(it))).collect()
+    }
 }
 
 /// `ls`, `tree`.

@@ -21,6 +21,7 @@ mod check;
 mod commit;
 mod config;
 mod cost;
+mod deeds;
 mod diff;
 mod diff_page;
 mod generate;
@@ -34,6 +35,7 @@ mod list;
 mod listing;
 mod lock;
 mod merge;
+mod oplog;
 mod output;
 mod part;
 mod path_list;
@@ -223,6 +225,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Branch(args) => refs::branch(context, &args),
         Command::Tag(args) => refs::tag(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Oplog(args) => oplog::run(context, &args),
         Command::Use(args) => uses::record(context, &args),
         Command::Uses(args) => uses::list(context, args),
         Command::Lineage(args) => lineage::run(context, &args),

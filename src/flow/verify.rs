@@ -334,7 +334,9 @@ impl Check<'_> {
 
     fn versions(&self, fold: &Fold) -> Result<()> {
         let mut seen = HashSet::new();
-        let rows = fold.datasets.values().flat_map(|dataset| dataset.versions.values());
+        // What was deleted can be brought back, so it must be whole.
+        let datasets = fold.datasets.values().chain(fold.deleted.values());
+        let rows = datasets.flat_map(|dataset| dataset.versions.values());
         for state in rows {
             let id = state.row.version;
             match self.content.meta(&id, ItemKind::Version, Some(&state.row.version_place)) {

@@ -8,7 +8,8 @@ use super::header::ObjectKind;
 use super::place::{Place, put_object_name, read_object_name};
 
 const MAX_PARENTS: usize = 1_024;
-const MAX_NOTE: usize = 4 << 10;
+/// Bytes of a note or a reason.
+pub const MAX_NOTE: usize = 4 << 10;
 const MAX_META_KEY: usize = 255;
 /// A value of metadata stands in a row of a state, beside its key, so that it must fit in a node.
 const MAX_META_VALUE: usize = 32 << 10;
@@ -126,6 +127,27 @@ pub enum Operation {
         contents: Vec<Id>,
         reason: String,
     },
+    DropName {
+        dataset: DatasetName,
+        name: RefName,
+        version: Id,
+    },
+    RenameDataset {
+        dataset: DatasetName,
+        to: DatasetName,
+    },
+    DeleteDataset {
+        dataset: DatasetName,
+    },
+    RestoreDataset {
+        dataset: DatasetName,
+        /// The number of the record that deleted it.
+        deletion: u64,
+    },
+    /// Why the record does what is protected or frozen. It changes nothing itself.
+    Reason {
+        text: String,
+    },
     /// A code of a newer dagset, kept as it is.
     Unknown {
         code: u8,
@@ -161,15 +183,38 @@ impl Operation {
             Operation::Rescue(_) => 15,
             Operation::Reclaim(_) => 16,
             Operation::Expel { .. } => 17,
+            Operation::DropName { .. } => 19,
+            Operation::RenameDataset { .. } => 20,
+            Operation::DeleteDataset { .. } => 21,
+            Operation::RestoreDataset { .. } => 22,
+            Operation::Reason { .. } => 18,
             Operation::Unknown { code, .. } => *code,
         }
     }
 
     fn is_critical(&self) -> bool {
         match self {
-            Operation::StoreCreated { .. } | Operation::Rely(_) => false,
+            Operation::StoreCreated { .. } | Operation::Rely(_) | Operation::Reason { .. } => false,
             Operation::Unknown { critical, .. } => *critical,
             _ => true,
+        }
+    }
+
+    /// The dataset that it is about, by the name that it had before.
+    pub fn dataset(&self) -> Option<&DatasetName> {
+        match self {
+            Operation::CreateDataset { dataset }
+            | Operation::AddVersion { dataset, .. }
+            | Operation::SetBranch { dataset, .. }
+            | Operation::TakeName { dataset, .. }
+            | Operation::SetTag { dataset, .. }
+            | Operation::Publish { dataset, .. }
+            | Operation::SetMetadata { dataset, .. }
+            | Operation::DropName { dataset, .. }
+            | Operation::RenameDataset { dataset, .. }
+            | Operation::DeleteDataset { dataset }
+            | Operation::RestoreDataset { dataset, .. } => Some(dataset),
+            _ => None,
         }
     }
 
@@ -184,7 +229,9 @@ impl Operation {
         match self {
             Operation::StoreCreated { store } => out.put_slice(store),
             Operation::Register { indexes } => put_rows(&mut out, indexes),
-            Operation::CreateDataset { dataset } => out.put_string(dataset.as_str()),
+            Operation::CreateDataset { dataset } | Operation::DeleteDataset { dataset } => {
+                out.put_string(dataset.as_str())
+            }
             Operation::AddVersion { dataset, row } => {
                 out.put_string(dataset.as_str());
                 out.put_id(&row.version);
@@ -196,7 +243,7 @@ impl Operation {
                 out.put_option_id(old.as_ref());
                 out.put_option_id(new.as_ref());
             }
-            Operation::TakeName { dataset, name, version } => {
+            Operation::TakeName { dataset, name, version } | Operation::DropName { dataset, name, version } => {
                 out.put_string(dataset.as_str());
                 out.put_string(name.as_str());
                 out.put_id(version);
@@ -235,6 +282,15 @@ impl Operation {
                 put_ids(&mut out, contents);
                 out.put_string(reason);
             }
+            Operation::RenameDataset { dataset, to } => {
+                out.put_string(dataset.as_str());
+                out.put_string(to.as_str());
+            }
+            Operation::RestoreDataset { dataset, deletion } => {
+                out.put_string(dataset.as_str());
+                out.put_u64(*deletion);
+            }
+            Operation::Reason { text } => out.put_string(text),
             Operation::Unknown { payload, .. } => out.put_slice(payload),
         }
         out
@@ -298,6 +354,13 @@ impl Operation {
             15 => Operation::Rescue(Things::read(reader)?),
             16 => Operation::Reclaim(Things::read(reader)?),
             17 => Operation::Expel { contents: read_ids(reader)?, reason: reader.string(MAX_NOTE)?.to_owned() },
+            19 => {
+                Operation::DropName { dataset: read_dataset(reader)?, name: read_ref(reader)?, version: reader.id()? }
+            }
+            20 => Operation::RenameDataset { dataset: read_dataset(reader)?, to: read_dataset(reader)? },
+            21 => Operation::DeleteDataset { dataset: read_dataset(reader)? },
+            22 => Operation::RestoreDataset { dataset: read_dataset(reader)?, deletion: reader.u64()? },
+            18 => Operation::Reason { text: reader.string(MAX_NOTE)?.to_owned() },
             _ => {
                 reader.slice(payload.len())?;
                 Operation::Unknown { code, critical, payload: payload.to_vec() }

@@ -106,11 +106,20 @@ fn any_known_operation() -> impl Strategy<Value = Operation> {
         any_things().prop_map(Operation::Rescue),
         any_things().prop_map(Operation::Reclaim),
         (vec(any_id(), 0..3), ".{0,9}").prop_map(|(contents, reason)| Operation::Expel { contents, reason }),
+        (any_dataset(), any_ref(), any_id()).prop_map(|(dataset, name, version)| Operation::DropName {
+            dataset,
+            name,
+            version
+        }),
+        (any_dataset(), any_dataset()).prop_map(|(dataset, to)| Operation::RenameDataset { dataset, to }),
+        any_dataset().prop_map(|dataset| Operation::DeleteDataset { dataset }),
+        (any_dataset(), any::<u64>()).prop_map(|(dataset, deletion)| Operation::RestoreDataset { dataset, deletion }),
+        ".{0,9}".prop_map(|text| Operation::Reason { text }),
     ]
 }
 
 pub fn any_operation() -> impl Strategy<Value = Operation> {
-    let unknown = (18u8.., any::<bool>(), vec(any::<u8>(), 0..20));
+    let unknown = (23u8.., any::<bool>(), vec(any::<u8>(), 0..20));
     prop_oneof![
         9 => any_known_operation(),
         1 => unknown.prop_map(|(code, critical, payload)| Operation::Unknown { code, critical, payload }),
@@ -167,6 +176,7 @@ fn the_bytes_are_frozen() {
     assert_eq!(encode(&Operation::Mark), [12, 1, 0]);
     assert_eq!(encode(&Operation::VoidBefore { born: 258 }), [13, 1, 8, 2, 1, 0, 0, 0, 0, 0, 0]);
     assert_eq!(encode(&Operation::Rely(Things::default())), [10, 0, 2, 0, 0]);
+    assert_eq!(encode(&Operation::Reason { text: "x".to_owned() }), [18, 0, 2, 1, b'x'], "readers before it skip it");
 }
 
 #[test]

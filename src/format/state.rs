@@ -6,6 +6,9 @@ use super::attrs::Value;
 use super::codec::{Put, Reader};
 use super::operation::{IndexRow, VersionRow, metadata_key_is_possible, read_metadata};
 
+/// Digits of a record's number in a key.
+const DIGITS: usize = 12;
+
 /// One key and value of a state.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StateRow {
@@ -48,6 +51,17 @@ pub enum StateRow {
         key: String,
         value: Value,
     },
+    /// A dataset was called something else.
+    Renamed {
+        dataset: DatasetName,
+        to: DatasetName,
+        record: u64,
+    },
+    /// A row of a dataset that a record deleted.
+    Deleted {
+        record: u64,
+        row: Box<StateRow>,
+    },
     /// A row of a newer dagset.
     Unknown {
         key: Vec<u8>,
@@ -72,6 +86,8 @@ impl StateRow {
                 let version = version.map_or_else(String::new, |id| id.to_string());
                 key(b'm', &[dataset.as_str().as_bytes(), version.as_bytes(), name.as_bytes()])
             }
+            StateRow::Renamed { dataset, .. } => key(b'R', &[dataset.as_str().as_bytes()]),
+            StateRow::Deleted { record, row } => [format!("D{record:0DIGITS$}").as_bytes(), &row.key()].concat(),
             StateRow::Unknown { key, .. } => key.clone(),
         }
     }
@@ -98,6 +114,11 @@ impl StateRow {
                 out.put_u8((*published).into());
             }
             StateRow::Metadata { value, .. } => value.put(&mut out),
+            StateRow::Renamed { to, record, .. } => {
+                out.put_string(to.as_str());
+                out.put_varint(*record);
+            }
+            StateRow::Deleted { row, .. } => return row.value(),
             StateRow::Unknown { value, .. } => out.put_slice(value),
         }
         out
@@ -114,7 +135,7 @@ impl StateRow {
         let named = |why: Error| fault("it holds a forbidden name").because(why);
         let dataset = || text(first).and_then(|name| DatasetName::new(&name).map_err(named));
         let name = || text(second.unwrap_or_default()).and_then(|name| RefName::new(&name).map_err(named));
-        if *kind == b'h' && !rest.is_empty() || *kind == b'd' && second.is_some() {
+        if *kind == b'h' && !rest.is_empty() || matches!(kind, b'd' | b'R') && second.is_some() {
             return Err(fault("it has a part too many"));
         }
         let row = match kind {
@@ -157,11 +178,25 @@ impl StateRow {
                     value: read_metadata(&mut reader)?,
                 }
             }
+            b'R' => {
+                let to = DatasetName::new(reader.string(255)?).map_err(|fault| reader.fault(fault))?;
+                StateRow::Renamed { dataset: dataset()?, to, record: reader.varint()? }
+            }
+            b'D' => return parse_deleted(rest, value).ok_or_else(|| fault("it isn't of a dataset"))?,
             _ => return Ok(StateRow::Unknown { key: key.to_vec(), value: value.to_vec() }),
         };
         reader.end()?;
         Ok(row)
     }
+}
+
+/// A row of a dataset that was deleted; `None` if `rest` isn't the key of one.
+fn parse_deleted(rest: &[u8], value: &[u8]) -> Option<Result<StateRow>> {
+    let (digits, key) = rest.split_at_checked(DIGITS)?;
+    let digits = std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+    let record = digits.parse().ok()?;
+    matches!(key.first()?, b'd' | b'b' | b'n' | b't' | b'v' | b'm')
+        .then(|| Ok(StateRow::Deleted { record, row: Box::new(StateRow::parse(key, value)?) }))
 }
 
 /// A kind and parts joined by NUL, which no name holds.

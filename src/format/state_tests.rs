@@ -5,6 +5,17 @@ use crate::format::attrs::tests::any_value;
 use crate::format::operation::tests::{any_branch, any_dataset, any_index_row, any_ref, any_version_row};
 
 fn any_row() -> impl Strategy<Value = StateRow> {
+    let of_dataset = any_live_row().prop_filter("a row of a dataset", |row| b"dbntvm".contains(&row.key()[0]));
+    prop_oneof![
+        8 => any_live_row(),
+        1 => (any_dataset(), any_dataset(), any::<u64>())
+            .prop_map(|(dataset, to, record)| StateRow::Renamed { dataset, to, record }),
+        1 => (0u64..1_000_000_000_000, of_dataset)
+            .prop_map(|(record, row)| StateRow::Deleted { record, row: Box::new(row) }),
+    ]
+}
+
+fn any_live_row() -> impl Strategy<Value = StateRow> {
     let id = || any::<[u8; 32]>().prop_map(Id);
     prop_oneof![
         (any::<u64>(), id(), any::<u16>(), any::<[u8; 16]>())
@@ -77,6 +88,10 @@ fn keys_are_those_of_the_format() {
         StateRow::Metadata { dataset: dataset(), version: None, key: "k\0".to_owned(), value: Value::Null };
     assert_eq!(of_dataset.key(), b"ma/b\0\0k\0");
     let of_version = StateRow::Metadata { dataset: dataset(), version: Some(id), key: "k".into(), value: Value::Null };
+    let row = Box::new(StateRow::Dataset { dataset: dataset(), created: Time(0) });
+    assert_eq!(StateRow::Deleted { record: 12, row }.key(), b"D000000000012da/b");
+    let renamed = StateRow::Renamed { dataset: dataset(), to: DatasetName::new("c").expect("good"), record: 3 };
+    assert_eq!((renamed.key(), renamed.value()), (b"Ra/b".to_vec(), vec![1, b'c', 3]));
     assert_eq!(of_version.key(), [&b"ma/b\0"[..], "ab".repeat(32).as_bytes(), b"\0k"].concat());
 }
 
@@ -89,5 +104,8 @@ fn keys_that_lack_or_repeat_a_part_are_refused() {
     assert!(refused(b"na\0b/c", &[0; 32]), "a name has no folders");
     assert!(refused(b"ma\0\0", &[0]) && refused(b"ma\0k", &[0]) && refused(b"ma\0ff\0k", &[0]));
     assert!(refused(b"va\0short", &[0; 80]));
+    assert!(refused(b"Ra\0b", &[1, b'c', 0]), "a new name has no second part");
+    assert!(refused(b"D000000000012", &[]) && refused(b"D12da", &[0; 8]) && refused(b"D00000000001xda", &[0; 8]));
+    assert!(refused(b"D000000000012h", &[0; 58]) && refused(b"D000000000012D000000000012da", &[0; 8]));
     assert!(refused(b"i000000000001-ff", &[0; 40]));
 }

@@ -10,6 +10,8 @@ use crate::format::attrs::Value;
 use crate::format::operation::{IndexRow, Operation, VersionRow};
 use crate::format::record::{FOLD_RULE, RecordCore};
 
+mod datasets;
+
 /// A version as the log knows it, without reading its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionState {
@@ -66,28 +68,33 @@ pub struct Fold {
     pub store: [u8; 16],
     pub indexes: BTreeMap<ObjectName, IndexRow>,
     pub datasets: BTreeMap<DatasetName, Dataset>,
+    /// What was deleted and can be brought back, by the record that did it and the name that it had.
+    pub deleted: BTreeMap<(u64, DatasetName), Dataset>,
+    /// Names that datasets had: what each was renamed to, and by which record.
+    pub renamed: BTreeMap<DatasetName, (DatasetName, u64)>,
 }
+
+/// What a name was renamed to before, if it was.
+type WasRenamed = Option<(DatasetName, u64)>;
 
 /// How one step of a record is taken back.
 enum Undo {
     Store([u8; 16]),
     Index(ObjectName),
     IndexBack(IndexRow),
-    Dataset(DatasetName),
+    Dataset(DatasetName, WasRenamed),
+    Renamed { from: (DatasetName, WasRenamed), to: (DatasetName, WasRenamed) },
+    Deleted((u64, DatasetName)),
+    Restored((u64, DatasetName), WasRenamed),
     Version(DatasetName, Id),
     Branch(DatasetName, BranchName, Option<Id>),
-    Name(DatasetName, RefName),
+    Name(DatasetName, RefName, Option<Id>),
     Tag(DatasetName, RefName, Option<Tag>),
     Published(DatasetName, Id, bool),
     Meta(DatasetName, (Option<Id>, String), Option<Value>),
 }
 
 impl Fold {
-    /// The dataset, or an error that says so.
-    pub fn dataset(&self, name: &DatasetName) -> Result<&Dataset> {
-        self.datasets.get(name).ok_or_else(|| Error::not_found(format!("the store has no dataset {name}")))
-    }
-
     /// The version with this id, in whichever dataset it is.
     pub fn version(&self, id: &Id) -> Option<&VersionState> {
         self.datasets.values().find_map(|dataset| dataset.versions.get(id))
@@ -147,15 +154,15 @@ impl Fold {
                 added.iter().try_for_each(|row| self.add_index(row, undo))?;
             }
             Operation::CreateDataset { dataset } => {
-                if self.datasets.contains_key(dataset) {
-                    return Err(Error::conflict(format!("the dataset {dataset} exists already")));
-                }
-                self.datasets.insert(dataset.clone(), Dataset { created: core.time, ..Dataset::default() });
-                undo.push(Undo::Dataset(dataset.clone()));
+                self.create_dataset(dataset, Dataset { created: core.time, ..Dataset::default() }, undo)?;
             }
+            Operation::RenameDataset { dataset, to } => self.rename_dataset(dataset, to, core.number, undo)?,
+            Operation::DeleteDataset { dataset } => self.delete_dataset(dataset, core.number, undo)?,
+            Operation::RestoreDataset { dataset, deletion } => self.restore_dataset(dataset, *deletion, undo)?,
             Operation::AddVersion { dataset, row } => self.add_version(dataset, row, core.number, undo)?,
             Operation::SetBranch { dataset, branch, old, new } => self.set_branch(dataset, branch, *old, *new, undo)?,
             Operation::TakeName { dataset, name, version } => self.take_name(dataset, name, *version, undo)?,
+            Operation::DropName { dataset, name, version } => self.drop_name(dataset, name, *version, undo)?,
             Operation::SetTag { dataset, tag, old, new, protected } => {
                 let new = new.map(|version| Tag { version, protected: *protected });
                 self.set_tag(dataset, tag, *old, new, undo)?;
@@ -183,7 +190,7 @@ impl Fold {
                     return Err(Error::conflict(format!("version {} is gone", gone.short())));
                 }
             }
-            Operation::Unknown { critical: false, .. } => {}
+            Operation::Reason { .. } | Operation::Unknown { critical: false, .. } => {}
             _ => return Err(needs_newer(core.number)),
         }
         Ok(())
@@ -259,7 +266,17 @@ impl Fold {
             return Err(Error::conflict(format!("version {} has the name {other} already", version.short())));
         }
         target.names.insert(name.clone(), version);
-        undo.push(Undo::Name(dataset.clone(), name.clone()));
+        undo.push(Undo::Name(dataset.clone(), name.clone(), None));
+        Ok(())
+    }
+
+    fn drop_name(&mut self, dataset: &DatasetName, name: &RefName, version: Id, undo: &mut Vec<Undo>) -> Result<()> {
+        let target = self.dataset_mut(dataset)?;
+        if target.names.get(name) != Some(&version) {
+            return Err(Error::conflict(format!("version {} of {dataset} isn't named {name}", version.short())));
+        }
+        target.names.remove(name);
+        undo.push(Undo::Name(dataset.clone(), name.clone(), Some(version)));
         Ok(())
     }
 
@@ -292,7 +309,8 @@ impl Fold {
     }
 
     fn dataset_mut(&mut self, name: &DatasetName) -> Result<&mut Dataset> {
-        self.datasets.get_mut(name).ok_or_else(|| Error::not_found(format!("the store has no dataset {name}")))
+        self.dataset(name)?;
+        Ok(self.datasets.get_mut(name).expect("it is there, as was just seen"))
     }
 
     fn version_mut(&mut self, dataset: &DatasetName, version: &Id) -> Result<&mut VersionState> {
@@ -311,15 +329,13 @@ impl Fold {
             Undo::IndexBack(row) => {
                 self.indexes.insert(row.name, row);
             }
-            Undo::Dataset(name) => {
-                self.datasets.remove(&name);
+            step @ (Undo::Dataset(..) | Undo::Renamed { .. } | Undo::Deleted(..) | Undo::Restored(..)) => {
+                self.put_back_dataset(step);
             }
             Undo::Version(dataset, id) => self.undo_in(&dataset, |target| {
                 target.versions.remove(&id);
             }),
-            Undo::Name(dataset, name) => self.undo_in(&dataset, |target| {
-                target.names.remove(&name);
-            }),
+            Undo::Name(dataset, name, old) => self.undo_in(&dataset, |target| put_back(&mut target.names, name, old)),
             Undo::Branch(dataset, branch, old) => {
                 self.undo_in(&dataset, |target| put_back(&mut target.branches, branch, old));
             }

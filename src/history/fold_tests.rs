@@ -179,6 +179,68 @@ fn metadata_and_indexes() {
     assert!(holds(rely(1)) && !holds(rely(3)));
 }
 
+fn other() -> DatasetName {
+    DatasetName::new("other").expect("a good name")
+}
+
+fn rename(dataset: DatasetName, to: DatasetName) -> Operation {
+    Operation::RenameDataset { dataset, to }
+}
+
+fn delete() -> Operation {
+    Operation::DeleteDataset { dataset: dataset() }
+}
+
+fn restore(deletion: u64) -> Operation {
+    Operation::RestoreDataset { dataset: dataset(), deletion }
+}
+
+fn drop_name(text: &str, seed: u8) -> Operation {
+    Operation::DropName { dataset: dataset(), name: named(text), version: version(seed) }
+}
+
+#[test]
+fn a_name_is_given_up_by_its_version_alone() {
+    assert!(!holds(drop_name("n", 2)) && !holds(drop_name("m", 1)) && !holds(drop_name("t", 1)));
+    let mut fold = begun();
+    assert!(apply(&mut fold, vec![drop_name("n", 1), take_name("n", 2)]));
+    assert_eq!(fold.datasets[&dataset()].names[&named("n")], version(2));
+}
+
+#[test]
+fn a_renamed_dataset_is_told_by_its_old_name() {
+    let mut fold = begun();
+    let whole = fold.datasets[&dataset()].clone();
+    assert!(!holds(rename(other(), dataset())) && !holds(rename(dataset(), dataset())));
+    assert!(apply(&mut fold, vec![rename(dataset(), other())]));
+    assert_eq!(fold.datasets, BTreeMap::from([(other(), whole.clone())]));
+    let third = DatasetName::new("third").expect("a good name");
+    assert!(apply(&mut fold, vec![rename(other(), third.clone())]));
+    assert_eq!(fold.new_name(&dataset()), Some((&third, 3)));
+    let said = fold.dataset(&dataset()).expect_err("it is gone").to_string();
+    assert_eq!(said, "the dataset signs is called third since record 3 of the log");
+    assert!(apply(&mut fold, vec![rename(third.clone(), dataset())]));
+    assert_eq!((fold.new_name(&dataset()), fold.new_name(&other())), (None, Some((&dataset(), 4))));
+    assert_eq!(fold.datasets, BTreeMap::from([(dataset(), whole)]));
+}
+
+#[test]
+fn a_deleted_dataset_comes_back_whole_unless_its_name_is_taken() {
+    let mut fold = begun();
+    let whole = fold.datasets[&dataset()].clone();
+    assert!(apply(&mut fold, vec![delete()]) && !apply(&mut fold, vec![delete()]));
+    assert!(fold.datasets.is_empty() && fold.version(&version(1)).is_none());
+    let said = fold.dataset(&dataset()).expect_err("it is gone").to_string();
+    assert_eq!(said, "the dataset signs was deleted by record 2 of the log");
+    assert!(apply(&mut fold, vec![Operation::CreateDataset { dataset: dataset() }]));
+    assert!(!apply(&mut fold, vec![restore(2)]), "another has the name");
+    assert!(apply(&mut fold, vec![rename(dataset(), other()), restore(2)]));
+    assert_eq!(fold.datasets[&dataset()], whole);
+    assert!(fold.deleted.is_empty() && !apply(&mut fold, vec![restore(2)]));
+    let again = vec![delete(), Operation::CreateDataset { dataset: dataset() }, delete()];
+    assert!(!apply(&mut fold, again), "one record deletes a name once");
+}
+
 #[test]
 fn unknown_operations() {
     let unknown =
@@ -227,6 +289,14 @@ fn any_step() -> impl Strategy<Value = Operation> {
         (seed(), seed()).prop_map(|(from, to)| replace(&[from], &[to])),
         Just(Operation::CreateDataset { dataset: DatasetName::new("b").expect("a good name") }),
         Just(Operation::StoreCreated { store: [4; 16] }),
+        (text(), seed()).prop_map(|(text, seed)| drop_name(text, seed)),
+        any::<bool>().prop_map(|there| match there {
+            true => rename(dataset(), other()),
+            false => rename(other(), dataset()),
+        }),
+        Just(delete()),
+        (1u64..12).prop_map(restore),
+        Just(Operation::CreateDataset { dataset: dataset() }),
     ]
 }
 
@@ -236,6 +306,8 @@ proptest! {
         let mut fold = begun();
         for operations in records {
             apply(&mut fold, operations);
+            let rows = crate::history::state::encode(&fold);
+            prop_assert_eq!(crate::history::state::decode(&rows).expect("own rows"), fold.clone());
         }
     }
 

@@ -4,6 +4,8 @@ pub mod bases;
 pub mod dag;
 pub mod fold;
 pub mod local_copy;
+pub mod records;
 pub mod refs;
 pub mod state;
 pub mod timeline;
+pub mod undo;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use crate::base::files::random_bytes;
-use crate::base::{Error, Id, ObjectName, Result};
+use crate::base::{DatasetName, Error, Id, ObjectName, Result};
 use crate::chunk::compress::compress;
 use crate::format::header::ObjectKind;
 use crate::format::hint::{self, ChildShape};
@@ -73,38 +73,50 @@ fn rows(fold: &Fold) -> Vec<StateRow> {
     let mut rows =
         vec![StateRow::Head { number: fold.number, record: fold.record, fold_rule: FOLD_RULE, store: fold.store }];
     rows.extend(fold.indexes.values().cloned().map(StateRow::Index));
-    for (name, dataset) in &fold.datasets {
-        let owner = || name.clone();
-        rows.push(StateRow::Dataset { dataset: owner(), created: dataset.created });
-        rows.extend(dataset.branches.iter().map(|(branch, version)| StateRow::Branch {
-            dataset: owner(),
-            branch: branch.clone(),
-            version: *version,
-        }));
-        rows.extend(dataset.names.iter().map(|(name, version)| StateRow::Name {
-            dataset: owner(),
-            name: name.clone(),
-            version: *version,
-        }));
-        rows.extend(dataset.tags.iter().map(|(tag, to)| StateRow::Tag {
-            dataset: owner(),
-            tag: tag.clone(),
-            version: to.version,
-            protected: to.protected,
-        }));
-        rows.extend(dataset.versions.values().map(|state| StateRow::Version {
-            dataset: owner(),
-            record: state.record,
-            row: Box::new(state.row.clone()),
-            published: state.published,
-        }));
-        rows.extend(dataset.meta.iter().map(|((version, key), value)| StateRow::Metadata {
-            dataset: owner(),
-            version: *version,
-            key: key.clone(),
-            value: value.clone(),
-        }));
+    rows.extend(fold.datasets.iter().flat_map(|(name, dataset)| rows_of(name, dataset)));
+    for ((record, name), dataset) in &fold.deleted {
+        let aside = |row| StateRow::Deleted { record: *record, row: Box::new(row) };
+        rows.extend(rows_of(name, dataset).into_iter().map(aside));
     }
+    rows.extend(fold.renamed.iter().map(|(dataset, (to, record))| StateRow::Renamed {
+        dataset: dataset.clone(),
+        to: to.clone(),
+        record: *record,
+    }));
+    rows
+}
+
+fn rows_of(name: &DatasetName, dataset: &Dataset) -> Vec<StateRow> {
+    let owner = || name.clone();
+    let mut rows = vec![StateRow::Dataset { dataset: owner(), created: dataset.created }];
+    rows.extend(dataset.branches.iter().map(|(branch, version)| StateRow::Branch {
+        dataset: owner(),
+        branch: branch.clone(),
+        version: *version,
+    }));
+    rows.extend(dataset.names.iter().map(|(name, version)| StateRow::Name {
+        dataset: owner(),
+        name: name.clone(),
+        version: *version,
+    }));
+    rows.extend(dataset.tags.iter().map(|(tag, to)| StateRow::Tag {
+        dataset: owner(),
+        tag: tag.clone(),
+        version: to.version,
+        protected: to.protected,
+    }));
+    rows.extend(dataset.versions.values().map(|state| StateRow::Version {
+        dataset: owner(),
+        record: state.record,
+        row: Box::new(state.row.clone()),
+        published: state.published,
+    }));
+    rows.extend(dataset.meta.iter().map(|((version, key), value)| StateRow::Metadata {
+        dataset: owner(),
+        version: *version,
+        key: key.clone(),
+        value: value.clone(),
+    }));
     rows
 }
 
@@ -166,25 +178,30 @@ fn take_row(fold: &mut Fold, row: StateRow) -> Result<()> {
             (fold.number, fold.record, fold.store) = (number, record, store);
         }
         StateRow::Index(row) => drop(fold.indexes.insert(row.name, row)),
-        StateRow::Dataset { dataset, created } => {
-            fold.datasets.entry(dataset).or_default().created = created;
+        StateRow::Renamed { dataset, to, record } => drop(fold.renamed.insert(dataset, (to, record))),
+        StateRow::Deleted { record, row } => {
+            take_row_of(*row, |name| fold.deleted.entry((record, name)).or_default())?;
         }
-        StateRow::Branch { dataset, branch, version } => drop(of(fold, dataset).branches.insert(branch, version)),
-        StateRow::Name { dataset, name, version } => drop(of(fold, dataset).names.insert(name, version)),
-        StateRow::Tag { dataset, tag, version, protected } => {
-            of(fold, dataset).tags.insert(tag, Tag { version, protected });
-        }
-        StateRow::Version { dataset, record, row, published } => {
-            of(fold, dataset).versions.insert(row.version, VersionState { row: *row, record, published });
-        }
-        StateRow::Metadata { dataset, version, key, value } => {
-            of(fold, dataset).meta.insert((version, key), value);
-        }
-        StateRow::Unknown { .. } => return Err(crate::format::needs_newer("the state of the log")),
+        row => take_row_of(row, |name| fold.datasets.entry(name).or_default())?,
     }
     Ok(())
 }
 
-fn of(fold: &mut Fold, dataset: crate::base::DatasetName) -> &mut Dataset {
-    fold.datasets.entry(dataset).or_default()
+fn take_row_of<'f>(row: StateRow, of: impl FnOnce(DatasetName) -> &'f mut Dataset) -> Result<()> {
+    match row {
+        StateRow::Dataset { dataset, created } => of(dataset).created = created,
+        StateRow::Branch { dataset, branch, version } => drop(of(dataset).branches.insert(branch, version)),
+        StateRow::Name { dataset, name, version } => drop(of(dataset).names.insert(name, version)),
+        StateRow::Tag { dataset, tag, version, protected } => {
+            of(dataset).tags.insert(tag, Tag { version, protected });
+        }
+        StateRow::Version { dataset, record, row, published } => {
+            of(dataset).versions.insert(row.version, VersionState { row: *row, record, published });
+        }
+        StateRow::Metadata { dataset, version, key, value } => {
+            of(dataset).meta.insert((version, key), value);
+        }
+        _ => return Err(crate::format::needs_newer("the state of the log")),
+    }
+    Ok(())
 }

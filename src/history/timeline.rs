@@ -84,6 +84,23 @@ impl Timeline {
         Ok(Some(timeline))
     }
 
+    /// The log up to a record that is in it, as if nothing had come behind.
+    pub fn as_of(&self, number: u64) -> Result<Fold> {
+        let fold = Fold { store: self.store, ..Fold::default() };
+        let mut then = Timeline::at(self.bucket.clone(), fold, self.observer.clone());
+        if number > 0 {
+            let (record, hash) = log::read(&self.bucket, number)?
+                .ok_or_else(|| Error::damaged(format!("{} is missing", log::record_name(number))))?;
+            then.go_to(record, hash)?;
+        }
+        Ok(then.fold)
+    }
+
+    /// The newest records as far as they were read, oldest first and without a gap.
+    pub fn newest_records(&self) -> &[RecordCore] {
+        &self.since_state
+    }
+
     /// A fold that was kept, as it is: for readers that ask the store nothing.
     pub fn at(bucket: Bucket, fold: Fold, observer: Observer) -> Timeline {
         let store = fold.store;

@@ -156,6 +156,11 @@ fn operations() -> Vec<Operation> {
         Operation::Rescue(things()),
         Operation::Reclaim(things()),
         Operation::Expel { contents: vec![id(5)], reason: note() },
+        Operation::DropName { dataset: dataset(), name: RefName::new("1.0").expect("a good name"), version: id(1) },
+        Operation::RenameDataset { dataset: dataset(), to: DatasetName::new("other").expect("a good name") },
+        Operation::DeleteDataset { dataset: dataset() },
+        Operation::RestoreDataset { dataset: dataset(), deletion: 12 },
+        Operation::Reason { text: note() },
         Operation::Unknown { code: 90, critical: false, payload: vec![1, 2, 3] },
     ]
 }
