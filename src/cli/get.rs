@@ -96,9 +96,9 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
             .hint("leave --link out, or give --link reflink or copy"));
     }
     let is_locked = args.locked.file().is_some();
-    let (wanted, patterns) = wanted(context, &args)?;
+    let wanted = wanted(context, &args)?;
     let options = GetOptions {
-        patterns,
+        patterns: if is_locked { Vec::new() } else { args.patterns },
         share: args.part.share(),
         overwrite: args.overwrite,
         delete: args.delete,
@@ -126,12 +126,12 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-/// What is got into which folder, and which patterns of it. With `--locked` the words are names of pins, each of which gets a folder of its
+/// What is got into which folder. With `--locked` the words are names of pins, each of which gets a folder of its
 /// name; the last word may be where to, if it begins as a path: of one name it is that one's folder.
-fn wanted(context: &Context, args: &Get) -> Result<(Vec<(Address, PathBuf)>, Vec<String>)> {
+fn wanted(context: &Context, args: &Get) -> Result<Vec<(Address, PathBuf)>> {
     let Some(file) = args.locked.file() else {
         let (address, folder) = (args.address.as_deref().unwrap_or_default(), args.folder.clone().unwrap_or_default());
-        return Ok((vec![(addresses::parse(context, address)?, folder)], args.patterns.clone()));
+        return Ok(vec![(addresses::parse(context, address)?, folder)]);
     };
     let folder = args.folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
     let mut names: Vec<String> = args.address.iter().cloned().chain(folder).chain(args.patterns.clone()).collect();
@@ -142,8 +142,7 @@ fn wanted(context: &Context, args: &Get) -> Result<(Vec<(Address, PathBuf)>, Vec
         Some(into) => into.join(name),
         None => PathBuf::from(name),
     };
-    let wanted = pins.into_iter().map(|(name, address)| (address, folder_of(&name)));
-    Ok((wanted.collect(), Vec::new()))
+    Ok(pins.into_iter().map(|(name, address)| (address, folder_of(&name))).collect())
 }
 
 fn document(report: &GetReport) -> serde_json::Value {
