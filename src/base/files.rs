@@ -11,6 +11,7 @@ use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWri
 use rustix::fs::{AtFlags, CWD, linkat};
 use rustix::io::Errno;
 
+use super::host::Process;
 use super::{Error, Result};
 
 /// Temporary files begin with this and are swept by whoever owns the folder.
@@ -195,12 +196,12 @@ pub fn is_temporary(name: &str) -> bool {
 
 /// Whether this is the name of a temporary whose process doesn't run here any more.
 fn is_abandoned(name: &str) -> bool {
-    let process = || name.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?.0.parse().ok();
-    let Some(process) = process().and_then(rustix::process::Pid::from_raw) else { return false };
-    match process == rustix::process::getpid() {
+    let number = || name.strip_prefix(TEMPORARY_PREFIX)?.split_once('-')?.0.parse().ok();
+    let Some(number) = number().filter(|number| *number > 0) else { return false };
+    match number == rustix::process::getpid().as_raw_pid() {
         // An earlier process had our number.
         true => !name.starts_with(own_prefix()),
-        false => rustix::process::test_kill_process(process) == Err(rustix::io::Errno::SRCH),
+        false => Process::with(number).is_none(),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod name;
 pub mod observer;
 pub mod once;
 pub mod path;
+pub mod size;
 pub mod stat;
 pub mod time;
 
@@ -17,4 +18,5 @@ pub use id::{Id, ObjectName};
 pub use name::{BranchName, DatasetName, RefName};
 pub use observer::{Counter, Event, Observer};
 pub use path::RepoPath;
+pub use size::size;
 pub use time::Time;

@@ -36,6 +36,8 @@ pub(super) struct Mark {
 pub(super) struct AtWork {
     processes: HashSet<String>,
     pub(super) reserved: u64,
+    /// Of these, what other processes than this one have reserved.
+    pub(super) reserved_by_others: u64,
 }
 
 impl Mark {
@@ -56,6 +58,12 @@ impl AtWork {
     /// Whether this process is the only one.
     pub(super) fn is_alone(&self) -> bool {
         self.processes.iter().all(|process| process == files::process_name())
+    }
+
+    /// Whether another process of this number is at work, on whatever machine.
+    pub(super) fn has_other(&self, number: i32) -> bool {
+        let is_it = |process: &&String| process.split_once('-').is_some_and(|(own, _)| own == number.to_string());
+        self.processes.iter().filter(is_it).any(|process| process != files::process_name())
     }
 
     /// Whether a temporary was left by a process that has ended.
@@ -105,7 +113,11 @@ impl Cache {
                 continue;
             }
             let text = fs::read_to_string(&path).unwrap_or_default();
-            all.reserved = all.reserved.saturating_add(text.trim().parse().unwrap_or(0));
+            let reserved = text.trim().parse().unwrap_or(0);
+            all.reserved = all.reserved.saturating_add(reserved);
+            if process != files::process_name() {
+                all.reserved_by_others = all.reserved_by_others.saturating_add(reserved);
+            }
             all.processes.insert(process.to_owned());
         }
         Ok(all)

@@ -1,7 +1,7 @@
 //! What a cache may hold and whose it is: `cache.toml`, and the folders beside it.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub(super) const FOLDERS: [&str; 8] =
 /// What a cache may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of files.
+    /// Bytes that files may take of the disk, each in whole blocks.
     pub max_bytes: u64,
     /// The part of the disk that stays free, in percent.
     pub keep_free_percent: u8,
@@ -36,6 +36,13 @@ pub enum Sharing {
 }
 
 impl Sharing {
+    /// As the folder of a cache shows it whose `cache.toml` can't be read.
+    pub fn of_folder(folder: &Path) -> Sharing {
+        let Ok(meta) = fs::metadata(folder.join("files")) else { return Sharing::Private };
+        let is_shared = meta.permissions().mode() & 0o7777 == Sharing::Group(0).folder_mode();
+        if is_shared { Sharing::Group(meta.gid()) } else { Sharing::Private }
+    }
+
     pub(super) fn folder_mode(self) -> u32 {
         match self {
             Sharing::Private => 0o700,

@@ -255,7 +255,7 @@ impl Cache {
         Ok(kept)
     }
 
-    fn read_lists(&self, names: &HashSet<String>) -> Result<Vec<u128>> {
+    pub(super) fn read_lists(&self, names: &HashSet<String>) -> Result<Vec<u128>> {
         let mut contents = Vec::new();
         for name in names {
             contents.extend(self.read_list(name)?);

@@ -20,6 +20,7 @@ mod at_work;
 mod claims;
 mod config;
 mod files;
+mod filling;
 mod holds;
 mod link;
 mod prune;
@@ -52,6 +53,8 @@ pub struct Cache {
     sharing: Sharing,
     is_writable: bool,
     claims: claims::Claims,
+    /// What files take of the disk is a multiple of this.
+    block_bytes: u64,
     room: room::Room,
     observer: Observer,
     unsettled: unsettled::Unsettled,
@@ -65,14 +68,26 @@ impl Cache {
         let Some((limits, sharing)) = config::read(folder)? else { return Ok(None) };
         let is_writable = !read_only && config::may_write(folder);
         let claims = claims::Claims::new(folder.join("locks"));
+        let block_bytes = room::block_bytes(folder)?;
         let room = room::Room::new(limits.max_bytes);
         let unsettled = unsettled::Unsettled::new(folder);
         let folder = folder.to_owned();
         let files = folder.join("files");
         let files = File::open(&files).map_err(|fault| Error::io("open", &files, fault))?;
         let suspect_since = None;
-        let mut cache =
-            Cache { folder, files, limits, sharing, is_writable, claims, room, observer, unsettled, suspect_since };
+        let mut cache = Cache {
+            folder,
+            files,
+            limits,
+            sharing,
+            is_writable,
+            claims,
+            block_bytes,
+            room,
+            observer,
+            unsettled,
+            suspect_since,
+        };
         cache.check_after_power_loss()?;
         Ok(Some(cache))
     }

@@ -16,7 +16,7 @@ pub(super) const DAY: i64 = 24 * 3600;
 /// More than is needed is freed, so that not each new file looks through the cache: this part of the limit.
 const SLACK_SHARE: u64 = 20;
 
-/// What was removed.
+/// What was removed, in bytes of the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Pruned {
     pub files: u64,
@@ -24,7 +24,7 @@ pub struct Pruned {
     pub views: u64,
 }
 
-/// What a cache holds.
+/// What a cache holds, in bytes of the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Contents {
     pub files: u64,
@@ -34,7 +34,7 @@ pub struct Contents {
     pub kept_bytes: u64,
 }
 
-/// What a cache holds, with what is in quarantine, and what of it could be removed.
+/// What a cache holds in bytes of the disk, with what is in quarantine, and what of it could be removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removable {
     pub bytes: u64,
@@ -53,6 +53,8 @@ pub(super) struct Quarantined {
 pub(super) struct Met<'a> {
     pub(super) key: Key,
     pub(super) path: &'a Path,
+    length: u64,
+    /// What it takes of the disk.
     pub(super) bytes: u64,
     /// The day of the last use.
     pub(super) day: i64,
@@ -144,9 +146,9 @@ impl Cache {
         let damaged = std::sync::Mutex::new(Vec::new());
         self.each_file(|met| {
             files.fetch_add(1, Ordering::Relaxed);
-            bytes.fetch_add(met.bytes, Ordering::Relaxed);
+            bytes.fetch_add(met.length, Ordering::Relaxed);
             self.observer.add(Counter::Files, 1);
-            self.observer.add(Counter::Bytes, met.bytes);
+            self.observer.add(Counter::Bytes, met.length);
             if !(met.is_right() && met.is_untouched) && met.path.exists() {
                 self.quarantine(met.key);
                 damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(met.key.content);
@@ -184,7 +186,7 @@ impl Cache {
         let look = |name: String| {
             let path = folder.join(name);
             let stat = rustix::fs::lstat(&path).ok()?;
-            Some(Quarantined { path, bytes: stat.st_size as u64, day: stat.st_ctime / DAY })
+            Some(Quarantined { path, bytes: self.on_disk(stat.st_size as u64), day: stat.st_ctime / DAY })
         };
         Ok(super::holds::names_in(&folder)?.into_iter().filter_map(look).collect())
     }
@@ -300,7 +302,8 @@ impl Cache {
                 act(Met {
                     key,
                     path: &path,
-                    bytes: stat.st_size as u64,
+                    length: stat.st_size as u64,
+                    bytes: self.on_disk(stat.st_size as u64),
                     day: stat.st_atime / DAY,
                     is_linked: stat.st_nlink > 1,
                     is_untouched: super::files::is_untouched(&stat),

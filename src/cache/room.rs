@@ -2,17 +2,22 @@
 //!
 //! `usage` is a number that every process adds to, under a lock, in steps. It can only be too high (a killed process gives nothing back), and
 //! where it seems too high, the files are counted, with what living processes have reserved and not yet written.
+//!
+//! Bytes are those of the disk: a file takes whole blocks. What a file system says of a file that is there (`st_blocks`) isn't asked: it is known
+//! too late on some (ZFS, NFS), and is less than a copy elsewhere would take on others (compression).
 
+use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::base::files::{Durability, NewFile, random_bytes};
 use crate::base::lock::FileLock;
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, size};
 
+use super::Cache;
 use super::at_work::Mark;
-use super::{Cache, Limits};
 
 pub(super) const LOCK: &str = "room";
 const FILE: &str = "usage";
@@ -25,6 +30,9 @@ const LONGEST_PATIENCE: Duration = Duration::from_secs(5);
 const LARGEST_STEP: u64 = 64 << 20;
 /// The part of the limit that a process may hold without use.
 const STEP_SHARE: u64 = 512;
+/// Of file systems that name the size of a request instead, as those of a network do.
+const USUAL_BLOCK: u64 = 4096;
+const LARGEST_BLOCK: u64 = 64 << 10;
 
 /// What this process has reserved.
 pub(super) struct Room {
@@ -80,6 +88,19 @@ impl Drop for Reserved<'_> {
     }
 }
 
+/// Why nothing more could be reserved.
+struct Short {
+    /// So many bytes; 0 where it isn't for want of room.
+    lacks: u64,
+    fault: Error,
+}
+
+impl From<Error> for Short {
+    fn from(fault: Error) -> Short {
+        Short { lacks: 0, fault }
+    }
+}
+
 /// How many bytes there are for a cache on its disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Space {
@@ -88,12 +109,23 @@ pub struct Space {
     pub floor: u64,
 }
 
+/// The unit in which the file system of a cache gives room to files.
+pub(super) fn block_bytes(folder: &Path) -> Result<u64> {
+    let disk = rustix::fs::statvfs(folder).map_err(|fault| Error::io("look at", folder, fault.into()))?;
+    Ok(if (1..=LARGEST_BLOCK).contains(&disk.f_frsize) { disk.f_frsize } else { USUAL_BLOCK })
+}
+
 impl Cache {
-    /// Makes sure that `bytes` more may be written, by removing what was used least where that is needed. What others have reserved is
+    /// What a file of this length takes of the disk.
+    pub fn on_disk(&self, length: u64) -> u64 {
+        length.div_ceil(self.block_bytes).saturating_mul(self.block_bytes)
+    }
+
+    /// Makes sure that `bytes` more of the disk may be used, by removing what was used least where that is needed. What others have reserved is
     /// waited for: it becomes files that may be shared or removed, or is given back.
     pub fn reserve(&self, bytes: u64) -> Result<Reserved<'_>> {
         let deadline = Instant::now() + PATIENCE;
-        let (mut wait, mut given_up_at) = (SHORTEST_WAIT, None);
+        let (mut wait, mut given_up_at, mut was_alone) = (SHORTEST_WAIT, None, false);
         loop {
             let mut books = self.room.books();
             self.mark(&mut books);
@@ -109,18 +141,22 @@ impl Cache {
                     books.pending += bytes;
                     return Ok(Reserved { cache: self, bytes });
                 }
-                Err(fault) => {
+                Err(short) => {
                     self.return_spare(&mut books);
                     let at_work = self.at_work()?;
                     let now = Instant::now();
                     // Of several that keep what they have and lack the rest, the first to give up lets the others go on.
                     let last = match (at_work.reserved, at_work.is_alone()) {
-                        (0, true) => now,
+                        // Those who had it may have ended just now.
+                        (0, true) if was_alone => now,
                         (0, false) => *given_up_at.get_or_insert(now + self.room.patience),
                         _ => deadline,
                     };
+                    was_alone = at_work.is_alone();
                     if now >= last {
-                        return Err(fault);
+                        drop(books);
+                        let by_others = if short.lacks > 0 { self.filled_by_others(short.lacks, &[])? } else { None };
+                        return Err(by_others.unwrap_or(short.fault));
                     }
                 }
             }
@@ -197,7 +233,7 @@ impl Cache {
     }
 
     /// Adds to the usage, for later.
-    fn grow(&self, books: &mut Books, bytes: u64) -> Result<()> {
+    fn grow(&self, books: &mut Books, bytes: u64) -> Result<(), Short> {
         let _lock = self.lock_room()?;
         let reserved = self.at_work()?.reserved;
         let lacking = |used: u64, space: Space| {
@@ -214,8 +250,9 @@ impl Cache {
                 used = used.saturating_sub(freed.bytes);
             }
             self.set_usage(used)?;
-            if lacking(used, self.space()?) > 0 {
-                return Err(self.is_full(bytes, used));
+            let lacks = lacking(used, self.space()?);
+            if lacks > 0 {
+                return Err(Short { lacks, fault: self.is_full(bytes, used) });
             }
         }
         self.set_usage(used + bytes)?;
@@ -225,17 +262,27 @@ impl Cache {
     }
 
     fn is_full(&self, bytes: u64, used: u64) -> Error {
-        let Limits { max_bytes, .. } = self.limits;
-        let space = self.space().unwrap_or(Space { free: 0, floor: 0 });
+        let disk = self.space().map(|space| format!(", its disk has {space}")).unwrap_or_default();
         let message = format!(
-            "the cache {} is full: {bytes} bytes more don't fit: {used} of at most {max_bytes} bytes are in use, the disk has {} bytes free of which {} stay free, and the rest is pinned or used by jobs",
+            "the cache {} is full: {} more don't fit: {} of at most {} are in use{disk}, and the rest is pinned or used by jobs",
             self.folder.display(),
-            space.free,
-            space.floor
+            size(bytes),
+            size(used),
+            size(self.limits.max_bytes),
         );
         Error::new(Kind::Failed, message).hint(
             "`dagset cache list` shows what is held; unpin it, or give the cache more by `dagset cache init --max`",
         )
+    }
+}
+
+impl fmt::Display for Space {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.floor {
+            0 => write!(f, "{} free", size(self.free)),
+            floor if floor > self.free => write!(f, "only {} free where {} must stay so", size(self.free), size(floor)),
+            floor => write!(f, "{} free, {} of which must stay so", size(self.free), size(floor)),
+        }
     }
 }
 

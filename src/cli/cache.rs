@@ -8,7 +8,7 @@ use dagset::engine::{CacheCard, CacheList, Hold, Limits, Sharing};
 use serde_json::json;
 
 use super::settings::{group, group_name, parse_duration, parse_size};
-use super::table::{left, print, right};
+use super::table::{left, print_within, right};
 use super::ui::Paint;
 use super::{Context, Ending, json, ui};
 
@@ -47,9 +47,9 @@ enum CacheCommand {
         #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
         r#for: Option<std::time::Duration>,
     },
-    /// Let a pinned version go
+    /// Let go what a pin or a job holds
     Unpin {
-        /// As `cache list` shows it
+        /// As `cache list` shows it, or job:NAME
         #[arg(value_name = "NAME|ADDRESS")]
         name: String,
     },
@@ -104,9 +104,7 @@ pub fn run(context: &mut Context, args: CacheArgs) -> Result<Ending> {
         CacheCommand::Verify => return verify(context),
         CacheCommand::Pin { address, r#for } => {
             let address = super::addresses::parse(context, &address)?;
-            let options = dagset::engine::WarmOptions { pin: Some(r#for), ..Default::default() };
-            let reports = context.watched(|engine| engine.warm(&[address], &options))?;
-            let Some(report) = reports.into_iter().next() else { return Ok(Ending::Done) };
+            let report = context.watched(|engine| engine.pin(address, r#for))?;
             let pin = report.pin.unwrap_or_default();
             match context.for_people() {
                 true => context.say(&format!("pinned as {pin}: {}", ui::size(report.bytes))),
@@ -118,7 +116,7 @@ pub fn run(context: &mut Context, args: CacheArgs) -> Result<Ending> {
         CacheCommand::Unpin { name } => {
             let count = context.watched(|engine| engine.unpin(&name))?;
             match context.for_people() {
-                true => context.say(&format!("released {}", ui::count(count, "pin"))),
+                true => context.say(&format!("released {}", ui::count(count, "hold"))),
                 false => context.out.document(&json::document(json!({ "released": count }))),
             }
         }
@@ -209,8 +207,8 @@ fn tell_info(context: &mut Context, cards: &[CacheCard]) {
         );
         let kept = format!("{} in {}", ui::size(contents.kept_bytes), ui::count(contents.kept_files, "file"));
         writeln!(context.out, "  kept   {kept}, by pins, jobs and views");
-        let floor = format!("{} ({}%) stay free", ui::size(card.space.floor), card.limits.keep_free_percent);
-        writeln!(context.out, "  disk   {} free, of which {floor}", ui::size(card.space.free));
+        let floor = format!("{} ({}%) must stay so", ui::size(card.space.floor), card.limits.keep_free_percent);
+        writeln!(context.out, "  disk   {} free; {floor}", ui::size(card.space.free));
     }
 }
 
@@ -306,7 +304,8 @@ fn tell_list(context: &mut Context, list: &CacheList) {
     }));
     match rows.is_empty() {
         true => context.say(&format!("nothing is pinned or used in {}", list.folder.display())),
-        false => print(&mut context.out, context.paint, &table, &rows),
+        // Addresses and paths may be of any length; who wants them whole takes --json.
+        false => print_within(&mut context.out, context.paint, &table, &rows, Some(ui::columns_or_usual())),
     }
 }
 

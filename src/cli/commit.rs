@@ -5,6 +5,7 @@ use dagset::base::Result;
 use dagset::engine::{CommitOptions, parse_metadata};
 use serde_json::json;
 
+use super::naming::Naming;
 use super::{Context, Ending, ingest, json, ui};
 
 const EXAMPLES: &str = "\
@@ -24,9 +25,8 @@ pub struct Commit {
     /// Say what the version is about
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
-    /// Name the version, as 1.2.0
-    #[arg(long = "as", value_name = "NAME")]
-    name: Option<String>,
+    #[command(flatten)]
+    naming: Naming,
     /// Add metadata to the version; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     meta: Vec<String>,
@@ -54,7 +54,8 @@ pub fn commit(context: &mut Context, args: Commit) -> Result<Ending> {
     let options = CommitOptions {
         all: args.all,
         message: args.message.unwrap_or_default(),
-        name: args.name,
+        bump: args.naming.bump(),
+        name: args.naming.name,
         tags: args.tags,
         meta: parse_metadata(&args.meta)?,
         dry_run: args.dry_run,

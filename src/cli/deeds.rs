@@ -13,6 +13,7 @@ pub fn summary(record: &LogRecord) -> String {
         let end = rest.iter().position(|deed| deed.dataset != first.dataset).unwrap_or(rest.len());
         let (group, further) = rest.split_at(end);
         let phrases = phrases(group);
+        parts.extend(group.iter().filter_map(of_whole).filter(|_| !adds_versions(group)));
         if !phrases.is_empty() {
             let of = first.dataset.as_ref().map(|dataset| format!(" of {dataset}")).unwrap_or_default();
             parts.push(format!("{}{of}", phrases.join(", ")));
@@ -22,7 +23,7 @@ pub fn summary(record: &LogRecord) -> String {
     // Packs are the means of most records, and the end of few.
     let quiet = |deed: &&Deed| matches!(deed.what, What::Registered { .. });
     if record.deeds.iter().all(|deed| quiet(&deed)) {
-        parts = record.deeds.iter().map(|deed| phrase(&deed.what)).collect();
+        parts = record.deeds.iter().map(line).collect();
     }
     let what = if parts.is_empty() { "nothing".to_owned() } else { parts.join("; ") };
     record.undoes.map_or(what.clone(), |number| format!("undo of {number}: {what}"))
@@ -43,7 +44,7 @@ fn phrases(deeds: &[Deed]) -> Vec<String> {
     for deed in deeds {
         match &deed.what {
             What::Registered { .. } | What::VersionAdded { .. } => {}
-            What::DatasetCreated if !added.is_empty() => {}
+            _ if of_whole(deed).is_some() => {}
             What::NameTaken { version, .. } if is_added(version) => {}
             What::BranchSet { branch, new: Some(new), .. } if is_added(new) && !told => {
                 told = true;
@@ -78,14 +79,35 @@ pub fn shown(point: &Point) -> String {
     point.name.as_ref().map_or_else(|| point.version.short(), ToString::to_string)
 }
 
-/// One deed in words.
-pub fn phrase(what: &What) -> String {
+fn adds_versions(deeds: &[Deed]) -> bool {
+    deeds.iter().any(|deed| matches!(deed.what, What::VersionAdded { .. }))
+}
+
+/// One deed in words, with what it was done to.
+pub fn line(deed: &Deed) -> String {
+    let of = deed.dataset.as_ref().map(|dataset| format!(" of {dataset}")).unwrap_or_default();
+    of_whole(deed).unwrap_or_else(|| format!("{}{of}", phrase(&deed.what)))
+}
+
+/// What was done to a dataset as a whole.
+fn of_whole(deed: &Deed) -> Option<String> {
+    let dataset = deed.dataset.as_ref()?;
+    Some(match &deed.what {
+        What::DatasetCreated => format!("dataset {dataset} created"),
+        What::DatasetRenamed { to } => format!("dataset {dataset} renamed to {to}"),
+        What::DatasetDeleted => format!("dataset {dataset} deleted"),
+        What::DatasetRestored { deletion } => format!("dataset {dataset} brought back (deleted by {deletion})"),
+        _ => return None,
+    })
+}
+
+fn phrase(what: &What) -> String {
     match what {
         What::StoreCreated => "store created".to_owned(),
-        What::DatasetCreated => "dataset created".to_owned(),
-        What::DatasetRenamed { to } => format!("dataset renamed to {to}"),
-        What::DatasetDeleted => "dataset deleted".to_owned(),
-        What::DatasetRestored { deletion } => format!("dataset brought back, that record {deletion} deleted"),
+        // Told by `of_whole`, with its name.
+        What::DatasetCreated | What::DatasetRenamed { .. } | What::DatasetDeleted | What::DatasetRestored { .. } => {
+            "dataset".to_owned()
+        }
         What::VersionAdded { version, .. } => format!("version {}", shown(version)),
         What::BranchSet { branch, old, new } => moved("branch", branch, old.as_ref(), new.as_ref()),
         What::TagSet { tag, old, new, protected } if old.is_some() && old == new => {

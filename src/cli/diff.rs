@@ -157,6 +157,10 @@ pub fn changes(report: &DiffReport) -> Vec<Row> {
             (Some(before), None) => format!("{} → {}", ui::size(before), json::kind_name(it.kind)),
             (None, Some(after)) => format!("now a file of {}", ui::size(after)),
             (before, after) if before == after => size(after),
+            _ if size(it.bytes_before) == size(it.bytes_after) => {
+                let exact = |bytes: Option<u64>| ui::number(bytes.unwrap_or(0));
+                format!("{} → {} B", exact(it.bytes_before), exact(it.bytes_after))
+            }
             _ => format!("{} → {}", size(it.bytes_before), size(it.bytes_after)),
         };
         row('M', path(it), sizes)

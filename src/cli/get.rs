@@ -7,6 +7,7 @@ use dagset::base::{Error, Result};
 use dagset::engine::{Address, Engine, GetOptions, GetReport, HoldBy, LinkCounts, LinkMode};
 use serde_json::json;
 
+use super::settings::with_hint;
 use super::{Context, Ending, addresses, json, ui};
 
 const EXAMPLES: &str = "\
@@ -54,7 +55,7 @@ pub struct Get {
     #[arg(long, conflicts_with = "link")]
     no_cache: bool,
     /// Who reads through links: a process, or job:NAME [default: while DIR is there]
-    #[arg(long, value_name = "PID|JOB", value_parser = parse_hold)]
+    #[arg(long, value_name = "PID|job:NAME", value_parser = parse_hold)]
     hold: Option<HoldBy>,
     /// Record that run ID uses it [default: the job's that this is part of]
     #[arg(long, value_name = "ID")]
@@ -86,7 +87,7 @@ impl LinkArg {
 }
 
 pub fn parse_hold(text: &str) -> Result<HoldBy, String> {
-    HoldBy::parse(text).map_err(|fault| fault.in_one_line())
+    HoldBy::parse(text).map_err(with_hint)
 }
 
 pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
@@ -115,7 +116,7 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
         context.watched(|engine| wanted.iter().map(|wanted| get_one(engine, wanted)).collect())?;
     if context.for_people() {
         if !context.global.quiet {
-            reports.iter().try_for_each(|report| tell(context, report))?;
+            reports.iter().try_for_each(|report| tell(context, report, options.hold.as_ref()))?;
         }
     } else if let ([report], false) = (&reports[..], is_locked) {
         context.out.document(&json::document(document(report)));
@@ -161,10 +162,11 @@ fn document(report: &GetReport) -> serde_json::Value {
             "copies": links.copies,
         })),
         "view": report.view,
+        "lease": report.lease,
     })
 }
 
-fn tell(context: &mut Context, report: &GetReport) -> Result<()> {
+fn tell(context: &mut Context, report: &GetReport, hold: Option<&HoldBy>) -> Result<()> {
     let paint = context.paint;
     let folder = ui::clean(&addresses::shown_path(&context.folder()?, &report.folder));
     let what = format!("{}, {}", ui::count(report.files, "file"), ui::size(report.bytes));
@@ -178,6 +180,13 @@ fn tell(context: &mut Context, report: &GetReport) -> Result<()> {
     );
     if let Some(links) = report.links {
         tell_copies(context, &links);
+    }
+    match hold {
+        Some(HoldBy::Process(number)) => writeln!(context.out, "held while process {number} runs"),
+        Some(HoldBy::Job(name)) => {
+            writeln!(context.out, "held for job {name}, for a day (`dagset cache unpin job:{name}`)");
+        }
+        None => {}
     }
     for path in &report.deleted {
         writeln!(context.out, "{} {}", paint.dim("deleted"), ui::clean(path));

@@ -147,8 +147,12 @@ pub fn who(author: &str) -> &str {
 
 fn refs(card: &VersionCard) -> String {
     let branches = card.branches.iter().map(ToString::to_string);
-    let tags = card.tags.iter().map(|tag| format!("tag {tag}"));
-    branches.chain(tags).collect::<Vec<_>>().join(", ")
+    let tags = card.tags.iter().map(|tag| match card.protected_tags.contains(tag) {
+        true => format!("tag {tag} protected"),
+        false => format!("tag {tag}"),
+    });
+    let published = card.published.then(|| "published".to_owned());
+    branches.chain(tags).chain(published).collect::<Vec<_>>().join(", ")
 }
 
 pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
@@ -191,9 +195,14 @@ pub fn section(context: &mut Context, title: &str, attrs: &dagset::engine::Attrs
     if attrs.is_empty() {
         return;
     }
+    writeln!(context.out, "\n{}", context.paint.bold(title));
+    self::attrs(context, attrs);
+}
+
+/// Keys and values, a line each.
+pub fn attrs(context: &mut Context, attrs: &dagset::engine::Attrs) {
     let paint = context.paint;
     let widest = attrs.0.keys().map(|key| ui::width(&ui::clean(key))).max().unwrap_or(0);
-    writeln!(context.out, "\n{}", paint.bold(title));
     for (key, value) in &attrs.0 {
         let key = ui::clean(key);
         let fill = " ".repeat(widest - ui::width(&key));

@@ -7,6 +7,7 @@ use dagset::base::Result;
 use dagset::engine::{IngestOptions, LeftOutPath, Published, parse_metadata};
 use serde::Serialize;
 
+use super::naming::Naming;
 use super::{Context, Ending, json, path_list, progress, table, ui};
 
 const EXAMPLES: &str = "\
@@ -31,9 +32,8 @@ pub struct Ingest {
     /// Create store and dataset if they aren't there
     #[arg(long)]
     create: bool,
-    /// Name the version, as 1.2.0
-    #[arg(long = "as", value_name = "NAME")]
-    name: Option<String>,
+    #[command(flatten)]
+    naming: Naming,
     /// Say what the version is about
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
@@ -71,7 +71,8 @@ pub fn run(context: &mut Context, args: Ingest) -> Result<Ending> {
     let options = IngestOptions {
         source: args.source,
         into: args.into,
-        name: args.name,
+        bump: args.naming.bump(),
+        name: args.naming.name,
         branch: args.branch,
         parents: args.parents,
         expect: args.expect,

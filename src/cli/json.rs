@@ -105,6 +105,24 @@ pub struct Dataset {
     files: u64,
     bytes: u64,
     stored_bytes: u64,
+    tags: Vec<DatasetTag>,
+    /// The newest version that is published.
+    published: Option<Published>,
+    meta: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A tag of a dataset.
+#[derive(Serialize)]
+pub struct DatasetTag {
+    name: String,
+    protected: bool,
+}
+
+/// A published version of a dataset.
+#[derive(Serialize)]
+pub struct Published {
+    version: String,
+    name: Option<String>,
 }
 
 impl From<&DatasetCard> for Dataset {
@@ -118,6 +136,16 @@ impl From<&DatasetCard> for Dataset {
             files: card.files,
             bytes: card.bytes,
             stored_bytes: card.stored_bytes,
+            tags: card
+                .tags
+                .iter()
+                .map(|(tag, protected)| DatasetTag { name: tag.to_string(), protected: *protected })
+                .collect(),
+            published: card.published.as_ref().map(|(version, name)| Published {
+                version: id(version),
+                name: name.as_ref().map(ToString::to_string),
+            }),
+            meta: attrs(&card.meta),
         }
     }
 }
@@ -135,6 +163,8 @@ pub struct Version {
     name: Option<String>,
     branches: Vec<String>,
     tags: Vec<String>,
+    protected_tags: Vec<String>,
+    published: bool,
     parents: Vec<String>,
     roles: Vec<String>,
     author: String,
@@ -155,6 +185,8 @@ impl From<&VersionCard> for Version {
             name: card.name.as_ref().map(ToString::to_string),
             branches: card.branches.iter().map(ToString::to_string).collect(),
             tags: card.tags.iter().map(ToString::to_string).collect(),
+            protected_tags: card.protected_tags.iter().map(ToString::to_string).collect(),
+            published: card.published,
             parents: card.parents.iter().map(id).collect(),
             roles: card.roles.clone(),
             author: card.author.clone(),

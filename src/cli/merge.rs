@@ -1,18 +1,23 @@
 //! `merge`: several versions become one; where they disagree, what each of them did.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use dagset::base::{Kind, Result};
-use dagset::engine::{Did, MergeConflict, MergeOptions, MergeReport, MergeSide, Published};
+use dagset::engine::{CommitOptions, MergeConflict, MergeOptions, MergeReport, MergeSide, Published, RefreshOptions};
 use serde_json::{Value, json};
 
+use super::naming::Naming;
 use super::table::{self, left, right};
-use super::{Context, Ending, addresses, json, ui};
+use super::{Context, Ending, addresses, ingest, json, ui};
 
 const NOTES: &str = "\
 What one version changed, added or deleted since they parted wins over what the
 others left alone. Where several did, and not the same, it is a conflict: it is
-shown, nothing is written, and the exit code is 4, unless a CHOICE says who wins:
-first or last in their order, newest, a REF, or both, side by side.
+shown, no version is made, and the exit code is 4, unless a CHOICE says who
+wins: first or last in their order, newest, a REF, or both, side by side. In a
+workspace, conflicts are laid into the folder: solve them with add, rm or
+resolve, then commit. `fail` leaves the folder as it is.
 
 Examples:
   dagset merge fixes                            into the workspace's branch
@@ -27,18 +32,17 @@ const MOST_SHOWN: usize = 50;
 #[command(after_help = NOTES, arg_required_else_help = true)]
 pub struct Merge {
     /// In a workspace REF, anywhere [STORE/]DATASET@REF
-    #[arg(value_name = "REF", required = true)]
+    #[arg(value_name = "REF", required_unless_present_any = ["abort", "go_on"])]
     parents: Vec<String>,
     /// Merge into this branch; made if needed [default: the workspace's]
     #[arg(long, value_name = "BRANCH")]
     branch: Option<String>,
-    /// Name the version, as 1.2.0
-    #[arg(long = "as", value_name = "NAME")]
-    name: Option<String>,
+    #[command(flatten)]
+    naming: Naming,
     /// Say what the version is about
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
-    /// Who wins: fail, first, last, newest, both, or a REF [default: fail]
+    /// Who wins: fail, first, last, newest, both, or a REF
     #[arg(long, value_name = "CHOICE")]
     on_conflict: Option<String>,
     /// Who wins at some paths; repeatable, the first that fits
@@ -47,24 +51,123 @@ pub struct Merge {
     /// Store nothing; show what would come of it
     #[arg(short = 'n', long)]
     dry_run: bool,
+    /// Drop the merge in progress; the folder is as before it
+    #[arg(long, conflicts_with_all = ["parents", "branch", "name", "message", "on_conflict", "rules", "dry_run", "go_on"])]
+    abort: bool,
+    /// Commit the merge in progress; go on where it was cut off
+    #[arg(long = "continue", conflicts_with_all = ["parents", "branch", "on_conflict", "rules", "dry_run"])]
+    go_on: bool,
+}
+
+/// Solve a merge's conflicts by what one parent has
+///
+/// `add PATH` takes what stands in the folder, and `rm PATH` nothing.
+#[derive(Args)]
+#[command(arg_required_else_help = true)]
+pub struct Resolve {
+    /// Files in conflict, or folders with such files
+    #[arg(value_name = "PATH", required = true)]
+    paths: Vec<PathBuf>,
+    /// The parent, as `status` calls it
+    #[arg(long, value_name = "REF")]
+    take: String,
+}
+
+/// Run a recorded merge again on what its parents are now
+///
+/// The newest merge in the history of REF is meant. Branches are taken as they are now, other parents as they
+/// were, and the rules as they were given.
+#[derive(Args)]
+pub struct Refresh {
+    /// A branch [default: the workspace's]; in a workspace REF, anywhere [STORE/]DATASET@REF
+    #[arg(value_name = "REF")]
+    reference: Option<String>,
+    /// Name the version, as 1.2.0
+    #[arg(long = "as", value_name = "NAME")]
+    name: Option<String>,
+    /// Say what the version is about
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// Store nothing; show what would come of it
+    #[arg(short = 'n', long)]
+    dry_run: bool,
+}
+
+pub fn refresh(context: &mut Context, args: Refresh) -> Result<Ending> {
+    let address = addresses::parse_or_here(context, args.reference.as_deref())?;
+    let options = RefreshOptions { address, name: args.name, message: args.message, dry_run: args.dry_run };
+    let report = context.watched(|engine| engine.refresh(&options))?;
+    Ok(tell(context, &report))
+}
+
+pub fn resolve(context: &mut Context, args: &Resolve) -> Result<Ending> {
+    let resolved = context.watched(|engine| engine.resolve(&args.paths, &args.take))?;
+    if !context.for_people() {
+        context.out.document(&json::document(json!({"resolved": resolved.paths, "unresolved": resolved.left})));
+    } else if !context.global.quiet {
+        for path in &resolved.paths {
+            writeln!(context.out, "took {}  {}", context.paint.cyan(&args.take), ui::clean(path));
+        }
+        match resolved.left {
+            0 => writeln!(
+                context.out,
+                "all conflicts are solved; {} ends the merge",
+                context.paint.cyan("dagset commit")
+            ),
+            left => writeln!(context.out, "{} left", ui::count(left, "conflict")),
+        }
+    }
+    Ok(Ending::Done)
+}
+
+fn abort(context: &mut Context) -> Result<Ending> {
+    let aborted = context.watched(dagset::engine::Engine::abort_merge)?;
+    if !context.for_people() {
+        context.out.document(&json::document(
+            json!({"written": aborted.written, "removed": aborted.removed, "kept": aborted.kept}),
+        ));
+    } else if !context.global.quiet {
+        let (written, removed) = (ui::count(aborted.written, "path"), ui::number(aborted.removed));
+        writeln!(context.out, "the merge is dropped: {written} written, {removed} removed");
+        for path in &aborted.kept {
+            writeln!(context.out, "kept  {}", ui::clean(path));
+        }
+    }
+    Ok(Ending::Done)
 }
 
 pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
+    if args.abort {
+        return abort(context);
+    }
+    if args.go_on {
+        let message = args.message.unwrap_or_default();
+        let options =
+            CommitOptions { message, bump: args.naming.bump(), name: args.naming.name, ..CommitOptions::default() };
+        let published = context.watched(|engine| engine.continue_merge(&options))?;
+        return Ok(ingest::tell(context, &published, ""));
+    }
     let options = MergeOptions {
         parents: args.parents.iter().map(|text| addresses::parse(context, text)).collect::<Result<_>>()?,
         branch: args.branch,
-        name: args.name,
+        bump: args.naming.bump(),
+        name: args.naming.name,
         message: args.message,
         on_conflict: args.on_conflict,
         rules: args.rules,
         dry_run: args.dry_run,
     };
     let report = context.watched(|engine| engine.merge(&options))?;
+    Ok(tell(context, &report))
+}
+
+/// Tells what a merge, or what is done as one, came to.
+pub fn tell(context: &mut Context, report: &MergeReport) -> Ending {
     match context.for_people() {
-        true => show(context, &report),
-        false => context.out.document(&json::document(document(&report))),
+        true => show(context, report),
+        false => context.out.document(&json::document(document(report))),
     }
-    Ok(if report.published.is_some() { Ending::Done } else { Ending::Failed(Kind::Conflict) })
+    if report.published.is_some() { Ending::Done } else { Ending::Failed(Kind::Conflict) }
 }
 
 fn document(report: &MergeReport) -> Value {
@@ -83,6 +186,7 @@ fn document(report: &MergeReport) -> Value {
         "parents": report.parents.iter().map(parent).collect::<Vec<_>>(),
         "conflicts": report.conflicts.iter().map(conflict).collect::<Vec<_>>(),
         "unresolved": report.unresolved().count(),
+        "in_progress": report.in_progress,
         "version": made.and_then(|made| made.version).as_ref().map(json::id),
         "name": made.and_then(|made| made.name.as_ref()).map(ToString::to_string),
         "manifest": made.map(|made| json::id(&made.manifest)),
@@ -100,7 +204,7 @@ fn conflict(conflict: &MergeConflict) -> Value {
     let side = |side: &MergeSide| {
         json!({
             "ref": side.reference,
-            "did": did(side.did),
+            "did": side.did.to_string(),
             "kind": side.kind.map(json::kind_name),
             "content": side.content.as_ref().map(json::id),
             "bytes": side.bytes,
@@ -110,17 +214,9 @@ fn conflict(conflict: &MergeConflict) -> Value {
         "path": conflict.path,
         "file_and_folder": conflict.file_and_folder,
         "choice": conflict.choice,
+        "beside": conflict.beside.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "parents": conflict.sides.iter().map(side).collect::<Vec<_>>(),
     })
-}
-
-fn did(did: Did) -> &'static str {
-    match did {
-        Did::Unchanged => "unchanged",
-        Did::Added => "added",
-        Did::Changed => "changed",
-        Did::Deleted => "deleted",
-    }
 }
 
 fn show(context: &mut Context, report: &MergeReport) {
@@ -132,11 +228,28 @@ fn show(context: &mut Context, report: &MergeReport) {
     if report.published.is_none() {
         conflicts(context, &unresolved);
         let count = ui::count(unresolved.len() as u64, "conflict");
+        if report.in_progress {
+            return laid(context, &count);
+        }
         writeln!(context.out, "{}", context.paint.red(format!("{count}, so nothing was written")));
         context.say("give --on-conflict first|last|newest|both|REF, or --rule 'GLOB=CHOICE' for some paths");
     }
     if let Some(published) = &report.published {
         made(context, report, published);
+    }
+}
+
+fn laid(context: &mut Context, count: &str) {
+    let paint = context.paint;
+    writeln!(context.out, "{}", paint.red(format!("{count} to solve in the folder")));
+    let lines = [
+        ("dagset resolve PATH --take REF", "takes what a parent has"),
+        ("dagset add PATH", "takes what stands there; what was put beside it goes"),
+        ("dagset rm PATH", "takes none"),
+        ("dagset commit", "ends the merge; dagset merge --abort drops it"),
+    ];
+    for (command, what) in lines {
+        context.say(&format!("  {}  {what}", context.paint_err.cyan(format!("{command:<30}"))));
     }
 }
 
@@ -151,7 +264,7 @@ fn conflicts(context: &mut Context, conflicts: &[&MergeConflict]) {
                 (None, kind) => kind.map(json::kind_name).unwrap_or_default().to_owned(),
             };
             let bytes = side.bytes.map(ui::size).unwrap_or_default();
-            rows.push(vec![path, side.reference.clone(), did(side.did).to_owned(), what, bytes]);
+            rows.push(vec![path, side.reference.clone(), side.did.to_string(), what, bytes]);
         }
     }
     let columns = [left("PATH").flexible(), left("PARENT"), left("DID"), left("CONTENT"), right("SIZE")];

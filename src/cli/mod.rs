@@ -16,11 +16,13 @@ use dagset::engine::{Engine, Run};
 
 mod addresses;
 mod args;
+mod audit;
 mod cache;
 mod check;
 mod commit;
 mod config;
 mod cost;
+mod dataset;
 mod deeds;
 mod diff;
 mod diff_page;
@@ -35,6 +37,8 @@ mod list;
 mod listing;
 mod lock;
 mod merge;
+mod meta;
+mod naming;
 mod oplog;
 mod output;
 mod part;
@@ -43,17 +47,22 @@ mod progress;
 mod refs;
 mod remote;
 mod report;
+mod rewrite;
 mod run;
 mod run_id;
 mod settings;
+mod status;
 mod store;
 mod table;
+mod tags;
 mod transfer;
 mod ui;
+mod undo;
 mod user_config;
 mod uses;
 mod verify;
 mod warm;
+mod why;
 mod workspace;
 
 use args::{Cli, Command, Global};
@@ -202,7 +211,7 @@ fn start_threads(global: &Global) -> Result<()> {
 fn obey(context: &mut Context, command: Command) -> Result<Ending> {
     match command {
         Command::Init(args) => workspace::init(context, args),
-        Command::Status(args) => workspace::status(context, &args),
+        Command::Status(args) => status::status(context, &args),
         Command::Add(args) => workspace::add(context, &args),
         Command::Rm(args) => workspace::rm(context, &args),
         Command::Mv(args) => workspace::mv(context, &args),
@@ -221,11 +230,22 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Stat(args) => listing::stat(context, &args),
         Command::Log(args) => history::log(context, &args),
         Command::Show(args) => history::show(context, &args),
+        Command::Why(args) => why::run(context, &args),
         Command::Diff(args) => diff::run(context, &args),
         Command::Branch(args) => refs::branch(context, &args),
-        Command::Tag(args) => refs::tag(context, &args),
+        Command::Tag(args) => tags::tag(context, &args),
+        Command::Name(args) => tags::name(context, &args),
+        Command::Publish(args) => tags::publish(context, &args),
+        Command::Meta(args) => meta::run(context, &args),
         Command::Merge(args) => merge::run(context, args),
+        Command::Squash(args) => rewrite::squash(context, args),
+        Command::Revert(args) => rewrite::revert(context, args),
         Command::Oplog(args) => oplog::run(context, &args),
+        Command::Undo(args) => undo::run(context, &args),
+        Command::Audit(args) => audit::run(context, &args),
+        Command::Dataset(args) => dataset::run(context, &args),
+        Command::Refresh(args) => merge::refresh(context, args),
+        Command::Resolve(args) => merge::resolve(context, &args),
         Command::Use(args) => uses::record(context, &args),
         Command::Uses(args) => uses::list(context, args),
         Command::Lineage(args) => lineage::run(context, &args),

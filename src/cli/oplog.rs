@@ -112,9 +112,6 @@ fn show(context: &mut Context, record: &LogRecord) {
     rows.extend(record.undoes.map(|number| ("undoes", format!("record {number}"))));
     let rows: Vec<_> = rows.into_iter().map(|(label, text)| (label, ui::clean(&text), ui::clean(&text))).collect();
     table::card(&mut context.out, paint, (&title, &paint.yellow(&title)), &rows);
-    for deed in &record.deeds {
-        let of = deed.dataset.as_ref().map(|dataset| format!(" of {dataset}")).unwrap_or_default();
-        writeln!(context.out, "  {}{}", deeds::phrase(&deed.what), paint.dim(of));
-    }
+    record.deeds.iter().for_each(|deed| writeln!(context.out, "  {}", deeds::line(deed)));
     history::section(context, "context", &record.context);
 }

@@ -94,7 +94,7 @@ impl Shown {
         loop {
             let ended = !matches!(stopped.recv_timeout(REDRAW), Err(RecvTimeoutError::Timeout));
             self.tell_events();
-            self.rate.note(self.observer.get(Counter::Bytes));
+            self.rate.note(Instant::now(), self.observer.get(Counter::Bytes));
             let is_due = Instant::now() >= next_line;
             match self.mode {
                 Mode::Bar if !ended && self.started.elapsed() >= BLINK => self.redraw(),
@@ -119,6 +119,9 @@ impl Shown {
         for event in self.observer.take_events() {
             let line = match event {
                 Event::Phase(phase) => {
+                    if phase != self.phase {
+                        self.rate = Rate::default();
+                    }
                     self.phase = phase;
                     None
                 }
@@ -215,32 +218,69 @@ fn gauge(paint: Paint, done: u64, total: u64, cells: usize) -> String {
     format!("{}{} ", paint.cyan("━".repeat(full)), paint.dim("─".repeat(cells - full)))
 }
 
-/// A rate over the last seconds: each measurement counts half after three seconds.
+/// A rate over the last seconds: bytes and seconds count half after three seconds, so the first figure is right for what it was taken of.
+/// A phase begins a new one.
 #[derive(Default)]
 struct Rate {
     last: Option<(Instant, u64)>,
-    smooth: Option<f64>,
+    bytes: f64,
+    seconds: f64,
 }
 
 impl Rate {
-    fn note(&mut self, bytes: u64) {
+    fn note(&mut self, now: Instant, bytes: u64) {
         const HALF_LIFE_SECONDS: f64 = 3.0;
-        let now = Instant::now();
-        let Some((then, before)) = self.last else {
-            self.last = (bytes > 0).then_some((now, bytes));
-            return;
-        };
+        let (then, before) = *self.last.get_or_insert((now, bytes));
         let seconds = (now - then).as_secs_f64();
-        if seconds < 0.05 {
+        // Until something moves, nothing is known: less than that is no rate.
+        let is_first = self.bytes == 0.0;
+        if seconds < 0.05 || is_first && bytes <= before {
             return;
         }
-        let present = bytes.saturating_sub(before) as f64 / seconds;
         let weight = 0.5_f64.powf(seconds / HALF_LIFE_SECONDS);
-        self.smooth = Some(self.smooth.map_or(present, |smooth| smooth * weight + present * (1.0 - weight)));
+        self.bytes = self.bytes * weight + bytes.saturating_sub(before) as f64;
+        self.seconds = self.seconds * weight + seconds;
         self.last = Some((now, bytes));
     }
 
     fn bytes_per_second(&self) -> Option<u64> {
-        self.smooth.map(|smooth| smooth as u64)
+        (self.bytes > 0.0).then(|| (self.bytes / self.seconds).round() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rate after each tenth of a second, by what came in it.
+    fn rates(came: impl IntoIterator<Item = u64>) -> Vec<Option<u64>> {
+        let (mut rate, start, mut bytes) = (Rate::default(), Instant::now(), 500);
+        rate.note(start, bytes);
+        let note = |(tick, more): (u64, u64)| {
+            bytes += more;
+            rate.note(start + Duration::from_millis(tick * 100), bytes);
+            rate.bytes_per_second()
+        };
+        (1..).zip(came).map(note).collect()
+    }
+
+    #[test]
+    fn a_rate_is_right_from_its_first_figure() {
+        assert_eq!(rates([100; 30])[0], Some(1000));
+        // One large piece in the first second, one in each that follows.
+        let lumps = (0..60).map(|tick| if tick % 10 == 4 { 1000 } else { 0 });
+        let found = rates(lumps);
+        assert_eq!(found[..4], [None; 4], "nothing is known yet");
+        for second in 1..6 {
+            let rate = found[second * 10 - 1].unwrap();
+            assert!((800..=1250).contains(&rate), "{rate} in second {second}");
+        }
+    }
+
+    #[test]
+    fn a_rate_follows_a_change() {
+        let found = rates([1000; 30].into_iter().chain([100; 120]));
+        assert_eq!(found[29], Some(10_000));
+        assert!(found[149].unwrap() < 2_000, "{:?}", found[149]);
     }
 }

@@ -1,4 +1,4 @@
-//! `branch` and `tag`: names that point at versions.
+//! `branch`: names that move on with what is committed. What lists them lists tags too.
 
 use clap::Args;
 use dagset::base::{Error, Result};
@@ -14,17 +14,9 @@ Examples, in a workspace:
   dagset branch                    list
   dagset branch fixes [REF]        make fixes, at REF or at the workspace's version
   dagset branch -m fixes done      rename
-  dagset branch -d done            delete; the versions stay
+  dagset branch -d done            delete; `dagset undo` brings it back
 Anywhere, with an address before the name:
   dagset branch ./store/photos@1.0 fixes";
-
-const TAG_EXAMPLES: &str = "\
-Examples, in a workspace:
-  dagset tag                       list
-  dagset tag stable [REF]          point stable at REF, wherever it is now
-  dagset tag -d stable             delete
-Anywhere, with an address before the name:
-  dagset tag ./store/photos@1.0 stable";
 
 /// List, make, rename or delete branches
 #[derive(Args)]
@@ -36,21 +28,12 @@ pub struct Branch {
     /// Rename: the two names come last
     #[arg(short = 'm', long = "rename", conflicts_with = "delete")]
     rename: bool,
-    /// Delete; the versions stay
+    /// Delete, unless versions are on no other branch, tag or name
     #[arg(short, long)]
     delete: bool,
-}
-
-/// List, set or delete tags
-#[derive(Args)]
-#[command(after_help = TAG_EXAMPLES)]
-pub struct Tag {
-    /// In a workspace NAME [REF]; anywhere [STORE/]DATASET[@REF] NAME
-    #[arg(value_name = "ADDRESS|NAME", num_args = 0..=2)]
-    words: Vec<String>,
-    /// Delete
-    #[arg(short, long)]
-    delete: bool,
+    /// Delete all the same: ids still find those versions
+    #[arg(long, requires = "delete")]
+    force: bool,
 }
 
 pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
@@ -58,7 +41,14 @@ pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
     let (action, row) = match (names.as_slice(), args.rename, args.delete) {
         ([], false, false) => return list(context, &address, RefKind::Branch),
         ([from, to], true, _) => ("renamed", context.watched(|engine| engine.rename_branch(&address, from, to))?),
-        ([name], _, true) => ("deleted", context.watched(|engine| engine.delete_branch(&address, name))?),
+        ([name], _, true) => {
+            let (row, alone) = context.watched(|engine| engine.delete_branch(&address, name, args.force))?;
+            if alone > 0 {
+                let versions = super::ui::count(alone, "version");
+                context.say(&format!("only ids lead to {versions} now; `dagset undo` brings the branch back"));
+            }
+            ("deleted", row)
+        }
         ([name], false, false) => ("created", context.watched(|engine| engine.create_branch(&address, name))?),
         _ => return Err(Error::usage("these are not the names that this needs").hint("dagset branch --help")),
     };
@@ -66,20 +56,8 @@ pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-pub fn tag(context: &mut Context, args: &Tag) -> Result<Ending> {
-    let (address, names) = split(context, &args.words, !args.delete)?;
-    let (action, row) = match (names.as_slice(), args.delete) {
-        ([], false) => return list(context, &address, RefKind::Tag),
-        ([name], true) => ("deleted", context.watched(|engine| engine.delete_tag(&address, name))?),
-        ([name], false) => ("set", context.watched(|engine| engine.set_tag(&address, name))?),
-        _ => return Err(Error::usage("these are not the names that this needs").hint("dagset tag --help")),
-    };
-    tell(context, "tag", action, &row);
-    Ok(Ending::Done)
-}
-
 /// The address that is meant, and the names: in a workspace `NAME [REF]` (`takes_ref`), anywhere an address before the names.
-fn split(context: &Context, words: &[String], takes_ref: bool) -> Result<(Address, Vec<String>)> {
+pub fn split(context: &Context, words: &[String], takes_ref: bool) -> Result<(Address, Vec<String>)> {
     let Some(here) = addresses::here(context)? else {
         let (first, names) = words.split_first().ok_or_else(|| {
             Error::usage("this is no workspace, so a dataset must be named").hint("write [STORE/]DATASET[@REF] first")
@@ -109,7 +87,8 @@ fn tell(context: &mut Context, what: &str, action: &str, row: &RefRow) {
     }
 }
 
-fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<Ending> {
+/// Lists the branches, or the tags, of a dataset.
+pub fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<Ending> {
     if address.reference.is_some() {
         return Err(Error::usage("to list, the address is that of a dataset, without a REF").hint(format!(
             "to make one there, give its name too: `dagset {} {address} NAME`",

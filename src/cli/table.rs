@@ -35,8 +35,13 @@ impl Column {
     }
 }
 
-/// Prints a table; the cells are cleaned here. Without titles there is no head.
+/// Prints a table, cut to the terminal if stdout is one; the cells are cleaned here. Without titles there is no head.
 pub fn print(out: &mut Output, paint: Paint, table: &[Column], rows: &[Vec<String>]) {
+    print_within(out, paint, table, rows, columns());
+}
+
+/// Likewise, cut to so many columns.
+pub fn print_within(out: &mut Output, paint: Paint, table: &[Column], rows: &[Vec<String>], columns: Option<usize>) {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     let has_head = table.iter().any(|column| !column.title.is_empty());
     let mut widths: Vec<usize> = table.iter().map(|column| if has_head { width(column.title) } else { 0 }).collect();
@@ -45,7 +50,7 @@ pub fn print(out: &mut Output, paint: Paint, table: &[Column], rows: &[Vec<Strin
             *widest = (*widest).max(width(cell));
         }
     }
-    if let Some(columns) = columns() {
+    if let Some(columns) = columns {
         shrink(table, &mut widths, columns);
     }
     if has_head {

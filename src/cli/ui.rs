@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::IsTerminal;
 
 use dagset::base::Time;
+pub use dagset::base::size;
 use dagset::engine::Value;
 use unicode_width::UnicodeWidthStr;
 
@@ -71,10 +72,18 @@ fn colours_are_welcome() -> bool {
     !is_set("NO_COLOR") && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
+const USUAL_COLUMNS: usize = 80;
+
 /// Columns of the terminal that stdout is; `None` where there is nothing to fit into.
 pub fn columns() -> Option<usize> {
     let stdout = std::io::stdout();
     stdout.is_terminal().then(|| columns_of(&stdout))
+}
+
+/// Likewise; where stdout is no terminal, what `COLUMNS` says, or those of a usual one.
+pub fn columns_or_usual() -> usize {
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
+    columns().or_else(told).unwrap_or(USUAL_COLUMNS)
 }
 
 /// Columns of the terminal that stderr is; of a usual one where it can't be asked.
@@ -84,7 +93,7 @@ pub fn stderr_columns() -> usize {
 
 fn columns_of(terminal: impl rustix::fd::AsFd) -> usize {
     let asked = rustix::termios::tcgetwinsize(terminal).map(|size| usize::from(size.ws_col));
-    asked.ok().filter(|columns| *columns > 0).unwrap_or(80)
+    asked.ok().filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS)
 }
 
 /// The text with everything escaped that would move a cursor, change a colour or reorder what is read.
@@ -116,22 +125,6 @@ pub fn clean_lines(text: &str) -> Vec<String> {
 /// Columns that the text takes.
 pub fn width(text: &str) -> usize {
     UnicodeWidthStr::width(text)
-}
-
-/// `1.2 MB`: three digits or so, in powers of 1000.
-pub fn size(bytes: u64) -> String {
-    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
-    if bytes < 1000 {
-        return format!("{bytes} B");
-    }
-    let mut value = bytes as f64 / 1000.0;
-    let mut unit = 0;
-    // 999.95 would print as 1000.0.
-    while value >= 999.95 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
 }
 
 /// `42%`, rounded down, so that 100% is all.
@@ -199,22 +192,6 @@ pub fn quoted(argument: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes_have_a_digit_behind_the_point() {
-        let cases = [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (1_234_567, "1.2 MB"),
-            (999_949, "999.9 kB"),
-            (999_950, "1.0 MB"),
-            (u64::MAX, "18.4 EB"),
-        ];
-        for (bytes, text) in cases {
-            assert_eq!(size(bytes), text);
-        }
-    }
 
     #[test]
     fn numbers_durations_and_counts_read_well() {

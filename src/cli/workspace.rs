@@ -4,14 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{InitOptions, Status, Upstream};
+use dagset::engine::InitOptions;
 use serde_json::json;
 
-use super::ui::{Colour, Paint};
-use super::{Context, Ending, addresses, json, progress, ui};
-
-/// Of each kind of change, so many are listed for people unless -v is given.
-const SHOWN: usize = 200;
+use super::{Context, Ending, addresses, json, ui};
 
 /// Make a folder a workspace
 ///
@@ -25,14 +21,6 @@ pub struct Init {
     /// The dataset's name [default: the folder's]
     #[arg(long, value_name = "NAME")]
     dataset: Option<String>,
-}
-
-/// Show what changed in the workspace since its version
-#[derive(Args)]
-pub struct StatusArgs {
-    /// Exit with 1 if anything changed
-    #[arg(long)]
-    exit_code: bool,
 }
 
 /// Stage changes for the next commit
@@ -107,111 +95,6 @@ pub fn init(context: &mut Context, args: Init) -> Result<Ending> {
         writeln!(context.out, "{} {}", paint.dim("next:"), paint.cyan(next));
     }
     Ok(Ending::Done)
-}
-
-pub fn status(context: &mut Context, args: &StatusArgs) -> Result<Ending> {
-    let status = context.watched(dagset::engine::Engine::status)?;
-    if context.for_people() {
-        tell(context, &status);
-    } else {
-        context.out.document(&json::document(json!({
-            "dataset": status.dataset,
-            "branch": status.branch.as_ref().map(ToString::to_string),
-            "base": status.base.as_ref().map(json::id),
-            "base_name": status.base_name.as_ref().map(ToString::to_string),
-            "staged": status.staged, "added": status.added, "removed": status.removed,
-            "modified": status.modified, "conflicts": status.conflicts,
-            "without_content": status.to_write.is_some(), "behind": status.behind,
-            "upstream": status.upstream.as_ref().map(|it| json!({"name": it.name.as_str(), "ahead": it.ahead, "behind": it.behind})),
-            "left_out": status.left_out.iter().map(|it| json!({"path": it.path, "why": it.why, "incomplete": it.incomplete})).collect::<Vec<_>>(),
-            "unfinished_switch": status.unfinished_switch.as_ref().map(json::id),
-        })));
-    }
-    for path in &status.left_out {
-        context.say(&progress::left_out(context.paint_err, &path.path, &path.why));
-    }
-    Ok(match (args.exit_code && !status.is_clean(), status.left_out.iter().any(|path| path.incomplete)) {
-        (true, _) => Ending::Differs,
-        (false, true) => Ending::Incomplete,
-        (false, false) => Ending::Done,
-    })
-}
-
-/// How the branch stands to the remote's, unless they are the same.
-fn standing(paint: Paint, upstream: &Upstream) -> Option<String> {
-    let name = paint.cyan(upstream.name.as_str());
-    let next = |command: &str| paint.cyan(command);
-    Some(match (upstream.ahead, upstream.behind) {
-        (0, 0) => return None,
-        (ahead, 0) => format!("{} ahead of {name}; {} sends them", ui::count(ahead, "version"), next("dagset push")),
-        (0, behind) => format!("{} behind {name}; {} takes them", ui::count(behind, "version"), next("dagset pull")),
-        (ahead, behind) => {
-            format!("{} ahead of {name}, {} behind: both went on", ui::count(ahead, "version"), ui::number(behind))
-        }
-    })
-}
-
-fn tell(context: &mut Context, status: &Status) {
-    let paint = context.paint;
-    let place = match &status.branch {
-        Some(branch) => format!("on {}", paint.cyan(branch.as_str())),
-        None => "on no branch".to_owned(),
-    };
-    let base = match (&status.base, &status.base_name) {
-        (Some(_), Some(name)) => format!("at {}", paint.green(name.as_str())),
-        (Some(id), None) => format!("at {}", paint.yellow(id.short())),
-        (None, _) => "no version yet".to_owned(),
-    };
-    writeln!(context.out, "{} {place}, {base}", paint.bold(&status.dataset));
-    if let Some(reference) = &status.to_write {
-        let command = paint.cyan(format!("dagset switch {reference}"));
-        writeln!(context.out, "its content isn't here yet; {command} writes it");
-    }
-    if let Some(version) = &status.unfinished_switch {
-        let command = paint.cyan(format!("dagset switch {}", version.short()));
-        writeln!(context.out, "a switch was cut off; {command} goes on with it");
-    }
-    if status.behind {
-        writeln!(context.out, "the branch has a newer version; {} goes to it", paint.cyan("dagset switch BRANCH"));
-    }
-    if let Some(line) = status.upstream.as_ref().and_then(|upstream| standing(paint, upstream)) {
-        writeln!(context.out, "{line}");
-    }
-    if status.is_clean() {
-        if status.to_write.is_none() {
-            writeln!(context.out, "nothing changed");
-        }
-        return;
-    }
-    let staged: std::collections::BTreeSet<&str> = status.staged.iter().map(String::as_str).collect();
-    let lists: [(&str, &Vec<String>, Colour); 3] = [
-        ("added", &status.added, |paint, text| paint.green(text)),
-        ("modified", &status.modified, |paint, text| paint.yellow(text)),
-        ("removed", &status.removed, |paint, text| paint.red(text)),
-    ];
-    for wants_staged in [true, false] {
-        let chosen = |paths: &Vec<String>| {
-            paths.iter().filter(|path| staged.contains(path.as_str()) == wants_staged).cloned().collect::<Vec<_>>()
-        };
-        let total: usize = lists.iter().map(|(_, paths, _)| chosen(paths).len()).sum();
-        if total == 0 {
-            continue;
-        }
-        let title = if wants_staged { "Staged:" } else { "Changed:" };
-        let how = if wants_staged { "dagset commit" } else { "dagset add PATH, or dagset commit -a" };
-        writeln!(context.out, "\n{} {}", paint.bold(title), paint.dim(how));
-        for (word, paths, colour) in lists {
-            let paths = chosen(paths);
-            let most = if context.global.verbose > 0 { usize::MAX } else { SHOWN };
-            for path in paths.iter().take(most) {
-                writeln!(context.out, "  {}  {}", colour(paint, format!("{word:<8}")), ui::clean(path));
-            }
-            if paths.len() > most {
-                let more = ui::number((paths.len() - most) as u64);
-                writeln!(context.out, "  {}", paint.dim(format!("… and {more} more {word}; -v shows all")));
-            }
-        }
-    }
 }
 
 pub fn add(context: &mut Context, args: &Add) -> Result<Ending> {

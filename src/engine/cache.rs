@@ -1,12 +1,14 @@
 //! Keeping the house of a cache: what it holds, what keeps it, what may go.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::host::Host;
-use crate::base::{Error, Event, Id, Result};
+use crate::base::{Error, Event, Id, Kind, Result};
 use crate::cache::{Cache, Contents, Limits, NamedHold, Pruned, Sharing, Space, View};
 
-use super::Engine;
+use super::caches::CachePlace;
+use super::{Address, Engine, WarmOptions, WarmReport};
 
 /// One cache of the chain.
 #[derive(Debug, Clone)]
@@ -45,8 +47,17 @@ impl Engine {
     /// Makes a cache, or changes the limits of one.
     pub fn init_cache(&self, folder: &Path, limits: Option<Limits>, sharing: Option<Sharing>) -> Result<CacheCard> {
         let folder = self.path(folder);
-        let there = Cache::open(&folder, true, self.observer.clone())?;
-        let sharing = sharing.or(there.as_ref().map(Cache::sharing)).unwrap_or(Sharing::Private);
+        let is_it = |place: &&CachePlace| place.read_only && self.path(&place.folder) == folder;
+        if let Some(place) = self.settings.caches.iter().find(is_it) {
+            return Err(Error::usage(format!("{place} may not be written into, so its limits can't be changed"))
+                .hint(format!("give --cache {} to this command", folder.display())));
+        }
+        let there = match Cache::open(&folder, true, self.observer.clone()) {
+            // It is written again.
+            Err(fault) if fault.kind() == Kind::Damaged => None,
+            there => there?,
+        };
+        let sharing = sharing.or(there.as_ref().map(Cache::sharing)).unwrap_or_else(|| Sharing::of_folder(&folder));
         let limits = limits.or(there.as_ref().map(Cache::limits));
         Cache::init(&folder, limits, sharing)?;
         let made = Cache::open(&folder, false, self.observer.clone())?;
@@ -81,7 +92,7 @@ impl Engine {
         most_bytes: Option<u64>,
         dry_run: bool,
     ) -> Result<(PathBuf, Pruned)> {
-        let chain = self.chain()?;
+        let chain = self.chain_to_change()?;
         let cache = chain.filled();
         self.observer.tell(Event::Phase("pruning"));
         let prune = if dry_run { Cache::rehearse_prune } else { Cache::prune };
@@ -90,23 +101,35 @@ impl Engine {
 
     /// Reads every file of the cache that is filled.
     pub fn verify_cache(&self) -> Result<CacheVerified> {
-        let chain = self.chain()?;
+        let chain = self.chain_to_change()?;
         let cache = chain.filled();
         self.observer.tell(Event::Phase("verifying"));
         let (files, bytes, damaged) = cache.verify()?;
         Ok(CacheVerified { folder: cache.folder().to_owned(), files, bytes, damaged })
     }
 
-    /// Removes the pin or lease of this name, or the pins of this address.
+    /// Keeps what an address means, for ever or for so long; what is missing is fetched.
+    pub fn pin(&self, address: Address, lasts: Option<Duration>) -> Result<WarmReport> {
+        drop(self.chain_to_change()?);
+        let options = WarmOptions { pin: Some(lasts), ..WarmOptions::default() };
+        let mut reports = self.warm(&[address], &options)?;
+        Ok(reports.remove(0))
+    }
+
+    /// Removes the pin or lease of this name, the pins of this address, the leases of the job `NAME` or `job:NAME`.
     pub fn unpin(&self, name: &str) -> Result<u64> {
-        let chain = self.chain()?;
+        let chain = self.chain_to_change()?;
         let cache = chain.filled();
-        let is_meant = |named: &NamedHold| named.name == name || named.hold.is_pin && named.hold.address == name;
+        let job = name.strip_prefix("job:").unwrap_or(name);
+        let is_meant = |named: &NamedHold| {
+            let hold = &named.hold;
+            named.name == name || hold.is_pin && hold.address == name || hold.job.as_deref() == Some(job)
+        };
         let meant: Vec<_> = cache.holds()?.into_iter().filter(is_meant).collect();
         meant.iter().try_for_each(|named| cache.release(&named.name))?;
         match meant.len() {
-            0 => Err(Error::not_found(format!("nothing in the cache is pinned as {name}"))
-                .hint("`dagset cache list` shows what is pinned")),
+            0 => Err(Error::not_found(format!("nothing in the cache is pinned or held as {name}"))
+                .hint("`dagset cache list` shows what is")),
             count => Ok(count as u64),
         }
     }

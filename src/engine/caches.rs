@@ -1,12 +1,13 @@
 //! The caches that an operation goes through, and what it holds in them.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::host::{Host, Process};
-use crate::base::{Counter, Error, Event, Id, Result, Time};
+use crate::base::{Counter, Error, Event, Id, Kind, Result, Time, size};
 use crate::cache::{Cache, Chain, Held, Hold, Key, LEASE_MS, list_entry};
 use crate::flow::fill::Filler;
 use crate::flow::runs::{NEAR, each_run};
@@ -29,6 +30,12 @@ pub struct CachePlace {
     pub read_only: bool,
 }
 
+impl fmt::Display for CachePlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.folder.display(), if self.read_only { ":ro" } else { "" })
+    }
+}
+
 /// Who reads what is held.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HoldBy {
@@ -37,19 +44,19 @@ pub enum HoldBy {
 }
 
 impl HoldBy {
-    /// Parses `PID`, `pid:PID` or `job:NAME`; a bare word is a job.
+    /// Parses `PID`, `pid:PID` or `job:NAME`.
     pub fn parse(text: &str) -> Result<HoldBy> {
         let process = |number: &str| match number.parse().ok().filter(|number| *number > 0) {
             Some(number) if Process::with(number).is_some() => Ok(HoldBy::Process(number)),
-            _ => Err(Error::usage(format!("there is no process {number}"))
+            _ => Err(Error::usage(format!("there is no process {number} on this machine"))
                 .hint(format!("for a job of a scheduler write job:{number}"))),
         };
         match text.split_once(':') {
             Some(("pid", number)) => process(number),
             Some(("job", name)) if !name.is_empty() => Ok(HoldBy::Job(name.to_owned())),
-            None if text.parse::<i32>().is_ok() => process(text),
-            None if !text.is_empty() => Ok(HoldBy::Job(text.to_owned())),
-            _ => Err(Error::usage(format!("not PID, pid:PID or job:NAME: {text:?}"))),
+            None if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) => process(text),
+            _ => Err(Error::usage(format!("neither a process nor a job: {text:?}"))
+                .hint("write the number of a process, or job:NAME")),
         }
     }
 }
@@ -64,7 +71,7 @@ pub struct Plan {
     pub cached_bytes: u64,
     /// Different contents, sorted.
     pub(super) contents: Vec<Planned>,
-    /// Of different contents.
+    /// Of different contents, as the disk counts.
     pub(super) needed_bytes: u64,
     pub(super) missing_bytes: u64,
 }
@@ -74,6 +81,7 @@ pub struct Plan {
 pub(super) struct Planned {
     /// As lists have it.
     content: u128,
+    /// Of the disk.
     bytes: u64,
     is_cached: bool,
 }
@@ -117,6 +125,37 @@ impl Plan {
 impl Engine {
     /// The caches of the settings; the user's own where none of them can be filled.
     pub(super) fn chain(&self) -> Result<Chain> {
+        let mut caches = self.named_caches()?;
+        if !caches.iter().any(Cache::is_writable) {
+            let own = self.settings.user_cache.as_deref().ok_or_else(|| {
+                Error::usage("there is no cache to fill, and no home folder to make one in").hint("name one by --cache")
+            })?;
+            caches.push(Cache::open_or_make(own, self.observer.clone())?);
+        }
+        let chain = Chain::new(caches)?;
+        chain.filled().tidy();
+        Ok(chain)
+    }
+
+    /// The caches of the settings, for who changes the one that is filled: where caches are named and none may be written into, the user's
+    /// own isn't taken for them.
+    pub(super) fn chain_to_change(&self) -> Result<Chain> {
+        if self.settings.caches.is_empty() {
+            return self.chain();
+        }
+        let caches = self.named_caches()?;
+        if caches.iter().any(Cache::is_writable) {
+            return Chain::new(caches);
+        }
+        let named: Vec<String> = self.settings.caches.iter().map(CachePlace::to_string).collect();
+        let own = self.settings.user_cache.as_deref().unwrap_or(Path::new("DIR")).display().to_string();
+        let message = format!("{} may not be written into, so nothing in it can be changed", named.join(","));
+        Err(Error::usage(message).hint(format!("leave `:ro` out where you may write; --cache {own} names your own")))
+    }
+
+    /// A cache that can't be used is left out, and said; one that is damaged, or of a newer dagset, is an error: whoever put it there counts
+    /// on it.
+    fn named_caches(&self) -> Result<Vec<Cache>> {
         let mut caches = Vec::new();
         for place in &self.settings.caches {
             let folder = self.path(&place.folder);
@@ -128,20 +167,13 @@ impl Engine {
             match opened {
                 Ok(Some(cache)) => caches.push(cache),
                 Ok(None) => self.observer.tell(Event::Warning(format!("there is no cache {}", folder.display()))),
+                Err(fault) if matches!(fault.kind(), Kind::Damaged | Kind::Usage) => return Err(fault),
                 Err(fault) => {
                     self.observer.tell(Event::Warning(format!("a cache is left out: {}", fault.in_one_line())))
                 }
             }
         }
-        if !caches.iter().any(Cache::is_writable) {
-            let own = self.settings.user_cache.as_deref().ok_or_else(|| {
-                Error::usage("there is no cache to fill, and no home folder to make one in").hint("name one by --cache")
-            })?;
-            caches.push(Cache::open_or_make(own, self.observer.clone())?);
-        }
-        let chain = Chain::new(caches)?;
-        chain.filled().tidy();
-        Ok(chain)
+        Ok(caches)
     }
 
     /// Goes through the chosen files and looks which of them the cache has.
@@ -157,7 +189,7 @@ impl Engine {
                 part.bytes += size;
                 part.cached_files += u64::from(is_cached);
                 part.cached_bytes += if is_cached { size } else { 0 };
-                out.push(Planned { content: list_entry(key), bytes: size, is_cached });
+                out.push(Planned { content: list_entry(key), bytes: cache.on_disk(size), is_cached });
             }
             total.lock().unwrap_or_else(PoisonError::into_inner).join(&part);
             Ok(())
@@ -173,39 +205,38 @@ impl Engine {
             return Ok(());
         }
         let (limits, space) = (cache.limits(), cache.space()?);
+        let most = limits.max_bytes;
         let refuse = |why: String| {
-            Err(Error::new(
-                crate::base::Kind::Failed,
-                format!("{} bytes are missing and don't fit into the cache {}: {why}", plan.missing_bytes, cache.folder().display()),
-            )
-            .hint("warm a part (--part 1/4, PATH), unpin what isn't needed, or raise the limit by `dagset cache init --max`"))
+            let missing = size(plan.missing_bytes);
+            let message =
+                format!("{missing} are missing and don't fit into the cache {}: {why}", cache.folder().display());
+            Err(Error::new(Kind::Failed, message)
+                .hint("warm a part (--part 1/4, PATH), unpin what isn't needed, or raise the limit by `dagset cache init --max`"))
         };
-        let all_free = cache.usage()? + plan.missing_bytes <= limits.max_bytes;
+        let all_free = cache.usage()? + plan.missing_bytes <= most;
         if all_free && space.floor + plan.missing_bytes <= space.free {
             return Ok(());
         }
-        if plan.needed_bytes > limits.max_bytes {
-            return refuse(format!(
-                "it holds at most {} bytes, and all of it is {}",
-                limits.max_bytes, plan.needed_bytes
-            ));
+        if plan.needed_bytes > most {
+            return refuse(format!("it holds at most {}, and all of it takes {}", size(most), size(plan.needed_bytes)));
         }
         // Only now is it worth looking at everything that is there.
-        let there = cache.removable(&plan.list())?;
+        let list = plan.list();
+        let there = cache.removable(&list)?;
         let used_after = there.bytes - there.removable_bytes + plan.missing_bytes;
-        if used_after > limits.max_bytes {
-            return refuse(format!(
-                "it holds at most {} bytes, and of the {} in use {} can be removed",
-                limits.max_bytes, there.bytes, there.removable_bytes
-            ));
+        let over_most = used_after.saturating_sub(most);
+        let over_disk = (space.floor + plan.missing_bytes).saturating_sub(space.free + there.removable_bytes);
+        if over_most.max(over_disk) == 0 {
+            return Ok(());
         }
-        if space.floor + plan.missing_bytes > space.free + there.removable_bytes {
-            return refuse(format!(
-                "its disk has {} bytes free of which {} stay free, and {} can be removed",
-                space.free, space.floor, there.removable_bytes
-            ));
+        if let Some(by_others) = cache.filled_by_others(over_most.max(over_disk), &list)? {
+            return Err(by_others);
         }
-        Ok(())
+        let removable = format!("of the {} in use {} can be removed", size(there.bytes), size(there.removable_bytes));
+        match over_most {
+            0 => refuse(format!("its disk has {space}, and {removable}")),
+            _ => refuse(format!("it holds at most {}, and {removable}", size(most))),
+        }
     }
 
     /// A hold on what was chosen, for whoever reads it.

@@ -10,6 +10,7 @@ use crate::store::address::{Address, Location, divide};
 use crate::store::backend;
 use crate::store::fault::is_denied;
 use crate::store::locate::{STORE_FILE, STORE_FILE_MAX_BYTES};
+use crate::store::log;
 use crate::store::objects::Bucket;
 use crate::store::probe::{Approach, FileSystem};
 use crate::store::trial::{RACERS, Raced, Trial};
@@ -165,9 +166,11 @@ impl Engine {
             }
             Err(fault) => {
                 let hint = format!("`dagset store create {}` makes it", check.root);
-                let fault = if fault.kind() == Kind::NotFound { fault.hint(hint) } else { fault };
+                let is_missing = fault.kind() == Kind::NotFound;
+                let why = if is_missing { "there is no folder" } else { "the folder can't be entered" };
+                let fault = if is_missing { fault.hint(hint) } else { fault };
                 check.failed(FOLDER, &fault);
-                check.leave_out(&[&[FILE_SYSTEM, FREE_SPACE], &OF_OBJECTS[..]].concat(), "there is no folder");
+                check.leave_out(&[&[FILE_SYSTEM, FREE_SPACE], &OF_OBJECTS[..]].concat(), why);
             }
         }
     }
@@ -194,7 +197,13 @@ impl Engine {
         }
         match bucket.get_tail(STORE_FILE, STORE_FILE_MAX_BYTES) {
             Ok((bytes, _)) => match StoreFile::parse(&bytes, &check.root) {
-                Ok(file) => check.ok(READ, format!("the store {}", file.store_hex())),
+                // Each object has rights of its own, in a folder: what was written last tells more than what was written first.
+                Ok(file) => match log::head(bucket)
+                    .and_then(|head| if head == 0 { Ok(None) } else { log::read(bucket, head) })
+                {
+                    Ok(_) => check.ok(READ, format!("the store {} and its newest record", file.store_hex())),
+                    Err(fault) => check.failed(READ, &fault),
+                },
                 Err(fault) => check.failed(READ, &fault),
             },
             Err(fault) if fault.kind() == Kind::NotFound => check.ok(READ, "there is no store here yet"),

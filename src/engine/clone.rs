@@ -84,7 +84,8 @@ impl Engine {
         let text = self.location_text(&address)?;
         let (store, rest) = self.open_store(&text)?;
         let dataset = self.dataset_meant(&text, rest)?;
-        let there = store.timeline.fold().dataset(&dataset)?;
+        let there = store.timeline.fold().dataset(&dataset);
+        let there = there.map_err(|fault| fault.hint(format!("`dagset list {}` shows the datasets", store.root)))?;
         if let Some(reference) = &address.reference {
             refs::resolve(&dataset, there, reference, DEFAULT_BRANCH)?;
         }

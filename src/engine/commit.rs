@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result};
+use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result, files, size};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
 use crate::flow::session::Session;
@@ -21,6 +21,9 @@ use crate::workspace::control::{Checkout, EMBEDDED, State};
 
 use super::get::{check_space, remove_with_empty_folders};
 use super::ingest::{LeftOutPath, cannot_read};
+use super::merge::layout::with_attributes;
+use super::merge::refuse_in_progress;
+use super::number::Bump;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
 use super::workspace::{Workspace, changes_at, left_out, unreadable};
@@ -33,6 +36,8 @@ pub struct CommitOptions {
     pub all: bool,
     pub message: String,
     pub name: Option<String>,
+    /// The next number for a name; not with `name`.
+    pub bump: Option<Bump>,
     pub tags: Vec<String>,
     pub meta: Attrs,
     pub dry_run: bool,
@@ -63,12 +68,18 @@ impl Engine {
             Error::usage("this workspace is on no branch, so a commit would be lost")
                 .hint("`dagset branch NAME`, then `dagset switch NAME`")
         })?;
-        let name = options.name.as_deref().map(RefName::new).transpose()?;
+        let merge = self.merge_to_end(&workspace)?;
+        let name = options.name.as_ref().or(merge.as_ref().and_then(|merge| merge.name.as_ref()));
+        let name = name.map(|name| RefName::new(name)).transpose()?;
         let tags = ref_names(&options.tags)?;
         let mut compared = self.compare(&workspace, workspace.manifest()?)?;
         let staged = workspace.control.staged()?;
         let (mut gone, mut found) = (Vec::new(), Vec::new());
+        let mut changed = HashSet::new();
         for change in std::mem::take(&mut compared.comparison.changes) {
+            if merge.is_some() {
+                changed.insert(change.path.clone());
+            }
             match change.after {
                 _ if !options.all && !staged.contains(&change.path) => {}
                 None => gone.push(change.path),
@@ -94,10 +105,11 @@ impl Engine {
             dataset: workspace.target.dataset.clone(),
             branch,
             manifest: Id::ZERO,
-            parents: None,
+            parents: merge.as_ref().map(|merge| merge.parents.clone()),
             expect: None,
             name,
             tags,
+            renews: false,
             seen_head: if nothing { head } else { workspace.state.base },
         };
         let OpenStore { timeline, content, .. } = &mut workspace.target.store;
@@ -112,15 +124,16 @@ impl Engine {
         let actor = self.actor();
         let root = workspace.control.root().to_owned();
         let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;
-        let (edits, fresh) = edits_of(gone, found, outcomes)?;
+        let (mut edits, fresh) = edits_of(gone, found, outcomes)?;
+        let (mut message, mut meta, mut roles) = (options.message.clone(), options.meta.clone(), Vec::new());
+        if let Some(merge) = merge {
+            with_attributes(&mut edits, &merge.merged, &changed, manifest)?;
+            message = if message.is_empty() { merge.message } else { message };
+            meta = merge.meta.0.into_iter().chain(meta.0).collect();
+            roles = merge.roles;
+        }
         let entries = apply(manifest, edits);
-        let draft = Draft {
-            proposal,
-            message: options.message.clone(),
-            meta: options.meta.clone(),
-            roles: Vec::new(),
-            create_dataset: true,
-        };
+        let draft = Draft { proposal, message, meta, roles, number: options.bump, create_dataset: true };
         let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;
         if nothing {
             published.changed = false;
@@ -129,6 +142,7 @@ impl Engine {
         if let (Some(version), false) = (published.version, options.dry_run) {
             let branch = Some(published.branch.clone());
             workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
+            workspace.control.remove_merging()?;
             workspace.control.write_staged(&BTreeSet::new())?;
             let mut rows = std::mem::take(&mut compared.comparison.rows);
             rows.retain(|row| fresh.binary_search_by(|new| new.path.cmp(&row.path)).is_err());
@@ -147,7 +161,8 @@ impl Engine {
         }
         if bytes >= 1 << 30 {
             let text = format!(
-                "the workspace's own store takes up to {bytes} bytes more on this disk; `dagset init --store` names one elsewhere"
+                "the workspace's own store takes up to {} more on this disk; `dagset init --store` names one elsewhere",
+                size(bytes)
             );
             self.observer.tell(Event::Warning(text));
         }
@@ -181,6 +196,7 @@ impl Engine {
 
     /// Makes the folder the version, on the branch, in a workspace that is locked; as `switch` does.
     pub(super) fn go_to(&self, workspace: &Workspace, branch: Option<BranchName>, version: Id) -> Result<Switched> {
+        refuse_in_progress(workspace)?;
         let dataset = workspace.target.dataset()?;
         if let Some(begun) = workspace.state.checkout.as_ref().filter(|begun| begun.version != version) {
             return Err(Error::conflict(format!("a switch to {} hasn't ended", begun.version.short()))
@@ -195,9 +211,7 @@ impl Engine {
             true => Vec::new(),
             false => self.open_steps(workspace, &compared.comparison.changes, steps_between(base, goal)?)?,
         };
-        if workspace.state.checkout.is_some() {
-            crate::base::files::sweep_temporaries(workspace.control.root());
-        }
+        let goes_on = workspace.state.checkout.is_some();
         let version_name = dataset.name_of(&version).cloned();
         let checkout = Some(Checkout { branch: branch.clone(), version });
         workspace.control.write_state(&State { checkout, ..workspace.state.clone() })?;
@@ -227,12 +241,21 @@ impl Engine {
             removed: gone.len() as u64,
         };
         self.remember(&mut compared, written)?;
+        if goes_on {
+            // Last, so that whoever was just killed has ended by now.
+            files::sweep_temporaries(workspace.control.root());
+        }
         workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
         Ok(report)
     }
 
     /// The steps that are still to be taken; an error if one would overwrite what isn't saved.
-    fn open_steps(&self, workspace: &Workspace, local: &[LocalChange], steps: Vec<Change>) -> Result<Vec<Change>> {
+    pub(super) fn open_steps(
+        &self,
+        workspace: &Workspace,
+        local: &[LocalChange],
+        steps: Vec<Change>,
+    ) -> Result<Vec<Change>> {
         let by_path: HashMap<&str, &LocalChange> = local.iter().map(|change| (change.path.as_str(), change)).collect();
         let mut open = Vec::with_capacity(steps.len());
         let mut conflicts = Vec::new();
@@ -261,7 +284,7 @@ impl Engine {
     }
 
     /// Whether a locally changed path is as the goal wants it.
-    fn is_already(&self, workspace: &Workspace, change: &LocalChange, goal: Option<&Entry>) -> Result<bool> {
+    pub(super) fn is_already(&self, workspace: &Workspace, change: &LocalChange, goal: Option<&Entry>) -> Result<bool> {
         let (found, goal) = match (&change.after, goal) {
             (None, None) => return Ok(true),
             (Some(found), Some(goal)) => (found, goal),

@@ -86,6 +86,22 @@ pub enum What {
     Unknown(u8),
 }
 
+impl Deed {
+    /// Whether it names this version.
+    pub fn is_about(&self, id: &Id) -> bool {
+        let is = |point: &Point| point.version == *id;
+        match &self.what {
+            What::VersionAdded { version, .. }
+            | What::NameTaken { version, .. }
+            | What::NameDropped { version, .. }
+            | What::Published { version, .. } => is(version),
+            What::BranchSet { old, new, .. } | What::TagSet { old, new, .. } => old.iter().chain(new).any(is),
+            What::MetadataSet { version, .. } => version.as_ref().is_some_and(is),
+            _ => false,
+        }
+    }
+}
+
 /// A record of the log.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogRecord {
@@ -109,7 +125,7 @@ impl<'f> Names<'f> {
         Names(datasets.flat_map(|dataset| dataset.names.iter().map(|(name, id)| (*id, name))).collect())
     }
 
-    fn point(&self, id: &Id) -> Point {
+    pub fn point(&self, id: &Id) -> Point {
         Point { version: *id, name: self.0.get(id).map(|name| (*name).clone()) }
     }
 

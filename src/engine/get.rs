@@ -11,8 +11,8 @@ use std::time::Duration;
 use crate::base::files::{self, Durability, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
-use crate::base::{Counter, Error, Event, Id, Kind, Result};
-use crate::cache::{Cache, Held, Link, is_cache};
+use crate::base::{Counter, Error, Event, Id, Kind, Result, size};
+use crate::cache::{Cache, Chain, Held, Link, is_cache};
 use crate::flow::by_cache::{ByCache, LinkCounts};
 use crate::flow::fill::Filler;
 use crate::flow::materialize::{Existing, Source, write_entries};
@@ -91,6 +91,8 @@ pub struct GetReport {
     pub links: Option<LinkCounts>,
     /// The shared tree that the folder is a link to.
     pub view: Option<PathBuf>,
+    /// The name of the lease by which what is read through links stays in the cache.
+    pub lease: Option<String>,
 }
 
 impl Engine {
@@ -118,6 +120,12 @@ impl Engine {
             )
             .hint(format!("name the folder in the address: `dagset get {}:FOLDER/ DIR --delete`", target.shown)));
         }
+        if options.hold.is_some() && !reads_cache(options.link) {
+            return Err(Error::usage(
+                "--hold keeps what is read through links, and files of one's own need nothing kept",
+            )
+            .hint("leave --hold out, or give --link hardlink, symlink or view"));
+        }
         keep_off_stores(&folder, &self.absolute(&target.store.root))?;
         if options.link == Some(LinkMode::View) {
             return self.get_view(target, &manifest, &scope, &folder, options);
@@ -134,12 +142,22 @@ impl Engine {
         };
         let was_there = folder.symlink_metadata().is_ok();
         let resumed = self.make_ready(&folder, &marker, options)?;
-        let link = chain.as_ref().map(|chain| choose_link(chain.filled(), options.link, &folder)).transpose();
-        let link = link.inspect_err(|_| {
+        let begin = |chain: &Chain| {
+            let link = choose_link(chain.filled(), options.link, &folder)?;
+            if !matches!(link, Link::Symlink | Link::Hardlink) {
+                return Ok((link, None));
+            }
+            self.observer.tell(Event::Phase("looking"));
+            let plan = self.plan(chain.filled(), &scope, &manifest)?;
+            self.check_fit(chain.filled(), &plan)?;
+            Ok((link, Some(plan)))
+        };
+        let begun = chain.as_ref().map(begin).transpose().inspect_err(|_| {
             if !was_there {
                 fs::remove_dir(&folder).ok();
             }
         })?;
+        let (link, plan) = begun.map_or((None, None), |(link, plan)| (Some(link), plan));
         if scope.is_whole() {
             self.expect(state.row.files, state.row.bytes);
             // What stands there already needs no room, and nobody knows yet how much that is.
@@ -155,31 +173,41 @@ impl Engine {
         let counts = Mutex::new(LinkCounts::default());
         let before =
             chain.as_ref().map(|chain| Engine::before(target, chain.filled())).transpose()?.unwrap_or_default();
+        let mut lease = None;
         let source = match (&chain, link) {
             (Some(chain), Some(link)) => {
-                if link == Link::Symlink {
+                if let Some(plan) = &plan {
                     // Held first: who makes room from now on leaves it.
-                    let plan = self.plan(chain.filled(), &scope, &manifest)?;
-                    self.check_fit(chain.filled(), &plan)?;
-                    let list = chain.filled().put_list(&plan.list())?;
-                    let hold = self.lease(target, &plan, Held::List(list), &folder, options.hold.as_ref())?;
-                    chain.filled().hold(&hold)?;
+                    let held = Held::List(chain.filled().put_list(&plan.list())?);
+                    let by = options.hold.as_ref();
+                    let hold = match link {
+                        // A hardlink keeps the file, once it is made.
+                        Link::Hardlink if by.is_none() => self.own_hold(target, plan, held)?,
+                        _ => self.lease(target, plan, held, &folder, by)?,
+                    };
+                    lease = Some(chain.filled().hold(&hold)?);
                 }
                 let filler =
                     Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
                 let by = ByCache::new(filler, link, &counts);
                 let by = if options.link.is_none() { by.verifying() } else { by };
                 let most = chain.filled().limits().max_bytes;
-                if matches!(link, Link::Copy | Link::Reflink) && scope.is_whole() && state.row.bytes > most {
+                // Each file takes a block or more.
+                let takes = state.row.bytes.max(state.row.files.saturating_mul(chain.filled().on_disk(1)));
+                if plan.is_none() && scope.is_whole() && takes > most {
                     // All that others use would go, and then the first files of this.
-                    by.leave_out(&format!("of {} bytes it holds at most {most}", state.row.bytes));
+                    by.leave_out(&format!("of {} it holds at most {}", size(takes), size(most)));
                 }
                 Source::Cache(by)
             }
             _ => Source::Store(&target.store.content),
         };
         let entries = scope.entries(&manifest);
-        write_entries(source, &folder, entries, existing, false, self.settings.jobs, &self.observer)?;
+        let written = write_entries(source, &folder, entries, existing, false, self.settings.jobs, &self.observer);
+        if let (Some(chain), Some(name), Some(Link::Hardlink), None) = (&chain, &lease, link, &options.hold) {
+            lease = chain.filled().release(name).map(|()| None)?;
+        }
+        written?;
         marker.remove()?;
         scope.check_patterns(target)?;
         if let Some(chain) = &chain {
@@ -198,6 +226,7 @@ impl Engine {
             resumed,
             links: chain.map(|_| links),
             view: None,
+            lease,
         })
     }
 
@@ -290,6 +319,11 @@ fn needs_cache(link: Option<LinkMode>) -> bool {
     !matches!(link, None | Some(LinkMode::Auto | LinkMode::Copy))
 }
 
+/// Whether a job reads the cached files themselves.
+fn reads_cache(link: Option<LinkMode>) -> bool {
+    matches!(link, Some(LinkMode::Hardlink | LinkMode::Symlink | LinkMode::View))
+}
+
 /// Refuses a folder that lies in a cache, or leads there: all jobs read what is in it.
 fn keep_off_caches(folder: &Path) -> Result<()> {
     let existing = folder.ancestors().find_map(|above| above.canonicalize().ok()).unwrap_or_default();
@@ -339,7 +373,7 @@ pub(super) fn check_space(folder: &Path, bytes: u64) -> Result<()> {
         true => Ok(()),
         false => Err(Error::new(
             Kind::Failed,
-            format!("{bytes} bytes don't fit: {} has {free} bytes free", folder.display()),
+            format!("{} don't fit: {} has {} free", size(bytes), folder.display(), size(free)),
         )
         .hint("free some space, or get a part, by a folder in the address or by patterns")),
     }

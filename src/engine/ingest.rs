@@ -19,6 +19,7 @@ use crate::tree::manifest::Manifest;
 use crate::tree::scan::{Found, FoundKind, Scan, ScanOptions, scan};
 use crate::tree::stat::{NodeKind, stat_file};
 
+use super::number::Bump;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
 use super::{Engine, ref_names};
@@ -31,6 +32,8 @@ pub struct IngestOptions {
     /// `[STORE/]DATASET`.
     pub into: String,
     pub name: Option<String>,
+    /// The next number for a name; not with `name`.
+    pub bump: Option<Bump>,
     /// `main` if not given.
     pub branch: Option<String>,
     /// Exactly these parents; none given: the branch's head.
@@ -94,6 +97,7 @@ impl Engine {
                 expect: options.expect.as_ref().map(resolve).transpose()?,
                 name,
                 tags,
+                renews: false,
                 seen_head,
             };
             let known = seen_head.or(proposal.parents.as_ref().and_then(|parents| parents.first().copied()));
@@ -127,6 +131,7 @@ impl Engine {
             message: options.message.clone(),
             meta: options.meta.clone(),
             roles: Vec::new(),
+            number: options.bump,
             create_dataset: options.create,
         };
         self.publish(timeline, session, entries.into_iter().map(Ok), draft, left_out, options.dry_run)

@@ -61,7 +61,7 @@ impl Engine {
                 return Err(Error::usage(format!("two addresses would be pinned as {key}"))
                     .hint("lock one of them by itself, as `dagset lock ADDRESS --name NAME`"));
             }
-            let pin = self.pin(&target, &file)?;
+            let pin = self.pin_of(&target, &file)?;
             reports.push(report(&key, lock.pins.get(&key), &pin));
             lock.pins.insert(key, pin);
         }
@@ -117,7 +117,7 @@ impl Engine {
         Ok(Address { location: Location::Store { text }, reference, path: pin.path.clone() })
     }
 
-    fn pin(&self, target: &Target, file: &Path) -> Result<Pin> {
+    fn pin_of(&self, target: &Target, file: &Path) -> Result<Pin> {
         let version = target.version()?;
         let asked = target.reference.as_ref().map(ToString::to_string);
         // In a workspace no REF is its own version, which nobody else can follow.

@@ -9,21 +9,27 @@ use crate::base::{Observer, RefName, Result};
 use crate::history::timeline::Actor;
 use crate::workspace::control::Control;
 
+mod audit;
 mod cache;
 mod caches;
 mod check;
 mod clone;
 mod commit;
+mod datasets;
 mod deeds;
 mod diff;
 mod diff_summary;
+mod filter;
 mod get;
 mod ingest;
 mod lend;
 mod lineage;
+mod list;
 mod lock;
 mod merge;
+mod metadata;
 mod mirrored;
+mod number;
 mod open;
 mod oplog;
 mod path_log;
@@ -33,10 +39,15 @@ mod read;
 mod ready;
 mod refs;
 mod remotes;
+mod revert;
 mod scope;
 mod sequence;
+mod squash;
+mod status;
 mod stores;
+mod tags;
 mod transfer;
+mod undo;
 mod uses;
 mod verify;
 mod views;
@@ -49,24 +60,34 @@ pub use crate::flow::by_cache::LinkCounts;
 pub use crate::flow::registrar::Often;
 pub use crate::flow::verify::{Finding, Report as VerifyReport};
 pub use crate::format::attrs::{Attrs, Value};
+pub use crate::history::guard::Reason;
 pub use crate::store::access::{Access, Patience, StoreSettings};
 pub use crate::store::address::{Address, Location, RefBase, RefExpr, Step, refuse_secret};
 pub use crate::tree::grouping::Grouping;
 pub use crate::tree::merge::Did;
 pub use crate::tree::share::Share;
+pub use audit::{Audit, BrokenChain};
 pub use cache::{CacheCard, CacheList, CacheVerified};
 pub use caches::{CachePlace, HoldBy};
 pub use check::{CheckStep, StepOutcome, StoreCheck};
 pub use clone::{CloneOptions, CloneReport, PullReport, Upstream};
 pub use commit::{CommitOptions, Switched};
+pub use datasets::{CopiedDataset, DeleteOptions, DeletedDataset, RenamedDataset};
 pub use deeds::{Deed, LogRecord, Point, What};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use diff_summary::{DiffCounts, DiffSummary};
+pub use filter::Filter;
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
 pub use lineage::{Lineage, LineageEdge, LineageVersion};
+pub use list::{DatasetCard, DatasetSort, ListOptions};
 pub use lock::{LOCK_FILE, PinReport, Pinned};
-pub use merge::{MergeConflict, MergeOptions, MergeParent, MergeReport, MergeSide};
+pub use merge::{
+    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, RefreshOptions,
+    Resolved, Why, WhyStep,
+};
+pub use metadata::{Metadata, no_key};
+pub use number::Bump;
 pub use open::{Missing, Opener};
 pub use oplog::LogPage;
 pub use path_log::{PathChange, PathStep};
@@ -75,12 +96,17 @@ pub use read::{ListedEntry, ListedKind, Stated};
 pub use ready::Ready;
 pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
 pub use remotes::RemoteCard;
+pub use revert::RevertOptions;
 pub use sequence::Until;
-pub use stores::{DatasetCard, StoreInfo};
+pub use squash::{SquashOptions, Squashed};
+pub use status::{ConflictStatus, MergeStatus, Status};
+pub use stores::StoreInfo;
+pub use tags::{NamedVersion, TagAt, TagMove};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
+pub use undo::UndoReport;
 pub use uses::{Run, UseCard, UseOptions, UseReport, UsesOptions, UsesReport};
 pub use warm::{WarmOptions, WarmReport};
-pub use workspace::{InitOptions, Initialised, Status};
+pub use workspace::{InitOptions, Initialised};
 
 /// What the library would otherwise have to ask the environment for.
 #[derive(Debug, Clone)]
@@ -166,12 +192,16 @@ fn workspace_remotes(folder: &Path) -> Vec<(String, StoreSettings)> {
 /// The tool, as it signs what it writes.
 pub const TOOL: &str = concat!("dagset ", env!("CARGO_PKG_VERSION"));
 
-/// Parses `KEY=VALUE` pairs of a command line: numbers, `true`, `false` and `null` are typed, all else is text.
+/// Parses `KEY=VALUE` pairs of a command line: numbers, `true`, `false` and `null` are typed, all else is text; a value in double quotes is
+/// the text between them.
 pub fn parse_metadata(pairs: &[String]) -> Result<Attrs> {
     let typed = |text: &str| match text {
         "null" => Value::Null,
         "true" => Value::Bool(true),
         "false" => Value::Bool(false),
+        _ if text.len() >= 2 && text.starts_with('"') && text.ends_with('"') => {
+            Value::Text(text[1..text.len() - 1].to_owned())
+        }
         _ => match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(number), _) => Value::Int(number),
             (_, Ok(number)) if number.is_finite() => Value::Float(number),

@@ -129,8 +129,19 @@ pub struct Target {
 impl Target {
     /// The dataset, or an error that says that it isn't there.
     pub fn dataset(&self) -> Result<&Dataset> {
-        let known = self.store.timeline.fold().dataset(&self.dataset);
-        known.map_err(|fault| fault.hint(format!("`dagset list {}` shows the datasets", self.store.root)))
+        let fold = self.store.timeline.fold();
+        fold.dataset(&self.dataset).map_err(|fault| {
+            let root = self.store.root.trim_end_matches('/');
+            let renamed = fold.new_name(&self.dataset).filter(|(to, _)| fold.datasets.contains_key(to));
+            fault.hint(match (fold.deletion_of(&self.dataset), renamed) {
+                (Some(record), _) => format!("`dagset undo {root} {record}` brings it back"),
+                (None, Some((to, _))) if self.shown.is_empty() => {
+                    format!("`dagset dataset use {to}` makes this workspace one of {to}")
+                }
+                (None, Some((to, _))) => format!("write {root}//{to}"),
+                (None, None) => format!("`dagset list {}` shows the datasets", self.store.root),
+            })
+        })
     }
 
     /// The version that the address means.
@@ -162,6 +173,11 @@ impl Target {
     pub fn folder(&self) -> &str {
         self.path.as_deref().unwrap_or("").trim_matches('/')
     }
+}
+
+/// The command that makes a store at a place.
+pub(super) fn create_hint(place: &str) -> String {
+    format!("dagset store create {}", place.trim_end_matches('/'))
 }
 
 fn default_reference() -> RefExpr {
@@ -213,7 +229,11 @@ impl Engine {
         let mut roots = vec![candidates(text).first().map_or(text, |(root, _)| *root).to_owned()];
         roots.extend(Some(place_for_creation(text)).filter(|place| *place != roots[0]));
         let Some(stores) = roots.iter().map(|root| self.stores_below(root)).find(|stores| !stores.is_empty()) else {
-            return fault;
+            // A store around what is there already would be a trap: the text itself is the better place.
+            let place = place_for_creation(text);
+            let is_in_use =
+                !is_remote(text) && std::fs::read_dir(self.absolute(&place)).is_ok_and(|mut it| it.next().is_some());
+            return if is_in_use && !text.contains("//") { fault.hint(create_hint(text)) } else { fault };
         };
         let more = stores.len().saturating_sub(SHOWN_STORES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };

@@ -76,13 +76,13 @@ impl Engine {
 }
 
 /// A dataset's name as it was, going back.
-struct Trail {
+pub(super) struct Trail {
     name: DatasetName,
 }
 
 impl Trail {
     /// Errors: [`Kind::NotFound`](crate::base::Kind::NotFound) where the store never had such a dataset.
-    fn of(fold: &Fold, name: DatasetName) -> Result<Trail> {
+    pub fn of(fold: &Fold, name: DatasetName) -> Result<Trail> {
         match fold.deletion_of(&name) {
             None if !fold.renamed.contains_key(&name) => fold.dataset(&name).map(drop)?,
             _ => {}
@@ -91,7 +91,7 @@ impl Trail {
     }
 
     /// Whether a record is about the dataset; older ones are judged by the name that it had before.
-    fn passes(&mut self, core: &RecordCore) -> bool {
+    pub fn passes(&mut self, core: &RecordCore) -> bool {
         let renamed = core.operations.iter().find_map(|operation| match operation {
             Operation::RenameDataset { dataset, to } if *to == self.name => Some(dataset.clone()),
             _ => None,

@@ -3,17 +3,23 @@
 use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, Result, Time};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::propose::{Decision, Proposal, decide, tag_operations};
-use crate::flow::session::{NewVersion, Session};
+use crate::flow::session::{Finished, NewVersion, Session};
 use crate::format::attrs::Attrs;
 use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
+use crate::format::pack::ItemKind;
 use crate::format::tree::Root;
 use crate::format::version::{Parent, Version};
 use crate::history::fold::Fold;
+use crate::history::numbers::Step;
 use crate::history::timeline::{Actor, Timeline};
+use crate::store::content::Content;
 use crate::tree::edit::Piece;
+use crate::tree::manifest::Manifest;
 
 use super::Engine;
 use super::ingest::LeftOutPath;
+use super::metadata::{also_in_log, changed_since};
+use super::number::{self, Bump};
 
 /// What publishing came to.
 #[derive(Debug, Clone)]
@@ -43,6 +49,8 @@ pub(super) struct Draft {
     pub meta: Attrs,
     /// What each proposed parent is there as; an ordinary one has none.
     pub roles: Vec<(Id, String)>,
+    /// It gets the next number for its name.
+    pub number: Option<Bump>,
     pub create_dataset: bool,
 }
 
@@ -57,18 +65,29 @@ impl Engine {
         left_out: Vec<LeftOutPath>,
         dry_run: bool,
     ) -> Result<Published> {
-        let Draft { mut proposal, message, meta, roles, create_dataset } = draft;
+        let Draft { mut proposal, message, meta, roles, number, create_dataset } = draft;
         let actor = self.actor();
         let role_of = |id: &Id| roles.iter().find(|(parent, _)| parent == id).map(|(_, role)| role.clone());
         let mut root = None;
         let mut planned = None;
         let mut record = None;
+        let mut refused = None;
         timeline.refresh()?;
         let content = session.content();
-        let new = session.finish(pieces, |built| {
+        if let Some(bump) = number {
+            number::check(timeline.fold(), &proposal.dataset, bump)?;
+            proposal.renews = says_more(timeline.fold(), content, &proposal, &meta)?;
+        }
+        let Finished { version: new, indexes } = session.finish(pieces, |built| {
             root = Some(*built);
             proposal.manifest = built.id;
-            let decision = decide(timeline.fold(), &proposal)?;
+            let decision = match decide(timeline.fold(), &proposal) {
+                Ok(decision) => decision,
+                Err(fault) => {
+                    refused = Some(fault);
+                    return Ok(None);
+                }
+            };
             let version = match &decision {
                 Decision::Unchanged { .. } => None,
                 Decision::New { parents, .. } => Some(Version {
@@ -91,20 +110,38 @@ impl Engine {
             record = version.clone();
             Ok(if dry_run { None } else { version })
         })?;
+        if let Some(fault) = refused {
+            return Err(keep_stored(timeline, &actor, indexes, fault));
+        }
         let root: Root = root.expect("the session gave the root");
         let planned = planned.expect("the session asked for a decision");
         let planned_change = matches!(planned, Decision::New { changed: true, .. });
+        let step = match number {
+            None => None,
+            Some(bump) => bump_step(timeline.fold(), content, &proposal.dataset, bump, &planned, new.as_ref())?,
+        };
         let mut made = true;
         let version = match (dry_run, planned, new) {
             (true, Decision::Unchanged { version, .. }, _) => Some(version),
             (true, ..) => None,
             (false, Decision::Unchanged { version, .. }, _) => {
-                self.give_names(timeline, &actor, &proposal, version)?;
+                self.give_names(timeline, &actor, &proposal, version, step)?;
                 Some(version)
             }
             (false, Decision::New { parents, .. }, Some(new)) => {
                 let time = record.map_or_else(Time::now, |record| record.time);
-                let appended = self.append_version(timeline, &actor, &proposal, &parents, time, new, create_dataset)?;
+                let addition = Addition {
+                    proposal: &proposal,
+                    parents: &parents,
+                    time,
+                    meta: &meta,
+                    step,
+                    create_dataset,
+                    indexes: &indexes,
+                };
+                let appended = self
+                    .append_version(timeline, &actor, &addition, new)
+                    .map_err(|fault| keep_stored(timeline, &actor, indexes.clone(), fault))?;
                 made = appended.made;
                 Some(appended.version)
             }
@@ -113,9 +150,14 @@ impl Engine {
         let changed = planned_change && made;
         let named = version
             .and_then(|version| Some(timeline.fold().datasets.get(&proposal.dataset)?.name_of(&version)?.clone()));
+        let would_be_named = match (dry_run, step) {
+            (true, Some(step)) => number::next(timeline.fold(), &proposal.dataset, version.as_ref(), step)?,
+            (true, None) if changed => proposal.name.clone(),
+            _ => None,
+        };
         let count = |counter| self.observer.get(counter);
         let published = Published {
-            name: named.or(if dry_run && changed { proposal.name.clone() } else { None }),
+            name: named.or(would_be_named),
             dataset: proposal.dataset,
             version,
             branch: proposal.branch,
@@ -138,25 +180,32 @@ impl Engine {
         Ok(published)
     }
 
-    fn give_names(&self, timeline: &mut Timeline, actor: &Actor, proposal: &Proposal, version: Id) -> Result<()> {
+    fn give_names(
+        &self,
+        timeline: &mut Timeline,
+        actor: &Actor,
+        proposal: &Proposal,
+        version: Id,
+        step: Option<Step>,
+    ) -> Result<()> {
         timeline.append(actor, |fold, _| match decide(fold, proposal)? {
-            Decision::Unchanged { version: now, operations } if now == version => Ok(operations),
+            Decision::Unchanged { version: now, mut operations } if now == version => {
+                operations.extend(number::take(fold, &proposal.dataset, version, step)?);
+                Ok(operations)
+            }
             _ => Err(moved(proposal)),
         })?;
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of one record")]
     fn append_version(
         &self,
         timeline: &mut Timeline,
         actor: &Actor,
-        proposal: &Proposal,
-        parents: &[Id],
-        time: Time,
+        addition: &Addition<'_>,
         new: NewVersion,
-        create_dataset: bool,
     ) -> Result<AppendedVersion> {
+        let Addition { proposal, parents, time, step, .. } = *addition;
         let mut appended = AppendedVersion { version: new.id, made: true };
         timeline.append(actor, |fold, record_bytes| {
             match decide(fold, proposal)? {
@@ -164,8 +213,9 @@ impl Engine {
                     appended = AppendedVersion { version: new.id, made: true };
                 }
                 // Another writer published the same content meanwhile: that is what was asked for.
-                Decision::Unchanged { version, operations } => {
+                Decision::Unchanged { version, mut operations } => {
                     appended = AppendedVersion { version, made: false };
+                    operations.extend(number::take(fold, &proposal.dataset, version, step)?);
                     return Ok(operations);
                 }
                 Decision::New { .. } => return Err(moved(proposal)),
@@ -181,10 +231,22 @@ impl Engine {
                 version_place: new.version_place,
                 manifest_place: new.manifest_place,
             };
-            publishing_operations(fold, proposal, row, &new.indexes, create_dataset)
+            publishing_operations(fold, addition, row)
         })?;
         Ok(appended)
     }
+}
+
+/// A version that is stored, and what its record is to say of it.
+struct Addition<'a> {
+    proposal: &'a Proposal,
+    parents: &'a [Id],
+    time: Time,
+    meta: &'a Attrs,
+    /// How far the number moves that it gets for its name.
+    step: Option<Step>,
+    indexes: &'a [IndexRow],
+    create_dataset: bool,
 }
 
 struct AppendedVersion {
@@ -193,13 +255,44 @@ struct AppendedVersion {
     made: bool,
 }
 
-fn publishing_operations(
+/// The step of the number that the version is to get; `None` where it has a name, or isn't stored to be compared.
+fn bump_step(
     fold: &Fold,
-    proposal: &Proposal,
-    row: VersionRow,
-    indexes: &[IndexRow],
-    create_dataset: bool,
-) -> Result<Vec<Operation>> {
+    content: &Content,
+    owner: &DatasetName,
+    bump: Bump,
+    planned: &Decision,
+    new: Option<&NewVersion>,
+) -> Result<Option<Step>> {
+    let (parents, manifest) = match (planned, new) {
+        (Decision::Unchanged { version, .. }, _) => {
+            let dataset = fold.dataset(owner)?;
+            let Some(row) = dataset.versions.get(version).map(|state| &state.row) else { return Ok(None) };
+            if dataset.name_of(version).is_some() {
+                return Ok(None);
+            }
+            (&row.parents, Manifest::new(content, row.manifest, Some(row.manifest_place)))
+        }
+        (Decision::New { parents, .. }, Some(new)) => {
+            (parents, Manifest::new(content, new.root.id, Some(new.manifest_place)))
+        }
+        (Decision::New { .. }, None) => return Ok(bump.given()),
+    };
+    number::step(fold, owner, content, bump, parents, manifest).map(Some)
+}
+
+/// Whether the metadata that a version is to have says other things than that of the branch's head.
+fn says_more(fold: &Fold, content: &Content, proposal: &Proposal, meta: &Attrs) -> Result<bool> {
+    let Some(dataset) = fold.datasets.get(&proposal.dataset).filter(|_| !meta.is_empty()) else { return Ok(false) };
+    let head = dataset.branches.get(&proposal.branch).and_then(|head| dataset.versions.get(head));
+    let Some(row) = head.map(|state| &state.row) else { return Ok(false) };
+    let record = content.meta(&row.version, ItemKind::Version, Some(&row.version_place))?;
+    let known = changed_since(dataset, Some(row.version), Version::parse(record.bytes())?.meta);
+    Ok(meta.0.iter().any(|(key, value)| known.0.get(key) != Some(value)))
+}
+
+fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) -> Result<Vec<Operation>> {
+    let Addition { proposal, meta, step, create_dataset, indexes, .. } = *addition;
     let dataset = || proposal.dataset.clone();
     let known = fold.datasets.get(&proposal.dataset);
     let mut operations = vec![Operation::Register { indexes: indexes.to_vec() }];
@@ -225,7 +318,9 @@ fn publishing_operations(
         name: name.clone(),
         version,
     }));
-    operations.extend(tag_operations(fold, proposal, version));
+    operations.extend(number::take(fold, &proposal.dataset, version, step)?);
+    operations.extend(tag_operations(fold, proposal, version)?);
+    operations.extend(also_in_log(&proposal.dataset, version, meta));
     Ok(operations)
 }
 
@@ -233,6 +328,18 @@ fn moved(proposal: &Proposal) -> Error {
     Error::conflict(format!("the branch {} of {} moved meanwhile", proposal.branch, proposal.dataset))
         .because("others published there faster, time and again")
         .hint("run the command again: what was stored is not stored twice")
+}
+
+/// What was stored for a version that came to nothing is registered all the same where another try makes sense: it finds that, and stores
+/// nothing twice. Gives the fault of the version.
+fn keep_stored(timeline: &mut Timeline, actor: &Actor, indexes: Vec<IndexRow>, fault: Error) -> Error {
+    match fault.kind() {
+        Kind::Conflict => match register_now(timeline, actor, indexes) {
+            Ok(()) => fault,
+            Err(other) => fault.because(other),
+        },
+        _ => fault,
+    }
 }
 
 /// Registers indexes in a record of its own, so that a later run finds what this one stored.

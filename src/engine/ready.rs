@@ -29,7 +29,7 @@ impl Engine {
         let manifest = target.store.manifest(state);
         let scope = Scope::of(&target, &manifest, &[], share)?;
         let chain = self.chain()?;
-        let view =
+        let (view, _) =
             self.held_view(&chain, &target, &manifest, &scope, |plan, held| self.own_hold(&target, plan, held))?;
         self.note_use(&target, run);
         Ok(Ready {

@@ -1,4 +1,6 @@
-//! `log`, `show`, `branch`, `tag`: versions and what points at them.
+//! `log`, `show`, `branch`: versions and what points at them.
+
+use std::collections::HashSet;
 
 use crate::base::{BranchName, Error, Id, RefName, Result, Time};
 use crate::format::attrs::Attrs;
@@ -7,6 +9,7 @@ use crate::format::version::Version;
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, VersionState};
 
+use super::metadata::changed_since;
 use super::open::Target;
 use super::{Address, Engine, Location};
 
@@ -17,12 +20,17 @@ pub struct VersionCard {
     pub name: Option<RefName>,
     pub branches: Vec<BranchName>,
     pub tags: Vec<RefName>,
+    /// Those of the tags that are protected.
+    pub protected_tags: Vec<RefName>,
+    /// Frozen by `publish`.
+    pub published: bool,
     pub parents: Vec<Id>,
     /// What each parent is there as; empty for an ordinary one.
     pub roles: Vec<String>,
     pub author: String,
     pub time: Time,
     pub message: String,
+    /// As it was made, and changed since.
     pub meta: Attrs,
     pub provenance: Attrs,
     pub manifest: Id,
@@ -125,8 +133,10 @@ impl Engine {
         Ok(RefRow { name: branch.to_string(), version, version_name: None, protected: false })
     }
 
-    /// Takes a branch away; the versions stay.
-    pub fn delete_branch(&self, address: &Address, branch: &str) -> Result<RefRow> {
+    /// Takes a branch away; the versions stay. The number of those is given that only an id leads to from now on.
+    ///
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where there are such, without `force`, and for the workspace's own branch.
+    pub fn delete_branch(&self, address: &Address, branch: &str, force: bool) -> Result<(RefRow, u64)> {
         let branch = BranchName::new(branch)?;
         let mut target = self.open_target(address)?;
         let version = branch_head(&target, &branch)?;
@@ -135,7 +145,16 @@ impl Engine {
                 .hint("`dagset switch` to another one first"));
         }
         let dataset = target.dataset.clone();
-        target.store.timeline.append(&self.actor(), |_, _| {
+        let mut alone = 0;
+        target.store.timeline.append(&self.actor(), |fold, _| {
+            alone = only_on(fold.dataset(&dataset)?, &branch);
+            if alone > 0 && !force {
+                let versions = if alone == 1 { "1 version".to_owned() } else { format!("{alone} versions") };
+                let message = format!("{versions} would be on no other branch, tag or name than {branch}");
+                return Err(Error::conflict(message).hint(
+                    "a tag or a branch keeps them; --force deletes it all the same: ids still find them, and `dagset undo` brings it back",
+                ));
+            }
             Ok(vec![Operation::SetBranch {
                 dataset: dataset.clone(),
                 branch: branch.clone(),
@@ -143,7 +162,7 @@ impl Engine {
                 new: None,
             }])
         })?;
-        Ok(RefRow { name: branch.to_string(), version, version_name: None, protected: false })
+        Ok((RefRow { name: branch.to_string(), version, version_name: None, protected: false }, alone))
     }
 
     /// Gives a branch another name, in one record.
@@ -163,46 +182,6 @@ impl Engine {
         })?;
         Ok(RefRow { name: to.to_string(), version, version_name: None, protected: false })
     }
-
-    /// Points a tag at the address's version, wherever it points now.
-    pub fn set_tag(&self, address: &Address, tag: &str) -> Result<RefRow> {
-        let tag = RefName::new(tag)?;
-        let mut target = self.open_target(address)?;
-        let version = target.version()?.row.version;
-        let dataset = target.dataset.clone();
-        target.store.timeline.append(&self.actor(), |fold, _| {
-            let present = fold.dataset(&dataset)?.tags.get(&tag).copied();
-            if present.is_some_and(|present| present.version == version) {
-                return Ok(Vec::new());
-            }
-            let protected = present.is_some_and(|present| present.protected);
-            let old = present.map(|present| present.version);
-            Ok(vec![Operation::SetTag {
-                dataset: dataset.clone(),
-                tag: tag.clone(),
-                old,
-                new: Some(version),
-                protected,
-            }])
-        })?;
-        Ok(RefRow { name: tag.to_string(), version, version_name: None, protected: false })
-    }
-
-    /// Takes a tag away.
-    pub fn delete_tag(&self, address: &Address, tag: &str) -> Result<RefRow> {
-        let tag = RefName::new(tag)?;
-        let mut target = self.open_target(address)?;
-        let dataset = target.dataset.clone();
-        let present =
-            target.dataset()?.tags.get(&tag).copied().ok_or_else(|| {
-                Error::not_found(format!("{dataset} has no tag {tag}")).hint("`dagset tag` lists them")
-            })?;
-        target.store.timeline.append(&self.actor(), |_, _| {
-            let old = Some(present.version);
-            Ok(vec![Operation::SetTag { dataset: dataset.clone(), tag: tag.clone(), old, new: None, protected: false }])
-        })?;
-        Ok(RefRow { name: tag.to_string(), version: present.version, version_name: None, protected: present.protected })
-    }
 }
 
 /// A path says nothing to a command about versions.
@@ -214,6 +193,16 @@ pub(super) fn whole_versions_only(address: &Address) -> Result<()> {
     }
 }
 
+/// How many versions only this branch leads to.
+fn only_on(dataset: &Dataset, branch: &BranchName) -> u64 {
+    let Some(head) = dataset.branches.get(branch) else { return 0 };
+    let branches = dataset.branches.iter().filter(|(other, _)| *other != branch).map(|(_, id)| *id);
+    let others: Vec<Id> =
+        branches.chain(dataset.names.values().copied()).chain(dataset.tags.values().map(|tag| tag.version)).collect();
+    let kept: HashSet<Id> = ancestry(dataset, &others).iter().map(|state| state.row.version).collect();
+    ancestry(dataset, &[*head]).iter().filter(|state| !kept.contains(&state.row.version)).count() as u64
+}
+
 fn branch_head(target: &Target, branch: &BranchName) -> Result<Id> {
     target.dataset()?.branches.get(branch).copied().ok_or_else(|| {
         Error::not_found(format!("{} has no branch {branch}", target.dataset)).hint("`dagset branch` lists them")
@@ -223,17 +212,20 @@ fn branch_head(target: &Target, branch: &BranchName) -> Result<Id> {
 pub(super) fn card(dataset: &Dataset, state: &VersionState, record: Version) -> VersionCard {
     let id = state.row.version;
     let points_here = |to: &Id| *to == id;
+    let tags = || dataset.tags.iter().filter(|(_, to)| points_here(&to.version));
     VersionCard {
         version: id,
         name: dataset.name_of(&id).cloned(),
         branches: dataset.branches.iter().filter(|(_, to)| points_here(to)).map(|(name, _)| name.clone()).collect(),
-        tags: dataset.tags.iter().filter(|(_, to)| points_here(&to.version)).map(|(name, _)| name.clone()).collect(),
+        tags: tags().map(|(name, _)| name.clone()).collect(),
+        protected_tags: tags().filter(|(_, to)| to.protected).map(|(name, _)| name.clone()).collect(),
+        published: state.published,
         parents: state.row.parents.clone(),
         roles: record.parents.into_iter().map(|parent| parent.role).collect(),
         author: record.author,
         time: record.time,
         message: record.message,
-        meta: record.meta,
+        meta: changed_since(dataset, Some(id), record.meta),
         provenance: record.provenance,
         manifest: record.manifest,
         files: record.files,

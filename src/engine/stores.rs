@@ -1,10 +1,11 @@
-//! `store create`, `store info`, `list`.
+//! `store create`, `store info`.
 
-use crate::base::{Id, Kind, RefName, Result, Time};
+use crate::base::{Kind, Result, Time};
 use crate::history::timeline::Timeline;
 use crate::store::address::{refuse_secret, without_file_scheme};
 
 use super::Engine;
+use super::open::{OpenStore, create_hint};
 
 /// What a store is and holds.
 #[derive(Debug, Clone)]
@@ -28,23 +29,6 @@ pub struct StoreInfo {
     pub chunks: u64,
 }
 
-/// A dataset at a glance: what its newest version is and what its publishing has cost.
-#[derive(Debug, Clone)]
-pub struct DatasetCard {
-    pub dataset: String,
-    /// Name of the newest version that has one.
-    pub name: Option<RefName>,
-    /// The newest version; `None` for a dataset without one.
-    pub version: Option<Id>,
-    pub updated: Time,
-    pub versions: u64,
-    /// Of the newest version.
-    pub files: u64,
-    pub bytes: u64,
-    /// The sum of what its publishes wrote.
-    pub stored_bytes: u64,
-}
-
 impl Engine {
     /// Creates an empty store: a folder, or a prefix of a bucket. A creation that was cut off is ended.
     pub fn create_store(&self, store: &str) -> Result<StoreInfo> {
@@ -60,7 +44,7 @@ impl Engine {
 
     /// What a store is and holds.
     pub fn store_info(&self, store: &str) -> Result<StoreInfo> {
-        let (open, _) = self.open_store(&self.expand(store)?)?;
+        let open = self.open_whole_store(store)?;
         let fold = open.timeline.fold();
         let rows = || fold.indexes.values();
         Ok(StoreInfo {
@@ -82,24 +66,14 @@ impl Engine {
         })
     }
 
-    /// A card for each dataset of a store, by name.
-    pub fn list_datasets(&self, store: &str) -> Result<Vec<DatasetCard>> {
-        let (open, _) = self.open_store(&self.expand(store)?)?;
-        let cards = open.timeline.fold().datasets.iter().map(|(name, dataset)| {
-            let newest = dataset.newest();
-            let named = dataset.names.iter().filter_map(|(name, id)| Some((dataset.versions.get(id)?.record, name)));
-            DatasetCard {
-                dataset: name.to_string(),
-                name: named.max().map(|(_, name)| name.clone()),
-                version: newest.map(|state| state.row.version),
-                updated: newest.map_or(dataset.created, |state| state.row.time),
-                versions: dataset.versions.len() as u64,
-                files: newest.map_or(0, |state| state.row.files),
-                bytes: newest.map_or(0, |state| state.row.bytes),
-                stored_bytes: dataset.versions.values().map(|state| state.row.stored_bytes).sum(),
-            }
+    /// The store that a text means which names no dataset.
+    pub(super) fn open_whole_store(&self, store: &str) -> Result<OpenStore> {
+        let text = self.expand(store)?;
+        let opened = self.open_store(&text).map_err(|fault| {
+            let advises = fault.next_step().is_some_and(|hint| hint.starts_with("dagset store create"));
+            if advises && !text.contains("//") { fault.hint(create_hint(&text)) } else { fault }
         });
-        Ok(cards.collect())
+        opened.map(|(open, _)| open)
     }
 
     /// A store's text with `~/` expanded; one that may hold a secret is refused.

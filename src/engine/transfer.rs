@@ -22,7 +22,7 @@ use super::publish::register_now;
 use super::{Address, Engine};
 
 /// A record adds no more versions than this.
-const VERSIONS_A_RECORD: usize = 512;
+pub(super) const VERSIONS_A_RECORD: usize = 512;
 
 /// What to push, and where.
 #[derive(Debug, Clone, Default)]
@@ -92,7 +92,7 @@ struct Far {
 
 /// Which way versions go: the home store is at one end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     Out,
     In(Extent),
 }
@@ -190,7 +190,7 @@ impl Engine {
     }
 
     /// Carries `missing` (parents first) into `to` and appends the records that add them and move the refs that `judge_all` gives.
-    fn carry(
+    pub(super) fn carry(
         &self,
         from: &Content,
         to: &mut OpenStore,
@@ -311,6 +311,7 @@ impl Engine {
         });
         let (store, rest) = opened?;
         let dataset = rest.map_or_else(|| Ok(home.dataset.clone()), |rest| DatasetName::new(&rest))?;
+        refuse_gone(name.as_ref(), &store, &dataset)?;
         Ok(Far { name, url, store, dataset })
     }
 
@@ -351,6 +352,24 @@ fn gone(remote: &RefName, url: &str, fault: Error) -> Error {
     ))
 }
 
+/// A dataset that others renamed or deleted there is neither fetched from nor made anew by a push.
+fn refuse_gone(remote: Option<&RefName>, store: &OpenStore, dataset: &DatasetName) -> Result<()> {
+    let fold = store.timeline.fold();
+    let Err(fault) = fold.dataset(dataset) else { return Ok(()) };
+    let root = store.root.trim_end_matches('/');
+    let renamed = fold.new_name(dataset).filter(|(to, _)| fold.datasets.contains_key(to));
+    match (fold.deletion_of(dataset), renamed) {
+        (None, None) => Ok(()),
+        (Some(record), _) => Err(fault.hint(format!("`dagset undo {root} {record}` brings it back"))),
+        (None, Some((to, _))) => Err(fault.hint(match remote {
+            Some(remote) => {
+                format!("`dagset remote remove {remote}`, then `dagset remote add {remote} {root}//{to}`")
+            }
+            None => format!("write {root}//{to}"),
+        })),
+    }
+}
+
 /// A branch, version name or tag by its name.
 fn named_ref(dataset: &Dataset, name: &DatasetName, text: &str) -> Result<(Carried, Id)> {
     let ref_name = RefName::new(text).ok();
@@ -366,16 +385,16 @@ fn named_ref(dataset: &Dataset, name: &DatasetName, text: &str) -> Result<(Carri
 }
 
 /// Versions that the other side lacks.
-struct Missing {
+pub(super) struct Missing {
     /// Parents before children.
-    rows: Vec<VersionRow>,
+    pub rows: Vec<VersionRow>,
     /// Their parents that the other side has, as the home store knows them.
     held: Vec<VersionRow>,
 }
 
 impl Missing {
     /// Of the history of `tips` in `dataset`, what `there` lacks.
-    fn find(dataset: &Dataset, tips: impl Iterator<Item = Id>, there: Option<&Dataset>, home: &Dataset) -> Missing {
+    pub fn find(dataset: &Dataset, tips: impl Iterator<Item = Id>, there: Option<&Dataset>, home: &Dataset) -> Missing {
         let tips: Vec<Id> = tips.collect::<BTreeSet<_>>().into_iter().collect();
         let is_there = |id: &Id| there.is_some_and(|there| there.versions.contains_key(id));
         let lacking = ancestry(dataset, &tips).into_iter().filter(|state| !is_there(&state.row.version));
@@ -392,7 +411,7 @@ fn parents_of(rows: &[VersionRow]) -> BTreeSet<Id> {
 }
 
 /// The operations that add versions to a dataset, which is made where it isn't there.
-fn adding(fold: &Fold, name: &DatasetName, rows: &[VersionRow], indexes: &[IndexRow]) -> Vec<Operation> {
+pub(super) fn adding(fold: &Fold, name: &DatasetName, rows: &[VersionRow], indexes: &[IndexRow]) -> Vec<Operation> {
     if rows.is_empty() && fold.datasets.contains_key(name) {
         return Vec::new();
     }
@@ -442,6 +461,7 @@ fn way_out_of_fetch(step: &RefMove) -> Option<String> {
 fn way_out_of_push(step: &RefMove) -> Option<String> {
     let name = step.what.as_str();
     match step.what {
+        _ if step.is_held => Some(format!("where it is protected: `dagset tag ADDRESS {name} --force --reason TEXT`")),
         Carried::Name(_) => Some(format!(
             "a version's name never moves: `dagset tag OTHER {name}` gives this one a tag, and `dagset push REMOTE OTHER` sends that"
         )),

@@ -35,7 +35,7 @@ impl Engine {
         let cache = chain.filled();
         check_free(cache, folder, options.overwrite)?;
         let state = target.version()?;
-        let view = self.held_view(&chain, target, manifest, scope, |plan, held| {
+        let (view, lease) = self.held_view(&chain, target, manifest, scope, |plan, held| {
             if let Held::View(key) = &held {
                 // Before the lease, which lives by it.
                 put_link(folder, &cache.view_folder(key))?;
@@ -53,10 +53,11 @@ impl Engine {
             resumed: false,
             links: None,
             view: Some(tree),
+            lease: Some(lease),
         })
     }
 
-    /// The view of a choice, made if need be, and held by what `lease` gives for it.
+    /// The view of a choice, made if need be, and held by what `lease` gives for it; the name of that too.
     pub(super) fn held_view(
         &self,
         chain: &Chain,
@@ -64,7 +65,7 @@ impl Engine {
         manifest: &Manifest<'_>,
         scope: &Scope,
         lease: impl Fn(&Plan, Held) -> Result<Hold>,
-    ) -> Result<View> {
+    ) -> Result<(View, String)> {
         let cache = chain.filled();
         let key = scope.id(&target.version()?.row.manifest);
         loop {
@@ -77,7 +78,7 @@ impl Engine {
             // It may have been taken down just before it was held.
             if cache.view(&view.key)?.is_some() {
                 cache.use_view(&view)?;
-                return Ok(view);
+                return Ok((view, name));
             }
             cache.release(&name)?;
         }

@@ -77,12 +77,13 @@ impl Engine {
         }
         let Some(first) = choices.first().filter(|_| !options.check) else { return Ok(reports) };
         self.check_fit(cache, &all)?;
-        self.expect(all.files, all.bytes);
-        // At once, so that the rate and the time left are those of what is fetched.
-        self.observer.add(Counter::Files, all.cached_files);
-        self.observer.add(Counter::Bytes, all.cached_bytes);
         let held = Held::List(cache.put_list(&all.list())?);
         let hold = cache.hold(&self.own_hold(&first.target, &all, held)?)?;
+        self.expect(all.files, all.bytes);
+        // Before the rate is taken, so that it and the time left are those of what is fetched.
+        self.observer.add(Counter::Files, all.cached_files);
+        self.observer.add(Counter::Bytes, all.cached_bytes);
+        self.observer.tell(Event::Phase("warming"));
         let filled = choices.iter().zip(&mut reports).try_for_each(|(choice, report)| {
             report.pin = self.fill_choice(&chain, choice, options.pin)?;
             report.is_complete = true;

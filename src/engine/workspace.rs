@@ -1,11 +1,11 @@
-//! The workspace's commands: `init`, `status`, `add`, `rm`, `mv`, `restore`, `clean`.
+//! The workspace's commands: `init`, `add`, `rm`, `mv`, `restore`, `clean`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::base::path::CONTROL_FOLDER;
-use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result};
+use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, files};
 use crate::catalog::stat_index::{StatIndex, StatRow};
 use crate::flow::materialize::{Existing, Source, Written, write_entries};
 use crate::flow::runs::Placed;
@@ -18,10 +18,11 @@ use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::scan::{LeftOutReason, ScanOptions, scan};
 use crate::workspace::compare::{Comparison, LocalChange, compare};
 use crate::workspace::control::{Config, Control, EMBEDDED, State};
+use crate::workspace::merging::Solved;
 
-use super::clone::Upstream;
 use super::get::remove_with_empty_folders;
 use super::ingest::LeftOutPath;
+use super::merge::refuse_in_progress;
 use super::open::Target;
 use super::{Address, Engine, Location};
 
@@ -46,37 +47,6 @@ pub struct Initialised {
     pub branch: BranchName,
     /// The branch's head, where the dataset was there before: `switch` takes it.
     pub head: Option<Id>,
-}
-
-/// What `status` tells. Paths are from the workspace's root, in order.
-#[derive(Debug, Clone, Default)]
-pub struct Status {
-    pub dataset: String,
-    pub branch: Option<BranchName>,
-    pub base: Option<Id>,
-    pub base_name: Option<RefName>,
-    /// Nothing of the base was written yet, and all that is in the folder is new: what `switch` takes to write it.
-    pub to_write: Option<String>,
-    /// Changes that the next `commit` takes.
-    pub staged: Vec<String>,
-    pub added: Vec<String>,
-    pub removed: Vec<String>,
-    pub modified: Vec<String>,
-    pub conflicts: Vec<String>,
-    pub left_out: Vec<LeftOutPath>,
-    /// The version that a cut-off `switch` was going to.
-    pub unfinished_switch: Option<Id>,
-    /// Whether the branch has moved past the base.
-    pub behind: bool,
-    /// How the branch stands to a remote's of its name, as of the last fetch or push.
-    pub upstream: Option<Upstream>,
-}
-
-impl Status {
-    /// Whether the folder is as the base version says.
-    pub fn is_clean(&self) -> bool {
-        self.added.is_empty() && self.removed.is_empty() && self.modified.is_empty() && self.conflicts.is_empty()
-    }
 }
 
 /// An open workspace: its folder, its store, where it stands.
@@ -224,56 +194,39 @@ impl Engine {
         Ok(Compared { comparison, index, began_ns })
     }
 
-    /// What differs from the base version, and what the next commit takes.
-    pub fn status(&self) -> Result<Status> {
-        let workspace = self.open_workspace()?;
-        let compared = self.compare(&workspace, workspace.manifest()?)?;
-        let staged = workspace.control.staged()?;
-        let mut status = Status {
-            dataset: workspace.target.dataset.to_string(),
-            branch: workspace.state.branch.clone(),
-            base: workspace.state.at(),
-            to_write: workspace.to_write()?,
-            unfinished_switch: workspace.state.checkout.as_ref().map(|checkout| checkout.version),
-            ..Status::default()
-        };
-        let dataset = workspace.target.dataset()?;
-        status.base_name = status.base.and_then(|id| dataset.name_of(&id).cloned());
-        let head = status.branch.as_ref().and_then(|branch| dataset.branches.get(branch));
-        status.upstream = status.branch.as_ref().and_then(|branch| self.upstream(dataset, branch));
-        status.behind = head.is_some() && head.copied() != status.base;
-        for change in &compared.comparison.changes {
-            let path = change.path.to_string();
-            if staged.contains(&change.path) {
-                status.staged.push(path.clone());
-            }
-            match (&change.before, &change.after) {
-                (None, _) => status.added.push(path),
-                (_, None) => status.removed.push(path),
-                _ => status.modified.push(path),
-            }
-        }
-        status.left_out = left_out(&compared.comparison);
-        Ok(status)
-    }
-
     /// Stages the changes at and below the paths; gives what is staged now of them.
     pub fn add(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
         let workspace = self.open_workspace()?;
         let _lock = workspace.control.lock()?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         let mut staged = workspace.control.staged()?;
-        let mut added = Vec::new();
+        let mut merging = workspace.control.merging(&workspace.state)?;
+        let in_conflict = |place: &str| merging.iter().any(|merging| merging.conflicts_at(place).next().is_some());
+        // What a merge put beside a path in conflict is taken by its own name only.
+        let beside: BTreeSet<&RepoPath> =
+            merging.iter().flat_map(|merging| &merging.conflicts).flat_map(|conflict| &conflict.beside).collect();
+        let is_meant = |change: &RepoPath, place: &str| change.as_str() == place || !beside.contains(change);
+        let (mut added, mut places) = (Vec::new(), Vec::new());
         for path in paths {
             let place = self.place_in(&workspace, path)?;
-            let below: Vec<_> = changes_at(&compared.comparison.changes, &place).collect();
-            if below.is_empty() && !place.is_empty() && !exists(&workspace.control.root().join(&place)) {
+            let below: Vec<_> = changes_at(&compared.comparison.changes, &place)
+                .filter(|change| is_meant(&change.path, &place))
+                .collect();
+            let is_anything = !below.is_empty() || place.is_empty() || in_conflict(&place);
+            if !is_anything && !exists(&workspace.control.root().join(&place)) {
                 return Err(Error::not_found(format!("there is no {} here or in the base version", path.display())));
             }
             added.extend(below.iter().map(|change| change.path.to_string()));
             staged.extend(below.iter().map(|change| change.path.clone()));
+            places.push(place);
         }
         workspace.control.write_staged(&staged)?;
+        if let Some(merging) = &mut merging {
+            let solved = self.solve(&workspace, merging, &places, Solved::ByHand)?;
+            added.extend(solved.iter().map(RepoPath::to_string));
+            added.sort_unstable();
+            added.dedup();
+        }
         Ok(added)
     }
 
@@ -284,27 +237,43 @@ impl Engine {
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         let mut staged = workspace.control.staged()?;
         let manifest = workspace.manifest()?;
-        let mut removed = Vec::new();
+        let mut merging = workspace.control.merging(&workspace.state)?;
+        let (mut removed, mut places) = (Vec::new(), Vec::new());
         for path in paths {
             let place = self.place_in(&workspace, path)?;
-            let changed = changes_at(&compared.comparison.changes, &place)
-                .find(|change| change.before.is_some() && change.after.is_some());
-            if let Some(changed) = changed.filter(|_| !force) {
-                return Err(Error::conflict(format!("{} has changes that no version holds", changed.path))
+            let in_conflict: Vec<RepoPath> =
+                merging.iter().flat_map(|merging| merging.conflicts_at(&place)).cloned().collect();
+            let changed: Vec<_> = changes_at(&compared.comparison.changes, &place)
+                .filter(|change| change.after.is_some())
+                .filter(|change| change.before.is_some() || in_conflict.contains(&change.path))
+                .collect();
+            let unsaved = match &merging {
+                _ if force => None,
+                Some(merging) => self.unsaved_in_merge(&workspace, merging, &changed)?,
+                None => changed.first().map(|change| change.path.clone()),
+            };
+            if let Some(unsaved) = unsaved {
+                return Err(Error::conflict(format!("{unsaved} has changes that no version holds"))
                     .hint("commit them, or give --force to lose them"));
             }
             let known = manifest.iter().flat_map(|manifest| manifest.entries(&place)).collect::<Result<Vec<Leaf>>>()?;
-            if known.is_empty() {
+            if known.is_empty() && in_conflict.is_empty() {
                 return Err(Error::not_found(format!("the base version has no {}", path.display()))
                     .hint("a file that no version holds is removed with rm"));
             }
-            removed.extend(known.into_iter().map(|leaf| leaf.path));
+            removed.extend(known.into_iter().map(|leaf| leaf.path).chain(in_conflict));
+            places.push(place);
         }
+        removed.sort_unstable();
+        removed.dedup();
         for path in &removed {
             remove_with_empty_folders(workspace.control.root(), path.as_str())?;
         }
         staged.extend(removed.iter().cloned());
         workspace.control.write_staged(&staged)?;
+        if let Some(merging) = &mut merging {
+            self.solve(&workspace, merging, &places, Solved::ByHand)?;
+        }
         Ok(removed.iter().map(RepoPath::to_string).collect())
     }
 
@@ -409,6 +378,7 @@ impl Engine {
     pub fn clean(&self, dry_run: bool) -> Result<Vec<String>> {
         let workspace = self.open_workspace()?;
         let _lock = workspace.control.lock()?;
+        refuse_in_progress(&workspace)?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         if workspace.state.base.is_none() && !dry_run {
             return Err(Error::conflict("the workspace has no version yet, so nothing here is saved")
@@ -421,6 +391,7 @@ impl Engine {
         let paths: Vec<_> = untracked.map(|change| change.path.to_string()).collect();
         if !dry_run {
             paths.iter().try_for_each(|path| remove_with_empty_folders(workspace.control.root(), path))?;
+            files::sweep_temporaries(workspace.control.root());
         }
         Ok(paths)
     }
@@ -517,7 +488,7 @@ pub(super) fn changes_at<'a>(changes: &'a [LocalChange], place: &'a str) -> impl
     changes.iter().filter(move |change| is_at(&change.path, place))
 }
 
-fn is_at(path: &RepoPath, place: &str) -> bool {
+pub(super) fn is_at(path: &RepoPath, place: &str) -> bool {
     path.as_str() == place || path.is_below(place)
 }
 

@@ -69,7 +69,7 @@ impl<'a> ByCache<'a> {
         match self.filler.bring(wanted, stop, false) {
             Ok(()) => Ok(true),
             // A failure of the store has another kind, and comes again from there.
-            Err(fault) if fault.kind() == Kind::Failed && self.can_do_without() => {
+            Err(fault) if matches!(fault.kind(), Kind::Failed | Kind::Busy) && self.can_do_without() => {
                 self.leave_out(&fault.in_one_line());
                 Ok(false)
             }

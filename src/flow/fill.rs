@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::base::{Counter, Error, Event, Kind, Observer, Result};
+use crate::base::{Counter, Error, Event, Kind, Observer, Result, size};
 use crate::cache::{Cache, Chain, Claim, Key};
 use crate::format::manifest::EntryKind;
 use crate::format::place::Place;
@@ -131,7 +131,7 @@ impl Filler<'_> {
         if files.is_empty() {
             return Ok(());
         }
-        let _room = cache.reserve(files.iter().map(|(file, _)| file.size).sum())?;
+        let _room = cache.reserve(files.iter().map(|(file, _)| cache.on_disk(file.size)).sum())?;
         let mut from_store = Vec::new();
         for (file, claim) in files {
             if self.copy_from_others(cache, file)? {
@@ -192,7 +192,7 @@ impl Filler<'_> {
             match plan.carry_out(self.content, &from.path_of(key), write) {
                 Ok(()) => {
                     let shared = plan.local;
-                    self.observer.tell(Event::Note(format!("{}: {shared} bytes of it were cached", file.path)));
+                    self.observer.tell(Event::Note(format!("{}: {} of it were cached", file.path, size(shared))));
                     return new.publish().map(|()| true);
                 }
                 // The older file is not what it seems: the whole comes from the store.

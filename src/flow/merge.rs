@@ -5,10 +5,10 @@ use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use crate::base::{Error, Id, Kind, Result};
-use crate::format::manifest::Entry;
+use crate::format::manifest::{Entry, EntryAttrs};
 use crate::tree::diff::diff;
 use crate::tree::manifest::Manifest;
-use crate::tree::merge::{Joined, Lineage};
+use crate::tree::merge::{Apart, Joined, Lineage, Outcome, settle};
 use crate::tree::resolve::{Choices, Head, Look, Plan, Planner};
 
 /// Changes that one version's reader is ahead of the slowest.
@@ -43,7 +43,8 @@ pub fn plan(manifests: &[Manifest<'_>], lineage: &Lineage, heads: &[Head], choic
                 let leaf = if further { manifest.find(path.as_str())? } else { None };
                 values.push(leaf.map(|leaf| leaf.entry));
             }
-            planner.take(path, &values);
+            let apart = versions.attributes_apart(lineage, &values)?;
+            planner.take(path, &values, &apart);
         }
         Ok::<(), Error>(())
     })?;
@@ -55,6 +56,19 @@ struct Versions<'a> {
 }
 
 impl<'a> Versions<'a> {
+    /// The attributes that are kept apart from these entries, where the entries as wholes don't settle it.
+    fn attributes_apart(&self, lineage: &Lineage, values: &[Option<Entry>]) -> Result<Apart> {
+        let mut apart = Apart::new();
+        let is_apart = |entry: &Entry| matches!(entry.attrs, EntryAttrs::OutOfLine(_));
+        let asks = values.iter().flatten().any(is_apart) && matches!(settle(lineage, values, &apart), Outcome::Open(_));
+        for entry in values.iter().flatten().filter(|_| asks) {
+            if let EntryAttrs::OutOfLine(id) = entry.attrs {
+                apart.insert(id, self.manifests[0].attributes(entry)?);
+            }
+        }
+        Ok(apart)
+    }
+
     /// The first version's manifest, the different ones among the others, and for each version which of all these is its own.
     fn to_compare(&self, near: usize) -> (Manifest<'a>, Vec<Manifest<'a>>, Vec<usize>) {
         let first = self.manifests[0];

@@ -4,7 +4,8 @@ use crate::base::{BranchName, DatasetName, Error, Id, RefName, Result};
 use crate::format::operation::Operation;
 use crate::history::bases::reaches;
 use crate::history::dag::is_ancestor;
-use crate::history::fold::{Dataset, Fold};
+use crate::history::fold::{Dataset, Fold, Tag};
+use crate::history::guard::tag_change;
 
 /// What a user asks to publish.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Proposal {
     pub expect: Option<Id>,
     pub name: Option<RefName>,
     pub tags: Vec<RefName>,
+    /// Content that the head has becomes a version all the same, where the head has a name: something else is new.
+    pub renews: bool,
     /// The branch's head when the content was looked at.
     pub seen_head: Option<Id>,
 }
@@ -74,14 +77,16 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
     };
     if let Some(head) = head.filter(|head| head_manifest == Some(proposal.manifest) && adds_no_parent(head)) {
         return match (&proposal.name, dataset.name_of(&head)) {
-            (Some(_), Some(_)) => Ok(Decision::New { parents: vec![head], changed: false }),
+            (name, Some(_)) if name.is_some() || proposal.renews => {
+                Ok(Decision::New { parents: vec![head], changed: false })
+            }
             (name, _) => {
                 let take = name.iter().map(|name| Operation::TakeName {
                     dataset: proposal.dataset.clone(),
                     name: name.clone(),
                     version: head,
                 });
-                let operations = take.chain(tag_operations(fold, proposal, head)).collect();
+                let operations = take.chain(tag_operations(fold, proposal, head)?).collect();
                 Ok(Decision::Unchanged { version: head, operations })
             }
         };
@@ -109,20 +114,16 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
     }
 }
 
-/// The operations that point the proposed tags at `version`, where they don't yet.
-pub fn tag_operations(fold: &Fold, proposal: &Proposal, version: Id) -> Vec<Operation> {
-    let tags = fold.datasets.get(&proposal.dataset).map(|dataset| &dataset.tags);
-    let present = |tag: &RefName| tags.and_then(|tags| tags.get(tag)).copied();
-    let moved = proposal.tags.iter().filter(|tag| present(tag).map(|tag| tag.version) != Some(version));
-    moved
-        .map(|tag| Operation::SetTag {
-            dataset: proposal.dataset.clone(),
-            tag: tag.clone(),
-            old: present(tag).map(|tag| tag.version),
-            new: Some(version),
-            protected: present(tag).is_some_and(|tag| tag.protected),
-        })
-        .collect()
+/// The operations that point the proposed tags at `version`, where they don't yet. A protected one stays: a conflict.
+pub fn tag_operations(fold: &Fold, proposal: &Proposal, version: Id) -> Result<Vec<Operation>> {
+    let empty = Dataset::default();
+    let dataset = fold.datasets.get(&proposal.dataset).unwrap_or(&empty);
+    let mut operations = Vec::new();
+    for tag in &proposal.tags {
+        let protected = dataset.tags.get(tag).is_some_and(|tag| tag.protected);
+        operations.extend(tag_change(&proposal.dataset, dataset, tag, Some(Tag { version, protected }), None)?);
+    }
+    Ok(operations)
 }
 
 fn name_is_taken(proposal: &Proposal, name: &RefName, by: &str) -> Error {

@@ -49,7 +49,9 @@ pub struct RefMove {
     pub old: Option<Id>,
     pub new: Id,
     pub verdict: Verdict,
-    /// Of a tag.
+    /// It is a tag that is protected over there, and stands elsewhere.
+    pub is_held: bool,
+    /// Of a tag: what it is here.
     protected: bool,
 }
 
@@ -67,6 +69,12 @@ pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> Re
         Carried::Name(name) => to.names.get(name).copied(),
         Carried::Tag(name) | Carried::NamedTag(name) => to.tags.get(name).map(|tag| tag.version),
     };
+    let is_held = match &what {
+        Carried::Tag(tag) | Carried::NamedTag(tag) => {
+            old != Some(new) && to.tags.get(tag).is_some_and(|tag| tag.protected)
+        }
+        _ => false,
+    };
     let verdict = match (old, &what) {
         (Some(old), _) if old == new => Verdict::Same,
         (None, Carried::Name(_)) if to.name_of(&new).is_some() => {
@@ -75,6 +83,7 @@ pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> Re
         }
         (None, _) if to.has_ref(text) => Verdict::Refused(format!("another kind of ref has the name {text} already")),
         (None, _) => Verdict::New,
+        (Some(old), _) if is_held => Verdict::Refused(format!("it is protected, at {}", old.short())),
         (Some(_), Carried::Tracking(_) | Carried::NamedTag(_)) => Verdict::Moves,
         (Some(old), Carried::Name(_)) => {
             Verdict::Refused(format!("it stands for version {} already, not for {}", old.short(), new.short()))
@@ -85,7 +94,7 @@ pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> Re
             Verdict::Refused(format!("it is at {}, which isn't in the history of {}", old.short(), new.short()))
         }
     };
-    RefMove { what, old, new, verdict, protected }
+    RefMove { what, old, new, verdict, is_held, protected }
 }
 
 /// What makes a ref move, if it does.

@@ -43,7 +43,14 @@ pub struct NewVersion {
     pub root: Root,
     pub version_place: Place,
     pub manifest_place: Place,
-    /// To be registered in the record that adds the version.
+}
+
+/// What a session comes to.
+#[derive(Debug, Clone, Default)]
+pub struct Finished {
+    /// `None`: no version was wanted.
+    pub version: Option<NewVersion>,
+    /// To be registered in the record that adds the version; without one, for whoever stores the same again.
     pub indexes: Vec<IndexRow>,
 }
 
@@ -144,25 +151,23 @@ impl<'a> Session<'a> {
 
     /// Writes the manifest of `pieces` (entries, in path order, and leaves that the store has), then the version record that `version` makes of its root.
     ///
-    /// `version` may give `None`: nothing more is written then, and nothing is to be published.
+    /// `version` may give `None`: no version is written then.
     pub fn finish(
         mut self,
         pieces: impl Iterator<Item = Result<impl Into<Piece>>>,
         version: impl FnOnce(&Root) -> Result<Option<Version>>,
-    ) -> Result<Option<NewVersion>> {
+    ) -> Result<Finished> {
         self.observer.tell(Event::Phase("publishing"));
         if self.uploads.is_none() {
             let mut builder = TreeBuilder::new(TreeKind::Manifest, |_| Ok(()));
             push_pieces(&mut builder, pieces)?;
-            return version(&builder.finish()?).map(|_| None);
+            return version(&builder.finish()?).map(|_| Finished::default());
         }
         let data = self.finish_data()?;
         let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
         let written = self.write_version(&uploads, data.index(), pieces, version);
-        let (written, packs) = uploads.conclude(written)?;
-        let Some(written) = written else { return Ok(None) };
-        let indexes = self.registrar.write(data, packs)?.into_iter().collect();
-        Ok(Some(NewVersion { indexes, ..written }))
+        let (version, packs) = uploads.conclude(written)?;
+        Ok(Finished { version, indexes: self.registrar.write(data, packs)?.into_iter().collect() })
     }
 
     /// The meta objects of a version, without its index.
@@ -198,7 +203,7 @@ impl<'a> Session<'a> {
         let missing = || crate::base::Error::damaged("an object of the new version has no place");
         let version_place = placed.get(&(id, ItemKind::Version)).copied().ok_or_else(missing)?;
         let manifest_place = placed.get(&(root.id, ItemKind::Node)).copied().or(old_place).ok_or_else(missing)?;
-        Ok(Some(NewVersion { id, root, version_place, manifest_place, indexes: Vec::new() }))
+        Ok(Some(NewVersion { id, root, version_place, manifest_place }))
     }
 
     fn finish_data(&mut self) -> Result<Unindexed> {

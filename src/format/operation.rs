@@ -439,6 +439,13 @@ pub fn metadata_key_is_possible(key: &str) -> bool {
     (1..=MAX_META_KEY).contains(&key.len())
 }
 
+/// Whether metadata can have this key and value.
+pub fn metadata_is_possible(key: &str, value: &Value) -> bool {
+    let mut encoded = Vec::new();
+    value.put(&mut encoded);
+    metadata_key_is_possible(key) && encoded.len() <= MAX_META_VALUE
+}
+
 pub(super) fn read_metadata(reader: &mut Reader<'_>) -> Result<Value> {
     let start = reader.position();
     let value = Value::read(reader)?;

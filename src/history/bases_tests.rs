@@ -6,7 +6,7 @@ use super::*;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::history::fold::tests::{dataset, version, version_row};
 use crate::history::fold::{Dataset, VersionState};
-use crate::tree::merge::{Outcome, settle};
+use crate::tree::merge::{Apart, Outcome, settle};
 
 /// A store of versions given as (seed, parents).
 fn fold(versions: &[(u8, Vec<u8>)]) -> Fold {
@@ -92,7 +92,7 @@ impl History {
         let ids: Vec<Id> = heads.iter().map(|head| version(self.versions[*head].0)).collect();
         let (versions, lineage) = lineage(&fold(&self.versions), &ids);
         let values: Vec<_> = versions.iter().map(|id| self.values[usize::from(id.0[0]) - 1].clone()).collect();
-        settle(&lineage, &values)
+        settle(&lineage, &values, &Apart::new())
     }
 
     /// What the heads know of, and nobody among them or before them has changed or deleted.
@@ -200,7 +200,7 @@ fn outcome(told: &[Told], heads: &[u8]) -> Outcome {
     let (versions, lineage) = lineage(&fold(&versions), &ids);
     let value =
         |id: &Id| told.iter().find(|told| told.0 == id.0[0]).and_then(|told| told.2).map(|it| file(Id([it; 32])));
-    settle(&lineage, &versions.iter().map(value).collect::<Vec<_>>())
+    settle(&lineage, &versions.iter().map(value).collect::<Vec<_>>(), &Apart::new())
 }
 
 #[test]

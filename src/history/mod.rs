@@ -3,7 +3,9 @@
 pub mod bases;
 pub mod dag;
 pub mod fold;
+pub mod guard;
 pub mod local_copy;
+pub mod numbers;
 pub mod records;
 pub mod refs;
 pub mod state;

@@ -70,7 +70,8 @@ impl Timeline {
         let mut timeline = Timeline::at(bucket.clone(), fold, observer);
         let (last, next) = std::thread::scope(|scope| {
             let last = scope.spawn(|| log::read(&bucket, number));
-            (last.join(), log::read(&bucket, number + 1))
+            let next = log::read(&bucket, number + 1);
+            (last.join(), next)
         });
         let last = last.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let Some((last, _)) = last.filter(|(_, hash)| *hash == timeline.fold.record) else { return Ok(None) };
@@ -261,6 +262,12 @@ impl Timeline {
         let message =
             format!("the log of {} moved {PATIENCE} times in a row before this record", self.bucket.describe());
         Err(Error::new(Kind::Busy, message).hint("run the command again: what was stored is not stored again"))
+    }
+
+    /// Whether a record of these operations would hold if it were the next one; the error says what stands against it.
+    pub fn would_hold(&mut self, actor: &Actor, operations: Vec<Operation>) -> Result<()> {
+        let record = self.compose(actor, &mut |_: &Fold, _| Ok(operations.clone()))?;
+        self.fold.check(&record.core)
     }
 
     /// The next record. Its length stands in it, so that it is composed until the length agrees.

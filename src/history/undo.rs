@@ -102,6 +102,12 @@ pub fn still_may(before: &Fold, core: &RecordCore, now: &Fold, inverse: &[Operat
                     return Err(Error::conflict(format!("the metadata {key} of {dataset} was set anew")));
                 }
             }
+            Operation::SetTag { dataset, tag, .. } => {
+                let present = now.dataset(dataset)?.tags.get(tag);
+                if present.is_some_and(|present| present.protected) {
+                    return Err(Error::conflict(format!("the tag {tag} of {dataset} is protected")));
+                }
+            }
             Operation::DropName { dataset, name, version } => {
                 let state = now.dataset(dataset)?.versions.get(version);
                 if state.is_some_and(|state| state.published) {

@@ -193,7 +193,7 @@ impl Content {
 
     /// Whether a store that is borrowed from has the chunk, or can borrow it.
     pub fn can_borrow_chunk(&self, id: &Id) -> Result<bool> {
-        for lender in self.lenders_in_turn() {
+        for (lender, _) in self.lenders_in_turn(None) {
             let content = lender.content()?;
             if content.has_chunk(id)? || content.can_borrow_chunk(id)? {
                 return Ok(true);
@@ -253,7 +253,7 @@ impl Content {
         }
         let mut first_fault = first_fault.or(hint_fault);
         let mut unreachable = None;
-        for lender in self.lenders_in_turn() {
+        for (lender, hint) in self.lenders_in_turn(hint) {
             match lender.content().and_then(|content| content.item(id, kind, hint)) {
                 Ok(item) => return Ok(item),
                 Err(fault) if fault.kind() == Kind::Unreachable => unreachable = unreachable.or(Some(fault)),
@@ -266,11 +266,22 @@ impl Content {
         }))
     }
 
-    /// Those that can be opened first.
-    fn lenders_in_turn(&self) -> Vec<&Lender> {
-        let mut lenders: Vec<&Lender> = self.lenders.iter().collect();
-        lenders.sort_by_key(|lender| lender.ready().is_none());
+    /// Those that can be opened first, each with the hint if that is for it. Of several, the one before all that has the hint's pack:
+    /// the others would be asked for it in vain, or have the object where nothing was read ahead.
+    fn lenders_in_turn<'h>(&self, hint: Option<&'h Place>) -> Vec<(&Lender, Option<&'h Place>)> {
+        let own_hint = |lender: &Lender| match self.lenders.len() {
+            1 => hint,
+            _ => hint.filter(|place| lender.ready().is_some_and(|content| content.lends(&place.frame.pack))),
+        };
+        let mut lenders: Vec<_> = self.lenders.iter().map(|lender| (lender, own_hint(lender))).collect();
+        lenders.sort_by_key(|(lender, hint)| (lender.ready().is_none(), hint.is_none()));
         lenders
+    }
+
+    /// Whether a pack is its own, or that of a store that it borrows from.
+    fn lends(&self, pack: &ObjectName) -> bool {
+        self.owns(pack).unwrap_or(false)
+            || self.lenders.iter().filter_map(Lender::ready).any(|content| content.lends(pack))
     }
 
     fn owns(&self, pack: &ObjectName) -> Result<bool> {
@@ -438,7 +449,12 @@ impl Content {
         let (own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
         let mut owners = vec![(self, own)];
         if !lent.is_empty() {
-            owners.extend(self.lenders.iter().filter_map(Lender::ready).flat_map(|lender| lender.owners(&lent)));
+            let is_alone = self.lenders.len() == 1;
+            for content in self.lenders.iter().filter_map(Lender::ready) {
+                let its =
+                    lent.iter().filter(|place| is_alone || content.lends(&place.pack)).copied().collect::<Vec<_>>();
+                owners.extend(content.owners(&its));
+            }
         }
         owners
     }

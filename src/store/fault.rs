@@ -46,8 +46,10 @@ impl Reached {
 
 /// The store said no.
 pub(super) fn refused(doing: &str, shown: &str) -> Error {
-    Error::new(Kind::Unreachable, format!("cannot {doing} the store {shown}: permission denied"))
-        .hint("check as whom this runs, and that the store's file system has hard links")
+    Error::new(Kind::Unreachable, format!("cannot {doing} the store {shown}: permission denied")).hint(match doing {
+        "read from" => "check as whom this runs, and who may read that file",
+        _ => "check as whom this runs, and that the store's file system has hard links",
+    })
 }
 
 /// Whether the server knows who asks, and refuses all the same: what is allowed may still be tried.

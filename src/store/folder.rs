@@ -2,16 +2,19 @@
 //! leftovers.
 //!
 //! `object_store` 0.14.2 writes `NAME#1` (`#2`, … where that exists), syncs it, links it to `NAME` and syncs the
-//! folder. Three gaps remain:
+//! folder. Four gaps remain:
 //! - It syncs the entry of a folder that it makes itself. A writer that finds the folder just made by another may be
 //!   acknowledged before that entry is on disk, and so may one that finds the name taken. `Settled` closes both.
 //! - It makes folders up to and above the store's root: an unmounted store would come back as a fresh one. `Settled`
 //!   looks for the root first.
+//! - Its files have the modes that the writer's umask leaves: one writer with 077 would lock all others out. `Settled` gives them
+//!   the rights that the root gives.
 //! - A crash leaves `NAME#1`, which its listings hide. [`sweep_staging`] removes those.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
@@ -21,12 +24,15 @@ use crate::base::{Error, ObjectName, Result, Time, files};
 /// The folders of one store whose entries this process knows to be on disk.
 pub(super) struct Settled {
     root: PathBuf,
+    /// The root's mode.
+    mode: u32,
     known: Mutex<HashSet<String>>,
 }
 
 impl Settled {
     pub(super) fn new(root: PathBuf) -> Settled {
-        Settled { root, known: Mutex::default() }
+        let mode = fs::metadata(&root).map_or(0, |meta| meta.permissions().mode());
+        Settled { root, mode, known: Mutex::default() }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -39,6 +45,17 @@ impl Settled {
             true => Ok(()),
             false => Err(io::Error::new(io::ErrorKind::NotFound, "the store's folder is gone")),
         }
+    }
+
+    /// Lets those read an object just written, and use the folders above it, who may do so with the root, whatever the umask.
+    pub(super) fn share(&self, name: &str) -> io::Result<()> {
+        grant(&self.root.join(name), self.mode & 0o444)?;
+        let mut folder = parent(name);
+        while !folder.is_empty() && !self.is_known(folder) {
+            grant(&self.root.join(folder), self.mode & 0o2777)?;
+            folder = parent(folder);
+        }
+        Ok(())
     }
 
     /// Syncs the entry of each folder above `name`, once per folder and process.
@@ -63,6 +80,19 @@ impl Settled {
 
     fn sync(&self, folder: &str) -> io::Result<()> {
         File::open(self.root.join(folder))?.sync_all()
+    }
+}
+
+/// Adds rights to those that a file or folder of this user's has.
+fn grant(path: &Path, rights: u32) -> io::Result<()> {
+    let mode = fs::metadata(path)?.permissions().mode();
+    if mode & rights == rights {
+        return Ok(());
+    }
+    match fs::set_permissions(path, fs::Permissions::from_mode(mode | rights)) {
+        // Another user's: to see to it was up to that one.
+        Err(fault) if fault.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        outcome => outcome,
     }
 }
 

@@ -10,9 +10,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 use std::iter::Peekable;
 
-use crate::base::{RepoPath, Result};
+use crate::base::{Id, RepoPath, Result};
 use crate::format::attrs::{Attrs, Value};
 use crate::format::manifest::{Entry, EntryAttrs, EntryKind, MAX_INLINE_ATTRS};
 
@@ -51,6 +52,17 @@ pub enum Did {
     Deleted,
 }
 
+impl fmt::Display for Did {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Did::Unchanged => "unchanged",
+            Did::Added => "added",
+            Did::Changed => "changed",
+            Did::Deleted => "deleted",
+        })
+    }
+}
+
 /// What becomes of a path.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Outcome {
@@ -59,15 +71,19 @@ pub enum Outcome {
     Open(Vec<usize>),
 }
 
-/// What a path comes to; `values` are those of all versions of the lineage.
-pub fn settle(lineage: &Lineage, values: &[Option<Entry>]) -> Outcome {
+/// Attributes that are kept apart from their entries, as far as they were read.
+pub type Apart = HashMap<Id, Attrs>;
+
+/// What a path comes to; `values` are those of all versions of the lineage. Attributes that are kept apart are merged by key if `apart` has
+/// all of them.
+pub fn settle(lineage: &Lineage, values: &[Option<Entry>], apart: &Apart) -> Outcome {
     let heads: Vec<usize> = (0..lineage.heads).collect();
     let whole = Question::new(lineage, values.iter().map(Option::as_ref).collect());
     let standing = whole.standing(&heads);
     if let Some(value) = whole.only_value(&standing) {
         return Outcome::Settled(value.cloned());
     }
-    if let Some(entry) = settle_in_parts(lineage, values, &standing) {
+    if let Some(entry) = settle_in_parts(lineage, values, &standing, apart) {
         return Outcome::Settled(Some(entry));
     }
     match standing.is_empty() {
@@ -94,14 +110,16 @@ pub fn did(lineage: &Lineage, values: &[Option<Entry>], head: usize) -> Did {
 }
 
 /// Where all of `heads` have an entry: its content and each of its attributes by themselves. `None` where they disagree in one.
-fn settle_in_parts(lineage: &Lineage, values: &[Option<Entry>], heads: &[usize]) -> Option<Entry> {
+fn settle_in_parts(lineage: &Lineage, values: &[Option<Entry>], heads: &[usize], apart: &Apart) -> Option<Entry> {
     if heads.is_empty() || heads.iter().any(|head| values[*head].is_none()) {
         return None;
     }
     let kinds = Question::new(lineage, values.iter().map(|value| value.as_ref().map(|entry| &entry.kind)).collect());
     let kind: &EntryKind = kinds.only_value(&kinds.standing(heads))??;
-    // Attributes that are kept apart are compared whole.
-    let attrs = values.iter().map(|value| value.as_ref().map_or(Some(None), inline)).collect::<Option<Vec<_>>>()?;
+    let attrs = values
+        .iter()
+        .map(|value| value.as_ref().map_or(Some(None), |entry| at_hand(entry, apart)))
+        .collect::<Option<Vec<_>>>()?;
     let keys: BTreeSet<&String> =
         heads.iter().filter_map(|head| attrs[*head]).flat_map(|attrs| attrs.0.keys()).collect();
     let mut merged = Attrs::default();
@@ -115,17 +133,18 @@ fn settle_in_parts(lineage: &Lineage, values: &[Option<Entry>], heads: &[usize])
     let attrs = match merged.is_empty() {
         true => EntryAttrs::None,
         false if merged.encode().len() <= MAX_INLINE_ATTRS => EntryAttrs::Inline(merged),
-        false => return None,
+        // What one of the versions keeps apart is in the store; a merge writes no such object.
+        false => EntryAttrs::OutOfLine(apart.iter().find(|(_, attrs)| **attrs == merged).map(|(id, _)| *id)?),
     };
     Some(Entry { kind: kind.clone(), attrs })
 }
 
 /// `None`: the attributes aren't at hand.
-fn inline(entry: &Entry) -> Option<Option<&Attrs>> {
+fn at_hand<'v>(entry: &'v Entry, apart: &'v Apart) -> Option<Option<&'v Attrs>> {
     match &entry.attrs {
         EntryAttrs::None => Some(None),
         EntryAttrs::Inline(attrs) => Some(Some(attrs)),
-        EntryAttrs::OutOfLine(_) => None,
+        EntryAttrs::OutOfLine(id) => apart.get(id).map(Some),
     }
 }
 

@@ -10,9 +10,13 @@ fn entry(content: u8, attrs: &[(&str, i64)]) -> Option<Entry> {
 
 /// Heads that all came from the last of `values`.
 fn one_base(values: &[Option<Entry>]) -> Outcome {
+    one_base_apart(values, &Apart::new())
+}
+
+fn one_base_apart(values: &[Option<Entry>], apart: &Apart) -> Outcome {
     let base = values.len() - 1;
     let pairs = (0..base).flat_map(|a| (a + 1..base).map(move |b| ((a, b), vec![base])));
-    settle(&Lineage { heads: base, near: base + 1, bases: pairs.collect() }, values)
+    settle(&Lineage { heads: base, near: base + 1, bases: pairs.collect() }, values, apart)
 }
 
 #[test]
@@ -44,6 +48,22 @@ fn attributes_that_do_not_fit_together_or_are_kept_apart_are_a_conflict() {
     let apart = entry(1, &[]).map(|entry| Entry { attrs: EntryAttrs::OutOfLine(Id::of(b"attrs")), ..entry });
     assert_eq!(one_base(&[apart.clone(), entry(1, &[("b", 1)]), entry(1, &[])]), Outcome::Open(vec![0, 1]));
     assert_eq!(one_base(&[apart.clone(), entry(1, &[]), entry(1, &[])]), Outcome::Settled(apart));
+}
+
+#[test]
+fn attributes_kept_apart_are_merged_by_key_where_the_outcome_needs_no_new_object() {
+    let attrs = |keys: &[&str]| Attrs(keys.iter().map(|key| (key.repeat(70), Value::Int(1))).collect());
+    let sets = [attrs(&["a", "b"]), attrs(&["a", "b", "c"]), attrs(&["a", "b", "c", "d"]), attrs(&["a", "b", "d"])];
+    let id = |number: u8| Id([number; 32]);
+    let apart: Apart = sets.into_iter().zip(0..).map(|(attrs, number)| (id(number), attrs)).collect();
+    let with =
+        |content, number| entry(content, &[]).map(|entry| Entry { attrs: EntryAttrs::OutOfLine(id(number)), ..entry });
+    let [base, c, all, d] = [0, 1, 2, 3].map(|number| with(1, number));
+    assert_eq!(one_base_apart(&[c.clone(), with(2, 0), base.clone()], &apart), Outcome::Settled(with(2, 1)));
+    assert_eq!(one_base_apart(&[c.clone(), d.clone(), base.clone()], &apart), Outcome::Settled(all));
+    let fewer: Apart = apart.into_iter().filter(|(known, _)| *known != id(2)).collect();
+    assert_eq!(one_base_apart(&[c.clone(), d.clone(), base.clone()], &fewer), Outcome::Open(vec![0, 1]));
+    assert_eq!(one_base(&[c, d, base]), Outcome::Open(vec![0, 1]));
 }
 
 #[test]

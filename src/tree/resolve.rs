@@ -9,14 +9,16 @@ use crate::base::{Error, RepoPath, Result};
 use crate::format::manifest::{Entry, EntryKind};
 
 use super::edit::Edits;
-use super::merge::{Did, Lineage, Outcome, did, settle};
+use super::merge::{Apart, Did, Lineage, Outcome, did, settle};
 use super::select::Selection;
 
 /// Who wins where heads disagree. Heads that changed nothing, or that others have outdated, are no candidates but for [`Choice::Head`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Choice {
-    /// Nobody: it stays a conflict.
+    /// Nobody: it stays a conflict. The edits lay it out: the first entry stands at the path, the others beside it.
     Fail,
+    /// Somebody looks at it: the first entry stands at the path until that is done, and nothing beside it.
+    ByHand,
     First,
     Last,
     /// The version that was made last.
@@ -39,12 +41,17 @@ pub struct Head {
 /// Choices by path, the first that fits; and one for all other paths.
 #[derive(Debug)]
 pub struct Choices {
+    /// What was chosen for single paths; it goes before all others.
+    pub exactly: HashMap<RepoPath, Choice>,
     pub by_path: Vec<(Selection, Choice)>,
     pub otherwise: Choice,
 }
 
 impl Choices {
     fn at(&self, path: &RepoPath) -> Choice {
+        if let Some(choice) = self.exactly.get(path) {
+            return *choice;
+        }
         let fits = self.by_path.iter().find(|(selection, _)| selection.matches(path.as_str()));
         fits.map_or(self.otherwise, |(_, choice)| *choice)
     }
@@ -78,6 +85,8 @@ pub struct Plan {
     pub edits: Edits,
     /// In path order.
     pub conflicts: Vec<Conflict>,
+    /// What the edits put beside paths that stay in conflict, in path order: where it stands, and the path.
+    pub beside: Vec<(RepoPath, RepoPath)>,
 }
 
 /// Answers about the versions of a merge that single paths can't give.
@@ -94,9 +103,19 @@ pub struct Planner<'a> {
     heads: &'a [Head],
     choices: &'a Choices,
     settled: Vec<Settled>,
-    /// Entries that stand beside where they stood, the head that has them, and where that was.
-    aside: Vec<(RepoPath, usize, Entry)>,
+    aside: Vec<Aside>,
     conflicts: Vec<Conflict>,
+    beside: Vec<(RepoPath, RepoPath)>,
+}
+
+/// An entry that stands beside where it stood.
+struct Aside {
+    path: RepoPath,
+    /// Whose it is.
+    head: usize,
+    entry: Entry,
+    /// The path stays in conflict.
+    is_open: bool,
 }
 
 /// A path at which heads differ.
@@ -109,12 +128,20 @@ struct Settled {
 
 impl<'a> Planner<'a> {
     pub fn new(lineage: &'a Lineage, heads: &'a [Head], choices: &'a Choices) -> Planner<'a> {
-        Planner { lineage, heads, choices, settled: Vec::new(), aside: Vec::new(), conflicts: Vec::new() }
+        Planner {
+            lineage,
+            heads,
+            choices,
+            settled: Vec::new(),
+            aside: Vec::new(),
+            conflicts: Vec::new(),
+            beside: Vec::new(),
+        }
     }
 
-    /// Takes the next path, in path order, at which versions differ, and the values of all of them.
-    pub fn take(&mut self, path: RepoPath, values: &[Option<Entry>]) {
-        let entry = match settle(self.lineage, values) {
+    /// Takes the next path, in path order, at which versions differ, and the values of all of them; `apart` as for [`settle`].
+    pub fn take(&mut self, path: RepoPath, values: &[Option<Entry>], apart: &Apart) {
+        let entry = match settle(self.lineage, values, apart) {
             Outcome::Settled(entry) => entry,
             Outcome::Open(standing) => {
                 let choice = self.choices.at(&path);
@@ -123,8 +150,7 @@ impl<'a> Planner<'a> {
                 let sides = (0..self.lineage.heads).map(side).collect();
                 self.conflicts.push(Conflict { path: path.clone(), sides, file_and_folder: false, choice });
                 match self.pick(choice, &standing) {
-                    None if choice == Choice::Both => self.keep_all(&path, values, &standing),
-                    None => values[0].clone(),
+                    None => self.keep_all(choice, &path, values, &standing),
                     Some(head) => values[head].clone(),
                 }
             }
@@ -135,7 +161,7 @@ impl<'a> Planner<'a> {
 
     fn pick(&self, choice: Choice, standing: &[usize]) -> Option<usize> {
         match choice {
-            Choice::Fail | Choice::Both => None,
+            Choice::Fail | Choice::ByHand | Choice::Both => None,
             Choice::First => standing.first().copied(),
             Choice::Last => standing.last().copied(),
             Choice::Newest => standing.iter().copied().max_by_key(|head| self.heads[*head].time),
@@ -143,8 +169,15 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// What stays at the path itself when nothing is to be lost: an entry against its deletion. Entries against each other step aside.
-    fn keep_all(&mut self, path: &RepoPath, values: &[Option<Entry>], standing: &[usize]) -> Option<Entry> {
+    /// What stays at the path itself where nobody wins: an entry against its deletion. Of entries against each other all step aside, or the
+    /// first stays as long as that is open.
+    fn keep_all(
+        &mut self,
+        choice: Choice,
+        path: &RepoPath,
+        values: &[Option<Entry>],
+        standing: &[usize],
+    ) -> Option<Entry> {
         let mut kept: Vec<(usize, &Entry)> = Vec::new();
         for head in standing {
             if let Some(entry) = &values[*head]
@@ -153,14 +186,19 @@ impl<'a> Planner<'a> {
                 kept.push((*head, entry));
             }
         }
-        match kept.as_slice() {
-            [] => None,
-            [(_, entry)] => Some((*entry).clone()),
-            several => {
-                self.aside.extend(several.iter().map(|(head, entry)| (path.clone(), *head, (*entry).clone())));
-                None
-            }
-        }
+        let is_open = choice == Choice::Fail;
+        let (stays, aside) = match (choice, kept.as_slice()) {
+            (Choice::Both, several @ [_, _, ..]) => (None, several),
+            (_, []) => (None, &[][..]),
+            (Choice::ByHand, [(_, first), ..]) => (Some((*first).clone()), &[][..]),
+            (_, [(_, first), others @ ..]) => (Some((*first).clone()), others),
+        };
+        let aside = aside
+            .iter()
+            .map(|(head, entry)| Aside { path: path.clone(), head: *head, entry: (*entry).clone(), is_open })
+            .collect::<Vec<_>>();
+        self.aside.extend(aside);
+        stays
     }
 
     /// The plan, after the last path.
@@ -169,13 +207,18 @@ impl<'a> Planner<'a> {
         self.part_files_from_folders(look)?;
         self.place_aside(look)?;
         self.conflicts.sort_by(|a, b| a.path.cmp(&b.path));
+        self.beside.sort_unstable();
         let edits = self.settled.into_iter().filter(|settled| settled.is_edit);
-        Ok(Plan { edits: edits.map(|settled| (settled.path, settled.entry)).collect(), conflicts: self.conflicts })
+        let edits = edits.map(|settled| (settled.path, settled.entry)).collect();
+        Ok(Plan { edits, conflicts: self.conflicts, beside: self.beside })
     }
 
     fn place_aside(&mut self, look: &impl Look) -> Result<()> {
-        for (path, head, entry) in std::mem::take(&mut self.aside) {
-            let path = self.free_name(&path, head, look)?;
+        for Aside { path: of, head, entry, is_open } in std::mem::take(&mut self.aside) {
+            let path = self.free_name(&of, head, look)?;
+            if is_open {
+                self.beside.push((path.clone(), of));
+            }
             let at = self.settled.partition_point(|settled| settled.path < path);
             self.settled.insert(at, Settled { path, entry: Some(entry), is_edit: true });
         }
@@ -244,8 +287,9 @@ impl<'a> Planner<'a> {
             Some(head) => sides[head].entry.is_some(),
             None => false,
         };
-        if let (Choice::Both, Some(entry), Some(holder)) = (choice, self.settled[at].entry.clone(), holder) {
-            self.aside.push((path.clone(), holder, entry));
+        if let (Choice::Both | Choice::Fail, Some(entry), Some(head)) = (choice, self.settled[at].entry.clone(), holder)
+        {
+            self.aside.push(Aside { path: path.clone(), head, entry, is_open: choice == Choice::Fail });
         }
         self.conflicts.retain(|conflict| conflict.path != path);
         self.conflicts.push(Conflict { path, sides, file_and_folder: true, choice });
@@ -287,6 +331,22 @@ impl<'a> Planner<'a> {
         }
         Ok(false)
     }
+}
+
+/// The path beside which `path` may have been put for a head of this name: it without `.WORD`, or `.WORD-n`, before its ending.
+pub fn word_beside(path: &RepoPath, word: &str) -> Option<RepoPath> {
+    let word = word.replace('/', "-");
+    let name = path.file_name();
+    let without = |mark: &str| {
+        let at = name.rfind(mark)?;
+        let rest = &name[at + mark.len()..];
+        let number = rest.strip_prefix('-').map_or(0, |rest| 1 + rest.bytes().take_while(u8::is_ascii_digit).count());
+        let ending = &rest[number..];
+        let is_ending = ending.is_empty() || ending.starts_with('.') && !ending[1..].contains('.');
+        is_ending.then(|| format!("{}{ending}", &name[..at]))
+    };
+    let folder = path.parent().map(|parent| format!("{parent}/")).unwrap_or_default();
+    RepoPath::new(format!("{folder}{}", without(&format!(".{word}"))?)).ok()
 }
 
 #[cfg(test)]

@@ -37,12 +37,12 @@ impl Trees {
         let pairs = (0..heads).flat_map(|a| (a + 1..heads).map(move |b| ((a, b), vec![heads])));
         let lineage = Lineage { heads, near: heads + 1, bases: pairs.collect() };
         let words: Vec<Head> = (0..heads).map(|head| Head { word: format!("h{head}"), time: head as i64 }).collect();
-        let choices = Choices { by_path: Vec::new(), otherwise: choice };
+        let choices = Choices { exactly: HashMap::new(), by_path: Vec::new(), otherwise: choice };
         let mut planner = Planner::new(&lineage, &words, &choices);
         let found: Vec<_> = self.0[1..].iter().map(|other| changes(&self.0[0], other).into_iter()).collect();
         for joined in Joined::new(found) {
             let (path, values) = joined.expect("no reading, no error");
-            planner.take(path, &values);
+            planner.take(path, &values, &Apart::new());
         }
         planner.finish(self).expect("names are short")
     }
@@ -102,7 +102,9 @@ proptest! {
 
     #[test]
     fn whoever_wins_the_outcome_is_a_tree(trees in any_trees()) {
-        for choice in [Choice::First, Choice::Last, Choice::Newest, Choice::Both, Choice::Head(1)] {
+        for choice in
+            [Choice::Fail, Choice::ByHand, Choice::First, Choice::Last, Choice::Newest, Choice::Both, Choice::Head(1)]
+        {
             prop_assert!(is_tree(&trees.merged(choice)), "{:?}: {:?}", choice, trees.merged(choice));
         }
     }
@@ -127,6 +129,23 @@ proptest! {
             prop_assert_eq!(trees.merged(Choice::Fail), turned.merged(Choice::Fail));
         }
         prop_assert_eq!(there.is_empty(), back.is_empty());
+    }
+
+    #[test]
+    fn what_stays_open_is_laid_out_whole_and_each_path_beside_is_told(trees in any_trees()) {
+        let plan = trees.plan(Choice::Fail);
+        let laid = trees.merged(Choice::Fail);
+        for (beside, path) in &plan.beside {
+            prop_assert!(plan.conflicts.iter().any(|conflict| conflict.path == *path), "{} of {}", beside, path);
+            prop_assert!(laid.contains_key(beside));
+        }
+        for conflict in plan.conflicts.iter().filter(|conflict| !conflict.file_and_folder) {
+            let beside = plan.beside.iter().filter(|(_, path)| *path == conflict.path).map(|(beside, _)| &laid[beside]);
+            let laid: Vec<&Entry> = beside.chain(laid.get(&conflict.path)).collect();
+            let changed = conflict.sides.iter().filter(|side| !matches!(side.did, Did::Unchanged | Did::Deleted));
+            let has_folder = trees.0.iter().any(|tree| tree.keys().any(|path| path.is_below(conflict.path.as_str())));
+            prop_assert!(has_folder || changed.filter_map(|side| side.entry.as_ref()).all(|entry| laid.contains(&entry)));
+        }
     }
 
     #[test]

@@ -91,3 +91,20 @@ fn a_fetch_says_each_time_what_helps() {
     let said = env.run_with("bob", ["fetch"], b"").exits(0).stderr;
     assert!(said.contains("2.0 was") && !said.contains("prod was"), "{said}");
 }
+
+#[test]
+fn what_was_stored_for_a_version_that_was_refused_is_not_stored_twice() {
+    let env = TestEnv::new();
+    env.write("one/f", "1");
+    env.write("two/f", crate::stage::noise(2, 400_000));
+    let ingest = |folder: &str, more: &[&str]| {
+        env.run([&["ingest", folder, "--into", "./far/set", "--create", "--json"], more].concat())
+    };
+    let _ = ingest("one", &["--as", "1.0"]).exits(0);
+    let refused = ingest("two", &["--as", "1.0"]).exits(4).document();
+    assert!(refused["sent_bytes"].as_u64().unwrap() > 400_000, "{refused}");
+    let done = ingest("two", &["--as", "2.0"]).json();
+    assert_eq!(done["new_bytes"], 0);
+    assert!(done["sent_bytes"].as_u64().unwrap() < 10_000, "{done}");
+    let _ = env.run(["verify", "./far"]).exits(0);
+}

@@ -231,7 +231,7 @@ fn without_its_state_a_log_is_read_from_the_beginning() {
     .expect("every record is there");
     ingest(&engine, &scene.next(), INTO, Some("2.0")).expect("the log goes on");
     try_get(&engine, "/store//signs@2.0", &scene.next()).expect("gets");
-    assert_eq!(engine.list_datasets(STORE).expect("lists")[0].versions, 36);
+    assert_eq!(engine.list_datasets(STORE, &Default::default()).expect("lists")[0].versions, 36);
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn plans(call: u64) -> Vec<(Plan, Fault, String)> {
 }
 
 fn versions(engine: &Engine) -> u64 {
-    engine.list_datasets(STORE).expect("lists").iter().map(|card| card.versions).sum()
+    engine.list_datasets(STORE, &Default::default()).expect("lists").iter().map(|card| card.versions).sum()
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn freeze() {
     ingest(&engine, source.path(), "based", "2");
     for round in 0..40 {
         let address = Address::parse(&format!("./store//signs@{}", ["1.0", "1.1"][round % 2]), None).unwrap();
-        engine.set_tag(&address, "latest").unwrap();
+        engine.set_tag(&address, "latest", None, None).unwrap();
     }
     fs::write(folder.join("expected.txt"), expected_listing(&engine)).unwrap();
 }

@@ -8,7 +8,7 @@ use dagset::base::{BranchName, DatasetName, Id, ObjectName, Observer, RefName, R
 use dagset::chunk::compress::compress;
 use dagset::flow::merge_indexes::merge_indexes;
 use dagset::flow::registrar::Often;
-use dagset::flow::session::{LargeFiles, Session};
+use dagset::flow::session::{Finished, LargeFiles, Session};
 use dagset::format::attrs::Attrs;
 use dagset::format::header::ObjectKind;
 use dagset::format::hint::{self, ChildShape};
@@ -112,7 +112,8 @@ pub fn branch_off(bucket: &Bucket, name: &str, changed: &[String]) {
     let session = Session::new(bucket.clone(), &content, born, 1, Often::default(), Observer::new());
     let weight = (parent.files, parent.bytes);
     let new = session.finish(pieces, |root| Ok(Some(version_of(root.id, weight, Some(parent.version), 2))));
-    let new = new.expect("writes").expect("a version");
+    let Finished { version, indexes } = new.expect("writes");
+    let new = version.expect("a version");
     let row = VersionRow {
         version: new.id,
         manifest: new.root.id,
@@ -123,7 +124,7 @@ pub fn branch_off(bucket: &Bucket, name: &str, changed: &[String]) {
     };
     let branch = BranchName::new(name).expect("a good name");
     let operations = [
-        Operation::Register { indexes: new.indexes },
+        Operation::Register { indexes },
         Operation::AddVersion { dataset: dataset(), row: Box::new(row) },
         Operation::SetBranch { dataset: dataset(), branch, old: None, new: Some(new.id) },
     ];
@@ -167,7 +168,8 @@ impl History {
             record = version.encode()?;
             Ok(Some(version))
         });
-        let new = new.expect("writes").expect("a version");
+        let Finished { version, indexes } = new.expect("writes");
+        let new = version.expect("a version");
         let mut history = History {
             timeline,
             contents,
@@ -177,7 +179,7 @@ impl History {
             parent: None,
             weight,
         };
-        history.publish(1, new.id, new.version_place, new.manifest_place, new.indexes);
+        history.publish(1, new.id, new.version_place, new.manifest_place, indexes);
         history
     }
 

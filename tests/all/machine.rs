@@ -139,7 +139,12 @@ impl Machine {
     /// Publishes `count` versions of a dataset, each of another content of one file.
     pub fn publish(&self, dataset: &str, count: usize) {
         for number in 0..count {
-            let versions = self.run(|engine| engine.list_datasets(FAR)).0.iter().map(|card| card.versions).sum::<u64>();
+            let versions = self
+                .run(|engine| engine.list_datasets(FAR, &Default::default()))
+                .0
+                .iter()
+                .map(|card| card.versions)
+                .sum::<u64>();
             self.write("source/file", format!("{versions} and {number}"));
             self.ingest(dataset, "source");
         }

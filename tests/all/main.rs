@@ -6,6 +6,7 @@
     reason = "tests lay out folders, read the build's own paths, and may panic"
 )]
 
+mod auditing;
 mod cache_bounds;
 mod cache_exact;
 mod cache_face;
@@ -27,6 +28,7 @@ mod cold_reads;
 mod conformance;
 mod credentials;
 mod damage;
+mod datasets;
 mod diffs;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod env;
@@ -39,26 +41,34 @@ mod interrupts;
 mod kept_frames;
 mod killed;
 mod layers;
+mod life;
 mod lineage;
+mod listing;
 mod locked;
 mod long_history;
 #[allow(dead_code, reason = "a machine has more doors than a test uses")]
 mod machine;
 mod many_writers;
 mod merging;
+mod merging_here;
 mod merging_much;
+mod metadata;
 mod mirror;
 mod mirror_processes;
+mod naming;
 mod nested;
 mod no_credentials;
+mod progress;
 mod provenance;
 mod proxy;
 mod races;
 mod read_only;
 mod reading;
 mod recipes;
+mod refreshing;
 mod remotes;
 mod resume;
+mod rewriting;
 mod rights;
 mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
@@ -69,12 +79,16 @@ mod source;
 mod stage;
 mod stalls;
 mod store_check;
+mod store_users;
 mod strangers;
+mod tags;
 mod thin;
 mod transfer;
+mod undoing;
 mod unsaved;
 mod users;
 mod uses;
 mod warming;
+mod why;
 mod workspace;
 mod writes;

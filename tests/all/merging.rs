@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::env::TestEnv;
 
 /// A store in which versions are made by writing files.
-struct Bench(TestEnv);
+pub struct Bench(pub TestEnv);
 
 impl Bench {
-    fn new() -> Bench {
+    pub fn new() -> Bench {
         Bench(TestEnv::new())
     }
 
     /// Publishes these files, (path, content), as a version of a branch; with parents other than the branch's head where some are given.
-    fn publish(&self, branch: &str, name: &str, parents: &[&str], files: &[(&str, &str)]) {
+    pub fn publish(&self, branch: &str, name: &str, parents: &[&str], files: &[(&str, &str)]) {
         let folder = self.0.path("source");
         if folder.exists() {
             fs::remove_dir_all(&folder).unwrap();
@@ -28,7 +28,7 @@ impl Bench {
     }
 
     /// `base` on main, then a branch for each of `heads` with a version of its name.
-    fn part(&self, base: &[(&str, &str)], heads: &[(&str, &[(&str, &str)])]) {
+    pub fn part(&self, base: &[(&str, &str)], heads: &[(&str, &[(&str, &str)])]) {
         self.publish("main", "base", &[], base);
         for (name, files) in heads {
             self.publish(&format!("on-{name}"), name, &["base"], files);
@@ -36,7 +36,7 @@ impl Bench {
     }
 
     /// Merges versions into a new branch `out`; the answer, whatever the exit code.
-    fn merge(&self, parents: &[&str], more: &[&str], exits: i32) -> Value {
+    pub fn merge(&self, parents: &[&str], more: &[&str], exits: i32) -> Value {
         let addresses: Vec<String> = parents.iter().map(|parent| format!("./store/set@{parent}")).collect();
         let words = ["merge"].into_iter().chain(addresses.iter().map(String::as_str)).chain(["--json"]);
         let words = words.chain(if more.contains(&"--branch") { vec![] } else { vec!["--branch", "out"] });
@@ -44,7 +44,7 @@ impl Bench {
     }
 
     /// Paths and contents of a version.
-    fn files(&self, reference: &str) -> Vec<(String, String)> {
+    pub fn files(&self, reference: &str) -> Vec<(String, String)> {
         let listed = self.0.run(["ls", "--recursive", "--json", &format!("./store/set@{reference}")]).json();
         let paths =
             listed["entries"].as_array().unwrap().iter().map(|entry| entry["path"].as_str().unwrap().to_owned());
@@ -53,12 +53,12 @@ impl Bench {
             .collect()
     }
 
-    fn versions(&self) -> usize {
+    pub fn versions(&self) -> usize {
         self.0.run(["list", "./store", "--json"]).json()["datasets"][0]["versions"].as_u64().unwrap() as usize
     }
 }
 
-fn owned(files: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn owned(files: &[(&str, &str)]) -> Vec<(String, String)> {
     files.iter().map(|(path, content)| (path.to_string(), content.to_string())).collect()
 }
 
@@ -94,7 +94,7 @@ fn of_three_parents_each_change_counts_and_a_deletion_survives() {
     assert!(manifests.iter().all(|manifest| *manifest == manifests[0]), "the order plays no part");
 }
 
-fn version(bench: &Bench, reference: &str) -> Value {
+pub fn version(bench: &Bench, reference: &str) -> Value {
     bench.0.run(["show", &format!("./store/set@{reference}"), "--json"]).json()["version"].clone()
 }
 
@@ -117,7 +117,7 @@ fn conflicts_are_data_and_nothing_is_written() {
         Some(text) => json!({"ref": of, "did": did, "kind": "file", "content": content(text), "bytes": text.len()}),
         None => json!({"ref": of, "did": did, "kind": null, "content": null, "bytes": null}),
     };
-    let conflict = |path: &str, sides: [Value; 3]| json!({"path": path, "file_and_folder": false, "choice": null, "parents": sides});
+    let conflict = |path: &str, sides: [Value; 3]| json!({"path": path, "file_and_folder": false, "choice": null, "beside": [], "parents": sides});
     let expected = json!([
         conflict(
             "both.txt",

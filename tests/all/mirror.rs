@@ -15,7 +15,7 @@ fn offline() -> Access {
 /// Requests of listing the far store's datasets.
 #[track_caller]
 fn cost_of_listing(machine: &Machine) -> Cost {
-    machine.run(|engine| engine.list_datasets(FAR)).1
+    machine.run(|engine| engine.list_datasets(FAR, &Default::default())).1
 }
 
 #[test]
@@ -91,15 +91,16 @@ fn a_store_that_was_restored_or_made_anew_is_noticed() {
     let another = Machine::new(&backup);
     another.publish("other", 1);
     let machine = machine.facing(another.far());
-    let (listed, _, notes) = machine.try_run(Access::default(), |engine| engine.list_datasets(FAR));
+    let (listed, _, notes) =
+        machine.try_run(Access::default(), |engine| engine.list_datasets(FAR, &Default::default()));
     assert_eq!(listed.expect("lists").len(), 2, "what the backup and its new writer have");
     assert!(notes.contains("isn't the store that it was"), "{notes}");
     assert_eq!(cost_of_listing(&machine).requests(), 2, "and is known now");
     let machine = machine.facing(Machine::with_store().far());
-    assert_eq!(machine.run(|engine| engine.list_datasets(FAR)).0.len(), 0);
+    assert_eq!(machine.run(|engine| engine.list_datasets(FAR, &Default::default())).0.len(), 0);
     machine.publish("set", 1);
     let gone = machine.facing(&dagset::store::backend::memory());
-    let (listed, _, _) = gone.try_run(Access::default(), |engine| engine.list_datasets(FAR));
+    let (listed, _, _) = gone.try_run(Access::default(), |engine| engine.list_datasets(FAR, &Default::default()));
     assert_eq!(listed.expect_err("no store any more").kind(), Kind::NotFound);
 }
 
@@ -107,7 +108,8 @@ fn a_store_that_was_restored_or_made_anew_is_noticed() {
 fn a_damaged_mirror_is_made_anew() {
     let machine = Machine::with_store();
     machine.publish("set", 2);
-    let listed = |machine: &Machine| machine.try_run(Access::default(), |engine| engine.list_datasets(FAR));
+    let listed =
+        |machine: &Machine| machine.try_run(Access::default(), |engine| engine.list_datasets(FAR, &Default::default()));
     for path in crate::env::everything_below(&machine.mirrors()).into_iter().filter(|path| path.is_file()) {
         fs::write(path, b"no longer what it was, and longer than a header of some kind would be").expect("writes");
     }
@@ -142,7 +144,7 @@ fn offline_answers_what_is_kept_and_says_what_is_not() {
     let said = crate::stage::whole_text(&fault);
     assert!(said.contains("offline, and meta/") && said.contains("without --offline"), "{said}");
     let stranger = Machine::new(machine.far());
-    let (listed, cost, _) = stranger.try_run(offline(), |engine| engine.list_datasets(FAR));
+    let (listed, cost, _) = stranger.try_run(offline(), |engine| engine.list_datasets(FAR, &Default::default()));
     assert_eq!((listed.expect_err("knows nothing").kind(), cost.requests()), (Kind::Unreachable, 0));
 }
 
@@ -192,9 +194,9 @@ fn many_share_a_mirror_and_none_fails_by_it() {
             });
         }
     });
-    let cards = machine.run(|engine| engine.list_datasets(FAR)).0;
+    let cards = machine.run(|engine| engine.list_datasets(FAR, &Default::default())).0;
     assert_eq!(cards.iter().map(|card| card.versions).sum::<u64>(), 1 + 16 * 3);
-    let fresh = Machine::new(machine.far()).run(|engine| engine.list_datasets(FAR)).0;
+    let fresh = Machine::new(machine.far()).run(|engine| engine.list_datasets(FAR, &Default::default())).0;
     assert_eq!(format!("{cards:?}"), format!("{fresh:?}"));
 }
 

@@ -69,7 +69,9 @@ fn child_process() {
         let log = engine().log(&address, LogOptions::default());
         let seen = log.unwrap_or_else(|fault| panic!("log: {}", whole_text(&fault))).len();
         assert_eq!(seen, commit + 1, "what was just published is seen");
-        let listed = engine().list_datasets(FAR).unwrap_or_else(|fault| panic!("list: {}", whole_text(&fault)));
+        let listed = engine()
+            .list_datasets(FAR, &Default::default())
+            .unwrap_or_else(|fault| panic!("list: {}", whole_text(&fault)));
         assert!(listed.iter().any(|card| card.dataset == dataset && card.versions == commit as u64 + 1));
         if number == 0 {
             // Somebody clears the cache while all use it.
@@ -88,9 +90,10 @@ fn many_processes_share_a_mirror_and_none_fails_by_it() {
         let output = child.wait_with_output().expect("ends");
         assert!(output.status.success(), "process {number}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    let listed = |state| format!("{:?}", engine(&root, 0, state).list_datasets(FAR).expect("lists"));
+    let listed =
+        |state| format!("{:?}", engine(&root, 0, state).list_datasets(FAR, &Default::default()).expect("lists"));
     assert_eq!(listed("state"), listed("another"), "by the mirror of all, and by none");
-    let cards = engine(&root, 0, "state").list_datasets(FAR).expect("lists");
+    let cards = engine(&root, 0, "state").list_datasets(FAR, &Default::default()).expect("lists");
     assert_eq!(cards.iter().map(|card| card.versions).sum::<u64>(), (PROCESSES * COMMITS) as u64);
     assert_eq!(findings(&engine(&root, 0, "state"), FAR), Vec::<String>::new());
 }

@@ -61,7 +61,7 @@ impl Arena {
     }
 
     fn versions(&self) -> u64 {
-        here().list_datasets(&self.store()).expect("lists").iter().map(|card| card.versions).sum()
+        here().list_datasets(&self.store(), &Default::default()).expect("lists").iter().map(|card| card.versions).sum()
     }
 }
 

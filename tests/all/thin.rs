@@ -105,6 +105,29 @@ fn of_several_remotes_one_that_can_be_opened_is_enough() {
 }
 
 #[test]
+fn of_several_remotes_that_have_it_one_is_asked_and_in_ranges() {
+    let env = TestEnv::new();
+    (0..150).for_each(|at| env.write(&format!("data/{at:03}"), noise(at, 3_000)));
+    let _ = env.run(["ingest", "data", "--into", "./far/signs", "--create", "--as", "1.0"]).exits(0);
+    for name in ["second", "third", "fourth"] {
+        let _ = env.run(["store", "create", &format!("./{name}")]).exits(0);
+    }
+    let _ = env.run(["clone", "./far/signs", "thin"]).exits(0);
+    let push = |to: &str| {
+        let _ = env.run_with("thin", ["remote", "add", to, &format!("../{to}/signs")], b"").exits(0);
+        let gets =
+            env.run_with("thin", ["push", to, "--json"], b"").exits(0).document()["requests"]["get"].as_u64().unwrap();
+        let _ = env.run_with("thin", ["fetch", to], b"").exits(0);
+        let _ = env.run(["verify", &format!("./{to}")]).exits(0);
+        gets
+    };
+    let alone = push("second");
+    // What the second store has lies elsewhere in it than in the first, whose places the clone knows.
+    let beside = push("third").max(push("fourth"));
+    assert!(beside <= alone + 8, "{alone} from one, {beside} from several");
+}
+
+#[test]
 fn its_remotes_are_reached_from_outside_as_it_says() {
     let mut env = with_clone();
     env.set("AWS_ACCESS_KEY_ID", "key");

@@ -204,7 +204,7 @@ fn of_a_frame_only_what_is_wanted_goes_along() {
     team.engine("").ingest(&options).expect("ingests");
     team.author("ada");
     let dry = team.engine("ada").push(&PushOptions { dry_run: true, ..to_far(&[]) }).expect("counts");
-    assert_eq!(team.engine("").list_datasets(FAR).expect("lists").len(), 1, "nothing was sent");
+    assert_eq!(team.engine("").list_datasets(FAR, &Default::default()).expect("lists").len(), 1, "nothing was sent");
     let pushed = team.push("ada");
     assert_eq!((dry.new_chunks, dry.new_bytes), (pushed.new_chunks, pushed.new_bytes));
     let labels: u64 = (0..20).filter(|number| *number != 3).map(|number| format!("label {number}").len() as u64).sum();
@@ -277,7 +277,7 @@ fn names_stay_unique_and_tags_go_where_they_are_sent() {
 
     let tag = |at: &str| {
         let address = Address::parse_in_workspace(at, None).expect("an address");
-        team.engine("bob").set_tag(&address, "prod").expect("a tag");
+        team.engine("bob").set_tag(&address, "prod", None, None).expect("a tag");
         let options = PushOptions { refs: vec!["prod".to_owned()], ..PushOptions::default() };
         outcomes(&team.engine("bob").push(&options).expect("pushes")).first().map(|(_, outcome)| outcome.to_string())
     };

@@ -137,5 +137,25 @@ fn a_workspace_of_an_older_dataset_starts_with_what_is_in_the_folder() {
     let _ = env.run(["-C", "w", "switch", "main"]).exits(0);
     assert_eq!(read(&env, "w/f"), "1");
     let _ = env.run(["verify", "./store/set:nothing"]).exits(3);
-    let _ = env.run(["log", "./store/set:f"]).exits(2);
+    let _ = env.run(["show", "./store/set:f"]).exits(2);
+}
+
+#[test]
+fn clean_takes_what_ended_processes_were_writing_though_nobody_asked_how_they_ended() {
+    let env = TestEnv::new();
+    env.write("data", "1");
+    let _ = env.run(["init", "--dataset", "set"]).exits(0);
+    let _ = env.run(["commit", "-a"]).exits(0);
+    let mut ended = std::process::Command::new("/bin/true").spawn().unwrap();
+    let stat = format!("/proc/{}/stat", ended.id());
+    while !fs::read_to_string(&stat).unwrap().contains(") Z ") {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let (own, others) = (std::process::id(), ended.id());
+    let [running, gone] = [own, others].map(|process| format!(".dagset-tmp-{process}-0123456789abcdef-1"));
+    env.write(&running, "a file that is being written");
+    env.write(&gone, "a file that was");
+    let _ = env.run(["clean"]).exits(0);
+    assert!(env.path(&running).exists() && !env.path(&gone).exists());
+    ended.wait().unwrap();
 }

@@ -102,8 +102,9 @@ fn versions_that_share_files_are_warmed_together() {
     let figures = ["files", "files_total", "bytes", "bytes_total"].map(|key| last[key].as_u64().unwrap());
     assert_eq!(figures, [21, 21, 210, 210]);
     assert_eq!(said.document()["complete"], true);
-    // 210 bytes are asked for, 110 are different.
-    let cache = ["cache", "init", "small", "--max", "1000", "--keep-free", "0"];
+    // 21 blocks of the disk are asked for, 11 are different.
+    let block = rustix::fs::statvfs(env.path(".")).unwrap().f_frsize;
+    let cache = ["cache", "init", "small", "--max", &(11 * block).to_string(), "--keep-free", "0"];
     let _ = env.run(cache).exits(0);
     let _ = env.run(["warm", "./store/set@1", "./store/set@2", "--cache", "small"]).exits(0);
 }

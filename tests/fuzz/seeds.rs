@@ -62,6 +62,11 @@ pub fn all() -> Seeds {
     ];
     seeds.insert("address", texts(&addresses));
     seeds.insert("ref", texts(&["main~3^2~", "team/a", "~", "^^~10", "1.0+b"]));
+    let conditions = [
+        "meta.task = \"detection\" and not (files < 100 or bytes >= 1e9)",
+        "time > '2026-01-31' or author != \"a\\\"b\" and (name = null or meta.a-b = true) and versions <= -7 and dataset='x'",
+    ];
+    seeds.insert("condition", texts(&conditions));
     seeds.insert("chunk", chunks());
     seeds.insert("lock-file", vec![lock_file(), b"format = 1\n".to_vec()]);
     seeds.insert("ignore-file", texts(&["*.tmp\n!keep.tmp\n# note\n/build/\n**/x/**\n[a-c]?.o\n\\#a\n", "{a,b}*/\n"]));

@@ -2,6 +2,7 @@
 
 use dagset::base::{Id, Result};
 use dagset::chunk::compress::decompress;
+use dagset::engine::Filter;
 use dagset::format::attrs::{Attrs, encode_out_of_line, parse_out_of_line};
 use dagset::format::codec::{Put, Reader, check_of};
 use dagset::format::header::ObjectKind;
@@ -121,6 +122,15 @@ pub fn all() -> Vec<Target> {
             |reference, _| {
                 let again = RefExpr::parse(&reference.to_string()).expect("own text");
                 assert_eq!(again, *reference);
+                None
+            },
+        ),
+        target(
+            "condition",
+            |bytes| Filter::parse(text(bytes)?),
+            |filter, _| {
+                let again = Filter::parse(&filter.to_string()).expect("own text");
+                assert_eq!(again, *filter);
                 None
             },
         ),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,6 +46,8 @@ pub(super) struct Remote {
     client: Mutex<Option<Arc<dyn ObjectStore>>>,
     /// Whether the server has ever answered.
     has_answered: AtomicBool,
+    /// The try that the user was told of last while nobody had answered: of several requests at once, one is told of.
+    told: AtomicU32,
 }
 
 /// Longer than this nobody is left without a word while the first answer is awaited.
@@ -67,6 +69,7 @@ impl Remote {
             wire: Mutex::default(),
             client: Mutex::default(),
             has_answered: AtomicBool::default(),
+            told: AtomicU32::default(),
         });
         remotes.push(remote.clone());
         Ok(remote)
@@ -149,6 +152,9 @@ impl Remote {
     }
 
     fn tell_of_silence(&self, observer: &Observer, waited: Duration, next: u32, most: u32) {
+        if self.told.fetch_max(next, Ordering::Relaxed) >= next {
+            return;
+        }
         let (server, seconds) = (self.plan.reached("").server, (waited.as_secs_f32() * 10.0).round() / 10.0);
         let text = format!("{server} hasn't answered for {seconds} s; trying again ({next} of {most})");
         observer.tell(Event::Warning(text));

@@ -136,8 +136,9 @@ impl Local {
     pub(super) fn after_create(&self, name: &str, created: Created, shown: &str) -> Result<()> {
         let Some(settled) = &self.settled else { return Ok(()) };
         let settle = || {
-            if created == Created::Exists {
-                settled.settle_entry(name)?;
+            match created {
+                Created::Exists => settled.settle_entry(name)?,
+                Created::New => settled.share(name)?,
             }
             settled.settle(name)
         };

@@ -93,7 +93,11 @@ fn place(text: &str) -> Result<Place<'_>> {
     };
     let prefix = prefix.trim_end_matches('/');
     // Said here, since a key forgives the slash that it begins with: the place would have two names.
-    if prefix.starts_with('/') || prefix.len() > MAX_PREFIX_BYTES || prefix.chars().any(char::is_control) {
+    if prefix.len() > MAX_PREFIX_BYTES {
+        return Err(Error::usage(format!("a prefix of {} bytes is too long for a store", prefix.len()))
+            .hint(format!("write one of at most {MAX_PREFIX_BYTES} bytes: the keys of a bucket have at most 1,024")));
+    }
+    if prefix.starts_with('/') || prefix.chars().any(char::is_control) {
         return Err(bad());
     }
     // Its own words for what is wrong are about what it calls segments.

@@ -1,0 +1,113 @@
+//! `why`: which versions, and which rules of merges, gave a path its content.
+
+use clap::Args;
+use dagset::base::Result;
+use dagset::engine::{How, MergeRule, MergeSide, Why, WhyStep};
+use serde_json::{Value, json};
+
+use super::{Context, Ending, addresses, json, ui};
+
+/// Show which parent, rule and version gave a path its content
+///
+/// Goes back through merges to the version that put it there, and shows what lost on the way.
+#[derive(Args)]
+#[command(arg_required_else_help = true)]
+pub struct WhyArgs {
+    /// In a workspace REF:PATH or :PATH, anywhere [STORE/]DATASET[@REF]:PATH
+    #[arg(value_name = "ADDRESS")]
+    address: String,
+}
+
+pub fn run(context: &mut Context, args: &WhyArgs) -> Result<Ending> {
+    let address = addresses::parse(context, &args.address)?;
+    let why = context.watched(|engine| engine.why(&address))?;
+    match context.for_people() {
+        true => show(context, &why),
+        false => context.out.document(&json::document(document(&why))),
+    }
+    Ok(Ending::Done)
+}
+
+fn document(why: &Why) -> Value {
+    json!({
+        "dataset": why.dataset.as_str(),
+        "path": why.path,
+        "content": why.content.as_ref().map(json::id),
+        "bytes": why.bytes,
+        "steps": why.steps.iter().map(step).collect::<Vec<_>>(),
+    })
+}
+
+fn step(step: &WhyStep) -> Value {
+    let (how, rule, took, sides) = match &step.how {
+        How::Did(did) => (did.to_string(), None, None, &[][..]),
+        How::Merged { rule, took, sides } => {
+            ("merged".to_owned(), Some(words(rule)), took.as_deref(), sides.as_slice())
+        }
+    };
+    let side = |side: &MergeSide| {
+        json!({
+            "ref": side.reference,
+            "did": side.did.to_string(),
+            "kind": side.kind.map(json::kind_name),
+            "content": side.content.as_ref().map(json::id),
+            "bytes": side.bytes,
+        })
+    };
+    json!({
+        "dataset": step.dataset.as_str(),
+        "version": json::id(&step.version),
+        "name": step.version_name.as_ref().map(ToString::to_string),
+        "path": step.path,
+        "author": step.author,
+        "time": step.time.to_string(),
+        "message": step.message,
+        "how": how,
+        "rule": rule,
+        "took": took,
+        "parents": sides.iter().map(side).collect::<Vec<_>>(),
+    })
+}
+
+fn words(rule: &MergeRule) -> &str {
+    match rule {
+        MergeRule::OnlyChange => "only change",
+        MergeRule::Given(rule) => rule,
+        MergeRule::ByHand => "by hand",
+    }
+}
+
+fn show(context: &mut Context, why: &Why) {
+    let paint = context.paint;
+    let what = match (why.content, why.bytes) {
+        (Some(content), Some(bytes)) => format!("{}, {}", content.short(), ui::size(bytes)),
+        _ => String::new(),
+    };
+    writeln!(context.out, "{}  {}", paint.bold(ui::clean(&why.path)), paint.dim(what));
+    for step in &why.steps {
+        let version = match &step.version_name {
+            Some(name) => paint.green(name.as_str()),
+            None => paint.yellow(step.version.short()),
+        };
+        let version = if step.dataset == why.dataset { version } else { format!("{}@{version}", step.dataset) };
+        let renamed = if step.path == why.path { String::new() } else { format!(" as {}", ui::clean(&step.path)) };
+        let how = match &step.how {
+            How::Did(did) => format!("{did}{renamed}"),
+            How::Merged { rule, took, .. } => {
+                let took = took.as_ref().map_or("what no parent had".to_owned(), |took| paint.cyan(ui::clean(took)));
+                format!("merged{renamed}: took {took} ({})", ui::clean(words(rule)))
+            }
+        };
+        writeln!(context.out, "{version}  {how}");
+        let subject = step.message.lines().next().filter(|line| !line.is_empty());
+        let subject = subject.map(|line| format!("  {}", ui::clean(line))).unwrap_or_default();
+        let about = format!("{}  {}{subject}", step.time, ui::clean(&step.author));
+        writeln!(context.out, "    {}", paint.dim(about));
+        let How::Merged { sides, .. } = &step.how else { continue };
+        for side in sides {
+            let content = side.content.map(|content| format!("  {}", content.short())).unwrap_or_default();
+            let bytes = side.bytes.map(|bytes| format!("  {}", ui::size(bytes))).unwrap_or_default();
+            writeln!(context.out, "    {}: {}{content}{bytes}", paint.cyan(ui::clean(&side.reference)), side.did);
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! `merge`: several versions become one.
+
+use crate::base::{BranchName, DatasetName, Error, Id, RefName, RepoPath, Result};
+use crate::flow::propose::Proposal;
+use crate::flow::session::Session;
+use crate::format::operation::Operation;
+use crate::tree::edit::edited;
+use crate::tree::resolve::Choices;
+use crate::workspace::merging::{MOST_CONFLICTS, Merging};
+
+use super::commit::unfinished;
+use super::number::{self, Bump};
+use super::open::{OpenStore, Target};
+use super::publish::{Draft, Published};
+use super::read::ListedKind;
+use super::workspace::Workspace;
+use super::{Address, Did, Engine, Switched};
+
+pub(super) mod layout;
+mod parents;
+mod refresh;
+mod rules;
+mod solve;
+mod why;
+
+pub use refresh::RefreshOptions;
+pub use solve::{Aborted, Resolved};
+pub use why::{How, MergeRule, Why, WhyStep};
+
+use parents::{Ancestry, message, no_parents, parents_of, role};
+use rules::recorded;
+pub(super) use rules::{choices, conflict_of};
+
+/// What to merge, into what, and who wins.
+#[derive(Debug, Clone, Default)]
+pub struct MergeOptions {
+    /// The versions, in their order. All are in one store.
+    pub parents: Vec<Address>,
+    /// The branch of the first one's dataset that moves; in a workspace its own, if not given.
+    pub branch: Option<String>,
+    pub name: Option<String>,
+    /// The next number for a name; not with `name`.
+    pub bump: Option<Bump>,
+    /// What was merged into what, if not given.
+    pub message: Option<String>,
+    /// `fail`, `first`, `last`, `newest`, `both` or one of the parents; `fail` if not given.
+    pub on_conflict: Option<String>,
+    /// `GLOB=CHOICE` for some paths; the first that fits counts.
+    pub rules: Vec<String>,
+    pub dry_run: bool,
+}
+
+/// A version that was to be merged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeParent {
+    /// What it is called: REF, or DATASET@REF for one of another dataset.
+    pub reference: String,
+    pub version: Id,
+    pub version_name: Option<RefName>,
+    /// Another parent is this version, or has it among its ancestors.
+    pub adds_nothing: bool,
+}
+
+/// What one parent did to a path, and has there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeSide {
+    /// The parent's.
+    pub reference: String,
+    pub did: Did,
+    pub kind: Option<ListedKind>,
+    pub content: Option<Id>,
+    pub bytes: Option<u64>,
+}
+
+/// A path at which parents disagree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergeConflict {
+    pub path: String,
+    /// It is a file for some and a folder for others.
+    pub file_and_folder: bool,
+    /// Who wins; `None`: it isn't resolved.
+    pub choice: Option<String>,
+    /// Where the workspace's folder has what other parents have there.
+    pub beside: Vec<RepoPath>,
+    /// Of each parent that adds something, in their order.
+    pub sides: Vec<MergeSide>,
+}
+
+/// What merging came to.
+#[derive(Debug, Clone)]
+pub struct MergeReport {
+    pub dataset: DatasetName,
+    pub branch: BranchName,
+    pub parents: Vec<MergeParent>,
+    /// By path, those that a rule resolved too.
+    pub conflicts: Vec<MergeConflict>,
+    /// `None`: conflicts are left, and no version was made.
+    pub published: Option<Published>,
+    /// The conflicts were laid into the workspace's folder, to be solved there.
+    pub in_progress: bool,
+    /// What the workspace's folder became.
+    pub switched: Option<Switched>,
+}
+
+impl MergeReport {
+    /// Conflicts that nothing resolved.
+    pub fn unresolved(&self) -> impl Iterator<Item = &MergeConflict> {
+        self.conflicts.iter().filter(|conflict| conflict.choice.is_none())
+    }
+}
+
+/// What a merge is asked to do, understood.
+struct Question {
+    name: Option<RefName>,
+    /// The branch's head.
+    head: Option<Id>,
+    /// All parents, and those that add something.
+    parents: Vec<MergeParent>,
+    used: Vec<MergeParent>,
+    choices: Choices,
+}
+
+impl Engine {
+    /// Makes one version of several, each compared with the others by what they came from (see [`tree::merge`](crate::tree::merge)).
+    ///
+    /// The branch's head is the first parent, unless it is among the parents or an ancestor of one. Where all but one add nothing, no
+    /// version is made, and the branch moves on to that one. In a workspace its branch is merged into, and the folder becomes the outcome;
+    /// conflicts are laid into it, to be solved there, unless `on_conflict` is `fail`.
+    ///
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, a name is taken, or the branch moved meanwhile. Parents that
+    /// disagree are no error: the report has them.
+    pub fn merge(&self, options: &MergeOptions) -> Result<MergeReport> {
+        let given = options.branch.as_deref().map(BranchName::new).transpose()?;
+        let own = if self.in_workspace() { self.workspace_branch()? } else { None };
+        if self.in_workspace() && (given.is_none() || given == own) {
+            return self.merge_here(options);
+        }
+        let branch = given.ok_or_else(|| {
+            Error::usage("a merge outside of a workspace needs the branch that it makes or moves")
+                .hint("add --branch BRANCH")
+        })?;
+        let first = options.parents.first().ok_or_else(no_parents)?;
+        let mut target = self.open_target(first)?;
+        let question = self.understand(&target, &branch, options)?;
+        self.decide_merge(&mut target, &branch, options, &question)
+    }
+
+    fn merge_here(&self, options: &MergeOptions) -> Result<MergeReport> {
+        let mut workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        if workspace.state.checkout.is_some() {
+            return Err(unfinished(&workspace));
+        }
+        refuse_in_progress(&workspace)?;
+        let branch = workspace.state.branch.clone().ok_or_else(|| {
+            Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
+        })?;
+        let unsaved = self.compare(&workspace, workspace.manifest()?)?.comparison.changes.len();
+        if unsaved > 0 && !options.dry_run {
+            return Err(Error::conflict(format!("the workspace has {unsaved} changes that no version holds"))
+                .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
+        }
+        let question = self.understand(&workspace.target, &branch, options)?;
+        let mut report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
+        let open = report.unresolved().count();
+        if open > 0 && open <= MOST_CONFLICTS && !options.dry_run && options.on_conflict.as_deref() != Some("fail") {
+            let base = workspace.state.base;
+            let merging = begin(base, &branch, options, &question, &report)?;
+            self.lay_out(&workspace, merging, &mut report)?;
+            return Ok(report);
+        }
+        let version = report.published.as_ref().filter(|published| !published.dry_run).and_then(|it| it.version);
+        if let Some(version) = version.filter(|version| workspace.state.base != Some(*version)) {
+            // What was just published is found by a store that is opened after it.
+            let workspace = self.open_workspace()?;
+            let switched = self.go_to(&workspace, Some(branch), version);
+            report.switched = Some(switched.map_err(|fault| {
+                fault.within(format!("the merge is version {}, but the folder isn't switched to it", version.short()))
+            })?);
+        }
+        Ok(report)
+    }
+
+    fn understand(&self, target: &Target, branch: &BranchName, options: &MergeOptions) -> Result<Question> {
+        let name = options.name.as_deref().map(RefName::new).transpose()?;
+        let asked = options.parents.iter().map(|address| self.parent(target, address)).collect::<Result<Vec<_>>>()?;
+        if asked.is_empty() {
+            return Err(no_parents());
+        }
+        let fold = target.store.timeline.fold();
+        let head = fold.dataset(&target.dataset)?.branches.get(branch).copied();
+        let (parents, used) = parents_of(fold, asked, branch, head);
+        let choices = choices(options, target, &parents, &used)?;
+        Ok(Question { name, head, parents, used, choices })
+    }
+
+    /// Answers the question, and makes the version where nothing is left open.
+    fn decide_merge(
+        &self,
+        target: &mut Target,
+        branch: &BranchName,
+        options: &MergeOptions,
+        question: &Question,
+    ) -> Result<MergeReport> {
+        let Question { name, head, parents, used, choices } = question;
+        let mut report = MergeReport {
+            dataset: target.dataset.clone(),
+            branch: branch.clone(),
+            parents: parents.clone(),
+            conflicts: Vec::new(),
+            published: None,
+            in_progress: false,
+            switched: None,
+        };
+        if let [only] = used.as_slice()
+            && let Some(published) = self.move_on(target, branch, only.version, name.as_ref(), options)?
+        {
+            report.published = Some(published);
+            return Ok(report);
+        }
+        let ancestry = Ancestry::of(target, used)?;
+        let OpenStore { timeline, content, .. } = &mut target.store;
+        let manifests = ancestry.manifests(content);
+        let plan = ancestry.plan(self, &manifests, choices)?;
+        report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, used)).collect();
+        if report.unresolved().next().is_some() {
+            return Ok(report);
+        }
+        let session = match options.dry_run {
+            true => Session::dry(timeline.bucket().clone(), content, self.settings.jobs, self.observer.clone()),
+            false => {
+                let (bucket, born) = (timeline.bucket().clone(), timeline.fold().number);
+                Session::new(bucket, content, born, self.settings.jobs, self.often, self.observer.clone())
+            }
+        };
+        let proposal = Proposal {
+            dataset: target.dataset.clone(),
+            branch: branch.clone(),
+            manifest: Id::ZERO,
+            parents: Some(used.iter().map(|parent| parent.version).collect()),
+            expect: None,
+            name: name.clone(),
+            tags: Vec::new(),
+            renews: false,
+            seen_head: *head,
+        };
+        let draft = Draft {
+            proposal,
+            message: options.message.clone().unwrap_or_else(|| message(used, branch)),
+            meta: recorded(options, parents),
+            roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
+            number: options.bump,
+            create_dataset: false,
+        };
+        let pieces = edited(manifests[0], plan.edits);
+        report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
+        Ok(report)
+    }
+
+    /// Moves the branch to a version that there is; `None` where a version has to be made after all, since this one is another
+    /// dataset's or has another name.
+    fn move_on(
+        &self,
+        target: &mut Target,
+        branch: &BranchName,
+        version: Id,
+        name: Option<&RefName>,
+        options: &MergeOptions,
+    ) -> Result<Option<Published>> {
+        let dry_run = options.dry_run;
+        let dataset = target.dataset()?;
+        let Some(state) = dataset.versions.get(&version) else { return Ok(None) };
+        let known_name = dataset.name_of(&version).cloned();
+        if name.is_some() && known_name.is_some() && known_name.as_ref() != name {
+            return Ok(None);
+        }
+        let old = dataset.branches.get(branch).copied();
+        let moves = old != Some(version);
+        let is_named = name.is_none() || known_name.is_some();
+        let step = match options.bump.filter(|_| known_name.is_none()) {
+            None => None,
+            Some(bump) => {
+                let (fold, content) = (target.store.timeline.fold(), &target.store.content);
+                let manifest = target.store.manifest(state);
+                Some(number::step(fold, &target.dataset, content, bump, &state.row.parents, manifest)?)
+            }
+        };
+        if let Some(taken) = name.filter(|name| !is_named && dataset.has_ref(name.as_str())) {
+            return Err(Error::conflict(format!("the name {taken} is taken in {}", target.dataset))
+                .hint("choose another name, or give none"));
+        }
+        let numbered =
+            |target: &Target, step| number::next(target.store.timeline.fold(), &target.dataset, Some(&version), step);
+        let would_be = step.map(|step| numbered(target, step)).transpose()?.flatten();
+        let mut published = Published {
+            dataset: target.dataset.clone(),
+            version: Some(version),
+            name: known_name.or(name.cloned()).or(would_be),
+            branch: branch.clone(),
+            manifest: state.row.manifest,
+            changed: moves,
+            files: state.row.files,
+            bytes: state.row.bytes,
+            new_bytes: 0,
+            stored_bytes: 0,
+            left_out: Vec::new(),
+            dry_run,
+        };
+        if dry_run || (!moves && is_named && step.is_none()) {
+            return Ok(Some(published));
+        }
+        let dataset = target.dataset.clone();
+        target.store.timeline.append(&self.actor(), |fold, _| {
+            let set =
+                Operation::SetBranch { dataset: dataset.clone(), branch: branch.clone(), old, new: Some(version) };
+            let take = name.filter(|_| !is_named).map(|name| Operation::TakeName {
+                dataset: dataset.clone(),
+                name: name.clone(),
+                version,
+            });
+            let number = number::take(fold, &dataset, version, step)?;
+            Ok(Some(set).filter(|_| moves).into_iter().chain(take).chain(number).collect())
+        })?;
+        published.name = target.dataset()?.name_of(&version).cloned();
+        Ok(Some(published))
+    }
+}
+
+/// Refuses what would pull the folder from under a merge whose conflicts are being solved in it.
+pub(super) fn refuse_in_progress(workspace: &Workspace) -> Result<()> {
+    match workspace.control.merging(&workspace.state)? {
+        None => Ok(()),
+        Some(_) => Err(Error::conflict("a merge is in progress in this workspace")
+            .hint("`dagset status` shows its conflicts; `dagset commit` ends it, `dagset merge --abort` drops it")),
+    }
+}
+
+/// What is noted of a merge that left conflicts.
+fn begin(
+    base: Option<Id>,
+    branch: &BranchName,
+    options: &MergeOptions,
+    question: &Question,
+    report: &MergeReport,
+) -> Result<Merging> {
+    Ok(Merging {
+        base,
+        parents: question.used.iter().map(|parent| (parent.version, parent.reference.clone())).collect(),
+        name: options.name.clone(),
+        message: options.message.clone().unwrap_or_else(|| message(&question.used, branch)),
+        rules: rules::in_words(options, &question.choices, &question.used),
+        meta: rules::recorded_words(options, &question.parents),
+        conflicts: report.unresolved().map(rules::open_conflict).collect::<Result<_>>()?,
+        is_laid: false,
+    })
+}

@@ -1,0 +1,293 @@
+//! `why`: where what stands at a path came from, back through merges to the version that put it there.
+//!
+//! Of a version with one parent the two are compared at the path alone: nodes that they share aren't read. Of a merge the path is looked up
+//! in its parents and in what they came from, and judged again, by the rule that the merge followed.
+
+use crate::base::{DatasetName, Error, Id, RefName, RepoPath, Result, Time};
+use crate::format::attrs::Value;
+use crate::format::header::ObjectKind;
+use crate::format::manifest::Entry;
+use crate::format::version::Version;
+use crate::history::fold::VersionState;
+use crate::tree::diff::diff;
+use crate::tree::merge::{Apart, Outcome, did, settle};
+use crate::tree::resolve::{Side, word_beside};
+use crate::tree::select::Selection;
+
+use super::super::open::Target;
+use super::super::read::no_such_path;
+use super::super::{Address, Did, Engine};
+use super::parents::{Ancestry, known_version};
+use super::rules::{META_OTHERWISE, META_RULES, META_SOLVED, side_of};
+use super::{MergeParent, MergeSide};
+
+/// Roots of manifests that are read ahead: as many again as were needed, up to so many.
+const MOST_AHEAD: usize = 64;
+
+/// The way of a path's entry to a version, newest first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    pub dataset: DatasetName,
+    pub path: String,
+    /// What stands there; `None`: nothing, and the steps tell what became of it.
+    pub content: Option<Id>,
+    pub bytes: Option<u64>,
+    /// The merges that chose it, then the version that put it there.
+    pub steps: Vec<WhyStep>,
+}
+
+/// A version that decided what stands at the path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhyStep {
+    pub dataset: DatasetName,
+    pub version: Id,
+    pub version_name: Option<RefName>,
+    /// Where it stood then.
+    pub path: String,
+    pub author: String,
+    pub time: Time,
+    pub message: String,
+    pub how: How,
+}
+
+/// How a version came to have what it has at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum How {
+    /// It did this itself.
+    Did(Did),
+    /// It is a merge of versions that differ there.
+    Merged {
+        rule: MergeRule,
+        /// The parent whose entry, or deletion, it took; `None`: it has what no parent had.
+        took: Option<String>,
+        /// Of each parent.
+        sides: Vec<MergeSide>,
+    },
+}
+
+/// What decided a merge at a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MergeRule {
+    /// The others had left alone what one of them did.
+    OnlyChange,
+    /// `GLOB=CHOICE`, or the choice for all other paths.
+    Given(String),
+    /// Somebody chose.
+    ByHand,
+}
+
+impl Engine {
+    /// What gave the address's path its content, which rule decided where versions were merged, and what lost.
+    pub fn why(&self, address: &Address) -> Result<Why> {
+        let target = self.open_target(address)?;
+        let path = match target.folder() {
+            "" => return Err(Error::usage("why asks about a path").hint(format!("write {}:PATH", target.shown))),
+            path => RepoPath::new(path)?,
+        };
+        let version = target.version()?.row.version;
+        let entry = self.manifest_of(&target, &version)?.find(path.as_str())?.map(|leaf| leaf.entry);
+        let side = entry.as_ref().and_then(super::rules::content_of);
+        let mut why = Why {
+            dataset: target.dataset.clone(),
+            path: path.to_string(),
+            content: side.map(|(content, _)| content),
+            bytes: side.map(|(_, bytes)| bytes),
+            steps: Vec::new(),
+        };
+        let mut place = Some(Place { version, path, entry });
+        let mut ahead = ReadAhead { left: 0, next: 2 };
+        while let Some(at) = place {
+            ahead.step(&target, &at.version);
+            place = self.step_back(&target, at, &mut why.steps)?;
+        }
+        match why.steps.is_empty() {
+            true => Err(no_such_path(&target, target.folder())),
+            false => Ok(why),
+        }
+    }
+
+    /// Goes from a version to the one from which it has the path's entry, and notes where there was a choice; `None` at the end.
+    fn step_back(&self, target: &Target, at: Place, steps: &mut Vec<WhyStep>) -> Result<Option<Place>> {
+        let state = known_version(target, &at.version)?;
+        match state.row.parents.as_slice() {
+            [] => {
+                if at.entry.is_some() {
+                    steps.push(self.why_step(target, state, &at.path, How::Did(Did::Added))?);
+                }
+                Ok(None)
+            }
+            [parent] => {
+                let (before, after) = (self.manifest_of(target, parent)?, self.manifest_of(target, &at.version)?);
+                let mut changed = None;
+                diff(before, after, at.path.as_str(), |change| {
+                    changed = Some(change).filter(|change| change.path == at.path).or(changed.take());
+                    Ok(())
+                })?;
+                let Some(change) = changed else { return Ok(Some(Place { version: *parent, ..at })) };
+                let what = match (change.before, change.after) {
+                    (None, _) => Did::Added,
+                    (_, None) => Did::Deleted,
+                    _ => Did::Changed,
+                };
+                steps.push(self.why_step(target, state, &at.path, How::Did(what))?);
+                Ok(None)
+            }
+            _ => self.step_back_from_merge(target, at, state, steps),
+        }
+    }
+
+    fn step_back_from_merge(
+        &self,
+        target: &Target,
+        at: Place,
+        state: &VersionState,
+        steps: &mut Vec<WhyStep>,
+    ) -> Result<Option<Place>> {
+        let record = self.version_records(&target.store, &[state])?.remove(0);
+        let parent = |parent: &crate::format::version::Parent| MergeParent {
+            reference: if parent.role.is_empty() { parent.id.short() } else { parent.role.clone() },
+            version: parent.id,
+            version_name: None,
+            adds_nothing: false,
+        };
+        let parents: Vec<MergeParent> = record.parents.iter().map(parent).collect();
+        let ancestry = Ancestry::of(target, &parents)?;
+        let values = ancestry.values_at(&target.store.content, at.path.as_str())?;
+        let heads = &values[..parents.len()];
+        if heads.iter().all(|value| *value == at.entry) {
+            return Ok(Some(Place { version: parents[0].version, ..at }));
+        }
+        let side = |(head, parent): (usize, &MergeParent)| {
+            let side = Side { did: did(&ancestry.lineage, &values, head), entry: values[head].clone(), folder: false };
+            side_of(side, parent)
+        };
+        let sides: Vec<MergeSide> = parents.iter().enumerate().map(side).collect();
+        let (rule, candidates) = match settle(&ancestry.lineage, &values, &Apart::new()) {
+            Outcome::Settled(entry) if same_kind(&entry, &at.entry) => {
+                (MergeRule::OnlyChange, (0..heads.len()).collect())
+            }
+            Outcome::Settled(_) => match self.beside_in(&parents, &ancestry, target, &at)? {
+                Some((head, from)) => {
+                    let rule = rule_at(&record, &from).unwrap_or(MergeRule::ByHand);
+                    let took = Some(parents[head].reference.clone());
+                    steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took, sides })?);
+                    return Ok(Some(Place { version: parents[head].version, path: from, ..at }));
+                }
+                None => (MergeRule::ByHand, (0..heads.len()).collect()),
+            },
+            Outcome::Open(standing) => (rule_at(&record, &at.path).unwrap_or(MergeRule::ByHand), standing),
+        };
+        let has_it = |head: &&usize| same_kind(&values[**head], &at.entry);
+        let acted = |head: &&usize| has_it(head) && sides[**head].did != Did::Unchanged;
+        let all: Vec<usize> = (0..heads.len()).collect();
+        let took =
+            candidates.iter().find(acted).or(candidates.iter().find(has_it)).or(all.iter().find(has_it)).copied();
+        let named = took.map(|head| parents[head].reference.clone());
+        steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took: named, sides })?);
+        Ok(took.map(|head| Place { version: parents[head].version, path: at.path, entry: values[head].clone() }))
+    }
+
+    /// Whether a merge put the entry here from beside another path, where a parent has it: that parent, and that path.
+    fn beside_in(
+        &self,
+        parents: &[MergeParent],
+        ancestry: &Ancestry,
+        target: &Target,
+        at: &Place,
+    ) -> Result<Option<(usize, RepoPath)>> {
+        for (head, parent) in parents.iter().enumerate() {
+            let Some(from) = word_beside(&at.path, &parent.reference) else { continue };
+            let values = ancestry.values_at(&target.store.content, from.as_str())?;
+            if at.entry.is_some() && values[head] == at.entry {
+                return Ok(Some((head, from)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn why_step(&self, target: &Target, state: &VersionState, path: &RepoPath, how: How) -> Result<WhyStep> {
+        let record = self.version_records(&target.store, &[state])?.remove(0);
+        let version = state.row.version;
+        let datasets = &target.store.timeline.fold().datasets;
+        let known_as =
+            |(_, dataset): &(&DatasetName, &crate::history::fold::Dataset)| dataset.versions.contains_key(&version);
+        let own = datasets.get_key_value(&target.dataset).filter(known_as);
+        let (dataset, known) = own
+            .or_else(|| datasets.iter().find(known_as))
+            .ok_or_else(|| Error::not_found(format!("no dataset has version {}", version.short())))?;
+        Ok(WhyStep {
+            dataset: dataset.clone(),
+            version,
+            version_name: known.name_of(&version).cloned(),
+            path: path.to_string(),
+            author: record.author,
+            time: record.time,
+            message: record.message,
+            how,
+        })
+    }
+
+    fn manifest_of<'t>(&self, target: &'t Target, version: &Id) -> Result<crate::tree::manifest::Manifest<'t>> {
+        let row = &known_version(target, version)?.row;
+        Ok(crate::tree::manifest::Manifest::new(&target.store.content, row.manifest, Some(row.manifest_place)))
+    }
+}
+
+/// Where the search stands: what this version has at this path is what is asked about.
+struct Place {
+    version: Id,
+    path: RepoPath,
+    entry: Option<Entry>,
+}
+
+/// Reads roots of manifests ahead, further the longer a path stays the same.
+struct ReadAhead {
+    left: usize,
+    next: usize,
+}
+
+impl ReadAhead {
+    fn step(&mut self, target: &Target, version: &Id) {
+        if self.left > 0 {
+            self.left -= 1;
+            return;
+        }
+        let fold = target.store.timeline.fold();
+        let mut frames = Vec::with_capacity(self.next);
+        let mut version = Some(*version);
+        while let Some(state) = version.and_then(|id| fold.version(&id)).filter(|_| frames.len() < self.next) {
+            frames.push(state.row.manifest_place.frame);
+            version = match state.row.parents.as_slice() {
+                [only] => Some(*only),
+                _ => None,
+            };
+        }
+        target.store.content.prefetch(ObjectKind::MetaPack, &frames);
+        self.left = frames.len().saturating_sub(2);
+        self.next = (2 * self.next).min(MOST_AHEAD);
+    }
+}
+
+/// Attributes of several parents may have been merged, so that the entry is nobody's as a whole.
+fn same_kind(one: &Option<Entry>, other: &Option<Entry>) -> bool {
+    one.as_ref().map(|entry| &entry.kind) == other.as_ref().map(|entry| &entry.kind)
+}
+
+/// What the record of a merge says of who wins at a path.
+fn rule_at(record: &Version, path: &RepoPath) -> Option<MergeRule> {
+    let text = |key: &str| match record.meta.0.get(key) {
+        Some(Value::Text(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    let solved: Option<serde_json::Map<String, serde_json::Value>> =
+        text(META_SOLVED).and_then(|text| serde_json::from_str(text).ok());
+    if solved.is_some_and(|solved| solved.contains_key(path.as_str())) {
+        return Some(MergeRule::ByHand);
+    }
+    let fits = |rule: &&str| {
+        let glob = rule.rsplit_once('=').map(|(glob, _)| glob.to_owned());
+        glob.and_then(|glob| Selection::new(&[glob]).ok()).is_some_and(|selection| selection.matches(path.as_str()))
+    };
+    let by_path = text(META_RULES).into_iter().flat_map(str::lines).find(fits);
+    by_path.or(text(META_OTHERWISE)).map(|rule| MergeRule::Given(rule.to_owned()))
+}

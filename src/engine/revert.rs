@@ -1,0 +1,196 @@
+//! `revert`: a new version that takes back what one changed, and keeps what came after it.
+//!
+//! It is a merge of the branch's head with the version's parent, both as if they came from the version: what the version did is undone
+//! where nothing changed it since, and where something did it is a conflict like that of any merge.
+
+use std::collections::HashMap;
+
+use crate::base::{BranchName, Error, Event, Id, RefName, Result};
+use crate::flow::merge::plan;
+use crate::flow::propose::Proposal;
+use crate::flow::session::Session;
+use crate::format::attrs::{Attrs, Value};
+use crate::history::dag::is_ancestor;
+use crate::history::fold::VersionState;
+use crate::tree::edit::edited;
+use crate::tree::manifest::Manifest;
+use crate::tree::merge::Lineage;
+use crate::tree::resolve::Head;
+
+use super::commit::unfinished;
+use super::merge::{choices, conflict_of};
+use super::open::{OpenStore, Target};
+use super::publish::Draft;
+use super::{Address, Engine, Location, MergeOptions, MergeParent, MergeReport};
+
+/// Metadata of a version that takes one back: the id of that one.
+const META_REVERTS: &str = "revert.version";
+
+/// What to take back, where, and who wins.
+#[derive(Debug, Clone)]
+pub struct RevertOptions {
+    pub version: Address,
+    /// The branch that gets the new version; in a workspace its own, elsewhere `main`, if not given.
+    pub branch: Option<String>,
+    /// Of a merge: what it changed, seen from its parent of this number, from 1.
+    pub parent: Option<usize>,
+    pub name: Option<String>,
+    /// Which version it takes back, if not given.
+    pub message: Option<String>,
+    /// As those of a merge.
+    pub on_conflict: Option<String>,
+    pub rules: Vec<String>,
+    pub dry_run: bool,
+}
+
+impl Engine {
+    /// Makes a version on a branch that takes back what a version in its history changed. In a workspace on that branch, the folder becomes
+    /// the outcome. The report's parents are the branch and what stood before the version.
+    ///
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, or the version isn't in the branch's
+    /// history. Changes that came after it and stand in the way are no error: the report has them.
+    pub fn revert(&self, options: &RevertOptions) -> Result<MergeReport> {
+        let given = options.branch.as_deref().map(BranchName::new).transpose()?;
+        let own = if self.in_workspace() { self.workspace_branch()? } else { None };
+        if options.version.location == Location::Here && (given.is_none() || given == own) {
+            return self.revert_here(options);
+        }
+        let branch = given.map_or_else(|| BranchName::new(crate::history::refs::DEFAULT_BRANCH), Ok)?;
+        let mut target = self.open_target(&options.version)?;
+        self.revert_on(&mut target, &branch, options)
+    }
+
+    fn revert_here(&self, options: &RevertOptions) -> Result<MergeReport> {
+        let mut workspace = self.open_workspace()?;
+        let _lock = workspace.control.lock()?;
+        if workspace.state.checkout.is_some() {
+            return Err(unfinished(&workspace));
+        }
+        let branch = workspace.state.branch.clone().ok_or_else(|| {
+            Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
+        })?;
+        let unsaved = self.compare(&workspace, workspace.manifest()?)?.comparison.changes.len();
+        if unsaved > 0 && !options.dry_run {
+            return Err(Error::conflict(format!("the workspace has {unsaved} changes that no version holds"))
+                .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
+        }
+        workspace.target.reference = options.version.reference.clone();
+        let mut report = self.revert_on(&mut workspace.target, &branch, options)?;
+        let made = report.published.as_ref().filter(|published| !published.dry_run).and_then(|it| it.version);
+        if let Some(version) = made.filter(|version| workspace.state.base != Some(*version)) {
+            let workspace = self.open_workspace()?;
+            let switched = self.go_to(&workspace, Some(branch), version);
+            report.switched = Some(switched.map_err(|fault| {
+                fault.within(format!("the outcome is version {}, but the folder isn't switched to it", version.short()))
+            })?);
+        }
+        Ok(report)
+    }
+
+    fn revert_on(&self, target: &mut Target, branch: &BranchName, options: &RevertOptions) -> Result<MergeReport> {
+        let name = options.name.as_deref().map(RefName::new).transpose()?;
+        let dataset = target.dataset()?;
+        let undone = target.version()?.clone();
+        let shown = dataset.name_of(&undone.row.version).map_or_else(|| undone.row.version.short(), RefName::to_string);
+        let head = dataset.branches.get(branch).copied().ok_or_else(|| {
+            Error::not_found(format!("{} has no branch {branch}", target.dataset)).hint("`dagset branch` lists them")
+        })?;
+        if !is_ancestor(dataset, &undone.row.version, &head) {
+            let message = format!("version {shown} isn't in the history of the branch {branch}");
+            return Err(Error::conflict(message).hint("--branch names the branch that it is to be taken back on"));
+        }
+        let before = parent_of(&undone, &shown, options.parent)?;
+        let side = |reference: String, version: Id| MergeParent {
+            reference,
+            version,
+            version_name: dataset.name_of(&version).cloned(),
+            adds_nothing: false,
+        };
+        let sides = vec![side(branch.to_string(), head), side(format!("before {shown}"), before)];
+        let as_merge = MergeOptions {
+            on_conflict: options.on_conflict.clone(),
+            rules: options.rules.clone(),
+            ..MergeOptions::default()
+        };
+        let choices = choices(&as_merge, target, &sides, &sides)?;
+        let states = [head, before]
+            .iter()
+            .map(|id| known(target, id))
+            .chain([Ok(undone.clone())])
+            .collect::<Result<Vec<_>>>()?;
+        let heads: Vec<Head> = sides
+            .iter()
+            .zip(&states)
+            .map(|(side, state)| Head { word: side.reference.clone(), time: state.row.time.0 })
+            .collect();
+        let lineage = Lineage { heads: 2, near: 3, bases: HashMap::from([((0, 1), vec![2])]) };
+        let OpenStore { timeline, content, .. } = &mut target.store;
+        let manifest =
+            |state: &VersionState| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place));
+        let manifests: Vec<Manifest<'_>> = states.iter().map(manifest).collect();
+        self.observer.tell(Event::Phase("comparing"));
+        let plan = plan(&manifests, &lineage, &heads, &choices)?;
+        let mut report = MergeReport {
+            dataset: target.dataset.clone(),
+            branch: branch.clone(),
+            conflicts: plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, &sides)).collect(),
+            parents: sides,
+            published: None,
+            switched: None,
+            in_progress: false,
+        };
+        if report.unresolved().next().is_some() {
+            return Ok(report);
+        }
+        let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
+        let session = match options.dry_run {
+            true => Session::dry(bucket, content, jobs, self.observer.clone()),
+            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
+        };
+        let proposal = Proposal {
+            dataset: target.dataset.clone(),
+            branch: branch.clone(),
+            manifest: Id::ZERO,
+            parents: None,
+            expect: None,
+            name,
+            tags: Vec::new(),
+            seen_head: Some(head),
+            renews: false,
+        };
+        let reverts = Value::Text(undone.row.version.to_string());
+        let draft = Draft {
+            proposal,
+            message: options.message.clone().unwrap_or_else(|| format!("revert {shown}")),
+            meta: Attrs([(META_REVERTS.to_owned(), reverts)].into()),
+            roles: Vec::new(),
+            create_dataset: false,
+            number: None,
+        };
+        let pieces = edited(manifests[0], plan.edits);
+        report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
+        Ok(report)
+    }
+}
+
+/// The parent from which the version's changes are seen.
+fn parent_of(undone: &VersionState, shown: &str, asked: Option<usize>) -> Result<Id> {
+    let parents = &undone.row.parents;
+    match (parents.as_slice(), asked) {
+        ([], _) => Err(Error::usage(format!("version {shown} is a first one: nothing was before it"))
+            .hint("`dagset rm` takes files away")),
+        ([only], None) => Ok(*only),
+        (several, None) => Err(Error::usage(format!("version {shown} merges {} parents", several.len()))
+            .hint("--parent N says from which of them its changes are seen; `dagset show` lists them")),
+        (_, Some(number)) => number.checked_sub(1).and_then(|at| parents.get(at)).copied().ok_or_else(|| {
+            Error::not_found(format!("version {shown} has no parent number {number}")).hint("`dagset show` lists them")
+        }),
+    }
+}
+
+fn known(target: &Target, id: &Id) -> Result<VersionState> {
+    target.store.timeline.fold().version(id).cloned().ok_or_else(|| {
+        Error::not_found(format!("version {} isn't in {}", id.short(), target.store.root))
+            .hint("`dagset fetch` or `dagset push` brings a whole history")
+    })
+}

@@ -1,0 +1,214 @@
+//! `squash`: one version in the place of several.
+
+use std::collections::HashSet;
+
+use crate::base::{BranchName, Counter, DatasetName, Error, Id, RefName, Result, Time};
+use crate::flow::session::{NewVersion, Session};
+use crate::format::attrs::Attrs;
+use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
+use crate::format::version::{Parent, Version};
+use crate::history::dag::{ancestry, is_ancestor};
+use crate::history::fold::{Dataset, Fold};
+use crate::tree::edit::edited;
+use crate::tree::manifest::Manifest;
+
+use super::deeds::{Names, Point};
+use super::open::OpenStore;
+use super::{Address, Engine, RefExpr};
+
+/// What to squash, and as what.
+#[derive(Debug, Clone)]
+pub struct SquashOptions {
+    /// The version that becomes the parent.
+    pub base: Address,
+    /// The version whose content it is, in the same dataset.
+    pub tip: RefExpr,
+    pub name: String,
+    /// Which versions it replaces, if not given.
+    pub message: Option<String>,
+    pub dry_run: bool,
+}
+
+/// What squashing came to.
+#[derive(Debug, Clone)]
+pub struct Squashed {
+    pub dataset: DatasetName,
+    /// `None` for a dry run.
+    pub version: Option<Id>,
+    pub name: RefName,
+    pub base: Point,
+    /// The versions that it stands for, newest first. They stay, and are found by their names and ids.
+    pub replaced: Vec<Point>,
+    /// Those that were at the tip.
+    pub branches: Vec<BranchName>,
+    pub files: u64,
+    pub bytes: u64,
+}
+
+impl Engine {
+    /// Makes a version of the tip's content, with the base as its only parent; branches that are at the tip move to it, and the
+    /// workspace goes along.
+    ///
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a version that it would replace is published or has a protected tag,
+    /// or the name is taken; [`Kind::Usage`](crate::base::Kind::Usage) where the base isn't an ancestor of the tip.
+    pub fn squash(&self, options: &SquashOptions) -> Result<Squashed> {
+        let name = RefName::new(&options.name)?;
+        let mut target = self.open_target(&options.base)?;
+        let base = target.version()?.row.version;
+        let tip = target.version_at(Some(&options.tip))?.row.clone();
+        let dataset = target.dataset()?;
+        if base == tip.version || !is_ancestor(dataset, &base, &tip.version) {
+            let message = format!("version {} doesn't come from {}", tip.version.short(), base.short());
+            return Err(
+                Error::usage(message).hint("write OLDER..NEWER; `dagset log --graph` shows what came from what")
+            );
+        }
+        if dataset.has_ref(name.as_str()) {
+            return Err(
+                Error::conflict(format!("the name {name} is taken in {}", target.dataset)).hint("choose another name")
+            );
+        }
+        let replaced = replaceable(dataset, &base, &tip.version)?;
+        let names = Names::of(target.store.timeline.fold());
+        let mut report = Squashed {
+            dataset: target.dataset.clone(),
+            version: None,
+            name,
+            base: names.point(&base),
+            replaced: replaced.iter().map(|id| names.point(id)).collect(),
+            branches: at(dataset, &tip.version),
+            files: tip.files,
+            bytes: tip.bytes,
+        };
+        if options.dry_run {
+            return Ok(report);
+        }
+        let time = Time::now();
+        let record = Version {
+            manifest: tip.manifest,
+            files: tip.files,
+            bytes: tip.bytes,
+            parents: vec![Parent { id: base, role: String::new() }],
+            author: self.settings.author.clone(),
+            time,
+            message: options.message.clone().unwrap_or_else(|| message(&report)),
+            meta: Attrs::default(),
+            provenance: self.settings.provenance.clone(),
+            extensions: Vec::new(),
+        };
+        let (new, indexes) = self.write_record(&target.store, &tip, record)?;
+        let (dataset, name) = (&target.dataset, &report.name);
+        let mut branches = Vec::new();
+        target.store.timeline.append(&self.actor(), |fold, record_bytes| {
+            let known = fold.dataset(dataset)?;
+            replaceable(known, &base, &tip.version)?;
+            branches = at(known, &tip.version);
+            let stored_bytes = self.observer.get(Counter::StoredBytes) + record_bytes;
+            let mut operations = operations(fold, dataset, &new, &tip, base, (time, stored_bytes), name, &branches);
+            operations.insert(0, Operation::Register { indexes: indexes.clone() });
+            Ok(operations)
+        })?;
+        report.version = Some(new.id);
+        report.branches = branches;
+        self.keep_folder(&target.store, &report, tip.version)?;
+        Ok(report)
+    }
+
+    /// Writes the record of a version whose manifest the store has.
+    fn write_record(
+        &self,
+        store: &OpenStore,
+        tip: &VersionRow,
+        record: Version,
+    ) -> Result<(NewVersion, Vec<IndexRow>)> {
+        let (bucket, born) = (store.timeline.bucket().clone(), store.timeline.fold().number);
+        let session = Session::new(bucket, &store.content, born, self.settings.jobs, self.often, self.observer.clone());
+        let manifest = Manifest::new(&store.content, tip.manifest, Some(tip.manifest_place));
+        let finished = session.finish(edited(manifest, Vec::new()), |built| match built.id == tip.manifest {
+            true => Ok(Some(record)),
+            false => Err(Error::damaged(format!("the manifest of version {} isn't what it was", tip.version.short()))),
+        })?;
+        let missing = || Error::new(crate::base::Kind::Failed, "the version was not written");
+        Ok((finished.version.ok_or_else(missing)?, finished.indexes))
+    }
+
+    /// A workspace that is at the tip, on a branch that moved, is at the new version: the same files.
+    fn keep_folder(&self, store: &OpenStore, report: &Squashed, tip: Id) -> Result<()> {
+        let Some(control) = self.workspace_of(store, &report.dataset)? else { return Ok(()) };
+        let _lock = control.lock()?;
+        let state = control.state()?;
+        let moved = state.branch.as_ref().is_some_and(|branch| report.branches.contains(branch));
+        if moved && state.base == Some(tip) && state.checkout.is_none() {
+            control.write_state(&crate::workspace::control::State { base: report.version, ..state })?;
+        }
+        Ok(())
+    }
+}
+
+/// What is an ancestor of the tip, or it, and not of the base; newest first.
+fn replaceable(dataset: &Dataset, base: &Id, tip: &Id) -> Result<Vec<Id>> {
+    let kept: HashSet<Id> = ancestry(dataset, &[*base]).iter().map(|state| state.row.version).collect();
+    let states: Vec<_> =
+        ancestry(dataset, &[*tip]).into_iter().filter(|state| !kept.contains(&state.row.version)).collect();
+    let shown = |id: &Id| dataset.name_of(id).map_or_else(|| id.short(), RefName::to_string);
+    if let Some(state) = states.iter().find(|state| state.published) {
+        return Err(Error::conflict(format!("version {} is published, and stays", shown(&state.row.version)))
+            .hint("squash what came after it"));
+    }
+    let protected = dataset.tags.iter().filter(|(_, tag)| tag.protected);
+    for (tag, to) in protected {
+        if states.iter().any(|state| state.row.version == to.version) {
+            return Err(Error::conflict(format!(
+                "the protected tag {tag} is on version {}, which would be replaced",
+                shown(&to.version)
+            ))
+            .hint("squash what came after it"));
+        }
+    }
+    Ok(states.iter().map(|state| state.row.version).collect())
+}
+
+fn at(dataset: &Dataset, version: &Id) -> Vec<BranchName> {
+    dataset.branches.iter().filter(|(_, id)| *id == version).map(|(branch, _)| branch.clone()).collect()
+}
+
+fn message(report: &Squashed) -> String {
+    let shown = |point: &Point| point.name.as_ref().map_or_else(|| point.version.short(), ToString::to_string);
+    let listed = report.replaced.iter().rev().map(shown).collect::<Vec<_>>().join(", ");
+    format!("squash of {listed}")
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one record")]
+fn operations(
+    fold: &Fold,
+    dataset: &DatasetName,
+    new: &NewVersion,
+    tip: &VersionRow,
+    base: Id,
+    (time, stored_bytes): (Time, u64),
+    name: &RefName,
+    branches: &[BranchName],
+) -> Vec<Operation> {
+    let row = VersionRow {
+        version: new.id,
+        parents: vec![base],
+        time,
+        stored_bytes,
+        version_place: new.version_place,
+        manifest_place: new.manifest_place,
+        ..tip.clone()
+    };
+    let set = |branch: &BranchName| Operation::SetBranch {
+        dataset: dataset.clone(),
+        branch: branch.clone(),
+        old: fold.datasets.get(dataset).and_then(|known| known.branches.get(branch)).copied(),
+        new: Some(new.id),
+    };
+    let mut operations = vec![
+        Operation::Rely(Things { versions: vec![base, tip.version], packs: Vec::new() }),
+        Operation::AddVersion { dataset: dataset.clone(), row: Box::new(row) },
+        Operation::TakeName { dataset: dataset.clone(), name: name.clone(), version: new.id },
+    ];
+    operations.extend(branches.iter().map(set));
+    operations
+}

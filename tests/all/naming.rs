@@ -1,0 +1,203 @@
+//! What versions are called: names, and numbers that follow one another however many writers ask at once.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+
+use serde_json::{Value, json};
+
+use crate::env::TestEnv;
+
+const SET: &str = "./store/set";
+
+/// A dataset whose versions are made by writing files.
+struct Numbered(TestEnv);
+
+impl Numbered {
+    /// With these files, (path, content), as its first version.
+    fn new(name: &[&str], files: &[(&str, &str)]) -> Numbered {
+        let numbered = Numbered(TestEnv::new());
+        numbered.write(files);
+        numbered.ingest(&[&["--create"], name].concat());
+        numbered
+    }
+
+    fn write(&self, files: &[(&str, &str)]) {
+        files.iter().for_each(|(path, content)| self.0.write(&format!("data/{path}"), content));
+    }
+
+    fn ingest(&self, more: &[&str]) -> Value {
+        self.0.run([&["ingest", "data", "--into", SET, "--json"], more].concat()).json()
+    }
+
+    fn bump(&self, part: &str) -> Value {
+        self.ingest(&["--bump", part])["name"].clone()
+    }
+
+    fn versions(&self) -> u64 {
+        self.0.run(["list", "./store", "--json"]).json()["datasets"][0]["versions"].as_u64().unwrap()
+    }
+}
+
+#[test]
+fn a_name_is_given_later_once_and_for_good() {
+    let numbered = Numbered::new(&[], &[("a", "1")]);
+    let env = &numbered.0;
+    let named = env.run(["name", SET, "first", "--json"]).json();
+    assert_eq!((&named["name"], &named["changed"]), (&json!("first"), &json!(true)));
+    let again = env.run(["name", SET, "first"]).text();
+    assert!(again.starts_with("named set first ") && again.ends_with(" already\n"), "{again}");
+    let refused = env.run(["name", SET, "second"]).exits(4).stderr;
+    assert!(refused.contains("has the name first already"), "{refused}");
+    numbered.write(&[("a", "2")]);
+    numbered.ingest(&[]);
+    for taken in ["first", "main"] {
+        let refused = env.run(["name", SET, taken]).exits(4).stderr;
+        assert!(refused.contains(&format!("the name {taken} is taken in set")), "{refused}");
+    }
+    for bad in ["", "-x", ".x", "a/b", "a b", "é", &"x".repeat(129)] {
+        let refused = env.run(["name", SET, "--", bad]).exits(2).stderr;
+        assert!(refused.contains("name"), "{bad}: {refused}");
+    }
+    assert_eq!(env.run(["show", SET, "--json"]).json()["name"], Value::Null, "no refusal leaves anything");
+}
+
+#[test]
+fn in_a_workspace_a_version_is_named_by_ref_or_as_what_it_is_based_on() {
+    let env = TestEnv::new();
+    env.run(["init", "--quiet", "--dataset", "set"]).text();
+    env.write("a", "1");
+    assert_eq!(env.run(["commit", "-a", "--bump", "minor", "--json"]).json()["name"], "1.0.0");
+    env.write("a", "2");
+    env.run(["commit", "-a", "--quiet"]).text();
+    env.run(["name", "here", "--quiet"]).text();
+    assert_eq!(env.run(["show", "--json"]).json()["name"], "here");
+    env.write("b", "3");
+    env.run(["commit", "-a", "--quiet"]).text();
+    env.run(["name", "main", "there", "--quiet"]).text();
+    assert_eq!(env.run(["show", "there", "--json"]).json()["branches"], json!(["main"]));
+}
+
+#[test]
+fn numbers_follow_the_highest_in_its_style() {
+    let numbered = Numbered::new(&["--as", "v0.9"], &[("a", "1")]);
+    for (content, part, name) in
+        [("2", "minor", "v0.10"), ("3", "major", "v1.0"), ("4", "patch", "v1.0.1"), ("5", "minor", "v1.1.0")]
+    {
+        numbered.write(&[("a", content)]);
+        assert_eq!(numbered.ingest(&["--bump", part, "--dry-run"])["name"], name, "said before");
+        assert_eq!(numbered.bump(part), name);
+    }
+    assert_eq!(numbered.bump("minor"), "v1.1.0", "nothing changed, so no number is used");
+    assert_eq!(numbered.versions(), 5);
+    let both = numbered.0.run(["ingest", "data", "--into", SET, "--bump", "minor", "--as", "x"]).exits(2);
+    assert!(both.stderr.contains("cannot be used with"), "{}", both.stderr);
+}
+
+#[test]
+fn names_that_are_no_numbers_are_not_followed() {
+    let numbered = Numbered::new(&["--as", "beta"], &[("a", "1")]);
+    numbered.write(&[("a", "2")]);
+    insta::assert_snapshot!(numbered.0.run(["ingest", "data", "--into", SET, "--bump", "auto"]).snapshot(), @"
+    exit: 4
+    --- stdout
+    --- stderr
+    error: no version name of set is a number as 1.2 or v1.2.3 (beta), so none is next
+    hint: name this version with --as 1.0.0; later ones follow it
+    ");
+    assert_eq!(numbered.versions(), 1);
+    numbered.ingest(&["--as", "0.1"]);
+    numbered.write(&[("a", "3")]);
+    assert_eq!(numbered.bump("minor"), "0.2");
+}
+
+#[test]
+fn auto_looks_at_what_changed_and_at_the_policy() {
+    let numbered = Numbered::new(&["--as", "1.0.0"], &[("a", "1"), ("b", "1")]);
+    numbered.write(&[("c", "1")]);
+    assert_eq!(numbered.bump("auto"), "1.1.0", "added");
+    numbered.write(&[("c", "2")]);
+    assert_eq!(numbered.bump("auto"), "2.0.0", "changed");
+    std::fs::remove_file(numbered.0.path("data/c")).unwrap();
+    assert_eq!(numbered.bump("auto"), "3.0.0", "removed");
+    assert_eq!(numbered.ingest(&["--bump", "auto", "--meta", "task=new"])["name"], "3.0.1", "only metadata");
+    assert_eq!(numbered.ingest(&["--bump", "auto", "--meta", "task=new"])["name"], "3.0.1", "which is so already");
+    let policy = ["bump.changed=minor", "bump.added=patch"];
+    numbered.0.run([&["meta", "set", SET, "--quiet"], &policy[..]].concat()).text();
+    numbered.write(&[("a", "2"), ("d", "1")]);
+    assert_eq!(numbered.bump("auto"), "3.1.0", "the larger step");
+    numbered.write(&[("e", "1")]);
+    assert_eq!(numbered.bump("auto"), "3.1.1");
+    for (setting, code) in [("bump.changed=huge", 2), ("bump.renamed=minor", 2), ("bump.metadata=1", 2)] {
+        let _ = numbered.0.run(["meta", "set", SET, setting]).exits(code);
+    }
+}
+
+#[test]
+fn auto_compares_with_the_number_and_not_with_versions_since() {
+    let numbered = Numbered::new(&["--as", "1.0"], &[("a", "1"), ("b", "1")]);
+    std::fs::remove_file(numbered.0.path("data/b")).unwrap();
+    numbered.ingest(&[]);
+    numbered.write(&[("c", "1")]);
+    assert_eq!(numbered.bump("auto"), "2.0", "what was there in 1.0 is gone");
+}
+
+#[test]
+fn a_version_without_a_name_gets_its_number_when_it_is_ingested_again() {
+    let numbered = Numbered::new(&["--as", "1.0"], &[("a", "1")]);
+    numbered.write(&[("b", "1")]);
+    numbered.ingest(&[]);
+    assert_eq!(numbered.bump("auto"), "1.1");
+    assert_eq!(numbered.versions(), 2);
+}
+
+#[test]
+fn a_merge_gets_a_number_too() {
+    let numbered = Numbered::new(&["--as", "1.0"], &[("a", "1"), ("b", "1")]);
+    numbered.write(&[("a", "2")]);
+    numbered.ingest(&["--branch", "left", "--parent", "1.0"]);
+    numbered.write(&[("a", "1"), ("b", "2")]);
+    numbered.ingest(&["--branch", "right", "--parent", "1.0"]);
+    let merge = |words: &[&str]| {
+        let addresses = ["./store/set@left", "./store/set@right"];
+        numbered.0.run([&["merge", "--json"], &addresses[..], words].concat()).json()
+    };
+    let merged = merge(&["--branch", "out", "--bump", "auto"]);
+    assert_eq!(merged["name"], "2.0");
+    let moved = numbered.0.run(["merge", "./store/set@left", "--branch", "main", "--bump", "minor", "--json"]).json();
+    assert_eq!(moved["name"], "2.1", "the branch moved on to a version that had no name");
+}
+
+/// Writers that run at once; a third share a branch, so that some lose it to others and are run again.
+const WRITERS: usize = 16;
+
+#[test]
+fn bumps_at_once_get_a_number_each() {
+    let numbered = Numbered::new(&["--as", "1.0.0"], &[("a", "1")]);
+    let env = &numbered.0;
+    let start = |number: usize| {
+        let branch = if number.is_multiple_of(3) { "main".to_owned() } else { format!("own-{number}") };
+        let mut command = env.command();
+        command.args(["ingest", &format!("data-{number}"), "--into", SET, "--branch", &branch]);
+        command.args(["--bump", "minor", "--json"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("starts")
+    };
+    (0..WRITERS).for_each(|number| env.write(&format!("data-{number}/x"), number.to_string()));
+    let children: Vec<_> = (0..WRITERS).map(start).collect();
+    let mut names = BTreeSet::new();
+    for (number, child) in children.into_iter().enumerate() {
+        let mut output = child.wait_with_output().expect("ends");
+        while output.status.code() == Some(4) {
+            assert!(String::from_utf8_lossy(&output.stderr).contains("moved meanwhile"), "{output:?}");
+            output = start(number).wait_with_output().expect("ends");
+        }
+        let said: Value = serde_json::from_slice(&output.stdout).expect("a document");
+        names.insert(said["name"].as_str().expect("a name").to_owned());
+    }
+    let expected: BTreeSet<_> = (1..=WRITERS).map(|minor| format!("1.{minor}.0")).collect();
+    assert_eq!(names, expected, "each has its own, and none is left out");
+    for (number, name) in names.iter().enumerate() {
+        let shown = env.run(["show", &format!("{SET}@{name}"), "--json"]).json();
+        assert_eq!(shown["files"], 1, "{number}");
+    }
+    assert_eq!(numbered.versions(), WRITERS as u64 + 1, "none lost");
+}

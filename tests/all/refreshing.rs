@@ -1,0 +1,71 @@
+//! `refresh`: a recorded merge once more, of what its parents are now.
+
+use serde_json::{Value, json};
+
+use crate::merging::{Bench, owned, version};
+
+const BASE: &[(&str, &str)] = &[("labels/l", "0"), ("x", "0"), ("y", "0")];
+
+/// Two branches that disagree about a label, merged into `out` by a rule.
+fn merged() -> Bench {
+    let bench = Bench::new();
+    bench.part(
+        BASE,
+        &[("a", &[("labels/l", "a"), ("x", "a"), ("y", "0")]), ("b", &[("labels/l", "b"), ("x", "0"), ("y", "b")])],
+    );
+    bench.merge(&["on-a", "on-b"], &["--rule", "labels/**=on-b", "--as", "2.0"], 0);
+    bench
+}
+
+fn refresh(bench: &Bench, words: &[&str]) -> Value {
+    bench.0.run(["refresh", "./store/set@out", "--json"].iter().chain(words)).json()
+}
+
+#[test]
+fn a_merge_is_run_again_on_the_newest_versions_of_its_parents_by_its_rules() {
+    let bench = merged();
+    let before = bench.versions();
+    let told = refresh(&bench, &[]);
+    assert_eq!((&told["changed"], &told["version"]), (&json!(false), &version(&bench, "2.0")), "nothing is new");
+    assert_eq!(bench.versions(), before);
+
+    bench.publish("on-a", "a2", &[], &[("labels/l", "a2"), ("x", "a2"), ("y", "0"), ("z", "a2")]);
+    let told = refresh(&bench, &["--dry-run"]);
+    assert_eq!((&told["changed"], &told["version"], bench.versions()), (&json!(true), &Value::Null, before + 1));
+    let told = refresh(&bench, &[]);
+    let refs: Vec<&Value> = told["parents"].as_array().unwrap().iter().map(|parent| &parent["ref"]).collect();
+    assert_eq!(refs, ["out", "on-a", "on-b"]);
+    assert_eq!(told["parents"][2]["adds_nothing"], json!(true));
+    let choice = &told["conflicts"][0]["choice"];
+    assert_eq!(choice, "out", "which has what `on-b` won when the rule was followed first");
+    assert_eq!(bench.files("out"), owned(&[("labels/l", "b"), ("x", "a2"), ("y", "b"), ("z", "a2")]));
+
+    bench.publish("on-b", "b2", &[], &[("labels/l", "b2"), ("x", "0"), ("y", "b2")]);
+    refresh(&bench, &[]);
+    let expected = owned(&[("labels/l", "b2"), ("x", "a2"), ("y", "b2"), ("z", "a2")]);
+    assert_eq!(bench.files("out"), expected, "a parent that once added nothing is asked again");
+}
+
+#[test]
+fn what_was_solved_stays_and_what_came_since_is_taken() {
+    let bench = merged();
+    bench.publish("on-a", "a2", &[], &[("labels/l", "a"), ("x", "a2"), ("y", "0"), ("z", "a2")]);
+    bench.publish("on-b", "b2", &[], &[("labels/l", "b2"), ("x", "0"), ("y", "b")]);
+    let told = refresh(&bench, &["--as", "3.0"]);
+    assert_eq!((&told["name"], &told["unresolved"]), (&json!("3.0"), &json!(0)));
+    assert_eq!(bench.files("out"), owned(&[("labels/l", "b2"), ("x", "a2"), ("y", "b"), ("z", "a2")]));
+    let shown = bench.0.run(["show", "./store/set@3.0", "--json"]).json();
+    assert_eq!(shown["roles"], json!(["out", "on-a", "on-b"]));
+    assert_eq!(shown["meta"], json!({"merge.rules": "labels/**=on-b"}));
+    let again = bench.0.run(["refresh", "./store/set@3.0", "--json"]).json();
+    assert_eq!(again["changed"], json!(false), "a version that one branch has is as good as the branch");
+}
+
+#[test]
+fn what_is_no_merge_cannot_be_refreshed() {
+    let bench = merged();
+    let said = bench.0.run(["refresh", "./store/set@on-a"]).exits(3);
+    assert!(said.stderr.contains("no merge is recorded"), "{}", said.stderr);
+    let said = bench.0.run(["refresh", "./store/set@base"]).exits(2);
+    assert!(said.stderr.contains("4 branches"), "{}", said.stderr);
+}

@@ -1,0 +1,44 @@
+//! A store in a folder that a group shares: two real users, one of whom makes everything private.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+
+use crate::users::Users;
+
+#[test]
+fn what_one_writes_the_other_reads_and_goes_on_from_whatever_their_umasks() {
+    let Some(users) = Users::new() else { return };
+    let [private, open] = &users.both;
+    let place = users.env.path("shared");
+    fs::create_dir(&place).unwrap();
+    chown(&place, Some(private.number), Some(users.group_number())).unwrap();
+    fs::set_permissions(&place, PermissionsExt::from_mode(0o2775)).unwrap();
+    let store = place.to_str().unwrap();
+    let set = place.join("set");
+    let set = set.to_str().unwrap();
+    let _ = users.run(private, &["store", "create", store]).exits(0);
+    for (number, user) in [private, open, private, open].into_iter().enumerate() {
+        let data = user.home("data");
+        assert!(users.can(user, &format!("mkdir -p {0} && echo {number} > {0}/f", data.display())));
+        let name = number.to_string();
+        let _ = users.run(user, &["ingest", "data", "--into", set, "--create", "--as", &name]).exits(0);
+        for reader in [private, open] {
+            assert_eq!(users.run(reader, &["cat", &format!("{set}@{name}:f")]).exits(0).stdout, format!("{number}\n"));
+            let _ = users.run(reader, &["store", "check", store]).exits(0);
+        }
+    }
+    let _ = users.run(open, &["verify", store]).exits(0);
+}
+
+#[test]
+fn a_check_finds_what_only_another_may_read() {
+    let Some(users) = Users::new() else { return };
+    let env = &users.env;
+    env.write("data/f", "1");
+    let _ = env.run(["ingest", "data", "--into", "./store/set", "--create"]).exits(0);
+    let newest = crate::env::everything_below(&env.path("store/log")).pop().unwrap();
+    fs::set_permissions(&newest, PermissionsExt::from_mode(0o600)).unwrap();
+    let store = env.path("store");
+    let said = users.run(&users.both[0], &["store", "check", store.to_str().unwrap()]).exits(6);
+    assert!(said.stdout.contains("failed    may read"), "{}", said.stdout);
+}
