@@ -66,6 +66,9 @@ pub struct Global {
     /// Who versions are by, as "Name <mail>"
     #[arg(long, value_name = "WHO", global = true)]
     pub author: Option<String>,
+    /// Record no host, user, command or commit with versions
+    #[arg(long, global = true)]
+    pub no_provenance: bool,
     /// Threads [default: the CPUs this process may use]
     #[arg(long, value_name = "N", global = true)]
     pub jobs: Option<NonZeroUsize>,
@@ -139,6 +142,11 @@ pub enum Command {
     Audit(super::audit::Audit),
     Resolve(super::merge::Resolve),
     Refresh(super::merge::Refresh),
+    // Who used what.
+    Use(super::uses::Use),
+    Uses(super::uses::Uses),
+    Lineage(super::lineage::LineageArgs),
+    Lock(super::lock::Lock),
     // Between stores.
     Clone(super::transfer::Clone),
     Push(super::transfer::Push),

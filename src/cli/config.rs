@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use dagset::base::{Error, Result};
 use serde_json::json;
 
+use super::run_id::switch;
 use super::settings::parse_rate;
 use super::user_config::{UserConfig, check_key};
 use super::{Context, Ending, addresses, json, ui};
@@ -13,6 +14,7 @@ Keys:
   author          who versions are by
   default_store   the store of datasets that are named without one
   limit_rate      the most bytes a second to and from stores in clouds, as 10M
+  record_uses     false: get, warm and run record no use by themselves
   store.URL.KEY   how a store is reached, and all below URL: profile, endpoint,
                   region, path_style, allow_http, ca_file
 Example:
@@ -79,6 +81,7 @@ fn set(context: &mut Context, key: &str, value: Option<&str>) -> Result<Ending> 
     let value = match (key, value) {
         ("default_store", Some(value)) => Some(context.engine()?.lasting_store(&addresses::checked_store(value)?)?),
         ("limit_rate", Some(value)) => Some(parse_rate(value).map(|_| value.to_owned()).map_err(Error::usage)?),
+        ("record_uses", Some(value)) => Some(switch(key, value)?.to_string()),
         (_, value) => value.map(str::to_owned),
     };
     UserConfig::load()?.set(key, value.as_deref())?;

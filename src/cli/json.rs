@@ -1,7 +1,10 @@
 //! The shapes of `--json`. Fields may be added to them; none is ever renamed or taken away within a schema number.
 
 use dagset::base::Id;
-use dagset::engine::{Attrs, DatasetCard, ListedEntry, ListedKind, PathChange, PathStep, Value, VersionCard};
+use dagset::engine::{
+    Attrs, DatasetCard, Lineage as FoundLineage, ListedEntry, ListedKind, PathChange, PathStep, UseCard, Value,
+    VersionCard,
+};
 use serde::{Serialize, Serializer};
 
 /// The number that every document bears.
@@ -232,6 +235,103 @@ impl From<&PathStep> for PathVersion {
             from,
             bytes_before: step.bytes_before,
             bytes_after: step.bytes_after,
+        }
+    }
+}
+
+/// `use`.
+#[derive(Serialize)]
+pub struct Recorded {
+    #[serde(rename = "new")]
+    pub is_new: bool,
+    #[serde(flatten)]
+    pub used: Used,
+}
+
+/// A run and what it used: all of `use`, and an element of `uses`.
+#[derive(Serialize)]
+pub struct Used {
+    run: String,
+    model: Option<String>,
+    dataset: String,
+    version: String,
+    name: Option<String>,
+    path: Option<String>,
+    system: Option<String>,
+    url: Option<String>,
+    actor: String,
+    time: String,
+    meta: serde_json::Map<String, serde_json::Value>,
+    provenance: serde_json::Map<String, serde_json::Value>,
+}
+
+impl From<&UseCard> for Used {
+    fn from(card: &UseCard) -> Used {
+        Used {
+            run: card.run.id.clone(),
+            model: card.model.clone(),
+            dataset: card.dataset.clone(),
+            version: id(&card.version),
+            name: card.name.as_ref().map(ToString::to_string),
+            path: card.path.clone(),
+            system: card.run.system.clone(),
+            url: card.run.url.clone(),
+            actor: card.actor.clone(),
+            time: card.time.to_string(),
+            meta: attrs(&card.meta),
+            provenance: attrs(&card.provenance),
+        }
+    }
+}
+
+/// `lineage`.
+#[derive(Serialize)]
+pub struct Lineage {
+    version: String,
+    versions: Vec<LineageVersion>,
+    edges: Vec<LineageEdge>,
+    uses: Vec<Used>,
+    left_out: usize,
+}
+
+#[derive(Serialize)]
+struct LineageVersion {
+    version: String,
+    dataset: String,
+    name: Option<String>,
+    time: String,
+    distance: i64,
+    cut: bool,
+}
+
+#[derive(Serialize)]
+struct LineageEdge {
+    parent: String,
+    child: String,
+    role: String,
+}
+
+impl From<&FoundLineage> for Lineage {
+    fn from(lineage: &FoundLineage) -> Lineage {
+        let version = |version: &dagset::engine::LineageVersion| LineageVersion {
+            version: id(&version.version),
+            dataset: version.dataset.clone(),
+            name: version.name.as_ref().map(ToString::to_string),
+            time: version.time.to_string(),
+            distance: version.distance,
+            cut: version.is_cut,
+        };
+        let edge = |edge: &dagset::engine::LineageEdge| LineageEdge {
+            parent: id(&edge.parent),
+            child: id(&edge.child),
+            role: edge.role.clone(),
+        };
+        Lineage {
+            version: id(&lineage.version),
+            versions: lineage.versions.iter().map(version).collect(),
+            edges: lineage.edges.iter().map(edge).collect(),
+            uses: lineage.uses.iter().map(Used::from).collect(),
+            left_out: lineage.left_out,
         }
     }
 }

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use dagset::base::{Kind, Observer, Result};
-use dagset::engine::Engine;
+use dagset::engine::{Engine, Run};
 
 mod addresses;
 mod args;
@@ -32,8 +32,10 @@ mod graph;
 mod history;
 mod ingest;
 mod json;
+mod lineage;
 mod list;
 mod listing;
+mod lock;
 mod merge;
 mod meta;
 mod naming;
@@ -47,6 +49,7 @@ mod remote;
 mod report;
 mod rewrite;
 mod run;
+mod run_id;
 mod settings;
 mod status;
 mod store;
@@ -56,6 +59,7 @@ mod transfer;
 mod ui;
 mod undo;
 mod user_config;
+mod uses;
 mod verify;
 mod warm;
 mod why;
@@ -136,6 +140,11 @@ impl Context {
         let outcome = operation(engine);
         watch.finish();
         outcome
+    }
+
+    /// The run that what is read is recorded for: the one that was named, else the job's that this process is part of.
+    pub fn run(&self, named: Option<&str>) -> Result<Option<Run>> {
+        named.map_or_else(run_id::of_environment, |id| Ok(Some(Run::named(id))))
     }
 
     /// The folder that commands are about: `-C`, else where they are run.
@@ -237,6 +246,10 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Dataset(args) => dataset::run(context, &args),
         Command::Refresh(args) => merge::refresh(context, args),
         Command::Resolve(args) => merge::resolve(context, &args),
+        Command::Use(args) => uses::record(context, &args),
+        Command::Uses(args) => uses::list(context, args),
+        Command::Lineage(args) => lineage::run(context, &args),
+        Command::Lock(args) => lock::run(context, &args),
         Command::Clone(args) => transfer::clone(context, args),
         Command::Push(args) => transfer::push(context, args),
         Command::Fetch(args) => transfer::fetch(context, &args),

@@ -21,7 +21,7 @@ use nix::sys::signalfd::SignalFd;
 use rustix::process::{Pid, kill_process};
 
 use super::args::Global;
-use super::{Context, Ending, addresses, report};
+use super::{Context, Ending, report};
 
 const NOTES: &str = "\
 In the words of COMMAND {} is the folder of the first version, {2} that of the
@@ -49,13 +49,18 @@ const CANNOT_RUN: u8 = 126;
 #[command(after_help = NOTES, arg_required_else_help = true)]
 pub struct Run {
     /// [STORE/]DATASET[@REF][:PATH]
-    #[arg(value_name = "ADDRESS", required = true)]
+    #[arg(value_name = "ADDRESS", required_unless_present = "locked")]
     addresses: Vec<String>,
+    #[command(flatten)]
+    locked: super::lock::Locked,
     #[command(flatten)]
     part: super::part::Part,
     /// Become COMMAND instead of waiting for it
     #[arg(long)]
     exec: bool,
+    /// Record that run ID uses them [default: the job's that this is part of]
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
     /// The command and its arguments
     #[arg(value_name = "COMMAND", last = true, required = true)]
     command: Vec<OsString>,
@@ -73,9 +78,11 @@ impl Run {
 
 /// Makes ready and becomes the command; comes back only where that can't be run.
 pub fn run(context: &mut Context, args: &Run) -> Result<Ending> {
-    let meant = args.addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
+    let meant = args.locked.addresses(context, &args.addresses)?;
     let share = args.part.share();
-    let hold = |engine: &Engine| meant.iter().map(|address| engine.hold_ready(address, share.as_ref())).collect();
+    let run = context.run(args.run.as_deref())?;
+    let hold_one = |engine: &Engine, address| engine.hold_ready(address, share.as_ref(), run.as_ref());
+    let hold = |engine: &Engine| meant.iter().map(|address| hold_one(engine, address)).collect();
     let ready: Vec<Ready> = context.watched(hold)?;
     let folders: Vec<&Path> = ready.iter().map(|ready| ready.folder.as_path()).collect();
     let words: Vec<OsString> = args.command.iter().map(|word| filled(word, &folders)).collect();

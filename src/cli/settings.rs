@@ -13,6 +13,7 @@ use dagset::base::{Error, Result};
 use dagset::engine::{Access, Attrs, CachePlace, Settings, TOOL, Value};
 
 use super::args::Global;
+use super::run_id::github_url;
 use super::user_config::UserConfig;
 
 /// The engine's settings.
@@ -32,7 +33,7 @@ pub fn settings(global: &Global) -> Result<Settings> {
     let jobs = global.jobs.or_else(|| std::thread::available_parallelism().ok()).map_or(1, |jobs| jobs.get());
     Ok(Settings {
         default_store: default_store.map(|store| expanded(&store, home.as_deref())),
-        provenance: provenance(),
+        provenance: if global.no_provenance { Attrs::default() } else { provenance() },
         state_folder: xdg("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("dagset")),
         access: Access {
             environment: cloud_variables(),
@@ -178,7 +179,7 @@ pub fn folder(global: &Global) -> Result<PathBuf> {
 }
 
 /// A variable that is set, not empty, and text.
-fn text(name: &str) -> Option<String> {
+pub fn text(name: &str) -> Option<String> {
     env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
@@ -266,7 +267,7 @@ fn host_name() -> String {
 }
 
 /// Variables of CI systems, and the attribute that each becomes.
-const CI: [(&str, &str); 14] = [
+const CI: [(&str, &str); 16] = [
     ("CI_PROJECT_PATH", "ci_project"),
     ("GITHUB_REPOSITORY", "ci_project"),
     ("CI_PIPELINE_ID", "ci_pipeline"),
@@ -274,6 +275,8 @@ const CI: [(&str, &str); 14] = [
     ("CI_JOB_ID", "ci_job"),
     ("GITHUB_JOB", "ci_job"),
     ("BUILD_ID", "ci_job"),
+    ("CI_JOB_NAME", "ci_job_name"),
+    ("JOB_NAME", "ci_job_name"),
     ("CI_JOB_URL", "ci_url"),
     ("BUILD_URL", "ci_url"),
     ("CI_COMMIT_SHA", "git_commit"),
@@ -291,6 +294,9 @@ fn provenance() -> Attrs {
     put("user", user_name());
     put("tool", TOOL.to_owned());
     put("command", shown_command(env::args_os().map(|argument| argument.to_string_lossy().into_owned())));
+    if let Some(url) = text("GITHUB_RUN_ID").and_then(|id| github_url(&id, text)) {
+        put("ci_url", url.chars().take(500).collect());
+    }
     for (variable, key) in CI.into_iter().rev() {
         if let Some(value) = text(variable) {
             put(key, value.chars().take(500).collect());
@@ -301,20 +307,30 @@ fn provenance() -> Attrs {
 
 /// The command line without what could be secret: passwords and queries of URLs, values of telling keys.
 fn shown_command(arguments: impl Iterator<Item = String>) -> String {
-    let shown = arguments.enumerate().map(|(at, argument)| match at {
-        0 => "dagset".to_owned(),
-        _ => super::ui::quoted(&without_secrets(&argument)),
+    let mut hide_next = false;
+    let shown = arguments.enumerate().map(|(at, argument)| {
+        let hidden = std::mem::replace(&mut hide_next, argument.starts_with('-') && is_telling(&argument));
+        match at {
+            0 => "dagset".to_owned(),
+            _ if hidden => "***".to_owned(),
+            _ => super::ui::quoted(&without_secrets(&argument)),
+        }
     });
     shown.collect::<Vec<_>>().join(" ").chars().take(2000).collect()
 }
 
-fn without_secrets(argument: &str) -> String {
+/// Whether what has this name, an option or a variable, is not for all eyes.
+fn is_telling(name: &str) -> bool {
     const TELLING: [&str; 6] = ["secret", "token", "password", "passwd", "key", "credential"];
+    let name = name.split_once('=').map_or(name, |_| "").to_ascii_lowercase();
+    TELLING.iter().any(|word| name.contains(word))
+}
+
+fn without_secrets(argument: &str) -> String {
     if let Some((key, value)) = argument.split_once('=')
         && !key.contains('/')
     {
-        let is_telling = TELLING.iter().any(|word| key.to_ascii_lowercase().contains(word));
-        return format!("{key}={}", if is_telling { "***".to_owned() } else { without_secrets(value) });
+        return format!("{key}={}", if is_telling(key) { "***".to_owned() } else { without_secrets(value) });
     }
     let Some((scheme, rest)) = argument.split_once("://") else { return argument.to_owned() };
     let rest = rest.split_once('?').map_or(rest, |(before, _)| before);
@@ -364,6 +380,8 @@ mod tests {
         for (argument, shown) in cases {
             assert_eq!(without_secrets(argument), shown);
         }
+        let run = ["dagset", "run", "a@1", "--", "train", "--api-key", "abc", "--lr", "1"];
+        assert_eq!(shown_command(run.map(str::to_owned).into_iter()), "dagset run a@1 -- train --api-key *** --lr 1");
         assert_eq!(shown_command(["/usr/bin/dagset", "x y"].map(str::to_owned).into_iter()), "dagset 'x y'");
     }
 }

@@ -18,7 +18,7 @@ use toml::{Table, Value};
 use super::settings::user_config_file;
 
 /// Keys, and what they mean.
-pub const KEYS: [&str; 4] = ["author", "cache", "default_store", "limit_rate"];
+pub const KEYS: [&str; 5] = ["author", "cache", "default_store", "limit_rate", "record_uses"];
 /// What can be set for a store. No key of it is a secret, and none will be.
 const STORE_KEYS: [&str; 6] = ["profile", "endpoint", "region", "path_style", "allow_http", "ca_file"];
 const SWITCHES: [&str; 2] = ["path_style", "allow_http"];

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress::left_out;
 use super::settings::{parse_duration, with_hint};
-use super::{Context, Ending, addresses, json, path_list, ui};
+use super::{Context, Ending, json, path_list, ui};
 
 /// Unknown paths that are shown to people.
 const MOST_TOLD: usize = 10;
@@ -35,11 +35,13 @@ Examples:
 #[command(after_help = NOTES, arg_required_else_help = true)]
 pub struct Warm {
     /// [STORE/]DATASET[@REF][:PATH], then paths or globs of it
-    #[arg(value_name = "ADDRESS|PATH|GLOB", required = true)]
+    #[arg(value_name = "ADDRESS|PATH|GLOB", required_unless_present = "locked")]
     what: Vec<String>,
     /// Paths or globs
     #[arg(value_name = "PATH|GLOB", last = true)]
     paths: Vec<String>,
+    #[command(flatten)]
+    locked: super::lock::Locked,
     #[command(flatten)]
     part: super::part::Part,
     /// Only the first so many files: 30%, 5000
@@ -54,10 +56,13 @@ pub struct Warm {
     /// Keep it, for ever or for so long: 12h, 7d
     #[arg(long, value_name = "DURATION", num_args = 0..=1, value_parser = parse_duration)]
     pin: Option<Option<Duration>>,
+    /// Record that run ID uses it [default: the job's that this is part of]
+    #[arg(long, value_name = "ID")]
+    run: Option<String>,
 }
 
 pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
-    let (addresses, patterns) = match args.paths.is_empty() {
+    let (addresses, patterns) = match args.paths.is_empty() && args.locked.file().is_none() {
         true => parted(&args.what),
         false => (&args.what[..], &args.paths[..]),
     };
@@ -69,8 +74,9 @@ pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
         order: order.unwrap_or_default(),
         check: args.check,
         pin: args.pin,
+        run: context.run(args.run.as_deref())?,
     };
-    let addresses = addresses.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
+    let addresses = args.locked.addresses(context, addresses)?;
     let reports = context.watched(|engine| engine.warm(&addresses, &options))?;
     let is_complete = reports.iter().all(|report| report.is_complete);
     if !context.for_people() {

@@ -22,7 +22,9 @@ use crate::tree::scan::{ScanOptions, scan};
 use crate::tree::share::Share;
 
 use super::caches::{HoldBy, dataset_id};
+use super::open::Target;
 use super::scope::Scope;
+use super::uses::Run;
 use super::{Address, Engine};
 
 /// What to get, and into what.
@@ -43,6 +45,8 @@ pub struct GetOptions {
     pub no_cache: bool,
     /// Who reads through the links, if that can be told better than by the folder.
     pub hold: Option<HoldBy>,
+    /// The run that is recorded as using it.
+    pub run: Option<Run>,
 }
 
 /// How files get from a cache to a folder.
@@ -97,9 +101,18 @@ impl Engine {
     /// A folder that isn't empty is refused unless it was left by the same `get`, cut off, or `overwrite` or `delete` is given.
     pub fn get(&self, address: &Address, options: &GetOptions) -> Result<GetReport> {
         let target = self.open_target(address)?;
+        let report = self.get_target(&target, options)?;
+        self.note_use(&target, options.run.as_ref());
+        Ok(report)
+    }
+
+    fn get_target(&self, target: &Target, options: &GetOptions) -> Result<GetReport> {
+        let counted = |counter| self.observer.get(counter);
+        // Others may have been got before by the same command.
+        let before_this = [Counter::Files, Counter::Bytes].map(counted);
         let state = target.version()?;
         let manifest = target.store.manifest(state);
-        let scope = Scope::of(&target, &manifest, &options.patterns, options.share.as_ref())?;
+        let scope = Scope::of(target, &manifest, &options.patterns, options.share.as_ref())?;
         let folder = self.path(&options.folder);
         if options.delete && !scope.is_whole_folder() {
             return Err(Error::usage(
@@ -115,7 +128,7 @@ impl Engine {
         }
         keep_off_stores(&folder, &self.absolute(&target.store.root))?;
         if options.link == Some(LinkMode::View) {
-            return self.get_view(&target, &manifest, &scope, &folder, options);
+            return self.get_view(target, &manifest, &scope, &folder, options);
         }
         let marker = Marker::new(&folder, &scope.id(&state.row.manifest));
         let by_cache = !options.no_cache
@@ -159,7 +172,7 @@ impl Engine {
         let deleted = if options.delete { self.delete_others(&folder, &scope, &manifest)? } else { Vec::new() };
         let counts = Mutex::new(LinkCounts::default());
         let before =
-            chain.as_ref().map(|chain| Engine::before(&target, chain.filled())).transpose()?.unwrap_or_default();
+            chain.as_ref().map(|chain| Engine::before(target, chain.filled())).transpose()?.unwrap_or_default();
         let mut lease = None;
         let source = match (&chain, link) {
             (Some(chain), Some(link)) => {
@@ -169,8 +182,8 @@ impl Engine {
                     let by = options.hold.as_ref();
                     let hold = match link {
                         // A hardlink keeps the file, once it is made.
-                        Link::Hardlink if by.is_none() => self.own_hold(&target, plan, held)?,
-                        _ => self.lease(&target, plan, held, &folder, by)?,
+                        Link::Hardlink if by.is_none() => self.own_hold(target, plan, held)?,
+                        _ => self.lease(target, plan, held, &folder, by)?,
                     };
                     lease = Some(chain.filled().hold(&hold)?);
                 }
@@ -196,19 +209,19 @@ impl Engine {
         }
         written?;
         marker.remove()?;
-        scope.check_patterns(&target)?;
+        scope.check_patterns(target)?;
         if let Some(chain) = &chain {
             chain.filled().give_back();
             // All is there, whatever the cache can still take.
-            chain.filled().note_recent(&dataset_id(&target), state.row.version).ok();
+            chain.filled().note_recent(&dataset_id(target), state.row.version).ok();
         }
         let links = counts.into_inner().unwrap_or_default();
         Ok(GetReport {
             dataset: target.dataset.to_string(),
             version: state.row.version,
             folder,
-            files: self.observer.get(Counter::Files),
-            bytes: self.observer.get(Counter::Bytes),
+            files: counted(Counter::Files) - before_this[0],
+            bytes: counted(Counter::Bytes) - before_this[1],
             deleted,
             resumed,
             links: chain.map(|_| links),

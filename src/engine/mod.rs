@@ -23,7 +23,9 @@ mod filter;
 mod get;
 mod ingest;
 mod lend;
+mod lineage;
 mod list;
+mod lock;
 mod merge;
 mod metadata;
 mod mirrored;
@@ -46,9 +48,11 @@ mod stores;
 mod tags;
 mod transfer;
 mod undo;
+mod uses;
 mod verify;
 mod views;
 mod warm;
+mod work_tree;
 mod workspace;
 
 pub use crate::cache::{Changes, Hold, Limits, NamedHold, Sharing, UnreadHold, View};
@@ -75,7 +79,9 @@ pub use diff_summary::{DiffCounts, DiffSummary};
 pub use filter::Filter;
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
+pub use lineage::{Lineage, LineageEdge, LineageVersion};
 pub use list::{DatasetCard, DatasetSort, ListOptions};
+pub use lock::{LOCK_FILE, PinReport, Pinned};
 pub use merge::{
     Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, RefreshOptions,
     Resolved, Why, WhyStep,
@@ -98,6 +104,7 @@ pub use stores::StoreInfo;
 pub use tags::{NamedVersion, TagAt, TagMove};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport};
 pub use undo::UndoReport;
+pub use uses::{Run, UseCard, UseOptions, UseReport, UsesOptions, UsesReport};
 pub use warm::{WarmOptions, WarmReport};
 pub use workspace::{InitOptions, Initialised};
 
@@ -110,7 +117,7 @@ pub struct Settings {
     pub home: Option<PathBuf>,
     /// Who versions are by.
     pub author: String,
-    /// Host, user, tool, command, CI job, git commit: recorded with versions.
+    /// Host, user, tool, command, CI job: recorded with versions. Empty: none is to be recorded, and git isn't asked either.
     pub provenance: Attrs,
     /// The store that a bare dataset name is looked for in.
     pub default_store: Option<String>,
@@ -157,6 +164,15 @@ impl Engine {
 
     fn actor(&self) -> Actor {
         Actor { name: self.settings.author.clone(), context: self.settings.provenance.clone() }
+    }
+
+    /// Where what is made now comes from: what the settings say, and the commit of the working folder, which knows more than a CI job's.
+    fn provenance(&self) -> Attrs {
+        let mut attrs = self.settings.provenance.clone();
+        if !attrs.is_empty() {
+            attrs.0.extend(work_tree::describe(&self.settings.folder).0);
+        }
+        attrs
     }
 
     /// A path of the user's, made absolute by the working folder.

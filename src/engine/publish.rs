@@ -102,7 +102,7 @@ impl Engine {
                     time: Time::now(),
                     message: message.clone(),
                     meta: meta.clone(),
-                    provenance: actor.context.clone(),
+                    provenance: self.provenance(),
                     extensions: Vec::new(),
                 }),
             };

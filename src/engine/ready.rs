@@ -6,6 +6,7 @@ use crate::base::{Id, Result};
 use crate::tree::share::Share;
 
 use super::scope::Scope;
+use super::uses::Run;
 use super::{Address, Engine};
 
 /// A version, or what of it was chosen, as a folder to read.
@@ -21,8 +22,8 @@ pub struct Ready {
 
 impl Engine {
     /// Makes a view of what an address means, of one part if that is asked for, and holds it until this process ends, also when it has
-    /// become another program by then.
-    pub fn hold_ready(&self, address: &Address, share: Option<&Share>) -> Result<Ready> {
+    /// become another program by then. A `run` is recorded as using it.
+    pub fn hold_ready(&self, address: &Address, share: Option<&Share>, run: Option<&Run>) -> Result<Ready> {
         let target = self.open_target(address)?;
         let state = target.version()?;
         let manifest = target.store.manifest(state);
@@ -30,6 +31,7 @@ impl Engine {
         let chain = self.chain()?;
         let (view, _) =
             self.held_view(&chain, &target, &manifest, &scope, |plan, held| self.own_hold(&target, plan, held))?;
+        self.note_use(&target, run);
         Ok(Ready {
             dataset: target.dataset.to_string(),
             version: state.row.version,

@@ -93,7 +93,7 @@ impl Engine {
             time,
             message: options.message.clone().unwrap_or_else(|| message(&report)),
             meta: Attrs::default(),
-            provenance: self.settings.provenance.clone(),
+            provenance: self.provenance(),
             extensions: Vec::new(),
         };
         let (new, indexes) = self.write_record(&target.store, &tip, record)?;

@@ -11,6 +11,7 @@ use super::caches::{Plan, end_of};
 use super::open::Target;
 use super::scope::Scope;
 use super::sequence::Until;
+use super::uses::Run;
 use super::{Address, Engine};
 
 /// What to warm.
@@ -28,6 +29,8 @@ pub struct WarmOptions {
     pub check: bool,
     /// Keep it, for ever or for so long.
     pub pin: Option<Option<Duration>>,
+    /// The run that is recorded as using it.
+    pub run: Option<Run>,
 }
 
 /// What was warmed, of one address.
@@ -90,6 +93,7 @@ impl Engine {
             report.is_complete = true;
             report.changes = report.changes.and(chain.filled().changes().since(met));
             met = chain.filled().changes();
+            self.note_use(&choice.target, options.run.as_ref());
             Ok(())
         });
         cache.release(&hold)?;

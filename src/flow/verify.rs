@@ -28,6 +28,7 @@ use crate::store::content::Content;
 use crate::store::lanes::with_threads;
 use crate::store::log;
 use crate::store::objects::Bucket;
+use crate::store::uses;
 
 use super::agree::Agreement;
 
@@ -182,7 +183,8 @@ impl Check<'_> {
         let damage = match object.kind {
             Some(ObjectKind::Index) => Index::parse(bytes.clone()).map(|_| Vec::new()),
             Some(ObjectKind::Record) => record(&object.name, &bytes).map(|()| Vec::new()),
-            Some(ObjectKind::Use) | None => Ok(Vec::new()),
+            Some(ObjectKind::Use) => uses::check(&object.name, &bytes).map(|_| Vec::new()),
+            None => Ok(Vec::new()),
             Some(kind) => self.pack_damage(kind, &object.name, &bytes),
         };
         let damage = damage.unwrap_or_else(|fault| vec![fault.in_one_line()]);

@@ -7,6 +7,7 @@ pub mod codec;
 pub mod header;
 pub mod hint;
 pub mod index;
+pub mod lock_file;
 pub mod manifest;
 pub mod node;
 pub mod operation;
@@ -17,6 +18,7 @@ pub mod record;
 pub mod state;
 pub mod store_file;
 pub mod tree;
+pub mod usage;
 pub mod version;
 
 use crate::base::{Error, Kind};

@@ -14,12 +14,28 @@ const LEAST_PREFIX: usize = 8;
 ///
 /// Names win over tags, tags over branches (they share one namespace), and all of them over id prefixes.
 pub fn resolve(name: &DatasetName, dataset: &Dataset, reference: &RefExpr, default: &str) -> Result<Id> {
-    let word = match &reference.base {
-        RefBase::Default => default,
-        RefBase::Word(word) => word,
+    let start = match &reference.base {
+        RefBase::Default => resolve_word(name, dataset, default)?,
+        RefBase::Word(word) => resolve_word(name, dataset, word)?,
+        RefBase::Pinned { version, manifest } => resolve_pinned(name, dataset, version, manifest)?,
     };
-    let start = resolve_word(name, dataset, word)?;
     reference.steps.iter().try_fold(start, |version, step| follow(name, dataset, version, step))
+}
+
+fn resolve_pinned(name: &DatasetName, dataset: &Dataset, version: &Id, manifest: &Id) -> Result<Id> {
+    let hint =
+        "`dagset lock --check` compares the lock file with the store, `dagset lock --update` pins what is there now";
+    match dataset.versions.get(version) {
+        None => {
+            Err(Error::not_found(format!("{name} has no version {}, which the lock file pins", version.short()))
+                .hint(hint))
+        }
+        Some(state) if state.row.manifest != *manifest => {
+            let message = format!("version {} of {name} has another manifest than the lock file says", version.short());
+            Err(Error::conflict(message).hint(hint))
+        }
+        Some(_) => Ok(*version),
+    }
 }
 
 fn resolve_word(name: &DatasetName, dataset: &Dataset, word: &str) -> Result<Id> {

@@ -22,7 +22,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::base::{BranchName, DatasetName, Error, Result};
+use crate::base::{BranchName, DatasetName, Error, Id, Result};
 
 /// Where an address points.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +59,8 @@ pub enum RefBase {
     Default,
     /// A version name, tag, branch or id prefix.
     Word(String),
+    /// One version and no other, whatever is named like it; never written so, but taken from a lock file.
+    Pinned { version: Id, manifest: Id },
 }
 
 /// A step to an older version.
@@ -235,8 +237,10 @@ impl RefExpr {
 
 impl fmt::Display for RefExpr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let RefBase::Word(word) = &self.base {
-            f.write_str(word)?;
+        match &self.base {
+            RefBase::Default => {}
+            RefBase::Word(word) => f.write_str(word)?,
+            RefBase::Pinned { version, .. } => write!(f, "{version}")?,
         }
         self.steps.iter().try_for_each(|step| match step {
             Step::Ancestor(count) => write!(f, "~{count}"),

@@ -26,6 +26,7 @@ pub mod pace;
 pub mod probe;
 pub mod recording;
 pub mod trial;
+pub mod uses;
 
 pub use access::{Access, Patience, StoreSettings};
 pub use address::{Address, Location, RefBase, RefExpr, Step};

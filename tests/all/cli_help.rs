@@ -56,6 +56,10 @@ const COMMANDS: &[&[&str]] = &[
     &["audit"],
     &["resolve"],
     &["refresh"],
+    &["use"],
+    &["uses"],
+    &["lineage"],
+    &["lock"],
     &["clone"],
     &["push"],
     &["fetch"],
@@ -84,7 +88,7 @@ fn help_fits_the_screen() {
         let help = env.run([command, &["--help"][..]].concat()).text();
         assert_eq!(help, env.run([command, &["-h"][..]].concat()).text(), "one help, however it is asked for");
         // The first screen has a line for each command.
-        let most = if command.is_empty() { 96 } else { 66 };
+        let most = if command.is_empty() { 100 } else { 66 };
         assert!(help.lines().count() <= most, "{command:?} is long:\n{help}");
         for line in help.lines() {
             assert!(line.chars().count() <= 80, "{command:?}: {line}");
@@ -136,6 +140,10 @@ fn the_first_screen() {
       audit        Tell who did what, when and from where, and check the log
       resolve      Solve a merge's conflicts by what one parent has
       refresh      Run a recorded merge again on what its parents are now
+      use          Record that a run, or the model it made, used a version
+      uses         List the runs that used a version, or what a run used
+      lineage      Draw what a version came from, what came of it, and who used it
+      lock         Pin versions in dagset.lock, to be committed with a project
       clone        Make a workspace of a dataset in another store
       push         Send versions, and the refs that point at them, to a remote
       fetch        Bring a remote's versions and refs, leaving the folder as it is
@@ -157,6 +165,7 @@ fn the_first_screen() {
       -C <DIR>                 Run as if started in DIR
           --store <STORE>      Where datasets are that are named without a store
           --author <WHO>       Who versions are by, as "Name <mail>"
+          --no-provenance      Record no host, user, command or commit with versions
           --jobs <N>           Threads [default: the CPUs this process may use]
           --cache <DIR>        The cache to fill, and others to read: DIR,DIR:ro
           --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M
@@ -209,6 +218,7 @@ fn the_help_of_ingest() {
       -C <DIR>                 Run as if started in DIR
           --store <STORE>      Where datasets are that are named without a store
           --author <WHO>       Who versions are by, as "Name <mail>"
+          --no-provenance      Record no host, user, command or commit with versions
           --jobs <N>           Threads [default: the CPUs this process may use]
           --cache <DIR>        The cache to fill, and others to read: DIR,DIR:ro
           --limit-rate <RATE>  Bytes a second to and from stores in clouds, as 10M

@@ -8,7 +8,7 @@ use crate::cli_main_job::three_versions;
 use crate::env::{TestEnv, everything_below};
 
 /// Sets the mode of a folder's files and folders.
-fn set_modes(folder: &Path, mode: u32) {
+pub fn set_modes(folder: &Path, mode: u32) {
     for path in everything_below(folder).into_iter().chain([folder.to_owned()]) {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     }

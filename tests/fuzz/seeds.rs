@@ -9,6 +9,7 @@ use dagset::format::codec::Put;
 use dagset::format::header::ObjectKind;
 use dagset::format::hint::{self, ChildShape};
 use dagset::format::index::IndexBuilder;
+use dagset::format::lock_file::{LockFile, Pin};
 use dagset::format::manifest::{Entry, EntryAttrs, EntryKind};
 use dagset::format::node::{TreeKind, Weight};
 use dagset::format::operation::{IndexRow, Operation, Things, VersionRow};
@@ -19,6 +20,7 @@ use dagset::format::record::{FOLD_RULE, Record, RecordCore, StateRef};
 use dagset::format::state::StateRow;
 use dagset::format::store_file::StoreFile;
 use dagset::format::tree::TreeBuilder;
+use dagset::format::usage::Use;
 use dagset::format::version::{Extension, Parent, Version};
 
 type Seeds = BTreeMap<&'static str, Vec<Vec<u8>>>;
@@ -29,6 +31,7 @@ pub fn all() -> Seeds {
     seeds.insert("record", vec![record(1, 0), record(40, 3)]);
     seeds.insert("operations", vec![encoded(&operations())]);
     seeds.insert("version", vec![version(0), version(2)]);
+    seeds.insert("use", vec![used(None), used(Some("resnet"))]);
     seeds.insert("manifest-node", nodes(TreeKind::Manifest).into_iter().chain([steep_node()]).collect());
     seeds.insert("state-node", nodes(TreeKind::State));
     seeds.insert("entry", entries().iter().map(Entry::encode).collect());
@@ -65,6 +68,7 @@ pub fn all() -> Seeds {
     ];
     seeds.insert("condition", texts(&conditions));
     seeds.insert("chunk", chunks());
+    seeds.insert("lock-file", vec![lock_file(), b"format = 1\n".to_vec()]);
     seeds.insert("ignore-file", texts(&["*.tmp\n!keep.tmp\n# note\n/build/\n**/x/**\n[a-c]?.o\n\\#a\n", "{a,b}*/\n"]));
     seeds
 }
@@ -202,6 +206,39 @@ fn version(parents: u8) -> Vec<u8> {
         extensions: vec![Extension { key: "sig".to_owned(), critical: false, value: vec![5; 9] }],
     };
     version.encode().expect("within the limits")
+}
+
+fn used(model: Option<&str>) -> Vec<u8> {
+    let used = Use {
+        version: id(1),
+        dataset: dataset(),
+        path: model.map(|_| "train".to_owned()),
+        run: "run-7".to_owned(),
+        model: model.map(str::to_owned),
+        system: model.map(|_| "slurm".to_owned()),
+        url: model.map(|_| "https://ci.example/7".to_owned()),
+        actor: "ann".to_owned(),
+        time: Time(1_700_000_000_000),
+        meta: attrs(),
+        provenance: attrs(),
+        more: model.map(|_| attrs()).unwrap_or_default(),
+    };
+    used.encode().expect("within the limits")
+}
+
+fn lock_file() -> Vec<u8> {
+    let pin = |store: &str, more: Option<&str>| Pin {
+        store: store.to_owned(),
+        dataset: dataset(),
+        reference: more.map(str::to_owned),
+        path: more.map(|_| "train/".to_owned()),
+        version: id(1),
+        name: more.map(|_| RefName::new("1.0").expect("a good name")),
+        manifest: id(2),
+    };
+    let maps = DatasetName::new("maps").expect("a good name");
+    let pins = [(dataset(), pin("s3://bucket/data", Some("main~1"))), (maps, pin("./store", None))];
+    LockFile { pins: pins.into() }.encode().expect("texts").into_bytes()
 }
 
 fn entries() -> Vec<Entry> {

@@ -8,6 +8,7 @@ use dagset::format::codec::{Put, Reader, check_of};
 use dagset::format::header::ObjectKind;
 use dagset::format::hint::{self, ChildShape};
 use dagset::format::index::Index;
+use dagset::format::lock_file::LockFile;
 use dagset::format::manifest::Entry;
 use dagset::format::node::{Node, TreeKind};
 use dagset::format::operation::Operation;
@@ -17,6 +18,7 @@ use dagset::format::recipe::{RecipePage, RecipeRoot};
 use dagset::format::record::Record;
 use dagset::format::state::StateRow;
 use dagset::format::store_file::StoreFile;
+use dagset::format::usage::Use;
 use dagset::format::version::Version;
 use dagset::store::address::{Address, RefExpr};
 use dagset::tree::ignore::Rules;
@@ -70,6 +72,8 @@ pub fn all() -> Vec<Target> {
         target("record", Record::parse, |record, _| Some(record.encode())).sealed(|bytes| seal_whole(bytes)),
         target("operations", operations, |operations, _| Some(put_all(operations, Operation::put))),
         target("version", Version::parse, |version, _| Some(version.encode().expect("within the limits"))),
+        target("use", Use::parse, |used, _| Some(used.encode().expect("within the limits")))
+            .sealed(|bytes| seal_whole(bytes)),
         target("manifest-node", |bytes| Node::parse(TreeKind::Manifest, bytes), |node, _| Some(encode_node(1, node))),
         target("state-node", |bytes| Node::parse(TreeKind::State, bytes), |node, _| Some(encode_node(7, node))),
         target("entry", Entry::decode, |entry, _| Some(entry.encode())),
@@ -134,6 +138,18 @@ pub fn all() -> Vec<Target> {
             assert_eq!(raw.len(), *len);
             None
         }),
+        Target {
+            is_bounded: false,
+            ..target(
+                "lock-file",
+                |bytes| LockFile::parse(text(bytes)?),
+                |file, _| {
+                    let again = LockFile::parse(&file.encode().expect("texts")).expect("own text");
+                    assert_eq!(again, *file);
+                    None
+                },
+            )
+        },
         Target { is_bounded: false, ..target("ignore-file", ignore_file, |_, _| None) },
     ]
 }

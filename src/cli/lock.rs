@@ -1,0 +1,124 @@
+//! `lock`: pins of versions in a file that is committed; and `--locked`, which reads by them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use dagset::base::{Kind, Result};
+use dagset::engine::{Address, LOCK_FILE, PinReport, Pinned};
+use serde_json::json;
+
+use super::ui::Paint;
+use super::{Context, Ending, addresses, json, ui};
+
+const NOTES: &str = "\
+The file names each dataset with its store, what was asked for (a branch, say),
+and the version and manifest that this is now. `get`, `warm` and `run` with
+--locked use just these. A store in a folder below the file's is named from there.
+
+With --check nothing is written: exits with 4 if a pin's branch or tag moved on.
+
+Examples:
+  dagset lock s3://bucket/data/signs@main ./store/maps@1.0
+  dagset lock --check
+  dagset lock --update signs
+  dagset get --locked";
+
+/// Pin versions in dagset.lock, to be committed with a project
+#[derive(Args)]
+#[command(after_help = NOTES, arg_required_else_help = true)]
+pub struct Lock {
+    /// [STORE/]DATASET[@REF][:PATH]; with --check and --update names of pins
+    #[arg(value_name = "ADDRESS|NAME", required_unless_present_any = ["check", "update"])]
+    words: Vec<String>,
+    /// The file
+    #[arg(long, value_name = "FILE", default_value = LOCK_FILE)]
+    file: PathBuf,
+    /// What the pin is called [default: the dataset's name]
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["check", "update"])]
+    name: Option<String>,
+    /// Say which pins have moved on [default: of all]
+    #[arg(long, conflicts_with = "update")]
+    check: bool,
+    /// Pin what is there now [default: of all]
+    #[arg(long)]
+    update: bool,
+}
+
+/// `--locked[=FILE]` of commands that read.
+#[derive(Args)]
+pub struct Locked {
+    /// Names of pins instead of addresses, of dagset.lock or FILE [default: all]
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = LOCK_FILE)]
+    locked: Option<PathBuf>,
+}
+
+impl Locked {
+    /// The file, if it is to be used.
+    pub fn file(&self) -> Option<&PathBuf> {
+        self.locked.as_ref()
+    }
+
+    /// What words mean: pins, of which none means all, or addresses.
+    pub fn addresses(&self, context: &Context, words: &[String]) -> Result<Vec<Address>> {
+        match &self.locked {
+            None => words.iter().map(|text| addresses::parse(context, text)).collect(),
+            Some(file) => Ok(context.engine()?.locked(file, words)?.into_iter().map(|(_, address)| address).collect()),
+        }
+    }
+}
+
+pub fn run(context: &mut Context, args: &Lock) -> Result<Ending> {
+    let pins = match args.check || args.update {
+        true => context.watched(|engine| engine.refresh_lock(&args.file, &args.words, args.update))?,
+        false => {
+            let meant = args.words.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
+            context.watched(|engine| engine.lock(&meant, &args.file, args.name.as_deref()))?
+        }
+    };
+    let moved = pins.iter().any(PinReport::moved);
+    if !context.for_people() {
+        let pins: Vec<_> = pins.iter().map(document).collect();
+        context.out.document(&json::document(json!({ "file": args.file, "moved": moved, "pins": pins })));
+    } else if !context.global.quiet {
+        pins.iter().for_each(|pin| tell(context, pin, args.check));
+    }
+    Ok(if args.check && moved { Ending::Failed(Kind::Conflict) } else { Ending::Done })
+}
+
+fn document(pin: &PinReport) -> serde_json::Value {
+    let pinned = |it: &Pinned| {
+        json!({
+            "version": json::id(&it.version),
+            "name": it.name.as_ref().map(ToString::to_string),
+            "manifest": json::id(&it.manifest),
+        })
+    };
+    json!({
+        "pin": pin.pin,
+        "dataset": pin.dataset,
+        "ref": pin.reference,
+        "from": pin.before.as_ref().map(pinned),
+        "to": pinned(&pin.now),
+        "moved": pin.moved(),
+    })
+}
+
+fn tell(context: &mut Context, pin: &PinReport, is_check: bool) {
+    let paint = context.paint;
+    let name = paint.bold(&pin.pin);
+    let asked = paint.cyan(ui::clean(&pin.reference));
+    let now = shown(paint, &pin.now);
+    match &pin.before {
+        Some(before) if pin.moved() => {
+            let verb = if is_check { "has moved" } else { "moved" };
+            writeln!(context.out, "{name} {verb}: {asked} is no longer {}, but {now}", shown(paint, before));
+        }
+        Some(_) => writeln!(context.out, "{name} is up to date: {asked} is {now}"),
+        None => writeln!(context.out, "{name} is pinned: {asked} is {now}"),
+    }
+}
+
+fn shown(paint: Paint, it: &Pinned) -> String {
+    let name = it.name.as_ref().map(|name| format!("{} ", paint.green(name.as_str()))).unwrap_or_default();
+    format!("{name}{}", paint.yellow(it.version.short()))
+}

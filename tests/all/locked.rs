@@ -1,0 +1,125 @@
+//! `lock`, and what reads by it: exact versions, whatever the branches do.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::env::{Outcome, TestEnv};
+
+fn ingest(env: &TestEnv, set: &str, content: &str, name: &str) {
+    env.write("data/a", content);
+    let into = format!("./project/store/{set}");
+    let _ = env.run(["ingest", "data", "--into", &into, "--create", "--as", name, "--tag", "latest"]).exits(0);
+}
+
+fn run(env: &TestEnv, arguments: &[&str]) -> Outcome {
+    env.run_with("project", arguments, b"")
+}
+
+/// A project with a store in it, two datasets, and pins of both.
+fn project() -> TestEnv {
+    let env = TestEnv::new();
+    fs::create_dir(env.path("project")).unwrap();
+    ingest(&env, "signs", "one", "1.0");
+    ingest(&env, "vision/maps", "map", "1.0");
+    let _ = run(&env, &["lock", "./store/signs", "./store//vision/maps@latest"]).exits(0);
+    env
+}
+
+fn content(env: &TestEnv, path: &str) -> String {
+    fs::read_to_string(env.path("project").join(path)).unwrap()
+}
+
+#[test]
+fn pins_stay_until_they_are_updated() {
+    let env = project();
+    let before = content(&env, "dagset.lock");
+    assert!(before.contains("store = \"./store\"\n") && before.contains("ref = \"latest\"\n"), "{before}");
+    let _ = run(&env, &["lock", "./store/signs"]).exits(0);
+    assert_eq!(content(&env, "dagset.lock"), before, "the same pins are the same bytes");
+    assert_eq!(run(&env, &["lock", "--check", "--json"]).json()["moved"], json!(false));
+
+    ingest(&env, "signs", "two", "2.0");
+    let checked = run(&env, &["lock", "--check", "--json"]).exits(4).document();
+    let signs = &checked["pins"][0];
+    assert_eq!(
+        (&signs["pin"], &signs["moved"], &checked["pins"][1]["moved"]),
+        (&json!("signs"), &json!(true), &json!(false))
+    );
+    assert_eq!((&signs["from"]["name"], &signs["to"]["name"]), (&json!("1.0"), &json!("2.0")));
+    let said = run(&env, &["lock", "--check"]).exits(4).stdout;
+    assert!(said.contains("signs has moved: main is no longer 1.0 ") && said.contains(", but 2.0 "), "{said}");
+    assert_eq!(content(&env, "dagset.lock"), before, "a check writes nothing");
+
+    let got = run(&env, &["get", "--locked", "--json"]).json();
+    assert_eq!(got["datasets"][1]["files"], json!(1), "each counted by itself: {got}");
+    assert_eq!((content(&env, "signs/a"), content(&env, "vision/maps/a")), ("one".into(), "map".into()));
+    let _ = run(&env, &["lock", "--update", "vision/maps"]).exits(0);
+    assert_eq!(content(&env, "dagset.lock"), before);
+    let _ = run(&env, &["lock", "--update"]).exits(0);
+    let _ = run(&env, &["lock", "--check"]).exits(0);
+    let _ = run(&env, &["get", "--locked", "signs", "./out"]).exits(0);
+    assert_eq!(content(&env, "out/a"), "two");
+}
+
+#[test]
+fn warm_and_run_read_by_the_lock() {
+    let env = project();
+    ingest(&env, "signs", "two", "2.0");
+    let said = run(&env, &["run", "--locked", "signs", "--", "/bin/cat", "{}/a"]).exits(0);
+    assert_eq!(said.stdout, "one");
+    let said = run(&env, &["run", "--locked=dagset.lock", "--run", "r", "--", "/bin/cat", "{1}/a", "{2}/a"]).exits(0);
+    assert_eq!(said.stdout, "onemap", "all, in the order of their names");
+    let warmed = run(&env, &["warm", "--locked", "--json"]).json();
+    assert_eq!((warmed["versions"].as_array().unwrap().len(), &warmed["complete"]), (2, &json!(true)));
+    let uses = run(&env, &["uses", "--run", "r", "./store", "--json"]).json();
+    assert_eq!(uses["uses"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn a_project_can_be_moved_with_its_store() {
+    let env = project();
+    fs::rename(env.path("project"), env.path("elsewhere")).unwrap();
+    let _ = env.run_with("elsewhere", ["get", "--locked", "signs"], b"").exits(0);
+    let _ = env.run(["get", "--locked=elsewhere/dagset.lock", "signs", "./out"]).exits(0);
+    assert_eq!(fs::read_to_string(env.path("out/a")).unwrap(), "one");
+}
+
+#[test]
+fn names_like_the_pinned_id_change_nothing() {
+    let env = project();
+    ingest(&env, "signs", "two", "2.0");
+    let pinned = run(&env, &["show", "./store/signs@1.0", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    let _ = run(&env, &["tag", "./store/signs@2.0", &pinned]).exits(0);
+    let _ = run(&env, &["get", "--locked", "signs", "./out"]).exits(0);
+    assert_eq!(content(&env, "out/a"), "one");
+}
+
+#[test]
+fn what_a_lock_cannot_mean_is_said() {
+    let env = project();
+    let text = content(&env, "dagset.lock");
+    let fails = |text: &str, code: i32, why: &str| {
+        fs::write(env.path("project/dagset.lock"), text).unwrap();
+        let said = run(&env, &["get", "--locked", "signs", "./out"]).exits(code).stderr;
+        assert!(said.contains(why) && said.contains("hint:"), "{why}: {said}");
+        assert!(!env.path("project/out").exists());
+    };
+    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap().to_owned();
+    let zeros = "0".repeat(64);
+    fails(&text.replace(&line("version"), &format!("version = \"{zeros}\"")), 3, "dagset lock --update");
+    fails(&text.replace(&line("manifest"), &format!("manifest = \"{zeros}\"")), 4, "another manifest");
+    fails(&text.replace("ref = ", "reef = "), 2, "reef");
+    fails(&text.replace("format = 1", "format = 9"), 1, "newer dagset");
+    fails(&text.replace("[dataset.signs]", "[dataset.sign]"), 3, "pins no signs");
+    fs::remove_file(env.path("project/dagset.lock")).unwrap();
+    let said = run(&env, &["lock", "--check"]).exits(3).stderr;
+    assert!(said.contains("dagset lock ADDRESS"), "{said}");
+    let _ = run(&env, &["lock"]).exits(2);
+    let said = run(&env, &["lock", "./store/signs@1.0", "./store/signs"]).exits(2).stderr;
+    assert!(said.contains("--name"), "{said}");
+    let _ = run(&env, &["lock", "./store/signs@1.0", "--name", "old"]).exits(0);
+    let _ = run(&env, &["lock", "./store/signs@9"]).exits(3);
+    let _ = run(&env, &["get", "--locked", "old"]).exits(0);
+    assert_eq!(content(&env, "old/a"), "one");
+}
