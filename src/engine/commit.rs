@@ -69,8 +69,12 @@ impl Engine {
                 .hint("`dagset branch NAME`, then `dagset switch NAME`")
         })?;
         let merge = self.merge_to_end(&workspace)?;
-        let name = options.name.as_ref().or(merge.as_ref().and_then(|merge| merge.name.as_ref()));
-        let name = name.map(|name| RefName::new(name)).transpose()?;
+        // What is said now counts for what was said when the merge began.
+        let (given, bump) = match (&options.name, options.bump, &merge) {
+            (None, None, Some(merge)) => (merge.name.as_ref(), merge.bump),
+            (name, bump, _) => (name.as_ref(), bump),
+        };
+        let name = given.map(|name| RefName::new(name)).transpose()?;
         let tags = ref_names(&options.tags)?;
         let mut compared = self.compare(&workspace, workspace.manifest()?)?;
         let staged = workspace.control.staged()?;
@@ -133,7 +137,7 @@ impl Engine {
             roles = merge.roles;
         }
         let entries = apply(manifest, edits);
-        let draft = Draft { proposal, message, meta, roles, number: options.bump, create_dataset: true };
+        let draft = Draft { proposal, message, meta, roles, number: bump, create_dataset: true };
         let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;
         if nothing {
             published.changed = false;

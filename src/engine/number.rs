@@ -24,6 +24,20 @@ pub enum Bump {
 }
 
 impl Bump {
+    /// The word by which it is asked for.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Bump::Major => "major",
+            Bump::Minor => "minor",
+            Bump::Patch => "patch",
+            Bump::Auto => "auto",
+        }
+    }
+
+    pub(super) fn of_word(word: &str) -> Option<Bump> {
+        [Bump::Major, Bump::Minor, Bump::Patch, Bump::Auto].into_iter().find(|bump| bump.word() == word)
+    }
+
     /// The step, where it is known without looking at content.
     pub(super) fn given(self) -> Option<Step> {
         match self {

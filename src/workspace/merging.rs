@@ -30,6 +30,8 @@ pub struct Merging {
     pub parents: Vec<(Id, String)>,
     /// The name that the version is to have.
     pub name: Option<String>,
+    /// The part of the number that is to grow, where the version gets the next one for its name.
+    pub bump: Option<String>,
     pub message: String,
     /// Who wins, by path: a glob, and a word or what a parent is called.
     pub rules: Vec<(String, String)>,
@@ -67,6 +69,8 @@ struct Json {
     base: Option<String>,
     parents: Vec<(String, String)>,
     name: Option<String>,
+    #[serde(default)]
+    bump: Option<String>,
     message: String,
     rules: Vec<(String, String)>,
     meta: BTreeMap<String, String>,
@@ -116,6 +120,7 @@ impl Merging {
             base: self.base.as_ref().map(Id::to_string),
             parents: self.parents.iter().map(|(id, reference)| (id.to_string(), reference.clone())).collect(),
             name: self.name.clone(),
+            bump: self.bump.clone(),
             message: self.message.clone(),
             rules: self.rules.clone(),
             meta: self.meta.clone(),
@@ -148,6 +153,7 @@ impl Merging {
             base,
             parents,
             name: json.name,
+            bump: json.bump,
             message: json.message,
             rules: json.rules,
             meta: json.meta,
@@ -227,6 +233,7 @@ mod tests {
             base: Some(Id::of(b"base")),
             parents: vec![(Id::of(b"a"), "main".to_owned()), (Id::of(b"b"), "fixes".to_owned())],
             name: Some("2.0".to_owned()),
+            bump: Some("minor".to_owned()),
             message: "both".to_owned(),
             rules: vec![("labels/**".to_owned(), "fixes".to_owned())],
             meta: [("merge.rules".to_owned(), "labels/**=last".to_owned())].into(),

@@ -296,3 +296,77 @@ fn what_is_left_of_a_merge_that_has_ended_says_nothing() {
     assert_eq!(parted.status()["merge"], Value::Null);
     parted.run("switch fixes").text();
 }
+
+#[test]
+fn what_a_parent_has_is_written_where_it_stood_whatever_was_made_of_it() {
+    let parted = fought();
+    let _ = parted.run("merge fixes").exits(4);
+    parted.run("rm a.csv").text();
+    parted.run("resolve a.csv --take main").text();
+    assert_eq!(parted.files()["a.csv"], "main");
+    // The base had it, and main deleted it.
+    parted.run("resolve b.csv --take main").text();
+    assert!(!parted.files().contains_key("b.csv"));
+    parted.0.write("w/new", "mine");
+    parted.run("add new").text();
+    let refused = parted.run("resolve new --take main").exits(4);
+    assert!(refused.stderr.contains("new"), "{}", refused.stderr);
+    assert_eq!(parted.files()["new"], "mine");
+    fs::remove_file(parted.0.path("w/new")).unwrap();
+    parted.run("resolve new --take main").text();
+    parted.run("commit").text();
+    let now = parted.files();
+    assert_eq!((now["a.csv"].as_str(), now["new"].as_str()), ("main", "main"));
+    assert_eq!(parted.run("cat :a.csv").text(), "main");
+}
+
+#[test]
+fn what_no_version_holds_and_is_ignored_is_neither_written_over_nor_removed() {
+    let ignore = (".dagsetignore", "x.fixes.txt");
+    let parted = Parted::new(&[ignore, ("x.txt", "0")], &[ignore, ("x.txt", "main")], &[ignore, ("x.txt", "fixes")]);
+    parted.0.write("w/x.fixes.txt", "mine");
+    assert!(parted.run("merge fixes").exits(4).stderr.contains("x.fixes.txt"));
+    for command in ["add x.txt", "rm x.txt", "resolve x.txt --take main"] {
+        let refused = parted.run(command).exits(4);
+        assert!(refused.stderr.contains("x.fixes.txt"), "{command}: {}", refused.stderr);
+        assert_eq!(parted.files()["x.fixes.txt"], "mine", "{command}");
+    }
+    fs::rename(parted.0.path("w/x.fixes.txt"), parted.0.path("mine")).unwrap();
+    parted.run("add x.txt").text();
+    parted.run("commit").text();
+    // An ignored side stays: nobody can tell what was made of it.
+    parted.has(&[("x.fixes.txt", "fixes"), ("x.txt", "main")]);
+}
+
+#[test]
+fn a_side_that_is_ignored_and_was_edited_stays() {
+    let ignore = (".dagsetignore", "*.fixes.txt");
+    let parted = Parted::new(&[ignore, ("x.txt", "0")], &[ignore, ("x.txt", "main")], &[ignore, ("x.txt", "fixes")]);
+    let _ = parted.run("merge fixes").exits(4);
+    parted.0.write("w/x.fixes.txt", "edited");
+    parted.run("add x.txt").text();
+    assert_eq!(parted.files()["x.fixes.txt"], "edited");
+}
+
+#[test]
+fn abort_sets_a_folder_aside_that_stands_where_a_file_comes_back() {
+    let parted = Parted::new(&[("a", "0"), ("img/d", "0")], &[("a", "main"), ("img/d", "0")], &[("a", "fixes")]);
+    let _ = parted.run("merge fixes").exits(4);
+    parted.0.write("w/a", "edited");
+    parted.0.write("w/img/d/u", "mine");
+    parted.run("merge --abort").text();
+    let mut expected = vec![("a", "main"), ("a.unsaved", "edited"), ("img/d", "0"), ("img/d.unsaved/u", "mine")];
+    expected.sort_unstable();
+    parted.has(&expected);
+}
+
+#[test]
+fn what_the_version_was_to_be_called_is_kept_until_the_commit() {
+    let parted = fought();
+    assert!(parted.run("merge fixes --as 1.0").exits(4).stderr.contains("the name 1.0 is taken"));
+    parted.has(&[("a.csv", "main"), ("gone", "0"), ("new", "main"), ("ours", "main"), ("theirs", "0")]);
+    let _ = parted.run("merge fixes --bump major").exits(4);
+    parted.run("resolve . --take fixes").text();
+    parted.run("commit").text();
+    assert_eq!(parted.run("show --json").json()["name"], "2.0");
+}

@@ -17,7 +17,7 @@ use crate::workspace::compare::LocalChange;
 use crate::workspace::merging::Merging;
 
 use super::super::get::remove_with_empty_folders;
-use super::super::workspace::Workspace;
+use super::super::workspace::{Workspace, is_at};
 use super::super::{Engine, Switched};
 use super::MergeParent;
 use super::parents::Ancestry;
@@ -39,6 +39,15 @@ pub(super) enum Unsaved {
     Refuse,
     /// They are put beside their path as `name.unsaved.ext`.
     SetAside,
+}
+
+/// Which paths of the folder are looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Extent<'p> {
+    /// All: the folder may be anything between the base and either layout, as a process that was killed leaves it.
+    Whole,
+    /// Those at which the layouts differ, and all at and below these.
+    Differing(&'p [RepoPath]),
 }
 
 /// Values at paths in several versions: of each path the leaves that there are.
@@ -121,14 +130,13 @@ impl Sources<'_> {
 }
 
 impl Engine {
-    /// Brings the folder from one layout to another. With `whole` it may be anything between the base and either of them, as a process
-    /// that was killed leaves it; else only paths at which they differ are touched. Gives where unsaved bytes were put, too.
+    /// Brings the folder from one layout to another. Gives where unsaved bytes were put, too.
     pub(super) fn lay(
         &self,
         open: &OpenMerge<'_>,
         was: &Layout,
         goal: &Layout,
-        whole: bool,
+        extent: Extent<'_>,
         unsaved: Unsaved,
     ) -> Result<(Switched, Vec<String>)> {
         let workspace = open.workspace;
@@ -136,8 +144,19 @@ impl Engine {
         let base = workspace.manifest()?;
         let mut compared = self.compare(workspace, base)?;
         let sources = Sources([was, goal]);
+        let is_sought = |path: &RepoPath| match extent {
+            Extent::Whole => true,
+            Extent::Differing(also) => also.iter().any(|place| is_at(path, place.as_str())),
+        };
+        let mut below = Vec::new();
+        if let (Extent::Differing(also), Some(base)) = (extent, base) {
+            for leaf in also.iter().flat_map(|place| base.entries(place.as_str())) {
+                below.push(leaf?.path);
+            }
+        }
         let in_conflict = was.conflicts.iter().chain(&goal.conflicts).map(|conflict| &conflict.path);
-        let mut domain: BTreeSet<&RepoPath> = was.steps.keys().chain(goal.steps.keys()).chain(in_conflict).collect();
+        let mut domain: BTreeSet<&RepoPath> =
+            was.steps.keys().chain(goal.steps.keys()).chain(in_conflict).chain(&below).collect();
         // What people made of a path in conflict is theirs.
         let by_hand = goal.conflicts.iter().filter(|conflict| conflict.choice == Choice::ByHand);
         by_hand.for_each(|conflict| {
@@ -158,7 +177,7 @@ impl Engine {
             let (before, after) = (of(was), of(goal));
             // What was put beside and is chosen by its own name stays.
             let is_kept = after.is_none() && was.beside.contains_key(*path) && staged.contains(*path);
-            if !is_kept && (whole || before != after) {
+            if !is_kept && (is_sought(path) || before != after) {
                 steps.push(Change { path: (*path).clone(), before, after });
             }
             from_base.extend(leaf.map(|leaf| ((*path).clone(), leaf)));
@@ -167,14 +186,18 @@ impl Engine {
         let open_paths = goal.conflicts.iter().filter(|conflict| conflict.choice == Choice::Fail);
         let open_paths: BTreeSet<&RepoPath> = open_paths.map(|conflict| &conflict.path).collect();
         let mut edited: BTreeSet<&RepoPath> = BTreeSet::new();
-        let (mut kept, mut local) = (Vec::new(), Vec::new());
+        let (mut aside, mut local) = (BTreeSet::new(), Vec::new());
         let mut found: HashMap<&RepoPath, Option<Entry>> = HashMap::new();
         for change in &compared.comparison.changes {
             match self.held_by_a_parent(workspace, change, at_parents.get(&change.path))? {
                 Some(entry) => drop(found.insert(&change.path, entry)),
                 None if unsaved == Unsaved::SetAside && at_parents.contains_key(&change.path) => {
-                    kept.push(set_aside(root, &change.path)?);
+                    aside.insert(change.path.clone());
                     found.insert(&change.path, None);
+                }
+                // A folder stands where a file is to come back: all of it goes.
+                None if unsaved == Unsaved::SetAside && blocked(&steps, &change.path).is_some() => {
+                    aside.extend(blocked(&steps, &change.path).cloned());
                 }
                 None if open_paths.contains(&change.path) => {
                     edited.insert(&change.path);
@@ -186,18 +209,30 @@ impl Engine {
         for step in &mut steps {
             if let Some(entry) = found.get(&step.path) {
                 step.before.clone_from(entry);
-            } else if whole {
+            } else if is_sought(&step.path) {
                 step.before = from_base.get(&step.path).map(|leaf| leaf.entry.clone());
             }
         }
         let is_there =
             |step: &Change| step.before.as_ref().map(|it| &it.kind) == step.after.as_ref().map(|it| &it.kind);
-        steps.retain(|step| !is_there(step));
-        let (gone, come): (Vec<_>, Vec<_>) =
+        // What is neither the base's nor was seen to be ours is an ignored file: no version holds it.
+        let is_unseen = |step: &Change| {
+            step.after.is_none() && !found.contains_key(&step.path) && !from_base.contains_key(&step.path)
+        };
+        // What was edited isn't there, though the base has it.
+        let is_edited = |step: &Change| {
+            matches!(extent, Extent::Differing(_)) && local.iter().any(|change| change.path == step.path)
+        };
+        steps.retain(|step| (!is_there(step) || is_edited(step)) && !is_unseen(step));
+        // First all that can fail, then what is set aside, then what comes to those places.
+        let (freed, steps): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| aside.contains(&step.path));
+        let (gone, mut come): (Vec<_>, Vec<_>) =
             self.open_steps(workspace, &local, steps)?.into_iter().partition(|step| step.after.is_none());
         for step in &gone {
             remove_with_empty_folders(root, step.path.as_str())?;
         }
+        let kept = aside.iter().map(|path| set_aside(root, path)).collect::<Result<Vec<_>>>()?;
+        come.extend(freed.into_iter().filter(|step| step.after.is_some()));
         self.observer.tell(Event::Phase("writing"));
         let leaf = |step: &Change| {
             let entry = step.after.clone()?;
@@ -283,6 +318,11 @@ pub(in crate::engine) fn with_attributes(
     }
     edits.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(())
+}
+
+/// The path at which something is to come and `path` lies below.
+fn blocked<'s>(steps: &'s [Change], path: &RepoPath) -> Option<&'s RepoPath> {
+    steps.iter().filter(|step| step.after.is_some()).map(|step| &step.path).find(|step| path.is_below(step.as_str()))
 }
 
 /// Renames what stands at a path to a name that nothing has.

@@ -165,6 +165,11 @@ impl Engine {
         let open = report.unresolved().count();
         if open > 0 && open <= MOST_CONFLICTS && !options.dry_run && options.on_conflict.as_deref() != Some("fail") {
             let base = workspace.state.base;
+            let dataset = workspace.target.dataset()?;
+            if let Some(taken) = options.name.as_deref().filter(|name| dataset.has_ref(name)) {
+                return Err(Error::conflict(format!("the name {taken} is taken in {}", workspace.target.dataset))
+                    .hint("choose another name, or give none"));
+            }
             let merging = begin(base, &branch, options, &question, &report)?;
             self.lay_out(&workspace, merging, &mut report)?;
             return Ok(report);
@@ -347,6 +352,7 @@ fn begin(
         base,
         parents: question.used.iter().map(|parent| (parent.version, parent.reference.clone())).collect(),
         name: options.name.clone(),
+        bump: options.bump.map(|bump| bump.word().to_owned()),
         message: options.message.clone().unwrap_or_else(|| message(&question.used, branch)),
         rules: rules::in_words(options, &question.choices, &question.used),
         meta: rules::recorded_words(options, &question.parents),

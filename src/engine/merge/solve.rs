@@ -10,11 +10,12 @@ use crate::workspace::compare::LocalChange;
 use crate::workspace::merging::{Merging, OpenConflict, Solved};
 
 use super::super::commit::CommitOptions;
+use super::super::number::Bump;
 use super::super::publish::Published;
 use super::super::workspace::{Workspace, is_at};
 use super::super::{Engine, Switched};
 use super::MergeReport;
-use super::layout::{Layout, OpenMerge, Unsaved};
+use super::layout::{Extent, Layout, OpenMerge, Unsaved};
 use super::parents::role;
 use super::rules::solved_words;
 
@@ -54,7 +55,7 @@ impl Engine {
         workspace.control.write_merging(&merging)?;
         stage(workspace, &merging, &layout)?;
         let (switched, _) = self
-            .lay(&open, &Layout::default(), &layout, true, Unsaved::Refuse)
+            .lay(&open, &Layout::default(), &layout, Extent::Whole, Unsaved::Refuse)
             .map_err(|fault| fault.within("the merge is begun, but its outcome isn't wholly in the folder"))?;
         merging.is_laid = true;
         workspace.control.write_merging(&merging)?;
@@ -72,7 +73,7 @@ impl Engine {
         let open = OpenMerge::of(workspace, merging)?;
         let (first, layout) = (open.first_layout(self, merging)?, open.layout(self, merging)?);
         stage(workspace, merging, &layout)?;
-        self.lay(&open, &first, &layout, true, Unsaved::Refuse)?;
+        self.lay(&open, &first, &layout, Extent::Whole, Unsaved::Refuse)?;
         merging.is_laid = true;
         workspace.control.write_merging(merging)
     }
@@ -84,7 +85,6 @@ impl Engine {
         let workspace = self.open_workspace()?;
         let _lock = workspace.control.lock()?;
         let mut merging = workspace.merging()?;
-        self.lay_again(&workspace, &mut merging)?;
         let parent = merging.parents.iter().position(|(_, reference)| reference == take).ok_or_else(|| {
             let known: Vec<&str> = merging.parents.iter().map(|(_, reference)| reference.as_str()).collect();
             Error::usage(format!("{take} is no parent of the merge")).hint(format!("one of: {}", known.join(", ")))
@@ -115,6 +115,7 @@ impl Engine {
             let is_meant = how != Solved::ByHand || conflict.solved.is_none();
             is_named || is_meant && places.iter().any(|place| is_at(&conflict.path, place))
         };
+        self.lay_again(workspace, merging)?;
         let open = OpenMerge::of(workspace, merging)?;
         let was = open.layout(self, merging)?;
         let before = merging.clone();
@@ -127,13 +128,15 @@ impl Engine {
                 conflict.path.clone()
             })
             .collect();
-        if solved.is_empty() || *merging == before {
+        // What was taken is looked for in the folder, also where it was taken before: somebody may have changed it since.
+        let taken = if how == Solved::ByHand { Vec::new() } else { solved.clone() };
+        if solved.is_empty() || (*merging == before && taken.is_empty()) {
             return Ok(solved);
         }
         let goal = open.layout(self, merging)?;
         merging.is_laid = false;
         workspace.control.write_merging(merging)?;
-        let laid = self.lay(&open, &was, &goal, false, Unsaved::Refuse);
+        let laid = self.lay(&open, &was, &goal, Extent::Differing(&taken), Unsaved::Refuse);
         if let Err(fault) = laid {
             if fault.kind() == Kind::Conflict {
                 // Something unsaved is in the way, so nothing was touched.
@@ -168,9 +171,17 @@ impl Engine {
         }
         merging.is_laid = false;
         workspace.control.write_merging(&merging)?;
+        let staged = workspace.control.staged()?;
         workspace.control.write_staged(&BTreeSet::new())?;
-        let (Switched { written, removed, .. }, kept) =
-            self.lay(&open, &first, &Layout::default(), true, Unsaved::SetAside)?;
+        crate::base::files::sweep_temporaries(workspace.control.root());
+        let laid = self.lay(&open, &first, &Layout::default(), Extent::Whole, Unsaved::SetAside);
+        let (Switched { written, removed, .. }, kept) = match laid {
+            Ok(laid) => laid,
+            Err(fault) => {
+                workspace.control.write_staged(&staged)?;
+                return Err(fault);
+            }
+        };
         workspace.control.remove_merging()?;
         Ok(Aborted { written, removed, kept })
     }
@@ -242,6 +253,7 @@ pub(in crate::engine) struct Ending {
     pub parents: Vec<Id>,
     pub roles: Vec<(Id, String)>,
     pub name: Option<String>,
+    pub bump: Option<Bump>,
     pub message: String,
     pub meta: Attrs,
     /// What the merge itself comes to, as far as it differs from the base.
@@ -259,6 +271,7 @@ impl Engine {
             parents: merging.parents.iter().map(|(id, _)| *id).collect(),
             roles: merging.parents.iter().map(|(id, reference)| (*id, role(reference))).collect(),
             name: merging.name.clone(),
+            bump: merging.bump.as_deref().and_then(Bump::of_word),
             message: merging.message.clone(),
             meta: words.map(|(key, text)| (key, Value::Text(text))).collect(),
             merged,
