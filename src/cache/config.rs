@@ -77,18 +77,20 @@ pub fn is_cache(folder: &Path) -> bool {
 /// What the cache at `folder` says of itself; `None` if there is none.
 pub(super) fn read(folder: &Path) -> Result<Option<(Limits, Sharing)>> {
     let path = folder.join(FILE);
+    let not_understood = |why: String| {
+        Error::damaged(format!("{} can't be understood", path.display()))
+            .because(why)
+            .hint(format!("`dagset cache init {}` writes it again", folder.display()))
+    };
     let content = match fs::read_to_string(&path) {
         Ok(content) => content,
         Err(fault) if matches!(fault.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             return Ok(None);
         }
+        Err(fault) if fault.kind() == std::io::ErrorKind::InvalidData => return Err(not_understood(fault.to_string())),
         Err(fault) => return Err(Error::io("read", &path, fault)),
     };
-    let text: Text = toml::from_str(&content).map_err(|fault| {
-        Error::damaged(format!("{} can't be understood", path.display()))
-            .because(fault.message().to_owned())
-            .hint(format!("`dagset cache init {}` writes it again", folder.display()))
-    })?;
+    let text: Text = toml::from_str(&content).map_err(|fault| not_understood(fault.message().to_owned()))?;
     if text.format != FORMAT {
         return Err(Error::usage(format!("the cache {} is of a newer dagset", folder.display()))
             .hint("update dagset, or name another cache by --cache"));

@@ -35,7 +35,8 @@ impl Engine {
         Ok(Ready {
             dataset: target.dataset.to_string(),
             version: state.row.version,
-            folder: chain.filled().view_folder(&view.key),
+            // Not the link to it: `find` and `du` stop at links.
+            folder: chain.filled().view_folder(&view.card.tree),
             files: view.card.files,
             bytes: view.card.bytes,
         })

@@ -238,7 +238,7 @@ fn a_damaged_cache_is_an_error_and_is_mended_by_init() {
         if shared {
             let _ = env.run(["cache", "init", "cache", "--shared", &group]).exits(0);
         }
-        for content in ["", "max_bytes = -1", "\0"] {
+        for content in [&b""[..], b"max_bytes = -1", b"\0", b"\xff\xfe"] {
             fs::write(env.path("cache/cache.toml"), content).unwrap();
             for arguments in [&["warm", "./store/set@1"][..], &["cache", "info"], &["cache", "prune", "--to", "0"]] {
                 let said = env.run(arguments).exits(5);
