@@ -31,6 +31,7 @@ mod get;
 mod graph;
 mod history;
 mod ingest;
+mod insist;
 mod json;
 mod list;
 mod listing;

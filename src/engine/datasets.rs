@@ -7,6 +7,7 @@ use crate::flow::ref_moves::{Carried, RefMove, judge, operation};
 use crate::format::operation::{Operation, VersionRow};
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
+use crate::history::guard::{Reason, guarded};
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::workspace::control::{Config, Control, State};
 
@@ -28,8 +29,8 @@ pub struct RenamedDataset {
 pub struct DeleteOptions {
     /// Also where other datasets build on it.
     pub force: bool,
-    /// Why; with `force`, published versions go too.
-    pub reason: Option<String>,
+    /// Why; published versions and protected tags go too then.
+    pub reason: Option<Reason>,
     pub dry_run: bool,
 }
 
@@ -79,19 +80,23 @@ impl Engine {
 
     /// Deletes a dataset: its refs and versions are gone for everyone, and come back whole when that record is undone.
     ///
-    /// Errors: [`Kind::Conflict`] where versions of other datasets build on its, without `force`, or some of its are published, without
-    /// `force` and a reason, which the log keeps.
+    /// Errors: [`Kind::Conflict`] where versions of other datasets build on its, without `force`, or some of its are published or a tag is
+    /// protected, without a reason, which the log keeps.
     pub fn delete_dataset(&self, address: &Address, options: &DeleteOptions) -> Result<DeletedDataset> {
         let mut target = self.whole_dataset(address)?;
         target.dataset()?;
         let name = target.dataset.clone();
-        let mut report = deletion(target.store.timeline.fold(), &name, options)?;
+        let delete = |fold: &Fold| {
+            let report = deletion(fold, &name, options)?;
+            let operations = vec![Operation::DeleteDataset { dataset: name.clone() }];
+            Ok::<_, Error>((report, guarded(fold, operations, options.reason.as_ref())?))
+        };
+        let (mut report, _) = delete(target.store.timeline.fold())?;
         if !options.dry_run {
             target.store.timeline.append(&self.actor(), |fold, _| {
-                report = deletion(fold, &name, options)?;
-                let delete = Operation::DeleteDataset { dataset: name.clone() };
-                let reason = options.reason.clone().map(|text| Operation::Reason { text });
-                Ok([delete].into_iter().chain(reason).collect())
+                let (deleted, operations) = delete(fold)?;
+                report = deleted;
+                Ok(operations)
             })?;
             report.record = Some(target.store.timeline.fold().number);
         }
@@ -286,10 +291,6 @@ fn deletion(fold: &Fold, name: &DatasetName, options: &DeleteOptions) -> Result<
         let shown = used_by.iter().map(DatasetName::to_string).collect::<Vec<_>>().join(", ");
         return Err(Error::conflict(format!("versions of {shown} build on versions of {name}"))
             .hint("--force deletes it all the same: those versions stay, and merges can't look behind them"));
-    }
-    if published > 0 && !(options.force && options.reason.is_some()) {
-        return Err(Error::conflict(format!("{published} of the versions of {name} are published"))
-            .hint("--force --reason TEXT deletes it all the same"));
     }
     Ok(DeletedDataset {
         dataset: name.clone(),

@@ -46,6 +46,16 @@ impl Dataset {
         self.names.iter().find(|(_, id)| *id == version).map(|(name, _)| name)
     }
 
+    /// What a version is called: its name, else its short id.
+    pub fn called(&self, version: &Id) -> String {
+        self.name_of(version).map_or_else(|| version.short(), RefName::to_string)
+    }
+
+    /// Whether the version is frozen.
+    pub fn is_published(&self, version: &Id) -> bool {
+        self.versions.get(version).is_some_and(|state| state.published)
+    }
+
     /// The version that was added last.
     pub fn newest(&self) -> Option<&VersionState> {
         self.versions.values().max_by_key(|state| (state.record, state.row.time, state.row.version))

@@ -36,6 +36,7 @@ mod faults;
 mod first_switch;
 mod frozen;
 mod full_disk;
+mod guards;
 mod indexes;
 mod interrupts;
 mod kept_frames;
