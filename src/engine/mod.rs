@@ -21,6 +21,7 @@ mod diff;
 mod diff_summary;
 mod filter;
 mod get;
+mod here;
 mod ingest;
 mod lend;
 mod list;
