@@ -12,7 +12,7 @@ use crate::history::refs::DEFAULT_BRANCH;
 use crate::workspace::control::{Config, Control, State};
 
 use super::open::{OpenStore, Target};
-use super::transfer::{Missing, VERSIONS_A_RECORD, Way, adding};
+use super::transfer::{Missing, VERSIONS_A_RECORD, Way, adding, bring_rest};
 use super::{Address, Engine, Location};
 
 /// A dataset that was renamed.
@@ -125,10 +125,13 @@ impl Engine {
         };
         let versions = missing.rows.len() as u64;
         match store.file.store == source.store.file.store {
-            true => self.copy_inside(&mut store, &name, &missing.rows, judge_all)?,
+            true => self.copy_inside(&mut store, &name, &missing, judge_all)?,
             false => drop(self.carry(&source.store.content, &mut store, &name, &missing, Way::Out, judge_all)?),
         }
-        self.copy_metadata(&mut store, &name, &known)?;
+        let differing = missing.said.differing(store.timeline.fold().datasets.get(&name));
+        self.warn_of(&differing, &known, |what, key, reference| {
+            format!("the {what} is another one in {name}, and stays; `dagset meta set {}//{name}{reference} {key}=VALUE` changes it", store.root)
+        });
         Ok(CopiedDataset {
             dataset: name,
             store: store.root,
@@ -191,11 +194,12 @@ impl Engine {
         &self,
         store: &mut OpenStore,
         name: &DatasetName,
-        rows: &[VersionRow],
+        missing: &Missing<'_>,
         judge_all: impl Fn(Option<&Dataset>) -> Result<Vec<RefMove>>,
     ) -> Result<()> {
         // What they cost to store is told of where they come from.
-        let rows: Vec<VersionRow> = rows.iter().map(|row| VersionRow { stored_bytes: 0, ..row.clone() }).collect();
+        let rows: Vec<VersionRow> =
+            missing.rows.iter().map(|row| VersionRow { stored_bytes: 0, ..row.clone() }).collect();
         let last = rows.len() - rows.len().min(VERSIONS_A_RECORD);
         let actor = self.actor();
         for group in rows[..last].chunks(VERSIONS_A_RECORD) {
@@ -204,27 +208,10 @@ impl Engine {
         store.timeline.append(&actor, |fold, _| {
             let mut operations = adding(fold, name, &rows[last..], &[]);
             operations.extend(judge_all(fold.datasets.get(name))?.iter().filter_map(|step| operation(name, step)));
+            operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
         })?;
-        Ok(())
-    }
-
-    fn copy_metadata(&self, store: &mut OpenStore, name: &DatasetName, known: &Dataset) -> Result<()> {
-        store.timeline.append(&self.actor(), |fold, _| {
-            let there = fold.dataset(name)?;
-            let is_there = |version: &Option<Id>| version.is_none_or(|id| there.versions.contains_key(&id));
-            let new =
-                known.meta.iter().filter(|(place, value)| is_there(&place.0) && there.meta.get(place) != Some(value));
-            Ok(new
-                .map(|((version, key), value)| Operation::SetMetadata {
-                    dataset: name.clone(),
-                    version: *version,
-                    key: key.clone(),
-                    value: Some(value.clone()),
-                })
-                .collect())
-        })?;
-        Ok(())
+        bring_rest(&mut store.timeline, &actor, name, &missing.said)
     }
 
     /// Has the workspace that commands run in go along with what happened to its dataset and branch. Gives the version that its folder is,

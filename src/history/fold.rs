@@ -12,6 +12,8 @@ use crate::format::record::{FOLD_RULE, RecordCore};
 
 mod datasets;
 
+pub use datasets::Gone;
+
 /// A version as the log knows it, without reading its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionState {

@@ -71,6 +71,7 @@ mod rights;
 mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
+mod said;
 mod service;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
