@@ -17,7 +17,6 @@ use crate::tree::manifest::Manifest;
 use crate::tree::merge::Lineage;
 use crate::tree::resolve::Head;
 
-use super::commit::unfinished;
 use super::merge::{choices, conflict_of};
 use super::open::{OpenStore, Target};
 use super::publish::Draft;
@@ -61,29 +60,10 @@ impl Engine {
     }
 
     fn revert_here(&self, options: &RevertOptions) -> Result<MergeReport> {
-        let mut workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
-        if workspace.state.checkout.is_some() {
-            return Err(unfinished(&workspace));
-        }
-        let branch = workspace.state.branch.clone().ok_or_else(|| {
-            Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
-        })?;
-        let unsaved = self.compare(&workspace, workspace.manifest()?)?.comparison.changes.len();
-        if unsaved > 0 && !options.dry_run {
-            return Err(Error::conflict(format!("the workspace has {unsaved} changes that no version holds"))
-                .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
-        }
+        let (mut workspace, _lock, branch) = self.ready_here(options.dry_run)?;
         workspace.target.reference = options.version.reference.clone();
         let mut report = self.revert_on(&mut workspace.target, &branch, options)?;
-        let made = report.published.as_ref().filter(|published| !published.dry_run).and_then(|it| it.version);
-        if let Some(version) = made.filter(|version| workspace.state.base != Some(*version)) {
-            let workspace = self.open_workspace()?;
-            let switched = self.go_to(&workspace, Some(branch), version);
-            report.switched = Some(switched.map_err(|fault| {
-                fault.within(format!("the outcome is version {}, but the folder isn't switched to it", version.short()))
-            })?);
-        }
+        self.become_outcome(workspace.state.base, &mut report)?;
         Ok(report)
     }
 

@@ -37,6 +37,7 @@ mod faults;
 mod first_switch;
 mod frozen;
 mod full_disk;
+mod guards;
 mod indexes;
 mod interrupts;
 mod kept_frames;
@@ -74,6 +75,7 @@ mod rights;
 mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
+mod said;
 mod service;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]

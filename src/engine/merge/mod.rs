@@ -8,7 +8,6 @@ use crate::tree::edit::edited;
 use crate::tree::resolve::Choices;
 use crate::workspace::merging::{MOST_CONFLICTS, Merging};
 
-use super::commit::unfinished;
 use super::number::{self, Bump};
 use super::open::{OpenStore, Target};
 use super::publish::{Draft, Published};
@@ -146,20 +145,7 @@ impl Engine {
     }
 
     fn merge_here(&self, options: &MergeOptions) -> Result<MergeReport> {
-        let mut workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
-        if workspace.state.checkout.is_some() {
-            return Err(unfinished(&workspace));
-        }
-        refuse_in_progress(&workspace)?;
-        let branch = workspace.state.branch.clone().ok_or_else(|| {
-            Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
-        })?;
-        let unsaved = self.compare(&workspace, workspace.manifest()?)?.comparison.changes.len();
-        if unsaved > 0 && !options.dry_run {
-            return Err(Error::conflict(format!("the workspace has {unsaved} changes that no version holds"))
-                .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
-        }
+        let (mut workspace, _lock, branch) = self.ready_here(options.dry_run)?;
         let question = self.understand(&workspace.target, &branch, options)?;
         let mut report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
         let open = report.unresolved().count();
@@ -169,15 +155,7 @@ impl Engine {
             self.lay_out(&workspace, merging, &mut report)?;
             return Ok(report);
         }
-        let version = report.published.as_ref().filter(|published| !published.dry_run).and_then(|it| it.version);
-        if let Some(version) = version.filter(|version| workspace.state.base != Some(*version)) {
-            // What was just published is found by a store that is opened after it.
-            let workspace = self.open_workspace()?;
-            let switched = self.go_to(&workspace, Some(branch), version);
-            report.switched = Some(switched.map_err(|fault| {
-                fault.within(format!("the merge is version {}, but the folder isn't switched to it", version.short()))
-            })?);
-        }
+        self.become_outcome(workspace.state.base, &mut report)?;
         Ok(report)
     }
 
