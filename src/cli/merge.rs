@@ -31,7 +31,7 @@ const MOST_SHOWN: usize = 50;
 #[derive(Args)]
 #[command(after_help = NOTES, arg_required_else_help = true)]
 pub struct Merge {
-    /// In a workspace REF, anywhere [STORE/]DATASET@REF
+    /// In a workspace REF, anywhere [STORE/]DATASET@REF; of another dataset also a part, as in DATASET@REF:sub/=as/there/
     #[arg(value_name = "REF", required_unless_present_any = ["abort", "go_on"])]
     parents: Vec<String>,
     /// Merge into this branch; made if needed [default: the workspace's]
