@@ -245,17 +245,13 @@ impl Look for Regions<'_> {
     }
 
     fn has_folder(&self, head: usize, path: &str) -> Result<bool> {
-        // Of a part the folder that it was put in is there as soon as it has anything.
         let folder = format!("{path}/");
-        let within = self.0.iter().filter(|region| region.folder.starts_with(&folder)).collect::<Vec<_>>();
-        let around = self.0.iter().rev().find(|region| folder.starts_with(&region.folder));
-        for (region, path) in around
-            .map(|region| (region, &*folder))
-            .into_iter()
-            .chain(within.into_iter().map(|region| (region, &*region.folder)))
-        {
+        // A part that was put somewhere below makes the folders on the way there.
+        let below = self.0.iter().filter(|region| region.folder.starts_with(&folder));
+        let below = below.map(|region| (region, region.folder.as_str()));
+        for (region, folder) in [(self.at(&folder), folder.as_str())].into_iter().chain(below) {
             let Some(tree) = &region.trees[head] else { continue };
-            if tree.manifest.has_folder(tree.own(&region.folder, path).trim_end_matches('/'))? {
+            if tree.manifest.has_folder(tree.own(&region.folder, folder).trim_end_matches('/'))? {
                 return Ok(true);
             }
         }
