@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::base::{BranchName, Error, Event, Id, RefName, Result};
-use crate::flow::merge::plan;
+use crate::flow::merge::{Region, Regions, Tree, plan};
 use crate::flow::propose::Proposal;
 use crate::flow::session::Session;
 use crate::format::attrs::{Attrs, Value};
@@ -15,6 +15,7 @@ use crate::history::fold::VersionState;
 use crate::tree::edit::edited;
 use crate::tree::manifest::Manifest;
 use crate::tree::merge::Lineage;
+use crate::tree::part::Part;
 use crate::tree::resolve::Head;
 
 use super::merge::{choices, conflict_of};
@@ -84,6 +85,7 @@ impl Engine {
             reference,
             version,
             version_name: dataset.name_of(&version).cloned(),
+            part: Part::default(),
             adds_nothing: false,
         };
         let sides = vec![side(branch.to_string(), head), side(format!("before {shown}"), before)];
@@ -103,13 +105,15 @@ impl Engine {
             .zip(&states)
             .map(|(side, state)| Head { word: side.reference.clone(), time: state.row.time.0 })
             .collect();
-        let lineage = Lineage { heads: 2, near: 3, bases: HashMap::from([((0, 1), vec![2])]) };
+        let lineage = Lineage { heads: 2, near: 3, bases: HashMap::from([((0, 1), vec![2])]), silent: Vec::new() };
         let OpenStore { timeline, content, .. } = &mut target.store;
         let manifest =
             |state: &VersionState| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place));
-        let manifests: Vec<Manifest<'_>> = states.iter().map(manifest).collect();
+        let whole = |state| Some(Tree { manifest: manifest(state), folder: String::new() });
+        let trees = states.iter().map(whole).collect();
+        let regions = Regions(vec![Region { folder: String::new(), lineage, trees }]);
         self.observer.tell(Event::Phase("comparing"));
-        let plan = plan(&manifests, &lineage, &heads, &choices)?;
+        let plan = plan(&regions, &heads, &choices)?;
         let mut report = MergeReport {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
@@ -147,7 +151,7 @@ impl Engine {
             create_dataset: false,
             number: None,
         };
-        let pieces = edited(manifests[0], plan.edits);
+        let pieces = edited(manifest(&states[0]), plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
         Ok(report)
     }

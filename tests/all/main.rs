@@ -54,6 +54,7 @@ mod many_writers;
 mod merging;
 mod merging_here;
 mod merging_much;
+mod merging_parts;
 mod metadata;
 mod mirror;
 mod mirror_processes;
