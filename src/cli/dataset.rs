@@ -8,7 +8,7 @@ use dagset::engine::{Address, DeleteOptions, Location};
 use serde_json::json;
 
 use super::output::stderr_line;
-use super::{Context, Ending, addresses, json, ui};
+use super::{Context, Ending, addresses, insist, json, ui};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -44,11 +44,11 @@ enum DatasetCommand {
         /// Don't ask for the name
         #[arg(short, long)]
         yes: bool,
-        /// Also if other datasets build on it; published versions need a reason too
+        /// Also if other datasets build on it; what is published or protected needs a reason too
         #[arg(long)]
         force: bool,
-        /// Why, for the log
-        #[arg(long, value_name = "TEXT")]
+        /// Why; the log keeps it
+        #[arg(long, value_name = "TEXT", requires = "force")]
         reason: Option<String>,
         /// Delete nothing; show what would be
         #[arg(short = 'n', long)]
@@ -75,7 +75,7 @@ pub fn run(context: &mut Context, args: &DatasetArgs) -> Result<Ending> {
     match &args.command {
         DatasetCommand::Rename { address, to } => rename(context, address, to),
         DatasetCommand::Delete { address, yes, force, reason, dry_run } => {
-            let options = DeleteOptions { force: *force, reason: reason.clone(), dry_run: *dry_run };
+            let options = DeleteOptions { force: *force, reason: insist::parse(reason.as_deref())?, dry_run: *dry_run };
             delete(context, address, *yes, options)
         }
         DatasetCommand::Copy { from, to } => copy(context, from, to),

@@ -19,9 +19,13 @@ wins: first or last in their order, newest, a REF, or both, side by side. In a
 workspace, conflicts are laid into the folder: solve them with add, rm or
 resolve, then commit. `fail` leaves the folder as it is.
 
+Of another dataset a PART can be merged: a folder, and where it is to stand.
+It says nothing of other folders, and newer versions of it can be merged later.
+
 Examples:
   dagset merge fixes                            into the workspace's branch
   dagset merge ./store/set@a ./store/set@b --branch main --as 2.0
+  dagset merge dogs@1.2:labels/=labels/dogs/    a part of another dataset
   dagset merge fixes --rule 'labels/**=last' --on-conflict both --dry-run";
 
 /// Conflicts that people are shown.
@@ -31,7 +35,7 @@ const MOST_SHOWN: usize = 50;
 #[derive(Args)]
 #[command(after_help = NOTES, arg_required_else_help = true)]
 pub struct Merge {
-    /// In a workspace REF, anywhere [STORE/]DATASET@REF
+    /// In a workspace REF, anywhere [STORE/]DATASET@REF[:PART]
     #[arg(value_name = "REF", required_unless_present_any = ["abort", "go_on"])]
     parents: Vec<String>,
     /// Merge into this branch; made if needed [default: the workspace's]

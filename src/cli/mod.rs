@@ -10,7 +10,7 @@ use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use dagset::base::{Kind, Observer, Result};
 use dagset::engine::{Engine, Run};
 
@@ -31,6 +31,7 @@ mod get;
 mod graph;
 mod history;
 mod ingest;
+mod insist;
 mod json;
 mod lineage;
 mod list;
@@ -41,6 +42,7 @@ mod meta;
 mod naming;
 mod oplog;
 mod output;
+mod overview;
 mod part;
 mod path_list;
 mod progress;
@@ -173,7 +175,8 @@ impl Context {
 
 /// Parses, runs, reports.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let parsed = overview::grouped(Cli::command()).try_get_matches();
+    let cli = match parsed.and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(refusal) => return report::usage(&refusal),
     };

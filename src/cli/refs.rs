@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::table::{left, print};
 use super::ui::Paint;
-use super::{Context, Ending, addresses, json};
+use super::{Context, Ending, addresses, insist, json};
 
 const BRANCH_EXAMPLES: &str = "\
 Examples, in a workspace:
@@ -31,9 +31,12 @@ pub struct Branch {
     /// Delete, unless versions are on no other branch, tag or name
     #[arg(short, long)]
     delete: bool,
-    /// Delete all the same: ids still find those versions
+    /// Delete all the same, ids still find those versions; published ones need a reason
     #[arg(long, requires = "delete")]
     force: bool,
+    /// Why; the log keeps it
+    #[arg(long, value_name = "TEXT", requires = "force")]
+    reason: Option<String>,
 }
 
 pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
@@ -42,7 +45,9 @@ pub fn branch(context: &mut Context, args: &Branch) -> Result<Ending> {
         ([], false, false) => return list(context, &address, RefKind::Branch),
         ([from, to], true, _) => ("renamed", context.watched(|engine| engine.rename_branch(&address, from, to))?),
         ([name], _, true) => {
-            let (row, alone) = context.watched(|engine| engine.delete_branch(&address, name, args.force))?;
+            let reason = insist::parse(args.reason.as_deref())?;
+            let (row, alone) =
+                context.watched(|engine| engine.delete_branch(&address, name, args.force, reason.as_ref()))?;
             if alone > 0 {
                 let versions = super::ui::count(alone, "version");
                 context.say(&format!("only ids lead to {versions} now; `dagset undo` brings the branch back"));

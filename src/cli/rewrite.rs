@@ -5,12 +5,13 @@ use dagset::base::{Error, Result};
 use dagset::engine::{Point, RefExpr, RevertOptions, SquashOptions, Squashed};
 use serde_json::json;
 
+use super::insist::Insist;
 use super::{Context, Ending, addresses, deeds, json, merge, ui};
 
 const SQUASH_NOTES: &str = "\
 The versions after A up to B stay, and are found by their names and ids; branches
-that are at B move to the new one. What is published or has a protected tag isn't
-squashed. `dagset undo` takes it back.
+that are at B move to the new one. What is published or has a protected tag is
+squashed with a reason only. `dagset undo` takes it back.
 
 Examples:
   dagset squash 1.0..main --as 1.1
@@ -38,6 +39,8 @@ pub struct Squash {
     /// Say what the version is about
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
+    #[command(flatten)]
+    insist: Insist,
     /// Store nothing; show what would be replaced
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -88,6 +91,7 @@ pub fn squash(context: &mut Context, args: Squash) -> Result<Ending> {
         tip: RefExpr::parse(tip)?,
         name: args.name,
         message: args.message,
+        reason: args.insist.reason()?,
         dry_run: args.dry_run,
     };
     let squashed = context.watched(|engine| engine.squash(&options))?;

@@ -2,9 +2,10 @@
 
 use clap::Args;
 use dagset::base::{Error, Result};
-use dagset::engine::{NamedVersion, Reason, RefKind, TagAt, TagMove};
+use dagset::engine::{NamedVersion, RefKind, TagAt, TagMove};
 use serde_json::json;
 
+use super::insist::Insist;
 use super::refs::{list, split};
 use super::{Context, Ending, addresses, json};
 
@@ -28,8 +29,9 @@ Examples:
   dagset name ./store/photos@main~2 1.1";
 
 const PUBLISH_EXAMPLES: &str = "\
-What removes a published version, or moves or removes a protected tag on it,
-needs --force and a --reason, which the log keeps.
+What takes away a published version's name, its dataset, the last branch or tag
+that leads to it or a protected tag on it, or squashes it, needs --force and a
+--reason, which the log keeps.
 
 Examples:
   dagset publish 1.2.0 --note 'used in the paper'
@@ -51,12 +53,8 @@ pub struct Tag {
     /// Protect no longer
     #[arg(long, conflicts_with = "delete")]
     unprotect: bool,
-    /// Move or delete it though it is protected
-    #[arg(long, requires = "reason")]
-    force: bool,
-    /// Why; the log keeps it
-    #[arg(long, value_name = "TEXT", requires = "force")]
-    reason: Option<String>,
+    #[command(flatten)]
+    insist: Insist,
 }
 
 /// Give a version a name
@@ -82,7 +80,7 @@ pub struct Publish {
 
 pub fn tag(context: &mut Context, args: &Tag) -> Result<Ending> {
     let (address, names) = split(context, &args.words, !args.delete)?;
-    let reason = args.reason.as_deref().map(Reason::new).transpose()?;
+    let reason = args.insist.reason()?;
     let reason = reason.as_ref();
     let protect = (args.protect || args.unprotect).then_some(args.protect);
     let (action, moved) = match (names.as_slice(), args.delete, protect) {

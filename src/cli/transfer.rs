@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dagset::base::{Kind, Result};
-use dagset::engine::{CloneOptions, FetchReport, MovedRef, PushOptions};
+use dagset::engine::Value as Attribute;
+use dagset::engine::{CloneOptions, Differing, FetchReport, MovedRef, PushOptions, SaidReport};
 use serde_json::{Value, json};
 
 use super::output::stderr_line;
@@ -93,13 +94,17 @@ pub fn push(context: &mut Context, args: Push) -> Result<Ending> {
             "dataset": report.dataset.to_string(),
             "refs": refs(&report.refs),
             "versions": report.versions,
+            "published": report.said.published,
+            "metadata": report.said.metadata,
+            "differing": differing(&report.said, |it| (&it.from, &it.to)),
             "new_chunks": report.new_chunks,
             "new_bytes": report.new_bytes,
             "stored_bytes": report.stored_bytes,
             "dry_run": report.dry_run,
         })));
     } else if !context.global.quiet {
-        let shown = tell_refs(context, "to", &report.url, &report.refs);
+        let mut shown = tell_refs(context, "to", &report.url, &report.refs);
+        shown |= tell_said(context, &report.said);
         let what = format!(
             "{}, {} ({})",
             ui::count(report.versions, "version"),
@@ -214,7 +219,8 @@ fn version(context: &Context, name: Option<&str>, short: String) -> String {
 }
 
 fn tell_fetched(context: &mut Context, report: &FetchReport) {
-    let shown = tell_refs(context, "from", &report.url, &report.refs);
+    let mut shown = tell_refs(context, "from", &report.url, &report.refs);
+    shown |= tell_said(context, &report.said);
     match report.versions {
         0 if !shown => writeln!(context.out, "nothing new at {}", context.paint.cyan(report.remote.as_str())),
         0 => {}
@@ -236,6 +242,7 @@ fn tell_refs(context: &mut Context, way: &str, url: &str, refs: &[MovedRef]) -> 
             ("behind", Some(old)) => {
                 writeln!(context.out, "  {} {name} is further on there, at {}", row.kind, paint.yellow(old.short()));
             }
+            ("protected", _) => writeln!(context.out, "  {} {name} is protected now", row.kind),
             (_, Some(old)) => {
                 writeln!(context.out, "  {} {name} {} → {new}", row.kind, paint.yellow(old.short()));
             }
@@ -252,7 +259,31 @@ fn fetched(report: &FetchReport) -> Value {
         "dataset": report.dataset.to_string(),
         "refs": refs(&report.refs),
         "versions": report.versions,
+        "published": report.said.published,
+        "metadata": report.said.metadata,
+        "differing": differing(&report.said, |it| (&it.to, &it.from)),
     })
+}
+
+/// Metadata that stays different: `sides` gives what it is here and there.
+fn differing(said: &SaidReport, sides: fn(&Differing) -> (&Attribute, &Attribute)) -> Vec<Value> {
+    let row = |it: &Differing| {
+        let (here, there) = sides(it);
+        let version = it.version.as_ref().map(json::id);
+        json!({"version": version, "key": it.key, "here": json::value(here), "there": json::value(there)})
+    };
+    said.differing.iter().map(row).collect()
+}
+
+/// A line about what came beside versions and refs; whether there was anything.
+fn tell_said(context: &mut Context, said: &SaidReport) -> bool {
+    let published = (said.published > 0).then(|| format!("{} published", ui::count(said.published, "version")));
+    let metadata = (said.metadata > 0).then(|| format!("{} of metadata", ui::count(said.metadata, "value")));
+    let told = published.into_iter().chain(metadata).collect::<Vec<_>>().join(", ");
+    if !told.is_empty() {
+        writeln!(context.out, "{told}");
+    }
+    !told.is_empty()
 }
 
 fn refs(rows: &[MovedRef]) -> Vec<Value> {

@@ -4,6 +4,7 @@ use clap::Args;
 use dagset::base::Result;
 use serde_json::json;
 
+use super::insist::Insist;
 use super::oplog::place_and_number;
 use super::{Context, Ending, addresses, deeds, json};
 
@@ -25,6 +26,8 @@ pub struct Undo {
     /// A store or a dataset [default: the workspace's], and a record's number
     #[arg(value_name = "STORE|DATASET|RECORD", num_args = 0..=2)]
     words: Vec<String>,
+    #[command(flatten)]
+    insist: Insist,
     /// Change nothing; show what would be done
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -37,7 +40,8 @@ pub fn run(context: &mut Context, args: &Undo) -> Result<Ending> {
         (Some(text), _) => addresses::parse(context, text)?,
         (None, None) => addresses::parse(context, &addresses::store(context, None)?)?,
     };
-    let report = context.watched(|engine| engine.undo(&place, number, args.dry_run))?;
+    let reason = args.insist.reason()?;
+    let report = context.watched(|engine| engine.undo(&place, number, reason.as_ref(), args.dry_run))?;
     if !context.for_people() {
         context.out.document(&json::document(json!({
             "undone": deeds::document(&report.undone),

@@ -85,7 +85,9 @@ impl Engine {
         let (store, rest) = self.open_store(&text)?;
         let dataset = self.dataset_meant(&text, rest)?;
         let there = store.timeline.fold().dataset(&dataset);
-        let there = there.map_err(|fault| fault.hint(format!("`dagset list {}` shows the datasets", store.root)))?;
+        let there = there.map_err(|fault| {
+            fault.hint(store.where_it_went(&dataset, |to, root| format!("`dagset clone {root}//{to}`")))
+        })?;
         if let Some(reference) = &address.reference {
             refs::resolve(&dataset, there, reference, DEFAULT_BRANCH)?;
         }

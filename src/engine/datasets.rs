@@ -7,11 +7,12 @@ use crate::flow::ref_moves::{Carried, RefMove, judge, operation};
 use crate::format::operation::{Operation, VersionRow};
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
+use crate::history::guard::{Reason, guarded};
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::workspace::control::{Config, Control, State};
 
 use super::open::{OpenStore, Target};
-use super::transfer::{Missing, VERSIONS_A_RECORD, Way, adding};
+use super::transfer::{Missing, VERSIONS_A_RECORD, Way, adding, bring_rest};
 use super::{Address, Engine, Location};
 
 /// A dataset that was renamed.
@@ -28,8 +29,8 @@ pub struct RenamedDataset {
 pub struct DeleteOptions {
     /// Also where other datasets build on it.
     pub force: bool,
-    /// Why; with `force`, published versions go too.
-    pub reason: Option<String>,
+    /// Why; published versions and protected tags go too then.
+    pub reason: Option<Reason>,
     pub dry_run: bool,
 }
 
@@ -79,19 +80,23 @@ impl Engine {
 
     /// Deletes a dataset: its refs and versions are gone for everyone, and come back whole when that record is undone.
     ///
-    /// Errors: [`Kind::Conflict`] where versions of other datasets build on its, without `force`, or some of its are published, without
-    /// `force` and a reason, which the log keeps.
+    /// Errors: [`Kind::Conflict`] where versions of other datasets build on its, without `force`, or some of its are published or a tag is
+    /// protected, without a reason, which the log keeps.
     pub fn delete_dataset(&self, address: &Address, options: &DeleteOptions) -> Result<DeletedDataset> {
         let mut target = self.whole_dataset(address)?;
         target.dataset()?;
         let name = target.dataset.clone();
-        let mut report = deletion(target.store.timeline.fold(), &name, options)?;
+        let delete = |fold: &Fold| {
+            let report = deletion(fold, &name, options)?;
+            let operations = vec![Operation::DeleteDataset { dataset: name.clone() }];
+            Ok::<_, Error>((report, guarded(fold, operations, options.reason.as_ref())?))
+        };
+        let (mut report, _) = delete(target.store.timeline.fold())?;
         if !options.dry_run {
             target.store.timeline.append(&self.actor(), |fold, _| {
-                report = deletion(fold, &name, options)?;
-                let delete = Operation::DeleteDataset { dataset: name.clone() };
-                let reason = options.reason.clone().map(|text| Operation::Reason { text });
-                Ok([delete].into_iter().chain(reason).collect())
+                let (deleted, operations) = delete(fold)?;
+                report = deleted;
+                Ok(operations)
             })?;
             report.record = Some(target.store.timeline.fold().number);
         }
@@ -120,10 +125,13 @@ impl Engine {
         };
         let versions = missing.rows.len() as u64;
         match store.file.store == source.store.file.store {
-            true => self.copy_inside(&mut store, &name, &missing.rows, judge_all)?,
+            true => self.copy_inside(&mut store, &name, &missing, judge_all)?,
             false => drop(self.carry(&source.store.content, &mut store, &name, &missing, Way::Out, judge_all)?),
         }
-        self.copy_metadata(&mut store, &name, &known)?;
+        let differing = missing.said.differing(store.timeline.fold().datasets.get(&name));
+        self.warn_of(&differing, &known, |what, key, reference| {
+            format!("the {what} is another one in {name}, and stays; `dagset meta set {}//{name}{reference} {key}=VALUE` changes it", store.root)
+        });
         Ok(CopiedDataset {
             dataset: name,
             store: store.root,
@@ -186,11 +194,12 @@ impl Engine {
         &self,
         store: &mut OpenStore,
         name: &DatasetName,
-        rows: &[VersionRow],
+        missing: &Missing<'_>,
         judge_all: impl Fn(Option<&Dataset>) -> Result<Vec<RefMove>>,
     ) -> Result<()> {
         // What they cost to store is told of where they come from.
-        let rows: Vec<VersionRow> = rows.iter().map(|row| VersionRow { stored_bytes: 0, ..row.clone() }).collect();
+        let rows: Vec<VersionRow> =
+            missing.rows.iter().map(|row| VersionRow { stored_bytes: 0, ..row.clone() }).collect();
         let last = rows.len() - rows.len().min(VERSIONS_A_RECORD);
         let actor = self.actor();
         for group in rows[..last].chunks(VERSIONS_A_RECORD) {
@@ -199,27 +208,10 @@ impl Engine {
         store.timeline.append(&actor, |fold, _| {
             let mut operations = adding(fold, name, &rows[last..], &[]);
             operations.extend(judge_all(fold.datasets.get(name))?.iter().filter_map(|step| operation(name, step)));
+            operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
         })?;
-        Ok(())
-    }
-
-    fn copy_metadata(&self, store: &mut OpenStore, name: &DatasetName, known: &Dataset) -> Result<()> {
-        store.timeline.append(&self.actor(), |fold, _| {
-            let there = fold.dataset(name)?;
-            let is_there = |version: &Option<Id>| version.is_none_or(|id| there.versions.contains_key(&id));
-            let new =
-                known.meta.iter().filter(|(place, value)| is_there(&place.0) && there.meta.get(place) != Some(value));
-            Ok(new
-                .map(|((version, key), value)| Operation::SetMetadata {
-                    dataset: name.clone(),
-                    version: *version,
-                    key: key.clone(),
-                    value: Some(value.clone()),
-                })
-                .collect())
-        })?;
-        Ok(())
+        bring_rest(&mut store.timeline, &actor, name, &missing.said)
     }
 
     /// Has the workspace that commands run in go along with what happened to its dataset and branch. Gives the version that its folder is,
@@ -286,10 +278,6 @@ fn deletion(fold: &Fold, name: &DatasetName, options: &DeleteOptions) -> Result<
         let shown = used_by.iter().map(DatasetName::to_string).collect::<Vec<_>>().join(", ");
         return Err(Error::conflict(format!("versions of {shown} build on versions of {name}"))
             .hint("--force deletes it all the same: those versions stay, and merges can't look behind them"));
-    }
-    if published > 0 && !(options.force && options.reason.is_some()) {
-        return Err(Error::conflict(format!("{published} of the versions of {name} are published"))
-            .hint("--force --reason TEXT deletes it all the same"));
     }
     Ok(DeletedDataset {
         dataset: name.clone(),

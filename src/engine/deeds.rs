@@ -78,9 +78,9 @@ pub enum What {
         bytes: u64,
         replaced: u64,
     },
-    /// A step of collection, by its name.
-    /// Why the record does what is protected or published.
+    /// Why the record does what protection or publishing stands against.
     Reason(String),
+    /// A step of collection, by its name.
     Collection(&'static str),
     /// An operation of a newer dagset.
     Unknown(u8),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
 use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
-use crate::history::fold::{Dataset, VersionState};
+use crate::history::fold::{Dataset, Gone, VersionState};
 use crate::history::local_copy::LocalCopy;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
@@ -98,6 +98,17 @@ impl OpenStore {
         self.content.prefetch_root(ObjectKind::MetaPack, &state.row.manifest_place.frame, BEFORE_ROOT_BYTES);
         Manifest::new(&self.content, state.row.manifest, Some(state.row.manifest_place))
     }
+
+    /// The next command for who asks for a dataset that isn't here; `new_name` gives that for one with another name, from it and the
+    /// store's root.
+    pub fn where_it_went(&self, dataset: &DatasetName, new_name: impl Fn(&DatasetName, &str) -> String) -> String {
+        let root = self.root.trim_end_matches('/');
+        match self.timeline.fold().gone(dataset) {
+            Some(Gone::Deleted { record }) => format!("`dagset undo {root} {record}` brings it back"),
+            Some(Gone::Renamed { to, .. }) => new_name(to, root),
+            None => format!("`dagset list {}` shows the datasets", self.root),
+        }
+    }
 }
 
 /// The identity of a store that is being made.
@@ -131,16 +142,11 @@ impl Target {
     pub fn dataset(&self) -> Result<&Dataset> {
         let fold = self.store.timeline.fold();
         fold.dataset(&self.dataset).map_err(|fault| {
-            let root = self.store.root.trim_end_matches('/');
-            let renamed = fold.new_name(&self.dataset).filter(|(to, _)| fold.datasets.contains_key(to));
-            fault.hint(match (fold.deletion_of(&self.dataset), renamed) {
-                (Some(record), _) => format!("`dagset undo {root} {record}` brings it back"),
-                (None, Some((to, _))) if self.shown.is_empty() => {
-                    format!("`dagset dataset use {to}` makes this workspace one of {to}")
-                }
-                (None, Some((to, _))) => format!("write {root}//{to}"),
-                (None, None) => format!("`dagset list {}` shows the datasets", self.store.root),
-            })
+            let new_name = |to: &DatasetName, root: &str| match self.shown.is_empty() {
+                true => format!("`dagset dataset use {to}` makes this workspace one of {to}"),
+                false => format!("write {root}//{to}"),
+            };
+            fault.hint(self.store.where_it_went(&self.dataset, new_name))
         })
     }
 

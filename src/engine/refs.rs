@@ -8,6 +8,7 @@ use crate::format::operation::Operation;
 use crate::format::version::Version;
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, VersionState};
+use crate::history::guard::{Reason, guarded};
 
 use super::metadata::changed_since;
 use super::open::Target;
@@ -135,8 +136,15 @@ impl Engine {
 
     /// Takes a branch away; the versions stay. The number of those is given that only an id leads to from now on.
     ///
-    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where there are such, without `force`, and for the workspace's own branch.
-    pub fn delete_branch(&self, address: &Address, branch: &str, force: bool) -> Result<(RefRow, u64)> {
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where there are such, without `force`, or published ones among them, without a
+    /// reason too; and for the workspace's own branch.
+    pub fn delete_branch(
+        &self,
+        address: &Address,
+        branch: &str,
+        force: bool,
+        reason: Option<&Reason>,
+    ) -> Result<(RefRow, u64)> {
         let branch = BranchName::new(branch)?;
         let mut target = self.open_target(address)?;
         let version = branch_head(&target, &branch)?;
@@ -155,12 +163,13 @@ impl Engine {
                     "a tag or a branch keeps them; --force deletes it all the same: ids still find them, and `dagset undo` brings it back",
                 ));
             }
-            Ok(vec![Operation::SetBranch {
+            let delete = Operation::SetBranch {
                 dataset: dataset.clone(),
                 branch: branch.clone(),
                 old: Some(version),
                 new: None,
-            }])
+            };
+            guarded(fold, vec![delete], reason)
         })?;
         Ok((RefRow { name: branch.to_string(), version, version_name: None, protected: false }, alone))
     }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use crate::base::{BranchName, Error, Event, Id, RefName, Result};
-use crate::flow::merge::plan;
+use crate::flow::merge::{Region, Regions, Tree, plan};
 use crate::flow::propose::Proposal;
 use crate::flow::session::Session;
 use crate::format::attrs::{Attrs, Value};
@@ -15,9 +15,9 @@ use crate::history::fold::VersionState;
 use crate::tree::edit::edited;
 use crate::tree::manifest::Manifest;
 use crate::tree::merge::Lineage;
+use crate::tree::part::Part;
 use crate::tree::resolve::Head;
 
-use super::commit::unfinished;
 use super::merge::{choices, conflict_of};
 use super::open::{OpenStore, Target};
 use super::publish::Draft;
@@ -61,29 +61,10 @@ impl Engine {
     }
 
     fn revert_here(&self, options: &RevertOptions) -> Result<MergeReport> {
-        let mut workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
-        if workspace.state.checkout.is_some() {
-            return Err(unfinished(&workspace));
-        }
-        let branch = workspace.state.branch.clone().ok_or_else(|| {
-            Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
-        })?;
-        let unsaved = self.compare(&workspace, workspace.manifest()?)?.comparison.changes.len();
-        if unsaved > 0 && !options.dry_run {
-            return Err(Error::conflict(format!("the workspace has {unsaved} changes that no version holds"))
-                .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
-        }
+        let (mut workspace, _lock, branch) = self.ready_here(options.dry_run)?;
         workspace.target.reference = options.version.reference.clone();
         let mut report = self.revert_on(&mut workspace.target, &branch, options)?;
-        let made = report.published.as_ref().filter(|published| !published.dry_run).and_then(|it| it.version);
-        if let Some(version) = made.filter(|version| workspace.state.base != Some(*version)) {
-            let workspace = self.open_workspace()?;
-            let switched = self.go_to(&workspace, Some(branch), version);
-            report.switched = Some(switched.map_err(|fault| {
-                fault.within(format!("the outcome is version {}, but the folder isn't switched to it", version.short()))
-            })?);
-        }
+        self.become_outcome(workspace.state.base, &mut report)?;
         Ok(report)
     }
 
@@ -104,6 +85,7 @@ impl Engine {
             reference,
             version,
             version_name: dataset.name_of(&version).cloned(),
+            part: Part::default(),
             adds_nothing: false,
         };
         let sides = vec![side(branch.to_string(), head), side(format!("before {shown}"), before)];
@@ -123,13 +105,15 @@ impl Engine {
             .zip(&states)
             .map(|(side, state)| Head { word: side.reference.clone(), time: state.row.time.0 })
             .collect();
-        let lineage = Lineage { heads: 2, near: 3, bases: HashMap::from([((0, 1), vec![2])]) };
+        let lineage = Lineage { heads: 2, near: 3, bases: HashMap::from([((0, 1), vec![2])]), silent: Vec::new() };
         let OpenStore { timeline, content, .. } = &mut target.store;
         let manifest =
             |state: &VersionState| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place));
-        let manifests: Vec<Manifest<'_>> = states.iter().map(manifest).collect();
+        let whole = |state| Some(Tree { manifest: manifest(state), folder: String::new() });
+        let trees = states.iter().map(whole).collect();
+        let regions = Regions(vec![Region { folder: String::new(), lineage, trees }]);
         self.observer.tell(Event::Phase("comparing"));
-        let plan = plan(&manifests, &lineage, &heads, &choices)?;
+        let plan = plan(&regions, &heads, &choices)?;
         let mut report = MergeReport {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
@@ -167,7 +151,7 @@ impl Engine {
             create_dataset: false,
             number: None,
         };
-        let pieces = edited(manifests[0], plan.edits);
+        let pieces = edited(manifest(&states[0]), plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
         Ok(report)
     }

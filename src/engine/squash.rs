@@ -9,6 +9,7 @@ use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::version::{Parent, Version};
 use crate::history::dag::{ancestry, is_ancestor};
 use crate::history::fold::{Dataset, Fold};
+use crate::history::guard::{Reason, guarded, stands};
 use crate::tree::edit::edited;
 use crate::tree::manifest::Manifest;
 
@@ -26,6 +27,8 @@ pub struct SquashOptions {
     pub name: String,
     /// Which versions it replaces, if not given.
     pub message: Option<String>,
+    /// Why; published versions and those with a protected tag are replaced too then.
+    pub reason: Option<Reason>,
     pub dry_run: bool,
 }
 
@@ -49,8 +52,8 @@ impl Engine {
     /// Makes a version of the tip's content, with the base as its only parent; branches that are at the tip move to it, and the
     /// workspace goes along.
     ///
-    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a version that it would replace is published or has a protected tag,
-    /// or the name is taken; [`Kind::Usage`](crate::base::Kind::Usage) where the base isn't an ancestor of the tip.
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a version that it would replace is published or has a protected tag and
+    /// no reason is given, or the name is taken; [`Kind::Usage`](crate::base::Kind::Usage) where the base isn't an ancestor of the tip.
     pub fn squash(&self, options: &SquashOptions) -> Result<Squashed> {
         let name = RefName::new(&options.name)?;
         let mut target = self.open_target(&options.base)?;
@@ -68,7 +71,7 @@ impl Engine {
                 Error::conflict(format!("the name {name} is taken in {}", target.dataset)).hint("choose another name")
             );
         }
-        let replaced = replaceable(dataset, &base, &tip.version)?;
+        let replaced = replaceable(dataset, &base, &tip.version, options.reason.as_ref())?;
         let names = Names::of(target.store.timeline.fold());
         let mut report = Squashed {
             dataset: target.dataset.clone(),
@@ -101,12 +104,12 @@ impl Engine {
         let mut branches = Vec::new();
         target.store.timeline.append(&self.actor(), |fold, record_bytes| {
             let known = fold.dataset(dataset)?;
-            replaceable(known, &base, &tip.version)?;
+            replaceable(known, &base, &tip.version, options.reason.as_ref())?;
             branches = at(known, &tip.version);
             let stored_bytes = self.observer.get(Counter::StoredBytes) + record_bytes;
             let mut operations = operations(fold, dataset, &new, &tip, base, (time, stored_bytes), name, &branches);
             operations.insert(0, Operation::Register { indexes: indexes.clone() });
-            Ok(operations)
+            guarded(fold, operations, options.reason.as_ref())
         })?;
         report.version = Some(new.id);
         report.branches = branches;
@@ -145,27 +148,25 @@ impl Engine {
     }
 }
 
-/// What is an ancestor of the tip, or it, and not of the base; newest first.
-fn replaceable(dataset: &Dataset, base: &Id, tip: &Id) -> Result<Vec<Id>> {
-    let kept: HashSet<Id> = ancestry(dataset, &[*base]).iter().map(|state| state.row.version).collect();
-    let states: Vec<_> =
-        ancestry(dataset, &[*tip]).into_iter().filter(|state| !kept.contains(&state.row.version)).collect();
-    let shown = |id: &Id| dataset.name_of(id).map_or_else(|| id.short(), RefName::to_string);
-    if let Some(state) = states.iter().find(|state| state.published) {
-        return Err(Error::conflict(format!("version {} is published, and stays", shown(&state.row.version)))
-            .hint("squash what came after it"));
+/// What is an ancestor of the tip, or it, and not of the base; newest first. Without a reason, none that is published or held by a tag.
+fn replaceable(dataset: &Dataset, base: &Id, tip: &Id, reason: Option<&Reason>) -> Result<Vec<Id>> {
+    let versions = |tip: &Id| ancestry(dataset, &[*tip]).into_iter().map(|state| state.row.version);
+    let kept: HashSet<Id> = versions(base).collect();
+    let replaced: Vec<Id> = versions(tip).filter(|id| !kept.contains(id)).collect();
+    if reason.is_some() {
+        return Ok(replaced);
     }
-    let protected = dataset.tags.iter().filter(|(_, tag)| tag.protected);
-    for (tag, to) in protected {
-        if states.iter().any(|state| state.row.version == to.version) {
-            return Err(Error::conflict(format!(
-                "the protected tag {tag} is on version {}, which would be replaced",
-                shown(&to.version)
-            ))
-            .hint("squash what came after it"));
+    if let Some(id) = replaced.iter().find(|id| dataset.is_published(id)) {
+        return Err(stands(format!("version {} is published, and would be replaced", dataset.called(id))));
+    }
+    let mut tags = dataset.tags.iter().filter(|(_, tag)| tag.protected);
+    match tags.find(|(_, tag)| replaced.contains(&tag.version)) {
+        None => Ok(replaced),
+        Some((tag, to)) => {
+            let version = dataset.called(&to.version);
+            Err(stands(format!("the protected tag {tag} is on version {version}, which would be replaced")))
         }
     }
-    Ok(states.iter().map(|state| state.row.version).collect())
 }
 
 fn at(dataset: &Dataset, version: &Id) -> Vec<BranchName> {

@@ -3,7 +3,7 @@
 use crate::base::{DatasetName, Error, Id, RefName, Result};
 use crate::format::operation::{MAX_NOTE, Operation};
 use crate::history::fold::{Dataset, Tag};
-use crate::history::guard::{Reason, tag_change};
+use crate::history::guard::{Reason, guarded, tag_change};
 
 use super::refs::whole_versions_only;
 use super::{Address, Engine};
@@ -139,7 +139,7 @@ impl Engine {
             let now = dataset.tags.get(&tag).copied();
             let next = to(now)?;
             (moved.before, moved.after) = (now.map(|now| at(dataset, now)), next.map(|next| at(dataset, next)));
-            tag_change(&owner, dataset, &tag, next, reason)
+            guarded(fold, tag_change(&owner, dataset, &tag, next).into_iter().collect(), reason)
         })?;
         Ok(moved)
     }

@@ -9,9 +9,11 @@ use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, Obse
 use crate::flow::carry::{Carrier, Extent};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::ref_moves::{Carried, RefMove, Verdict, judge, operation};
+use crate::flow::said::{Differing, Said};
 use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
+use crate::history::timeline::{Actor, Timeline};
 use crate::store::address::Location;
 use crate::store::content::Content;
 use crate::tree::manifest::Manifest;
@@ -45,7 +47,7 @@ pub struct MovedRef {
     pub name: String,
     pub old: Option<Id>,
     pub new: Id,
-    /// `new`, `moved`, `same`, `behind` or `refused`.
+    /// `new`, `moved`, `same`, `protected` (a tag that stays where it is), `behind` or `refused`.
     pub outcome: &'static str,
     /// Why it was refused.
     pub why: Option<String>,
@@ -63,6 +65,7 @@ pub struct PushReport {
     pub refs: Vec<MovedRef>,
     /// Versions that the remote didn't have.
     pub versions: u64,
+    pub said: SaidReport,
     /// Chunks that the remote didn't have, and their raw bytes.
     pub new_chunks: u64,
     pub new_bytes: u64,
@@ -80,6 +83,18 @@ pub struct FetchReport {
     pub refs: Vec<MovedRef>,
     /// Versions that were not here.
     pub versions: u64,
+    pub said: SaidReport,
+}
+
+/// What a push or fetch brought beside versions and refs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SaidReport {
+    /// Versions that the other side didn't know as published.
+    pub published: u64,
+    /// Values of metadata that it didn't have.
+    pub metadata: u64,
+    /// Those that stay different.
+    pub differing: Vec<Differing>,
 }
 
 /// A remote's store, open, and the dataset that is meant there.
@@ -118,6 +133,7 @@ impl Engine {
         let (refused, planned): (Vec<_>, Vec<_>) = judge_all(there, &wanted)?.into_iter().partition(is_refused);
         let going: Vec<(Carried, Id)> = planned.iter().map(|step| (step.what.clone(), step.new)).collect();
         let missing = Missing::find(&dataset, going.iter().map(|(_, id)| *id), there, &dataset);
+        let said = said_report(&missing.said, &far.dataset, there);
         let mut moves = match options.dry_run {
             true => {
                 self.count_only(&home.store.content, &far.store, &missing)?;
@@ -131,6 +147,9 @@ impl Engine {
         if let (Some(name), false) = (&far.name, options.dry_run) {
             near.follow(&mut home, name, &moves)?;
         }
+        self.warn_of(&said.differing, &dataset, |what, key, reference| {
+            format!("the {what} is another one at {shown}, and stays; `dagset meta set {}//{}{reference} {key}=VALUE` changes it there", far.store.root.trim_end_matches('/'), far.dataset)
+        });
         moves.extend(refused);
         moves.sort_by(|a, b| a.what.cmp(&b.what));
         let count = |counter| self.observer.get(counter);
@@ -140,6 +159,7 @@ impl Engine {
             dataset: far.dataset,
             refs: moves.into_iter().map(|step| moved_ref(step, way_out_of_push)).collect(),
             versions: missing.rows.len() as u64,
+            said,
             new_chunks: count(Counter::NewChunks),
             new_bytes: count(Counter::NewBytes),
             stored_bytes: count(Counter::StoredBytes),
@@ -175,6 +195,7 @@ impl Engine {
         };
         let known = home.dataset()?;
         let missing = Missing::find(&there, wanted.iter().map(|(_, id)| *id), Some(known), known);
+        let said = said_report(&missing.said, &home.dataset, Some(known));
         let extent = if near.home_is_embedded()? { Extent::Metadata } else { Extent::Whole };
         let dataset = home.dataset.clone();
         let moves = self.carry(&far.store.content, &mut home.store, &dataset, &missing, Way::In(extent), judge_all)?;
@@ -185,8 +206,12 @@ impl Engine {
                 self.observer.tell(Event::Warning(format!("{name} was not taken over: {why}{hint}")));
             }
         }
+        self.warn_of(&said.differing, &there, |what, key, reference| {
+            let subject = if reference.is_empty() { "." } else { &reference[1..] };
+            format!("the {what} is another one at {name}, and stays; `dagset meta set {subject} {key}=VALUE` changes it here")
+        });
         let versions = missing.rows.len() as u64;
-        Ok(FetchReport { remote: name, url: far.url, dataset: far.dataset, refs, versions })
+        Ok(FetchReport { remote: name, url: far.url, dataset: far.dataset, refs, versions, said })
     }
 
     /// Carries `missing` (parents first) into `to` and appends the records that add them and move the refs that `judge_all` gives.
@@ -195,7 +220,7 @@ impl Engine {
         from: &Content,
         to: &mut OpenStore,
         name: &DatasetName,
-        missing: &Missing,
+        missing: &Missing<'_>,
         way: Way,
         judge_all: impl Fn(Option<&Dataset>) -> Result<Vec<RefMove>>,
     ) -> Result<Vec<RefMove>> {
@@ -233,8 +258,10 @@ impl Engine {
             moves = judge_all(fold.datasets.get(name))?;
             let mut operations = adding(fold, name, &last, &indexes);
             operations.extend(moves.iter().filter_map(|step| operation(name, step)));
+            operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
         })?;
+        bring_rest(timeline, &actor, name, &missing.said)?;
         if !missing.rows.is_empty() {
             // What was asked for is done; tidying up may fail without a word to the user but in the notes.
             merge_indexes(timeline, content, &actor, &self.observer).unwrap_or_else(|fault| {
@@ -246,7 +273,7 @@ impl Engine {
     }
 
     /// Counts what a push would send, and sends nothing.
-    fn count_only(&self, from: &Content, far: &OpenStore, missing: &Missing) -> Result<()> {
+    fn count_only(&self, from: &Content, far: &OpenStore, missing: &Missing<'_>) -> Result<()> {
         let target = (&far.content, far.timeline.bucket().clone(), far.timeline.fold().number);
         let mut carrier = Carrier::new(from, target, Extent::Whole, true, self.often, self.observer.clone());
         for row in &missing.held {
@@ -326,6 +353,21 @@ impl Engine {
         }
     }
 
+    /// Says of metadata that differs, and stays, what it is of and what helps: `text` is given that, the key, and the `@REF` of a version.
+    pub(super) fn warn_of(
+        &self,
+        differing: &[Differing],
+        dataset: &Dataset,
+        text: impl Fn(&str, &str, &str) -> String,
+    ) {
+        for Differing { version, key, .. } in differing {
+            let called = version.map(|id| dataset.called(&id));
+            let of = called.as_ref().map_or("the dataset".to_owned(), |called| format!("version {called}"));
+            let reference = called.map(|called| format!("@{called}")).unwrap_or_default();
+            self.observer.tell(Event::Warning(text(&format!("metadata {key} of {of}"), key, &reference)));
+        }
+    }
+
     fn home_is_embedded(&self) -> Result<bool> {
         Ok(self.find_workspace()?.config()?.store == EMBEDDED)
     }
@@ -355,19 +397,11 @@ fn gone(remote: &RefName, url: &str, fault: Error) -> Error {
 /// A dataset that others renamed or deleted there is neither fetched from nor made anew by a push.
 fn refuse_gone(remote: Option<&RefName>, store: &OpenStore, dataset: &DatasetName) -> Result<()> {
     let fold = store.timeline.fold();
-    let Err(fault) = fold.dataset(dataset) else { return Ok(()) };
-    let root = store.root.trim_end_matches('/');
-    let renamed = fold.new_name(dataset).filter(|(to, _)| fold.datasets.contains_key(to));
-    match (fold.deletion_of(dataset), renamed) {
-        (None, None) => Ok(()),
-        (Some(record), _) => Err(fault.hint(format!("`dagset undo {root} {record}` brings it back"))),
-        (None, Some((to, _))) => Err(fault.hint(match remote {
-            Some(remote) => {
-                format!("`dagset remote remove {remote}`, then `dagset remote add {remote} {root}//{to}`")
-            }
-            None => format!("write {root}//{to}"),
-        })),
-    }
+    let (Err(fault), Some(_)) = (fold.dataset(dataset), fold.gone(dataset)) else { return Ok(()) };
+    Err(fault.hint(store.where_it_went(dataset, |to, root| match remote {
+        Some(remote) => format!("`dagset remote remove {remote}`, then `dagset remote add {remote} {root}//{to}`"),
+        None => format!("write {root}//{to}"),
+    })))
 }
 
 /// A branch, version name or tag by its name.
@@ -384,17 +418,23 @@ fn named_ref(dataset: &Dataset, name: &DatasetName, text: &str) -> Result<(Carri
     })
 }
 
-/// Versions that the other side lacks.
-pub(super) struct Missing {
+/// Versions that the other side lacks, and what is said of all.
+pub(super) struct Missing<'d> {
     /// Parents before children.
     pub rows: Vec<VersionRow>,
     /// Their parents that the other side has, as the home store knows them.
     held: Vec<VersionRow>,
+    pub said: Said<'d>,
 }
 
-impl Missing {
+impl<'d> Missing<'d> {
     /// Of the history of `tips` in `dataset`, what `there` lacks.
-    pub fn find(dataset: &Dataset, tips: impl Iterator<Item = Id>, there: Option<&Dataset>, home: &Dataset) -> Missing {
+    pub fn find(
+        dataset: &'d Dataset,
+        tips: impl Iterator<Item = Id>,
+        there: Option<&Dataset>,
+        home: &Dataset,
+    ) -> Missing<'d> {
         let tips: Vec<Id> = tips.collect::<BTreeSet<_>>().into_iter().collect();
         let is_there = |id: &Id| there.is_some_and(|there| there.versions.contains_key(id));
         let lacking = ancestry(dataset, &tips).into_iter().filter(|state| !is_there(&state.row.version));
@@ -402,12 +442,28 @@ impl Missing {
         rows.reverse();
         let held = parents_of(&rows).into_iter().filter(|id| is_there(id));
         let held = held.filter_map(|id| Some(home.versions.get(&id)?.row.clone())).collect();
-        Missing { rows, held }
+        Missing { rows, held, said: Said::of(dataset, &tips) }
     }
 }
 
 fn parents_of(rows: &[VersionRow]) -> BTreeSet<Id> {
     rows.iter().flat_map(|row| row.parents.iter().copied()).collect()
+}
+
+/// Brings what the record of the refs had no room for.
+pub(super) fn bring_rest(timeline: &mut Timeline, actor: &Actor, name: &DatasetName, said: &Said<'_>) -> Result<()> {
+    while timeline.append(actor, |fold, _| Ok(said.next(name, fold.datasets.get(name))))? {}
+    Ok(())
+}
+
+fn said_report(said: &Said<'_>, name: &DatasetName, there: Option<&Dataset>) -> SaidReport {
+    let lacking = said.lacking(name, there);
+    let published = lacking.iter().filter(|it| matches!(it, Operation::Publish { .. })).count();
+    SaidReport {
+        published: published as u64,
+        metadata: (lacking.len() - published) as u64,
+        differing: said.differing(there),
+    }
 }
 
 /// The operations that add versions to a dataset, which is made where it isn't there.
@@ -476,6 +532,7 @@ fn moved_ref(step: RefMove, way_out: fn(&RefMove) -> Option<String>) -> MovedRef
         Verdict::Same => ("same", None),
         Verdict::New => ("new", None),
         Verdict::Moves => ("moved", None),
+        Verdict::Protects => ("protected", None),
         Verdict::Behind => ("behind", None),
         Verdict::Refused(why) => ("refused", Some(why)),
     };

@@ -5,6 +5,7 @@ use crate::format::attrs::Value;
 use crate::format::operation::Operation;
 use crate::format::record::RecordCore;
 use crate::history::fold::Fold;
+use crate::history::guard::{Reason, guarded};
 use crate::history::records::{Backwards, record};
 use crate::history::timeline::Actor;
 use crate::history::undo::{UNDOES, bears_on, inverse, still_may};
@@ -34,8 +35,14 @@ impl Engine {
     /// place's dataset (on any, where it names a store alone). Undoing what undid something does it again.
     ///
     /// Versions stay, and are found by their ids. Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where something newer depends on
-    /// the record, or it did what isn't taken back.
-    pub fn undo(&self, place: &Address, number: Option<u64>, dry_run: bool) -> Result<UndoReport> {
+    /// the record, it did what isn't taken back, or what is published or protected stands against it and no reason is given.
+    pub fn undo(
+        &self,
+        place: &Address,
+        number: Option<u64>,
+        reason: Option<&Reason>,
+        dry_run: bool,
+    ) -> Result<UndoReport> {
         let (mut store, dataset) = self.open_log(place)?;
         let core = match number {
             Some(number) => record(&store.timeline, number)?,
@@ -44,11 +51,20 @@ impl Engine {
         let mut before = store.timeline.as_of(core.number - 1)?;
         let operations = inverse(&mut before, &core)?;
         if operations.is_empty() {
-            let message = format!("record {} did nothing that is ever taken back", core.number);
+            let is_publish = |operation: &Operation| matches!(operation, Operation::Publish { .. });
+            let message = match core.operations.iter().any(is_publish) {
+                true => format!("record {} publishes a version, and that is for good", core.number),
+                false => format!("record {} did nothing that is ever taken back", core.number),
+            };
             return Err(Error::conflict(message).hint("`dagset oplog` shows what the others did"));
         }
+        let held = |fault: Error| fault.within(format!("record {} can't be undone", core.number));
+        guarded(store.timeline.fold(), operations.clone(), reason).map_err(held)?;
         let actor = self.undoing(core.number);
-        let make = |fold: &Fold| still_may(&before, &core, fold, &operations).map(|()| operations.clone());
+        let make = |fold: &Fold| {
+            still_may(&before, &core, fold, &operations)?;
+            guarded(fold, operations.clone(), reason)
+        };
         let outcome = match dry_run {
             true => make(store.timeline.fold()).and_then(|operations| store.timeline.would_hold(&actor, operations)),
             false => store.timeline.append(&actor, |fold, _| make(fold)).map(drop),

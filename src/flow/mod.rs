@@ -19,6 +19,7 @@ mod rebuild;
 pub mod ref_moves;
 pub mod registrar;
 pub mod runs;
+pub mod said;
 pub mod session;
 pub mod store_files;
 mod upload;

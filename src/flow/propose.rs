@@ -5,7 +5,7 @@ use crate::format::operation::Operation;
 use crate::history::bases::reaches;
 use crate::history::dag::is_ancestor;
 use crate::history::fold::{Dataset, Fold, Tag};
-use crate::history::guard::tag_change;
+use crate::history::guard::{guarded, tag_change};
 
 /// What a user asks to publish.
 #[derive(Debug, Clone)]
@@ -121,9 +121,11 @@ pub fn tag_operations(fold: &Fold, proposal: &Proposal, version: Id) -> Result<V
     let mut operations = Vec::new();
     for tag in &proposal.tags {
         let protected = dataset.tags.get(tag).is_some_and(|tag| tag.protected);
-        operations.extend(tag_change(&proposal.dataset, dataset, tag, Some(Tag { version, protected }), None)?);
+        operations.extend(tag_change(&proposal.dataset, dataset, tag, Some(Tag { version, protected })));
     }
-    Ok(operations)
+    guarded(fold, operations, None).map_err(|fault| {
+        fault.hint("where it has to be: `dagset tag … --force --reason TEXT`; the log keeps the reason")
+    })
 }
 
 fn name_is_taken(proposal: &Proposal, name: &RefName, by: &str) -> Error {

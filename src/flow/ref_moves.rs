@@ -35,6 +35,8 @@ pub enum Verdict {
     New,
     /// It moves on from an ancestor, or follows.
     Moves,
+    /// A tag that stays where it is, and is protected from now on. None is unprotected in passing.
+    Protects,
     /// It is further on over there.
     Behind,
     /// Something stands against it.
@@ -76,6 +78,11 @@ pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> Re
         _ => false,
     };
     let verdict = match (old, &what) {
+        (Some(old), Carried::Tag(tag) | Carried::NamedTag(tag))
+            if old == new && protected && to.tags.get(tag).is_some_and(|there| !there.protected) =>
+        {
+            Verdict::Protects
+        }
         (Some(old), _) if old == new => Verdict::Same,
         (None, Carried::Name(_)) if to.name_of(&new).is_some() => {
             let name = to.name_of(&new).map(RefName::to_string).unwrap_or_default();
@@ -99,7 +106,7 @@ pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> Re
 
 /// What makes a ref move, if it does.
 pub fn operation(dataset: &DatasetName, step: &RefMove) -> Option<Operation> {
-    if !matches!(step.verdict, Verdict::New | Verdict::Moves) {
+    if !matches!(step.verdict, Verdict::New | Verdict::Moves | Verdict::Protects) {
         return None;
     }
     let dataset = dataset.clone();

@@ -17,6 +17,31 @@ fn fold(versions: &[(u8, Vec<u8>)]) -> Fold {
     Fold { datasets: BTreeMap::from([(dataset(), one)]), ..Fold::default() }
 }
 
+fn whole(version: Id) -> Node {
+    Node { version, folder: String::new() }
+}
+
+fn heads(ids: &[Id]) -> Vec<(Id, Part)> {
+    ids.iter().map(|id| (*id, Part::default())).collect()
+}
+
+fn merge_bases(fold: &Fold, a: &Id, b: &Id) -> Vec<Id> {
+    let bases = Graph { fold, parts: &Parts::new() }.merge_bases(&whole(*a), &whole(*b));
+    bases.into_iter().map(|node| node.version).collect()
+}
+
+fn outrun(fold: &Fold, ids: &[Id]) -> Vec<bool> {
+    Graph { fold, parts: &Parts::new() }.outrun(&heads(ids))
+}
+
+/// The versions that a merge is about, none of which is a part, and how they descend from each other.
+fn lineage(fold: &Fold, ids: &[Id]) -> (Vec<Id>, Lineage) {
+    let mut regions = Graph { fold, parts: &Parts::new() }.regions(&heads(ids));
+    assert_eq!(regions.len(), 1);
+    let Region { nodes, lineage, .. } = regions.remove(0);
+    (nodes.into_iter().flatten().map(|node| node.version).collect(), lineage)
+}
+
 fn seeds(ids: &[Id]) -> Vec<u8> {
     ids.iter().map(|id| id.0[0]).collect()
 }

@@ -12,6 +12,8 @@ use crate::format::record::{FOLD_RULE, RecordCore};
 
 mod datasets;
 
+pub use datasets::Gone;
+
 /// A version as the log knows it, without reading its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VersionState {
@@ -44,6 +46,16 @@ impl Dataset {
     /// The name of a version, if it has one: a version has at most one.
     pub fn name_of(&self, version: &Id) -> Option<&RefName> {
         self.names.iter().find(|(_, id)| *id == version).map(|(name, _)| name)
+    }
+
+    /// What a version is called: its name, else its short id.
+    pub fn called(&self, version: &Id) -> String {
+        self.name_of(version).map_or_else(|| version.short(), RefName::to_string)
+    }
+
+    /// Whether the version is frozen.
+    pub fn is_published(&self, version: &Id) -> bool {
+        self.versions.get(version).is_some_and(|state| state.published)
     }
 
     /// The version that was added last.

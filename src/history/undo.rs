@@ -2,7 +2,8 @@
 //! they still may.
 //!
 //! Taken back is what moves: branches, tags, names, metadata, datasets as wholes. What a record registered or added stays, so a version
-//! whose branch moved back is still found by its id. A record that made a dataset is undone by deleting it.
+//! whose branch moved back is still found by its id, and what was published stays so. A record that made a dataset is undone by
+//! deleting it.
 
 use std::collections::BTreeSet;
 
@@ -63,11 +64,8 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
         Operation::RenameDataset { dataset, to } => Operation::RenameDataset { dataset: to, to: dataset },
         Operation::DeleteDataset { dataset } => Operation::RestoreDataset { dataset, deletion: number },
         Operation::RestoreDataset { dataset, .. } => Operation::DeleteDataset { dataset },
-        Operation::Publish { version, .. } => {
-            let message = format!("record {number} publishes version {}, and that is for good", version.short());
-            return Err(Error::conflict(message));
-        }
-        Operation::StoreCreated { .. }
+        Operation::Publish { .. }
+        | Operation::StoreCreated { .. }
         | Operation::Register { .. }
         | Operation::CreateDataset { .. }
         | Operation::AddVersion { .. }
@@ -87,7 +85,7 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
 }
 
 /// Whether nothing that came since stands against undoing `core`; `before` is the fold before it, `now` the present one. The operations'
-/// own conditions are checked when they are appended.
+/// own conditions are checked when they are appended, and [`super::guard`] has a say.
 pub fn still_may(before: &Fold, core: &RecordCore, now: &Fold, inverse: &[Operation]) -> Result<()> {
     let mut after = before.clone();
     after.apply(core, before.record)?;
@@ -100,18 +98,6 @@ pub fn still_may(before: &Fold, core: &RecordCore, now: &Fold, inverse: &[Operat
                 let place = (*version, key.clone());
                 if now.dataset(dataset)?.meta.get(&place) != after.dataset(dataset)?.meta.get(&place) {
                     return Err(Error::conflict(format!("the metadata {key} of {dataset} was set anew")));
-                }
-            }
-            Operation::SetTag { dataset, tag, .. } => {
-                let present = now.dataset(dataset)?.tags.get(tag);
-                if present.is_some_and(|present| present.protected) {
-                    return Err(Error::conflict(format!("the tag {tag} of {dataset} is protected")));
-                }
-            }
-            Operation::DropName { dataset, name, version } => {
-                let state = now.dataset(dataset)?.versions.get(version);
-                if state.is_some_and(|state| state.published) {
-                    return Err(Error::conflict(format!("the version {name} of {dataset} is published")));
                 }
             }
             _ => {}
@@ -145,7 +131,6 @@ pub fn bears_on(newer: &Operation, operation: &Operation) -> bool {
         (Operation::SetMetadata { version, key, .. }, Operation::SetMetadata { version: v, key: k, .. }) => {
             version == v && key == k
         }
-        (Operation::Publish { version, .. }, Operation::DropName { version: of, .. }) => version == of,
         // A name that was given up can be taken by another, and a version that lost its name can get a new one.
         (Operation::TakeName { version, .. }, Operation::TakeName { version: of, .. }) if version == of => true,
         _ => match (ref_text(newer), ref_text(operation)) {

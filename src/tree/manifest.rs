@@ -76,6 +76,17 @@ impl<'a> Manifest<'a> {
         Entries::new(*self, selection.stretches(folder))
     }
 
+    /// The entries that `paths` can't stand beside as they like: those at them, below them, and at the folders that they are in.
+    pub fn around<'p>(&self, paths: impl Iterator<Item = &'p RepoPath>) -> Entries<'a> {
+        let mut wanted = Vec::new();
+        for path in paths {
+            wanted.extend(Stretch::at_and_below(path.as_str()));
+            let slashes = path.as_str().match_indices('/');
+            wanted.extend(slashes.map(|(slash, _)| Stretch::at(&path.as_str()[..slash])));
+        }
+        Entries::new(*self, Stretch::union(wanted))
+    }
+
     /// The entry at exactly `path`.
     pub fn find(&self, path: &str) -> Result<Option<Leaf>> {
         Entries::new(*self, vec![Stretch::at(path)]).next().transpose()

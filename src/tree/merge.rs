@@ -21,7 +21,7 @@ use super::diff::Change;
 
 /// How the versions that a merge is about descend from each other. They are numbered: the heads first, then the bases of two heads, then
 /// the bases of bases.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Lineage {
     /// How many heads there are.
     pub heads: usize,
@@ -29,10 +29,18 @@ pub struct Lineage {
     pub near: usize,
     /// The merge bases of two versions, the lower number first; no entry: they have none, or it isn't asked for.
     pub bases: HashMap<(usize, usize), Vec<usize>>,
+    /// Heads that say nothing about the paths that are asked about: they are parts which lie elsewhere.
+    pub silent: Vec<usize>,
 }
 
 impl Lineage {
-    fn bases_of(&self, a: usize, b: usize) -> &[usize] {
+    /// The heads that have a say.
+    pub fn speaking(&self) -> impl Iterator<Item = usize> {
+        (0..self.heads).filter(|head| !self.silent.contains(head))
+    }
+
+    /// The merge bases of two versions.
+    pub fn bases_of(&self, a: usize, b: usize) -> &[usize] {
         self.bases.get(&(a.min(b), a.max(b))).map(Vec::as_slice).unwrap_or_default()
     }
 
@@ -77,7 +85,7 @@ pub type Apart = HashMap<Id, Attrs>;
 /// What a path comes to; `values` are those of all versions of the lineage. Attributes that are kept apart are merged by key if `apart` has
 /// all of them.
 pub fn settle(lineage: &Lineage, values: &[Option<Entry>], apart: &Apart) -> Outcome {
-    let heads: Vec<usize> = (0..lineage.heads).collect();
+    let heads: Vec<usize> = lineage.speaking().collect();
     let whole = Question::new(lineage, values.iter().map(Option::as_ref).collect());
     let standing = whole.standing(&heads);
     if let Some(value) = whole.only_value(&standing) {
@@ -98,9 +106,12 @@ pub fn settle(lineage: &Lineage, values: &[Option<Entry>], apart: &Apart) -> Out
 
 /// What a head did.
 pub fn did(lineage: &Lineage, values: &[Option<Entry>], head: usize) -> Did {
+    if lineage.silent.contains(&head) {
+        return Did::Unchanged;
+    }
     let question = Question::new(lineage, values.iter().map(Option::as_ref).collect());
     let origins: Vec<Option<&Entry>> =
-        (0..lineage.heads).filter(|other| *other != head).flat_map(|other| question.origins(head, other)).collect();
+        lineage.speaking().filter(|other| *other != head).flat_map(|other| question.origins(head, other)).collect();
     match &values[head] {
         value if origins.contains(&value.as_ref()) => Did::Unchanged,
         None => Did::Deleted,

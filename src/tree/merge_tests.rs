@@ -16,7 +16,7 @@ fn one_base(values: &[Option<Entry>]) -> Outcome {
 fn one_base_apart(values: &[Option<Entry>], apart: &Apart) -> Outcome {
     let base = values.len() - 1;
     let pairs = (0..base).flat_map(|a| (a + 1..base).map(move |b| ((a, b), vec![base])));
-    settle(&Lineage { heads: base, near: base + 1, bases: pairs.collect() }, values, apart)
+    settle(&Lineage { heads: base, near: base + 1, bases: pairs.collect(), silent: Vec::new() }, values, apart)
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn attributes_kept_apart_are_merged_by_key_where_the_outcome_needs_no_new_object
 #[test]
 fn what_each_head_did_is_told() {
     let pairs = [((0, 1), vec![3]), ((0, 2), vec![3]), ((1, 2), vec![3])];
-    let lineage = Lineage { heads: 3, near: 4, bases: pairs.into() };
+    let lineage = Lineage { heads: 3, near: 4, bases: pairs.into(), silent: Vec::new() };
     let told = |values: [Option<Entry>; 4]| [0, 1, 2].map(|head| did(&lineage, &values, head));
     let [a, b, c] = [1, 2, 3].map(|content| entry(content, &[]));
     assert_eq!(told([None, b.clone(), a.clone(), a.clone()]), [Did::Deleted, Did::Changed, Did::Unchanged]);

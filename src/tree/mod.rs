@@ -8,6 +8,7 @@ pub mod ignore;
 pub mod listing;
 pub mod manifest;
 pub mod merge;
+pub mod part;
 pub mod read_file;
 pub mod resolve;
 pub mod scan;

@@ -91,7 +91,9 @@ pub struct Plan {
 
 /// Answers about the versions of a merge that single paths can't give.
 pub trait Look {
-    /// The entry of each version of the lineage at a path.
+    /// How the versions descend from each other, as far as a path goes.
+    fn lineage_at(&self, path: &str) -> &Lineage;
+    /// The entry of each version of that lineage at the path.
     fn values_at(&self, path: &str) -> Result<Vec<Option<Entry>>>;
     /// Whether a head has something below a path.
     fn has_folder(&self, head: usize, path: &str) -> Result<bool>;
@@ -99,7 +101,6 @@ pub trait Look {
 
 /// Collects what paths come to.
 pub struct Planner<'a> {
-    lineage: &'a Lineage,
     heads: &'a [Head],
     choices: &'a Choices,
     settled: Vec<Settled>,
@@ -127,27 +128,18 @@ struct Settled {
 }
 
 impl<'a> Planner<'a> {
-    pub fn new(lineage: &'a Lineage, heads: &'a [Head], choices: &'a Choices) -> Planner<'a> {
-        Planner {
-            lineage,
-            heads,
-            choices,
-            settled: Vec::new(),
-            aside: Vec::new(),
-            conflicts: Vec::new(),
-            beside: Vec::new(),
-        }
+    pub fn new(heads: &'a [Head], choices: &'a Choices) -> Planner<'a> {
+        Planner { heads, choices, settled: Vec::new(), aside: Vec::new(), conflicts: Vec::new(), beside: Vec::new() }
     }
 
-    /// Takes the next path, in path order, at which versions differ, and the values of all of them; `apart` as for [`settle`].
-    pub fn take(&mut self, path: RepoPath, values: &[Option<Entry>], apart: &Apart) {
-        let entry = match settle(self.lineage, values, apart) {
+    /// Takes a path at which versions differ, each such path once, and the values of all of them; `apart` as for [`settle`].
+    pub fn take(&mut self, lineage: &Lineage, path: RepoPath, values: &[Option<Entry>], apart: &Apart) {
+        let entry = match settle(lineage, values, apart) {
             Outcome::Settled(entry) => entry,
             Outcome::Open(standing) => {
                 let choice = self.choices.at(&path);
-                let side =
-                    |head| Side { did: did(self.lineage, values, head), entry: values[head].clone(), folder: false };
-                let sides = (0..self.lineage.heads).map(side).collect();
+                let side = |head| Side { did: did(lineage, values, head), entry: values[head].clone(), folder: false };
+                let sides = (0..lineage.heads).map(side).collect();
                 self.conflicts.push(Conflict { path: path.clone(), sides, file_and_folder: false, choice });
                 match self.pick(choice, &standing) {
                     None => self.keep_all(choice, &path, values, &standing),
@@ -203,6 +195,7 @@ impl<'a> Planner<'a> {
 
     /// The plan, after the last path.
     pub fn finish(mut self, look: &impl Look) -> Result<Plan> {
+        self.settled.sort_by(|a, b| a.path.cmp(&b.path));
         self.place_aside(look)?;
         self.part_files_from_folders(look)?;
         self.place_aside(look)?;
@@ -268,10 +261,10 @@ impl<'a> Planner<'a> {
     fn file_wins(&mut self, at: usize, look: &impl Look) -> Result<bool> {
         let path = self.settled[at].path.clone();
         let values = look.values_at(path.as_str())?;
-        let mut sides = Vec::with_capacity(self.lineage.heads);
-        for head in 0..self.lineage.heads {
+        let mut sides = Vec::with_capacity(self.heads.len());
+        for head in 0..self.heads.len() {
             let folder = look.has_folder(head, path.as_str())?;
-            let did = match did(self.lineage, &values, head) {
+            let did = match did(look.lineage_at(path.as_str()), &values, head) {
                 Did::Unchanged if folder => Did::Added,
                 Did::Deleted if folder => Did::Changed,
                 did => did,
@@ -320,11 +313,11 @@ impl<'a> Planner<'a> {
     fn is_taken(&self, path: &RepoPath, look: &impl Look) -> Result<bool> {
         let at = self.settled.partition_point(|settled| settled.path < *path);
         if self.settled.get(at).is_some_and(|settled| settled.path == *path)
-            || look.values_at(path.as_str())?[..self.lineage.heads].iter().any(Option::is_some)
+            || look.values_at(path.as_str())?[..self.heads.len()].iter().any(Option::is_some)
         {
             return Ok(true);
         }
-        for head in 0..self.lineage.heads {
+        for head in 0..self.heads.len() {
             if look.has_folder(head, path.as_str())? {
                 return Ok(true);
             }

@@ -14,13 +14,17 @@ type Tree = BTreeMap<RepoPath, Entry>;
 #[derive(Debug)]
 struct Trees(Vec<Tree>);
 
-impl Look for Trees {
+impl Look for (&Trees, &Lineage) {
+    fn lineage_at(&self, _: &str) -> &Lineage {
+        self.1
+    }
+
     fn values_at(&self, path: &str) -> Result<Vec<Option<Entry>>> {
-        Ok(self.0.iter().map(|tree| tree.get(path).cloned()).collect())
+        Ok(self.0.0.iter().map(|tree| tree.get(path).cloned()).collect())
     }
 
     fn has_folder(&self, head: usize, path: &str) -> Result<bool> {
-        Ok(self.0[head].keys().any(|other| other.is_below(path)))
+        Ok(self.0.0[head].keys().any(|other| other.is_below(path)))
     }
 }
 
@@ -35,16 +39,16 @@ impl Trees {
     fn plan(&self, choice: Choice) -> Plan {
         let heads = self.0.len() - 1;
         let pairs = (0..heads).flat_map(|a| (a + 1..heads).map(move |b| ((a, b), vec![heads])));
-        let lineage = Lineage { heads, near: heads + 1, bases: pairs.collect() };
+        let lineage = Lineage { heads, near: heads + 1, bases: pairs.collect(), silent: Vec::new() };
         let words: Vec<Head> = (0..heads).map(|head| Head { word: format!("h{head}"), time: head as i64 }).collect();
         let choices = Choices { exactly: HashMap::new(), by_path: Vec::new(), otherwise: choice };
-        let mut planner = Planner::new(&lineage, &words, &choices);
+        let mut planner = Planner::new(&words, &choices);
         let found: Vec<_> = self.0[1..].iter().map(|other| changes(&self.0[0], other).into_iter()).collect();
         for joined in Joined::new(found) {
             let (path, values) = joined.expect("no reading, no error");
-            planner.take(path, &values, &Apart::new());
+            planner.take(&lineage, path, &values, &Apart::new());
         }
-        planner.finish(self).expect("names are short")
+        planner.finish(&(self, &lineage)).expect("names are short")
     }
 
     fn merged(&self, choice: Choice) -> Tree {

@@ -37,6 +37,18 @@ fn a_renamed_dataset_is_found_from_its_old_name() {
     let gone = life.run("log ./store/set --json").exits(3).document();
     assert_eq!(gone["error"]["message"], "the dataset set is called team/signs since record 4 of the log");
     assert_eq!(gone["error"]["hint"], "write ./store//team/signs");
+    for (line, hint) in [
+        ("get ./store/set copy", "write ./store//team/signs"),
+        ("clone ./store/set copy", "`dagset clone ./store//team/signs`"),
+    ] {
+        let gone = life.run(&format!("{line} --json")).exits(3).document();
+        assert_eq!(
+            gone["error"]["message"], "the dataset set is called team/signs since record 4 of the log",
+            "{line}"
+        );
+        assert_eq!(gone["error"]["hint"], hint, "{line}");
+    }
+    life.run("clone ./store//team/signs copy").text();
     let _ = life.run("dataset rename ./store/team/signs bad@name").exits(2);
     life.publish("set", "1", &[("x", "x")]);
     let taken = life.run("dataset rename ./store/team/signs set").exits(4);

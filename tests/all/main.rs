@@ -37,6 +37,7 @@ mod faults;
 mod first_switch;
 mod frozen;
 mod full_disk;
+mod guards;
 mod indexes;
 mod interrupts;
 mod kept_frames;
@@ -53,6 +54,7 @@ mod many_writers;
 mod merging;
 mod merging_here;
 mod merging_much;
+mod merging_parts;
 mod metadata;
 mod mirror;
 mod mirror_processes;
@@ -74,6 +76,7 @@ mod rights;
 mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
+mod said;
 mod service;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]

@@ -286,7 +286,7 @@ fn what_cannot_be_merged_is_refused() {
     };
     refused(&["./store/set@a"], 2, "needs the branch");
     refused(&["./store/set@a", "./store/set@no", "--branch", "out"], 3, "no version name, tag, branch or id no");
-    refused(&["./store/set@a:x", "./store/set@b", "--branch", "out"], 2, "a part of a version");
+    refused(&["./store/set@a:x", "./store/set@b", "--branch", "out"], 2, "is a part of the dataset");
     refused(&["./store/set@a", "./store/set@b", "--branch", "out", "--on-conflict", "base"], 2, "is no parent");
     refused(&["./store/set@a", "./store/set@b", "--branch", "out", "--rule", "labels"], 2, "GLOB=CHOICE");
     refused(

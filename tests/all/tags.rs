@@ -51,7 +51,7 @@ fn a_protected_tag_moves_by_force_and_reason_alone() {
     --- stdout
     --- stderr
     error: the tag prod of set is protected, and is at 1.0
-    hint: where it has to be: `dagset tag … --force --reason TEXT`; the log keeps the reason
+    hint: where it has to be: add --force --reason TEXT; the log keeps the reason
     ");
     let _ = env.run(["tag", "-d", "./store/set", "prod"]).exits(4);
     let _ = env.run(["tag", TWO, "prod", "--force"]).exits(2);

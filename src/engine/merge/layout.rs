@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use crate::base::files::rename;
-use crate::base::{Event, RepoPath, Result};
+use crate::base::{Error, Event, Id, RepoPath, Result};
 use crate::format::manifest::Entry;
 use crate::tree::diff::{Change, diff};
 use crate::tree::edit::Edits;
 use crate::tree::manifest::{Leaf, Manifest};
+use crate::tree::part::Part;
 use crate::tree::resolve::{Choice, Choices, Conflict};
 use crate::workspace::compare::LocalChange;
 use crate::workspace::merging::Merging;
@@ -21,6 +22,7 @@ use super::super::workspace::{Workspace, is_at};
 use super::super::{Engine, Switched};
 use super::MergeParent;
 use super::parents::Ancestry;
+use super::parts::{META_PARTS, parts_in};
 use super::rules::choices_of;
 
 /// The folder of a merge in progress, as far as it differs from the workspace's base.
@@ -57,23 +59,29 @@ type Leaves = HashMap<RepoPath, Vec<Leaf>>;
 pub(in crate::engine) struct OpenMerge<'w> {
     workspace: &'w Workspace,
     ancestry: Ancestry,
-    manifests: Vec<Manifest<'w>>,
-    /// How many of them are parents.
-    parents: usize,
+    /// Of each parent its manifest, and the part of it that is merged.
+    parents: Vec<(Manifest<'w>, Part)>,
 }
 
 impl<'w> OpenMerge<'w> {
-    pub(in crate::engine) fn of(workspace: &'w Workspace, merging: &Merging) -> Result<OpenMerge<'w>> {
+    pub(in crate::engine) fn of(engine: &Engine, workspace: &'w Workspace, merging: &Merging) -> Result<OpenMerge<'w>> {
+        let text = merging.meta.get(META_PARTS).map(String::as_str).unwrap_or_default();
+        let parts: HashMap<Id, Part> = parts_in(text)
+            .ok_or_else(|| Error::damaged("the parts of the merge in progress can't be understood"))?
+            .into_iter()
+            .collect();
         let parent = |(version, reference): &(_, String)| MergeParent {
             reference: reference.clone(),
             version: *version,
             version_name: None,
+            part: parts.get(version).cloned().unwrap_or_default(),
             adds_nothing: false,
         };
         let used: Vec<MergeParent> = merging.parents.iter().map(parent).collect();
-        let ancestry = Ancestry::of(&workspace.target, &used)?;
-        let manifests = ancestry.manifests(&workspace.target.store.content);
-        Ok(OpenMerge { workspace, ancestry, manifests, parents: used.len() })
+        let ancestry = Ancestry::of(engine, &workspace.target, &used)?;
+        let content = &workspace.target.store.content;
+        let parents = used.into_iter().map(|it| (ancestry.manifest(content, &it.version), it.part)).collect();
+        Ok(OpenMerge { workspace, ancestry, parents })
     }
 
     /// What the folder is to be, with what was solved so far.
@@ -87,15 +95,16 @@ impl<'w> OpenMerge<'w> {
     }
 
     fn layout_by(&self, engine: &Engine, choices: &Choices) -> Result<Layout> {
-        let plan = self.ancestry.plan(engine, &self.manifests, choices)?;
+        let plan = self.ancestry.plan(engine, &self.workspace.target.store.content, choices)?;
         let mut steps = BTreeMap::new();
         let mut step = |change: Change| {
             steps.insert(change.path, change.after);
             Ok(())
         };
+        let first = self.parents[0].0;
         match self.workspace.manifest()? {
-            Some(base) => diff(base, self.manifests[0], "", step)?,
-            None => self.manifests[0].entries("").try_for_each(|leaf| {
+            Some(base) => diff(base, first, "", step)?,
+            None => first.entries("").try_for_each(|leaf| {
                 let Leaf { path, entry, .. } = leaf?;
                 step(Change { path, before: None, after: Some(entry) })
             })?,
@@ -109,9 +118,11 @@ impl<'w> OpenMerge<'w> {
         let paths: Vec<&RepoPath> = paths.collect();
         let wanted: BTreeSet<&RepoPath> = paths.iter().map(|path| sources.of(path)).collect();
         let mut found: HashMap<&RepoPath, Vec<Leaf>> = HashMap::new();
-        for manifest in &self.manifests[..self.parents] {
-            let leaves = manifest.find_each(wanted.iter().map(|path| path.as_str()))?;
-            for (path, leaf) in wanted.iter().zip(leaves) {
+        for (manifest, part) in &self.parents {
+            let has = wanted.iter().filter_map(|path| Some((*path, part.source(path.as_str())?)));
+            let has: Vec<(&RepoPath, String)> = has.collect();
+            let leaves = manifest.find_each(has.iter().map(|(_, source)| source.as_str()))?;
+            for ((path, _), leaf) in has.into_iter().zip(leaves) {
                 found.entry(path).or_default().extend(leaf);
             }
         }

@@ -5,10 +5,10 @@ use crate::flow::propose::Proposal;
 use crate::flow::session::Session;
 use crate::format::operation::Operation;
 use crate::tree::edit::edited;
+use crate::tree::part::Part;
 use crate::tree::resolve::Choices;
 use crate::workspace::merging::{MOST_CONFLICTS, Merging};
 
-use super::commit::unfinished;
 use super::number::{self, Bump};
 use super::open::{OpenStore, Target};
 use super::publish::{Draft, Published};
@@ -18,6 +18,7 @@ use super::{Address, Did, Engine, Switched};
 
 pub(super) mod layout;
 mod parents;
+mod parts;
 mod refresh;
 mod rules;
 mod solve;
@@ -27,7 +28,7 @@ pub use refresh::RefreshOptions;
 pub use solve::{Aborted, Resolved};
 pub use why::{How, MergeRule, Why, WhyStep};
 
-use parents::{Ancestry, message, no_parents, parents_of, role};
+use parents::{Ancestry, message, no_parents, role};
 use rules::recorded;
 pub(super) use rules::{choices, conflict_of};
 
@@ -53,12 +54,21 @@ pub struct MergeOptions {
 /// A version that was to be merged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MergeParent {
-    /// What it is called: REF, or DATASET@REF for one of another dataset.
+    /// What it is called: REF, or DATASET@REF for one of another dataset, and behind a colon the part of it that is meant.
     pub reference: String,
     pub version: Id,
     pub version_name: Option<RefName>,
+    /// How much of it is merged, and where it stands.
+    pub(in crate::engine) part: Part,
     /// Another parent is this version, or has it among its ancestors.
     pub adds_nothing: bool,
+}
+
+impl MergeParent {
+    /// What it is called for short: without the part.
+    fn word(&self) -> &str {
+        rules::without_part(&self.reference)
+    }
 }
 
 /// What one parent did to a path, and has there.
@@ -146,20 +156,7 @@ impl Engine {
     }
 
     fn merge_here(&self, options: &MergeOptions) -> Result<MergeReport> {
-        let mut workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
-        if workspace.state.checkout.is_some() {
-            return Err(unfinished(&workspace));
-        }
-        refuse_in_progress(&workspace)?;
-        let branch = workspace.state.branch.clone().ok_or_else(|| {
-            Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
-        })?;
-        let unsaved = self.compare(&workspace, workspace.manifest()?)?.comparison.changes.len();
-        if unsaved > 0 && !options.dry_run {
-            return Err(Error::conflict(format!("the workspace has {unsaved} changes that no version holds"))
-                .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
-        }
+        let (mut workspace, _lock, branch) = self.ready_here(options.dry_run)?;
         let question = self.understand(&workspace.target, &branch, options)?;
         let mut report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
         let open = report.unresolved().count();
@@ -174,15 +171,7 @@ impl Engine {
             self.lay_out(&workspace, merging, &mut report)?;
             return Ok(report);
         }
-        let version = report.published.as_ref().filter(|published| !published.dry_run).and_then(|it| it.version);
-        if let Some(version) = version.filter(|version| workspace.state.base != Some(*version)) {
-            // What was just published is found by a store that is opened after it.
-            let workspace = self.open_workspace()?;
-            let switched = self.go_to(&workspace, Some(branch), version);
-            report.switched = Some(switched.map_err(|fault| {
-                fault.within(format!("the merge is version {}, but the folder isn't switched to it", version.short()))
-            })?);
-        }
+        self.become_outcome(workspace.state.base, &mut report)?;
         Ok(report)
     }
 
@@ -194,7 +183,7 @@ impl Engine {
         }
         let fold = target.store.timeline.fold();
         let head = fold.dataset(&target.dataset)?.branches.get(branch).copied();
-        let (parents, used) = parents_of(fold, asked, branch, head);
+        let (parents, used) = self.parents_of(target, asked, branch, head)?;
         let choices = choices(options, target, &parents, &used)?;
         Ok(Question { name, head, parents, used, choices })
     }
@@ -223,10 +212,9 @@ impl Engine {
             report.published = Some(published);
             return Ok(report);
         }
-        let ancestry = Ancestry::of(target, used)?;
+        let ancestry = Ancestry::of(self, target, used)?;
         let OpenStore { timeline, content, .. } = &mut target.store;
-        let manifests = ancestry.manifests(content);
-        let plan = ancestry.plan(self, &manifests, choices)?;
+        let plan = ancestry.plan(self, content, choices)?;
         report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, used)).collect();
         if report.unresolved().next().is_some() {
             return Ok(report);
@@ -252,12 +240,12 @@ impl Engine {
         let draft = Draft {
             proposal,
             message: options.message.clone().unwrap_or_else(|| message(used, branch)),
-            meta: recorded(options, parents),
+            meta: recorded(options, parents, used)?,
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
             number: options.bump,
             create_dataset: false,
         };
-        let pieces = edited(manifests[0], plan.edits);
+        let pieces = edited(ancestry.manifest(content, &used[0].version), plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
         Ok(report)
     }
@@ -355,7 +343,7 @@ fn begin(
         bump: options.bump.map(|bump| bump.word().to_owned()),
         message: options.message.clone().unwrap_or_else(|| message(&question.used, branch)),
         rules: rules::in_words(options, &question.choices, &question.used),
-        meta: rules::recorded_words(options, &question.parents),
+        meta: rules::recorded_words(options, &question.parents, &question.used)?,
         conflicts: report.unresolved().map(rules::open_conflict).collect::<Result<_>>()?,
         is_laid: false,
     })

@@ -1,72 +1,76 @@
 //! The parents of a merge: which versions are meant, which of them add something, and how they descend from each other.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Result};
-use crate::flow::merge::plan;
-use crate::format::manifest::Entry;
-use crate::history::bases::{lineage, outrun};
-use crate::history::fold::{Fold, VersionState};
+use crate::flow::merge::{Region, Regions, Tree, plan};
+use crate::history::bases::{self, Graph};
+use crate::history::fold::VersionState;
 use crate::history::refs;
 use crate::store::content::Content;
 use crate::tree::manifest::Manifest;
-use crate::tree::merge::Lineage;
+use crate::tree::part::Part;
 use crate::tree::resolve::{Choices, Head, Plan};
 
 use super::super::open::Target;
 use super::super::{Address, Engine, Location, RefExpr};
 use super::MergeParent;
+use super::parts::part_of;
 
 /// Longest role of a parent, in bytes (docs/format.md §10).
 const MAX_ROLE: usize = 255;
 
-/// The versions that a merge is about: its parents first, then what they came from.
+/// What a merge is about: its parents, and what they came from.
 pub(super) struct Ancestry {
-    states: Vec<VersionState>,
-    pub(super) lineage: Lineage,
+    regions: Vec<bases::Region>,
+    states: HashMap<Id, VersionState>,
     heads: Vec<Head>,
 }
 
 impl Ancestry {
     /// `used` are the parents that add something, in their order.
-    pub(super) fn of(target: &Target, used: &[MergeParent]) -> Result<Ancestry> {
-        let ids: Vec<Id> = used.iter().map(|parent| parent.version).collect();
-        let (versions, lineage) = lineage(target.store.timeline.fold(), &ids);
-        let states = versions.iter().map(|id| known_version(target, id).cloned()).collect::<Result<Vec<_>>>()?;
-        let head = |(parent, state): (&MergeParent, &VersionState)| Head {
-            word: parent.reference.clone(),
-            time: state.row.time.0,
+    pub(super) fn of(engine: &Engine, target: &Target, used: &[MergeParent]) -> Result<Ancestry> {
+        let parts = engine.parts_before(target, used.iter().map(|parent| parent.version))?;
+        let graph = Graph { fold: target.store.timeline.fold(), parts: &parts };
+        let heads: Vec<(Id, Part)> = used.iter().map(|parent| (parent.version, parent.part.clone())).collect();
+        let regions = graph.regions(&heads);
+        let nodes = regions.iter().flat_map(|region| region.nodes.iter().flatten());
+        let versions: HashSet<Id> = nodes.map(|node| node.version).chain(heads.iter().map(|(id, _)| *id)).collect();
+        let states = versions.into_iter().map(|id| Ok((id, known_version(target, &id)?.clone())));
+        let states: HashMap<Id, VersionState> = states.collect::<Result<_>>()?;
+        let head =
+            |parent: &MergeParent| Head { word: parent.word().to_owned(), time: states[&parent.version].row.time.0 };
+        let heads = used.iter().map(head).collect();
+        Ok(Ancestry { regions, states, heads })
+    }
+
+    /// The manifest of one of the versions.
+    pub(super) fn manifest<'c>(&self, content: &'c Content, version: &Id) -> Manifest<'c> {
+        let row = &self.states[version].row;
+        Manifest::new(content, row.manifest, Some(row.manifest_place))
+    }
+
+    pub(super) fn regions<'c>(&self, content: &'c Content) -> Regions<'c> {
+        let tree =
+            |node: &bases::Node| Tree { manifest: self.manifest(content, &node.version), folder: node.folder.clone() };
+        let region = |region: &bases::Region| Region {
+            folder: region.folder.clone(),
+            lineage: region.lineage.clone(),
+            trees: region.nodes.iter().map(|node| node.as_ref().map(tree)).collect(),
         };
-        let heads = used.iter().zip(&states).map(head).collect();
-        Ok(Ancestry { states, lineage, heads })
-    }
-
-    /// The manifests of all versions.
-    pub(super) fn manifests<'c>(&self, content: &'c Content) -> Vec<Manifest<'c>> {
-        let manifest =
-            |state: &VersionState| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place));
-        self.states.iter().map(manifest).collect()
-    }
-
-    /// What all versions have at a path.
-    pub(super) fn values_at(&self, content: &Content, path: &str) -> Result<Vec<Option<Entry>>> {
-        let values =
-            self.manifests(content).into_iter().map(|manifest| Ok(manifest.find(path)?.map(|leaf| leaf.entry)));
-        values.collect()
+        Regions(self.regions.iter().map(region).collect())
     }
 
     /// What the parents come to, as edits of the first one.
-    pub(super) fn plan(&self, engine: &Engine, manifests: &[Manifest<'_>], choices: &Choices) -> Result<Plan> {
+    pub(super) fn plan(&self, engine: &Engine, content: &Content, choices: &Choices) -> Result<Plan> {
         engine.observer.tell(Event::Phase("comparing"));
-        plan(manifests, &self.lineage, &self.heads, choices)
+        plan(&self.regions(content), &self.heads, choices)
     }
 }
 
 impl Engine {
     /// A parent that the user named, in the target's store.
     pub(super) fn parent(&self, target: &Target, address: &Address) -> Result<MergeParent> {
-        if let Some(path) = &address.path {
-            return Err(Error::usage(format!("a part of a version can't be merged yet, and {path:?} is one"))
-                .hint("leave out what follows the colon"));
-        }
         let dataset = self.dataset_of(target, address)?;
         let default = match address.location {
             Location::Here => target.default_reference.as_str(),
@@ -76,11 +80,27 @@ impl Engine {
         let fold = target.store.timeline.fold();
         let known = fold.dataset(&dataset)?;
         let version = refs::resolve(&dataset, known, &reference, default)?;
+        let version_name = known.name_of(&version).cloned();
         let reference = match dataset == target.dataset {
             true => reference.to_string(),
             false => format!("{dataset}@{reference}"),
         };
-        Ok(MergeParent { reference, version, version_name: known.name_of(&version).cloned(), adds_nothing: false })
+        let mut parent = MergeParent { reference, version, version_name, part: Part::default(), adds_nothing: false };
+        if let Some(path) = address.path.as_deref().filter(|path| !path.is_empty()) {
+            if dataset == target.dataset {
+                return Err(Error::usage(format!(
+                    "{}:{path} is a part of the dataset that is merged into",
+                    parent.reference
+                ))
+                .hint("a part is one of another dataset; leave out what follows the colon"));
+            }
+            let shown = format!("{}//{}", target.store.root, parent.reference);
+            parent.part = part_of(path, &shown, &target.store.manifest(known_version(target, &version)?))?;
+        }
+        if !parent.part.is_whole() {
+            parent.reference = format!("{}:{}", parent.reference, parent.part);
+        }
+        Ok(parent)
     }
 
     /// The dataset of an address, which must be in the target's store.
@@ -107,36 +127,65 @@ pub(super) fn no_parents() -> Error {
     Error::usage("there is nothing to merge").hint("name versions: dagset merge REF…")
 }
 
-/// All parents to tell of, and those that add something, with the branch's head as the first where it is to be one.
-pub(super) fn parents_of(
-    fold: &Fold,
-    asked: Vec<MergeParent>,
-    branch: &BranchName,
-    head: Option<Id>,
-) -> (Vec<MergeParent>, Vec<MergeParent>) {
-    let mut all = asked;
-    let named = |id: &Id| all.iter().any(|parent| parent.version == *id);
-    let is_implied = head.is_some_and(|head| !named(&head));
-    if let Some(version) = head.filter(|_| is_implied) {
-        let version_name = fold.datasets.values().find_map(|dataset| dataset.name_of(&version).cloned());
-        let reference = branch.to_string();
-        all.insert(0, MergeParent { reference, version, version_name, adds_nothing: false });
+impl Engine {
+    /// All parents to tell of, and those that add something, with the branch's head as the first where it is to be one.
+    pub(super) fn parents_of(
+        &self,
+        target: &Target,
+        asked: Vec<MergeParent>,
+        branch: &BranchName,
+        head: Option<Id>,
+    ) -> Result<(Vec<MergeParent>, Vec<MergeParent>)> {
+        let fold = target.store.timeline.fold();
+        let mut all = asked;
+        let named = |id: &Id| all.iter().any(|parent| parent.version == *id && parent.part.is_whole());
+        let is_implied = head.is_some_and(|head| !named(&head));
+        if let Some(version) = head.filter(|_| is_implied) {
+            let version_name = fold.datasets.values().find_map(|dataset| dataset.name_of(&version).cloned());
+            let reference = branch.to_string();
+            let head = MergeParent { reference, version, version_name, part: Part::default(), adds_nothing: false };
+            all.insert(0, head);
+        }
+        let mut taken: Vec<(Id, Part)> = Vec::new();
+        for parent in &mut all {
+            let head = (parent.version, parent.part.clone());
+            match taken.contains(&head) {
+                true => parent.adds_nothing = true,
+                false => taken.push(head),
+            }
+        }
+        let parts = self.parts_before(target, taken.iter().map(|(version, _)| *version))?;
+        let outrun = Graph { fold, parts: &parts }.outrun(&taken);
+        for ((version, part), is_outrun) in taken.iter().zip(outrun) {
+            let those = all.iter_mut().filter(|parent| parent.version == *version && parent.part == *part);
+            those.for_each(|parent| parent.adds_nothing |= is_outrun);
+        }
+        if is_implied && all[0].adds_nothing {
+            all.remove(0);
+        }
+        let used: Vec<MergeParent> = all.iter().filter(|parent| !parent.adds_nothing).cloned().collect();
+        refuse_as_parents(&used)?;
+        Ok((all, used))
     }
-    let mut ids: Vec<Id> = Vec::new();
-    for parent in &mut all {
-        match ids.contains(&parent.version) {
-            true => parent.adds_nothing = true,
-            false => ids.push(parent.version),
+}
+
+/// A version is one parent, and the first is what the others are merged into.
+fn refuse_as_parents(used: &[MergeParent]) -> Result<()> {
+    if let Some(first) = used.first().filter(|first| !first.part.is_whole()) {
+        return Err(Error::usage(format!(
+            "{} is a part, and the first parent must be a whole version",
+            first.reference
+        ))
+        .hint("name a branch that has versions, or a whole version first"));
+    }
+    let twice = |(at, parent): (usize, &MergeParent)| used[..at].iter().any(|other| other.version == parent.version);
+    match used.iter().enumerate().find(|(at, parent)| twice((*at, parent))) {
+        None => Ok(()),
+        Some((_, parent)) => {
+            Err(Error::usage(format!("{} is of a version that is a parent already", parent.reference))
+                .hint("merge one part of a version after the other"))
         }
     }
-    for (id, is_outrun) in ids.iter().zip(outrun(fold, &ids)) {
-        all.iter_mut().filter(|parent| parent.version == *id).for_each(|parent| parent.adds_nothing |= is_outrun);
-    }
-    if is_implied && all[0].adds_nothing {
-        all.remove(0);
-    }
-    let used = all.iter().filter(|parent| !parent.adds_nothing).cloned().collect();
-    (all, used)
 }
 
 pub(super) fn known_version<'t>(target: &'t Target, id: &Id) -> Result<&'t VersionState> {

@@ -108,8 +108,9 @@ impl Engine {
     }
 }
 
-/// The address of a parent by its role: REF, or DATASET@REF.
+/// The address of a parent by its role: REF, or DATASET@REF, perhaps with a part.
 fn parent_again(target: &Target, address: &Address, role: &str) -> Result<Address> {
+    let (role, path) = role.split_once(':').map_or((role, None), |(role, path)| (role, Some(path.to_owned())));
     let (dataset, reference) = match role.rsplit_once('@') {
         Some((dataset, reference)) => (Some(DatasetName::new(dataset)?), reference),
         None => (None, role),
@@ -121,5 +122,5 @@ fn parent_again(target: &Target, address: &Address, role: &str) -> Result<Addres
         },
         Some(dataset) => Location::Store { text: format!("{}//{dataset}", target.store.root) },
     };
-    Ok(Address { location, reference: Some(RefExpr::parse(reference)?), path: None })
+    Ok(Address { location, reference: Some(RefExpr::parse(reference)?), path })
 }

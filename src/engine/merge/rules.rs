@@ -14,6 +14,8 @@ use crate::workspace::merging::{Merging, OpenConflict, Solved};
 use super::super::RefExpr;
 use super::super::open::Target;
 use super::super::read::ListedKind;
+use super::parents::role;
+use super::parts::recorded_parts;
 use super::{MergeConflict, MergeOptions, MergeParent, MergeSide};
 
 /// Metadata of a merged version: who won where its parents disagreed.
@@ -35,7 +37,7 @@ pub(in crate::engine) fn choices(
     used: &[MergeParent],
 ) -> Result<Choices> {
     let stand_in = |text: &str| {
-        let named = parents.iter().find(|parent| parent.adds_nothing && parent.reference == text)?;
+        let named = parents.iter().find(|parent| parent.adds_nothing && is_called(&parent.reference, text))?;
         let fold = target.store.timeline.fold();
         used.iter().position(|parent| reaches(fold, &parent.version, &named.version)).map(Choice::Head)
     };
@@ -56,7 +58,7 @@ pub(in crate::engine) fn choices(
 
 /// The choices of a merge in progress, with what was solved so far.
 pub(super) fn choices_of(merging: &Merging) -> Result<Choices> {
-    let by_reference = |text: &str| merging.parents.iter().position(|(_, reference)| reference == text);
+    let by_reference = |text: &str| merging.parents.iter().position(|(_, reference)| is_called(reference, text));
     let rule = |(glob, text): &(String, String)| {
         let choice = keyword(text).or_else(|| by_reference(text).map(Choice::Head));
         let choice = choice.ok_or_else(|| Error::damaged(format!("{text} is no parent of the merge in progress")))?;
@@ -107,16 +109,26 @@ fn keyword(text: &str) -> Option<Choice> {
 }
 
 fn choice(text: &str, target: &Target, used: &[MergeParent]) -> Result<Choice> {
-    let by_reference = || used.iter().position(|parent| parent.reference == text);
+    let by_reference = || used.iter().position(|parent| is_called(&parent.reference, text));
     let by_version = || {
         let id = refs::resolve(&target.dataset, target.dataset().ok()?, &RefExpr::parse(text).ok()?, text).ok()?;
         used.iter().position(|parent| parent.version == id)
     };
     keyword(text).or_else(|| by_reference().or_else(by_version).map(Choice::Head)).ok_or_else(|| {
-        let known = used.iter().map(|parent| parent.reference.as_str()).collect::<Vec<_>>().join(", ");
+        let known = used.iter().map(MergeParent::word).collect::<Vec<_>>().join(", ");
         Error::usage(format!("{text} is no parent of this merge that adds something"))
             .hint(format!("fail, first, last, newest, both, or one of: {known}"))
     })
+}
+
+/// What a parent is called but for the part of it: no REF holds a colon.
+pub(super) fn without_part(reference: &str) -> &str {
+    reference.split(':').next().unwrap_or(reference)
+}
+
+/// Whether a text names a parent: in full, or without the part.
+pub(super) fn is_called(reference: &str, text: &str) -> bool {
+    reference == text || without_part(reference) == text
 }
 
 /// The content of a file, and its bytes.
@@ -166,17 +178,24 @@ pub(super) fn open_conflict(conflict: &MergeConflict) -> Result<OpenConflict> {
     })
 }
 
-pub(super) fn recorded(options: &MergeOptions, parents: &[MergeParent]) -> Attrs {
-    recorded_words(options, parents).into_iter().map(|(key, text)| (key, Value::Text(text))).collect()
+pub(super) fn recorded(options: &MergeOptions, parents: &[MergeParent], used: &[MergeParent]) -> Result<Attrs> {
+    let words = recorded_words(options, parents, used)?;
+    Ok(words.into_iter().map(|(key, text)| (key, Value::Text(text))).collect())
 }
 
-/// What the metadata of the merged version says of its rules, and of what was to be merged, where some of that added nothing.
-pub(super) fn recorded_words(options: &MergeOptions, parents: &[MergeParent]) -> BTreeMap<String, String> {
+/// What the metadata of the merged version says of its rules and of the parts that it took; and of what was to be merged, where the roles
+/// of its parents don't tell.
+pub(super) fn recorded_words(
+    options: &MergeOptions,
+    parents: &[MergeParent],
+    used: &[MergeParent],
+) -> Result<BTreeMap<String, String>> {
     let all = || parents.iter().map(|parent| parent.reference.as_str()).collect::<Vec<_>>().join("\n");
-    let parents = parents.iter().any(|parent| parent.adds_nothing).then(|| (META_PARENTS.to_owned(), all()));
+    let is_told = |parent: &MergeParent| !parent.adds_nothing && role(&parent.reference) == parent.reference;
+    let asked = (!parents.iter().all(is_told)).then(|| (META_PARENTS.to_owned(), all()));
     let otherwise = options.on_conflict.iter().map(|choice| (META_OTHERWISE.to_owned(), choice.clone()));
     let rules = (!options.rules.is_empty()).then(|| (META_RULES.to_owned(), options.rules.join("\n")));
-    otherwise.chain(rules).chain(parents).collect()
+    Ok(otherwise.chain(rules).chain(asked).chain(recorded_parts(used)?).collect())
 }
 
 /// What the metadata says of conflicts that were solved one by one, as a JSON object: of each path whose entry was taken, or null where

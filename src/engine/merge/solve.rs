@@ -17,7 +17,7 @@ use super::super::{Engine, Switched};
 use super::MergeReport;
 use super::layout::{Extent, Layout, OpenMerge, Unsaved};
 use super::parents::role;
-use super::rules::solved_words;
+use super::rules::{is_called, solved_words};
 
 /// Conflicts that an error names.
 const SHOWN: usize = 20;
@@ -44,7 +44,7 @@ pub struct Aborted {
 impl Engine {
     /// Lays a merge with conflicts into the folder, which is as the base; says in the report where what stands.
     pub(super) fn lay_out(&self, workspace: &Workspace, mut merging: Merging, report: &mut MergeReport) -> Result<()> {
-        let open = OpenMerge::of(workspace, &merging)?;
+        let open = OpenMerge::of(self, workspace, &merging)?;
         let layout = open.layout(self, &merging)?;
         for (beside, path) in &layout.beside {
             let of = merging.conflicts.iter_mut().filter(|conflict| conflict.path == *path);
@@ -70,7 +70,7 @@ impl Engine {
             return Ok(());
         }
         crate::base::files::sweep_temporaries(workspace.control.root());
-        let open = OpenMerge::of(workspace, merging)?;
+        let open = OpenMerge::of(self, workspace, merging)?;
         let (first, layout) = (open.first_layout(self, merging)?, open.layout(self, merging)?);
         stage(workspace, merging, &layout)?;
         self.lay(&open, &first, &layout, Extent::Whole, Unsaved::Refuse)?;
@@ -85,7 +85,7 @@ impl Engine {
         let workspace = self.open_workspace()?;
         let _lock = workspace.control.lock()?;
         let mut merging = workspace.merging()?;
-        let parent = merging.parents.iter().position(|(_, reference)| reference == take).ok_or_else(|| {
+        let parent = merging.parents.iter().position(|(_, reference)| is_called(reference, take)).ok_or_else(|| {
             let known: Vec<&str> = merging.parents.iter().map(|(_, reference)| reference.as_str()).collect();
             Error::usage(format!("{take} is no parent of the merge")).hint(format!("one of: {}", known.join(", ")))
         })?;
@@ -116,7 +116,7 @@ impl Engine {
             is_named || is_meant && places.iter().any(|place| is_at(&conflict.path, place))
         };
         self.lay_again(workspace, merging)?;
-        let open = OpenMerge::of(workspace, merging)?;
+        let open = OpenMerge::of(self, workspace, merging)?;
         let was = open.layout(self, merging)?;
         let before = merging.clone();
         let solved: Vec<RepoPath> = merging
@@ -164,7 +164,7 @@ impl Engine {
         let workspace = self.open_workspace()?;
         let _lock = workspace.control.lock()?;
         let mut merging = workspace.merging()?;
-        let open = OpenMerge::of(&workspace, &merging)?;
+        let open = OpenMerge::of(self, &workspace, &merging)?;
         let (mut first, now) = (open.first_layout(self, &merging)?, open.layout(self, &merging)?);
         for (path, entry) in now.steps {
             first.steps.entry(path).or_insert(entry);
@@ -202,7 +202,7 @@ impl Engine {
         merging: &Merging,
         changes: &[&LocalChange],
     ) -> Result<Option<RepoPath>> {
-        let open = OpenMerge::of(workspace, merging)?;
+        let open = OpenMerge::of(self, workspace, merging)?;
         let layout = open.layout(self, merging)?;
         self.first_unsaved(&open, &layout, changes)
     }
@@ -265,7 +265,7 @@ impl Engine {
     pub(in crate::engine) fn merge_to_end(&self, workspace: &Workspace) -> Result<Option<Ending>> {
         let Some(merging) = workspace.control.merging(&workspace.state)? else { return Ok(None) };
         refuse_unsolved(&merging)?;
-        let merged = OpenMerge::of(workspace, &merging)?.layout(self, &merging)?.steps;
+        let merged = OpenMerge::of(self, workspace, &merging)?.layout(self, &merging)?.steps;
         let words = merging.meta.clone().into_iter().chain(solved_words(&merging));
         Ok(Some(Ending {
             parents: merging.parents.iter().map(|(id, _)| *id).collect(),

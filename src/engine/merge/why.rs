@@ -3,7 +3,10 @@
 //! Of a version with one parent the two are compared at the path alone: nodes that they share aren't read. Of a merge the path is looked up
 //! in its parents and in what they came from, and judged again, by the rule that the merge followed.
 
+use std::collections::HashMap;
+
 use crate::base::{DatasetName, Error, Id, RefName, RepoPath, Result, Time};
+use crate::flow::merge::Regions;
 use crate::format::attrs::Value;
 use crate::format::header::ObjectKind;
 use crate::format::manifest::Entry;
@@ -11,13 +14,15 @@ use crate::format::version::Version;
 use crate::history::fold::VersionState;
 use crate::tree::diff::diff;
 use crate::tree::merge::{Apart, Outcome, did, settle};
-use crate::tree::resolve::{Side, word_beside};
+use crate::tree::part::Part;
+use crate::tree::resolve::{Look, Side, word_beside};
 use crate::tree::select::Selection;
 
 use super::super::open::Target;
 use super::super::read::no_such_path;
 use super::super::{Address, Did, Engine};
 use super::parents::{Ancestry, known_version};
+use super::parts::parts_of;
 use super::rules::{META_OTHERWISE, META_RULES, META_SOLVED, side_of};
 use super::{MergeParent, MergeSide};
 
@@ -144,65 +149,51 @@ impl Engine {
         steps: &mut Vec<WhyStep>,
     ) -> Result<Option<Place>> {
         let record = self.version_records(&target.store, &[state])?.remove(0);
+        let parts: HashMap<Id, Part> = parts_of(&at.version, &record.meta)?.into_iter().collect();
         let parent = |parent: &crate::format::version::Parent| MergeParent {
             reference: if parent.role.is_empty() { parent.id.short() } else { parent.role.clone() },
             version: parent.id,
             version_name: None,
+            part: parts.get(&parent.id).cloned().unwrap_or_default(),
             adds_nothing: false,
         };
         let parents: Vec<MergeParent> = record.parents.iter().map(parent).collect();
-        let ancestry = Ancestry::of(target, &parents)?;
-        let values = ancestry.values_at(&target.store.content, at.path.as_str())?;
+        let ancestry = Ancestry::of(self, target, &parents)?;
+        let regions = ancestry.regions(&target.store.content);
+        let (lineage, values) = (regions.lineage_at(at.path.as_str()), regions.values_at(at.path.as_str())?);
         let heads = &values[..parents.len()];
-        if heads.iter().all(|value| *value == at.entry) {
+        if lineage.speaking().all(|head| heads[head] == at.entry) {
             return Ok(Some(Place { version: parents[0].version, ..at }));
         }
         let side = |(head, parent): (usize, &MergeParent)| {
-            let side = Side { did: did(&ancestry.lineage, &values, head), entry: values[head].clone(), folder: false };
+            let side = Side { did: did(lineage, &values, head), entry: values[head].clone(), folder: false };
             side_of(side, parent)
         };
         let sides: Vec<MergeSide> = parents.iter().enumerate().map(side).collect();
-        let (rule, candidates) = match settle(&ancestry.lineage, &values, &Apart::new()) {
+        let (rule, candidates) = match settle(lineage, &values, &Apart::new()) {
             Outcome::Settled(entry) if same_kind(&entry, &at.entry) => {
-                (MergeRule::OnlyChange, (0..heads.len()).collect())
+                (MergeRule::OnlyChange, lineage.speaking().collect())
             }
-            Outcome::Settled(_) => match self.beside_in(&parents, &ancestry, target, &at)? {
+            Outcome::Settled(_) => match beside_in(&parents, &regions, &at)? {
                 Some((head, from)) => {
                     let rule = rule_at(&record, &from).unwrap_or(MergeRule::ByHand);
                     let took = Some(parents[head].reference.clone());
                     steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took, sides })?);
-                    return Ok(Some(Place { version: parents[head].version, path: from, ..at }));
+                    return Ok(Some(Place { entry: at.entry, ..place_in(&parents[head], &from)? }));
                 }
-                None => (MergeRule::ByHand, (0..heads.len()).collect()),
+                None => (MergeRule::ByHand, lineage.speaking().collect()),
             },
             Outcome::Open(standing) => (rule_at(&record, &at.path).unwrap_or(MergeRule::ByHand), standing),
         };
         let has_it = |head: &&usize| same_kind(&values[**head], &at.entry);
         let acted = |head: &&usize| has_it(head) && sides[**head].did != Did::Unchanged;
-        let all: Vec<usize> = (0..heads.len()).collect();
+        let all: Vec<usize> = lineage.speaking().collect();
         let took =
             candidates.iter().find(acted).or(candidates.iter().find(has_it)).or(all.iter().find(has_it)).copied();
         let named = took.map(|head| parents[head].reference.clone());
         steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took: named, sides })?);
-        Ok(took.map(|head| Place { version: parents[head].version, path: at.path, entry: values[head].clone() }))
-    }
-
-    /// Whether a merge put the entry here from beside another path, where a parent has it: that parent, and that path.
-    fn beside_in(
-        &self,
-        parents: &[MergeParent],
-        ancestry: &Ancestry,
-        target: &Target,
-        at: &Place,
-    ) -> Result<Option<(usize, RepoPath)>> {
-        for (head, parent) in parents.iter().enumerate() {
-            let Some(from) = word_beside(&at.path, &parent.reference) else { continue };
-            let values = ancestry.values_at(&target.store.content, from.as_str())?;
-            if at.entry.is_some() && values[head] == at.entry {
-                return Ok(Some((head, from)));
-            }
-        }
-        Ok(None)
+        let place = |head: usize| Ok(Place { entry: values[head].clone(), ..place_in(&parents[head], &at.path)? });
+        took.map(place).transpose()
     }
 
     fn why_step(&self, target: &Target, state: &VersionState, path: &RepoPath, how: How) -> Result<WhyStep> {
@@ -231,6 +222,23 @@ impl Engine {
         let row = &known_version(target, version)?.row;
         Ok(crate::tree::manifest::Manifest::new(&target.store.content, row.manifest, Some(row.manifest_place)))
     }
+}
+
+/// Whether a merge put the entry here from beside another path, where a parent has it: that parent, and that path.
+fn beside_in(parents: &[MergeParent], regions: &Regions<'_>, at: &Place) -> Result<Option<(usize, RepoPath)>> {
+    for (head, parent) in parents.iter().enumerate() {
+        let Some(from) = word_beside(&at.path, parent.word()) else { continue };
+        if at.entry.is_some() && regions.values_at(from.as_str())?[head] == at.entry {
+            return Ok(Some((head, from)));
+        }
+    }
+    Ok(None)
+}
+
+/// What a path is in a parent that says something about it.
+fn place_in(parent: &MergeParent, path: &RepoPath) -> Result<Place> {
+    let source = parent.part.source(path.as_str()).unwrap_or_else(|| path.to_string());
+    Ok(Place { version: parent.version, path: RepoPath::new(source)?, entry: None })
 }
 
 /// Where the search stands: what this version has at this path is what is asked about.

@@ -5,6 +5,13 @@ use crate::base::{DatasetName, Error, Result};
 
 use super::{Dataset, Fold, Undo};
 
+/// What became of a dataset, and by which record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone<'f> {
+    Renamed { to: &'f DatasetName, record: u64 },
+    Deleted { record: u64 },
+}
+
 impl Fold {
     /// The dataset, or an error that says what became of it.
     pub fn dataset(&self, name: &DatasetName) -> Result<&Dataset> {
@@ -26,20 +33,23 @@ impl Fold {
         self.deleted.keys().filter(|(_, deleted)| deleted == name).map(|(record, _)| *record).max()
     }
 
-    fn no_dataset(&self, name: &DatasetName) -> Error {
-        let renamed = self.new_name(name).filter(|(to, _)| self.datasets.contains_key(to));
+    /// What became of a dataset that was here and is not any more, of two such of one name the later.
+    pub fn gone(&self, name: &DatasetName) -> Option<Gone<'_>> {
         let deleted = self.deletion_of(name);
-        match renamed {
-            Some((to, record)) if deleted.is_none_or(|deleted| deleted < record) => {
-                Error::not_found(format!("the dataset {name} is called {to} since record {record} of the log"))
-            }
-            _ => match deleted {
-                Some(record) => {
-                    Error::not_found(format!("the dataset {name} was deleted by record {record} of the log"))
-                }
-                None => Error::not_found(format!("the store has no dataset {name}")),
-            },
+        match self.new_name(name).filter(|(to, _)| self.datasets.contains_key(to)) {
+            Some((to, record)) if deleted.is_none_or(|deleted| deleted < record) => Some(Gone::Renamed { to, record }),
+            _ => deleted.map(|record| Gone::Deleted { record }),
         }
+    }
+
+    fn no_dataset(&self, name: &DatasetName) -> Error {
+        Error::not_found(match self.gone(name) {
+            Some(Gone::Renamed { to, record }) => {
+                format!("the dataset {name} is called {to} since record {record} of the log")
+            }
+            Some(Gone::Deleted { record }) => format!("the dataset {name} was deleted by record {record} of the log"),
+            None => format!("the store has no dataset {name}"),
+        })
     }
 
     pub(super) fn create_dataset(&mut self, name: &DatasetName, new: Dataset, undo: &mut Vec<Undo>) -> Result<()> {
