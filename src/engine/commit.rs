@@ -6,7 +6,6 @@ use std::path::Path;
 use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result, files, size};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
-use crate::flow::session::Session;
 use crate::flow::store_files::Outcome;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
@@ -120,11 +119,7 @@ impl Engine {
         let manifest =
             base.as_ref().map(|state| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place)));
         let large = self.large_files(manifest.as_ref(), &found);
-        let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
-        let mut session = match nothing || options.dry_run {
-            true => Session::dry(bucket, content, jobs, self.observer.clone()),
-            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
-        };
+        let mut session = self.session(timeline, content, nothing || options.dry_run);
         let actor = self.actor();
         let root = workspace.control.root().to_owned();
         let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result};
 use crate::flow::propose::Proposal;
-use crate::flow::session::{LargeFiles, Session};
+use crate::flow::session::LargeFiles;
 use crate::flow::store_files::Outcome;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
@@ -113,11 +113,7 @@ impl Engine {
         let manifest =
             parent.as_ref().map(|state| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place)));
         let large = self.large_files(manifest.as_ref(), &found.found);
-        let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
-        let mut session = match options.dry_run {
-            true => Session::dry(bucket, content, jobs, self.observer.clone()),
-            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
-        };
+        let mut session = self.session(timeline, content, options.dry_run);
         let base = match source_kind {
             NodeKind::Folder => source.clone(),
             _ => source.parent().map(Path::to_owned).unwrap_or_default(),

@@ -55,6 +55,15 @@ pub(super) struct Draft {
 }
 
 impl Engine {
+    /// A writer's work on an open store; a dry one writes nothing and counts what it would.
+    pub(super) fn session<'c>(&self, timeline: &Timeline, content: &'c Content, dry_run: bool) -> Session<'c> {
+        let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
+        match dry_run {
+            true => Session::dry(bucket, content, jobs, self.observer.clone()),
+            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
+        }
+    }
+
     /// Writes the manifest and, if it is to become one, the version; then the record that publishes it.
     pub(super) fn publish(
         &self,

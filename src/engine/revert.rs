@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use crate::base::{BranchName, Error, Event, Id, RefName, Result};
 use crate::flow::merge::{Region, Regions, Tree, plan};
 use crate::flow::propose::Proposal;
-use crate::flow::session::Session;
 use crate::format::attrs::{Attrs, Value};
 use crate::history::dag::is_ancestor;
 use crate::history::fold::VersionState;
@@ -72,7 +71,7 @@ impl Engine {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
         let dataset = target.dataset()?;
         let undone = target.version()?.clone();
-        let shown = dataset.name_of(&undone.row.version).map_or_else(|| undone.row.version.short(), RefName::to_string);
+        let shown = dataset.called(&undone.row.version);
         let head = dataset.branches.get(branch).copied().ok_or_else(|| {
             Error::not_found(format!("{} has no branch {branch}", target.dataset)).hint("`dagset branch` lists them")
         })?;
@@ -126,11 +125,7 @@ impl Engine {
         if report.unresolved().next().is_some() {
             return Ok(report);
         }
-        let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
-        let session = match options.dry_run {
-            true => Session::dry(bucket, content, jobs, self.observer.clone()),
-            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
-        };
+        let session = self.session(timeline, content, options.dry_run);
         let proposal = Proposal {
             dataset: target.dataset.clone(),
             branch: branch.clone(),

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::base::{BranchName, Counter, DatasetName, Error, Id, RefName, Result, Time};
-use crate::flow::session::{NewVersion, Session};
+use crate::flow::session::NewVersion;
 use crate::format::attrs::Attrs;
 use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::version::{Parent, Version};
@@ -124,8 +124,7 @@ impl Engine {
         tip: &VersionRow,
         record: Version,
     ) -> Result<(NewVersion, Vec<IndexRow>)> {
-        let (bucket, born) = (store.timeline.bucket().clone(), store.timeline.fold().number);
-        let session = Session::new(bucket, &store.content, born, self.settings.jobs, self.often, self.observer.clone());
+        let session = self.session(&store.timeline, &store.content, false);
         let manifest = Manifest::new(&store.content, tip.manifest, Some(tip.manifest_place));
         let finished = session.finish(edited(manifest, Vec::new()), |built| match built.id == tip.manifest {
             true => Ok(Some(record)),

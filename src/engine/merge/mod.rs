@@ -2,7 +2,6 @@
 
 use crate::base::{BranchName, DatasetName, Error, Id, RefName, RepoPath, Result};
 use crate::flow::propose::Proposal;
-use crate::flow::session::Session;
 use crate::format::operation::Operation;
 use crate::tree::edit::edited;
 use crate::tree::part::Part;
@@ -219,13 +218,7 @@ impl Engine {
         if report.unresolved().next().is_some() {
             return Ok(report);
         }
-        let session = match options.dry_run {
-            true => Session::dry(timeline.bucket().clone(), content, self.settings.jobs, self.observer.clone()),
-            false => {
-                let (bucket, born) = (timeline.bucket().clone(), timeline.fold().number);
-                Session::new(bucket, content, born, self.settings.jobs, self.often, self.observer.clone())
-            }
-        };
+        let session = self.session(timeline, content, options.dry_run);
         let proposal = Proposal {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
