@@ -336,13 +336,13 @@ fn a_fault_that_lasts_is_named() {
     cannot read from the store STORE: SERVER answered 418
     dagset.json: SERVER answered 418 Teapot: Made up.
 
-    cannot read from the store STORE: the connection to SERVER broke 10 times
+    cannot read from the store STORE: SERVER ended 4 connections without an answer
     dagset.json: connection closed before message completed
-    hint: try again; what was stored so far is not sent again
+    hint: check the network and the endpoint (AWS_ENDPOINT_URL, or `endpoint` of the profile or the remote)
 
     cannot read from the store STORE: SERVER went silent for 0.7 s
     dagset.json: no byte moved
-    hint: try again; what was stored so far is not sent again
+    hint: try again
     "#);
     let skewed = text(&play, &lasting(&play, Spoil::AnswerOnAnotherDay(403, "RequestTimeTooSkewed")));
     assert!(skewed.contains("hours ahead of the server's"), "{skewed}");
