@@ -51,7 +51,7 @@ enum Look {
         changed: i64,
     },
     Missing,
-    /// Its size or time is another: somebody changed it, or only touched it.
+    /// Its size, time or mode is another: somebody changed it, or only touched it.
     Changed,
 }
 
@@ -61,11 +61,11 @@ impl Cache {
         self.folder.join("files").join(key.relative())
     }
 
-    /// Whether the file is there, unchanged as far as its size and time tell; then this counts as a use of it. Where only the time is
-    /// another it is read, and mended if its bytes are right. One that was changed is put into quarantine, and said.
+    /// Whether the file is there, unchanged as far as its size, time and mode tell; then this counts as a use of it. Where
+    /// the size is right it is read, and mended if its bytes are right. One that was changed is put into quarantine, and said.
     pub fn has(&self, key: Key, size: u64) -> bool {
         let relative = key.relative();
-        match look(&self.files, &relative, size) {
+        match look(&self.files, &relative, key, size) {
             Look::Whole { changed, .. } if self.suspect_since.is_some_and(|since| changed >= since) => false,
             Look::Whole { used, .. } => {
                 self.note_use(&relative, used);
@@ -132,20 +132,20 @@ impl Cache {
 }
 
 /// What stands at a path below the folder of files, which is open: a short way for the kernel.
-fn look(files: &File, relative: &str, size: u64) -> Look {
+fn look(files: &File, relative: &str, key: Key, size: u64) -> Look {
     let Ok(stat) = rustix::fs::statat(files, relative, AtFlags::SYMLINK_NOFOLLOW) else { return Look::Missing };
     let is_whole = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
         && stat.st_size as u64 == size
-        && is_untouched(&stat);
+        && is_untouched(&stat, key);
     match is_whole {
         true => Look::Whole { used: stat.st_atime, changed: stat.st_ctime },
         false => Look::Changed,
     }
 }
 
-/// Whether a file has the time that every file of a cache has.
-pub(super) fn is_untouched(stat: &rustix::fs::Stat) -> bool {
-    stat.st_mtime == FIXED_TIME && stat.st_mtime_nsec == 0
+/// Whether a file has the time and the mode that every such file of a cache has.
+pub(super) fn is_untouched(stat: &rustix::fs::Stat, key: Key) -> bool {
+    stat.st_mtime == FIXED_TIME && stat.st_mtime_nsec == 0 && stat.st_mode & 0o7777 == key.mode()
 }
 
 pub(super) fn times() -> Timestamps {

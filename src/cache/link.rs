@@ -48,8 +48,8 @@ pub enum Instead {
 }
 
 impl Cache {
-    /// Puts a file of the cache at `target`, over a file that is there. What is empty is always a file of its own: so many links to
-    /// the one empty file would be of no use to anybody.
+    /// Puts a file of the cache at `target`, over a file that is there. What is empty is a file of its own but in a view: so many
+    /// links to the one empty file would be of no use to anybody.
     pub fn link_out(&self, key: Key, size: u64, link: Link, target: &Path) -> Result<Linked> {
         let source = self.path_of(key);
         let by = |by| Linked { by, instead: None };
@@ -63,13 +63,7 @@ impl Cache {
                 files::write_symlink(target, points_to)?;
                 Ok(by(link))
             }
-            // A file of its own that nobody writes either.
-            Link::InView if size == 0 => {
-                let mut new = NewFile::create(target)?;
-                new.set_mode(key.mode())?;
-                new.publish(Durability::Renamed)?;
-                Ok(by(Link::Copy))
-            }
+            // What is empty too: a file of the view's own would be looked at by nobody.
             Link::InView => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(Link::Hardlink)),
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::io("link", target, fault)),

@@ -1,7 +1,7 @@
 //! A cached file that looks changed: read, and then right again, or put aside.
 //!
-//! Who owns a file sets its time and mode back where its bytes are right. Another user can't, and uses it as it is: it is read each time
-//! until its owner comes by.
+//! Who owns a file sets its time and mode back where its bytes are right. Another user can't, and uses it as it is where its time alone is
+//! another: it is read each time until its owner comes by.
 
 use std::fs::File;
 use std::io;
@@ -107,10 +107,15 @@ impl Cache {
             self.is_writable && file.set_permissions(mode).is_ok() && rustix::fs::futimens(&file, &times()).is_ok();
         if is_mended {
             self.changes.mended.fetch_add(1, Ordering::Relaxed);
+        } else if file.metadata()?.mode() & 0o7777 != key.mode() {
+            // Links would hand the mode on.
+            return Ok(Judged::Wrong);
         }
         let what = if is_mended { "mended" } else { "used as it is, its owner can mend it" };
-        self.observer
-            .tell(Event::Note(format!("{}: its time was changed and its bytes are right: {what}", path.display())));
+        self.observer.tell(Event::Note(format!(
+            "{}: its time or mode was changed and its bytes are right: {what}",
+            path.display()
+        )));
         Ok(Judged::Right)
     }
 }

@@ -338,7 +338,7 @@ impl Cache {
                     bytes: self.on_disk(stat.st_size as u64),
                     day: stat.st_atime / DAY,
                     is_linked: stat.st_nlink > 1,
-                    is_untouched: super::files::is_untouched(&stat),
+                    is_untouched: super::files::is_untouched(&stat, key),
                     changed: stat.st_ctime,
                 });
             }

@@ -52,6 +52,7 @@ pub struct Switch {
 
 pub fn commit(context: &mut Context, args: Commit) -> Result<Ending> {
     let options = CommitOptions {
+        branch: None,
         all: args.all,
         message: args.message.unwrap_or_default(),
         bump: args.naming.bump(),

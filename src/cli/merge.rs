@@ -59,7 +59,7 @@ pub struct Merge {
     #[arg(long, conflicts_with_all = ["parents", "branch", "name", "message", "on_conflict", "rules", "dry_run", "go_on"])]
     abort: bool,
     /// Commit the merge in progress; go on where it was cut off
-    #[arg(long = "continue", conflicts_with_all = ["parents", "branch", "on_conflict", "rules", "dry_run"])]
+    #[arg(long = "continue", conflicts_with_all = ["parents", "on_conflict", "rules", "dry_run"])]
     go_on: bool,
 }
 
@@ -146,8 +146,13 @@ pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
     }
     if args.go_on {
         let message = args.message.unwrap_or_default();
-        let options =
-            CommitOptions { message, bump: args.naming.bump(), name: args.naming.name, ..CommitOptions::default() };
+        let options = CommitOptions {
+            message,
+            branch: args.branch,
+            bump: args.naming.bump(),
+            name: args.naming.name,
+            ..CommitOptions::default()
+        };
         let published = context.watched(|engine| engine.continue_merge(&options))?;
         return Ok(ingest::tell(context, &published, ""));
     }

@@ -9,6 +9,7 @@ use crate::flow::propose::Proposal;
 use crate::flow::store_files::Outcome;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
+use crate::history::bases::reaches;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::tree::diff::{Change, diff};
 use crate::tree::edit::Edits;
@@ -34,6 +35,8 @@ pub struct CommitOptions {
     /// Everything that `status` lists, not only what is staged.
     pub all: bool,
     pub message: String,
+    /// A new branch that begins with the version, and to which the workspace goes; for a merge whose branch moved meanwhile.
+    pub branch: Option<String>,
     pub name: Option<String>,
     /// The next number for a name; not with `name`.
     pub bump: Option<Bump>,
@@ -63,10 +66,14 @@ impl Engine {
         if workspace.state.checkout.is_some() {
             return Err(unfinished(&workspace));
         }
-        let branch = workspace.state.branch.clone().ok_or_else(|| {
+        let own = workspace.state.branch.clone().ok_or_else(|| {
             Error::usage("this workspace is on no branch, so a commit would be lost")
                 .hint("`dagset branch NAME`, then `dagset switch NAME`")
         })?;
+        let branch = options.branch.as_deref().map(BranchName::new).transpose()?.unwrap_or(own);
+        if options.branch.is_some() && workspace.target.dataset()?.has_ref(branch.as_str()) {
+            return Err(Error::conflict(format!("{branch} is there already")).hint("choose the name of a new branch"));
+        }
         let merge = self.merge_to_end(&workspace)?;
         // What is said now counts for what was said when the merge began.
         let (given, bump) = match (&options.name, options.bump, &merge) {
@@ -104,6 +111,14 @@ impl Engine {
         // Without a base and without a change there is nothing that a first version could hold.
         let nothing = gone.is_empty() && found.is_empty() && base.is_none();
         let head = workspace.target.dataset()?.branches.get(&branch).copied();
+        let fold = workspace.target.store.timeline.fold();
+        let leaves_behind = |head: &Id| {
+            merge.as_ref().is_some_and(|merge| !merge.parents.iter().any(|parent| reaches(fold, parent, head)))
+        };
+        if head.as_ref().is_some_and(leaves_behind) {
+            return Err(Error::conflict(format!("the branch {branch} moved since the merge began"))
+                .hint("`dagset merge --continue --branch NEW` makes the version on a new branch; then merge that"));
+        }
         let proposal = Proposal {
             dataset: workspace.target.dataset.clone(),
             branch,

@@ -78,10 +78,9 @@ fn every_link_gives_the_same_tree() {
     assert_eq!(inode("hardlink/big.bin"), inode("symlink/big.bin"));
     assert_eq!(inode("hardlink/big.bin"), inode("view/big.bin"));
     assert_eq!(inode("view/big.bin"), inode("again-view/big.bin"));
-    // Twenty jobs with a million empty files would else meet the limit of links.
-    for link in ["hardlink", "view"] {
-        assert_ne!(inode(&format!("{link}/empty")), inode(&format!("{link}/second-empty")), "{link}");
-    }
+    // Twenty jobs with a million empty files would else meet the limit of links; a view is there once.
+    assert_ne!(inode("hardlink/empty"), inode("hardlink/second-empty"));
+    assert_eq!(inode("view/empty"), inode("view/second-empty"));
     assert_eq!(fs::metadata(env.path("view/empty")).unwrap().mode() & 0o222, 0);
     let copied = get(&env, "writable", &["--link", "auto", "--writable"]);
     assert_eq!(copied["links"]["copies"].as_u64().unwrap() + copied["links"]["reflinks"].as_u64().unwrap(), 8);

@@ -219,3 +219,29 @@ fn what_is_cut_off_leaves_no_half_made_view() {
         assert!(cut > 0, "{signal} came too late each time");
     }
 }
+
+#[test]
+fn an_edit_or_another_mode_of_any_file_is_found_by_a_warm_up() {
+    for (number, change) in
+        ["echo junk >> empty", "chmod 755 1/1", "chmod 000 1/1", "chmod 4777 1/2"].into_iter().enumerate()
+    {
+        let env = TestEnv::new();
+        env.write("data/empty", "");
+        for (file, seed) in [("1/1", 1), ("1/2", 2)] {
+            env.write(&format!("data/{file}"), noise(seed, 3_000));
+        }
+        let _ = env.run(["ingest", "data", "--into", "./store/set", "--create"]).exits(0);
+        let _ = env.run(["get", "./store/set", "job", "--link", "view"]).exits(0);
+        alter(&tree(&env, "job"), &format!("chmod u+w empty; {change}"));
+        let warmed = env.run(["warm", "./store/set", "--json"]).exits(0).document();
+        let found = warmed["mended"].as_u64().unwrap() + warmed["put_aside"].as_u64().unwrap();
+        assert!(found > 0, "{change}: {warmed}");
+        for link in ["view", "hardlink", "symlink"] {
+            let folder = format!("{link}-{number}");
+            let _ = env.run(["get", "./store/set", &folder, "--link", link]).exits(0);
+            is_right(&env, &folder);
+            let mode = fs::metadata(env.path(&folder).join("1/1")).unwrap().permissions().mode();
+            assert_eq!(mode & 0o7777, 0o444, "{change} {link}");
+        }
+    }
+}

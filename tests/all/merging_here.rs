@@ -370,3 +370,26 @@ fn what_the_version_was_to_be_called_is_kept_until_the_commit() {
     parted.run("commit").text();
     assert_eq!(parted.run("show --json").json()["name"], "2.0");
 }
+
+#[test]
+fn a_branch_that_moved_meanwhile_costs_nothing_that_was_solved() {
+    let parted = fought();
+    let _ = parted.run("merge fixes").exits(4);
+    parted.run("resolve . --take fixes").text();
+    parted.0.write("other/more", "1");
+    let store = "./w/.dagset/store/w";
+    let _ = parted.0.run(["ingest", "other", "--into", store]).exits(0);
+    let refused = parted.run("commit").exits(4);
+    assert!(
+        refused.stderr.contains("moved since") && refused.stderr.contains("--continue --branch NEW"),
+        "{}",
+        refused.stderr
+    );
+    let _ = parted.run("merge --continue --branch fixes").exits(4);
+    parted.run("merge --continue --branch solved").text();
+    assert_eq!(parted.status()["branch"], "solved");
+    let parents = parted.run("show --json").json()["parents"].as_array().unwrap().len();
+    assert_eq!((parents, parted.files()["a.csv"].as_str()), (2, "fixes"));
+    parted.run("switch main").text();
+    let _ = parted.run("merge solved --on-conflict last").exits(0);
+}
