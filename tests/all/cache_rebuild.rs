@@ -92,6 +92,8 @@ fn rot_in_the_older_file_is_not_inherited() {
     fs::set_permissions(older, fs::Permissions::from_mode(0o644)).unwrap();
     fs::write(older, bytes).unwrap();
     fs::File::options().write(true).open(older).unwrap().set_modified(time).unwrap();
+    // As rot leaves it: neither the time nor the mode tells.
+    fs::set_permissions(older, fs::Permissions::from_mode(0o444)).unwrap();
     let got = env.run(["get", "./store/set@2", "out", "--link", "copy", "--json"]).json();
     assert!(received(&got) > SIZE as u64, "it came from the store: {got}");
     assert_eq!(fs::read(env.path("out/large.bin")).unwrap(), edited.content);

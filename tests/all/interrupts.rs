@@ -55,7 +55,9 @@ fn half_written_files_go_at_an_interrupt_and_after_a_kill() {
         if signal == Signal::INT {
             assert_eq!(half_written(&env.path("out")), Vec::<String>::new(), "round {round}");
         }
-        if round % 6 < 2 {
+        // One that was stopped behind its last file is whole.
+        let is_whole = || env.path("out").exists() && contents(&env.path("out")) == contents(&env.path("data"));
+        if round % 6 < 2 && !is_whole() {
             let _ = env.run(get).exits(0);
             assert_eq!(contents(&env.path("out")), contents(&env.path("data")), "round {round}");
         }
