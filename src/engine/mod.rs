@@ -206,6 +206,8 @@ pub fn parse_metadata(pairs: &[String]) -> Result<Attrs> {
         }
         _ => match (text.parse::<i64>(), text.parse::<f64>()) {
             (Ok(number), _) => Value::Int(number),
+            // A number of many digits is somebody's id, and no digit of it may go.
+            _ if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') => Value::Text(text.to_owned()),
             (_, Ok(number)) if number.is_finite() => Value::Float(number),
             _ => Value::Text(text.to_owned()),
         },

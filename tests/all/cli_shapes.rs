@@ -210,11 +210,26 @@ fn metadata_is_typed_and_secrets_are_not_recorded() {
     let mut env = TestEnv::new();
     env.set("CI_JOB_ID", "42");
     env.write("data/a", "1");
-    let meta =
-        ["--meta", "lr=0.1", "--meta", "n=3", "--meta", "ok=true", "--meta", "who=x", "--meta", "api_token=hush"];
+    let meta = [
+        "--meta",
+        "lr=0.1",
+        "--meta",
+        "n=3",
+        "--meta",
+        "ok=true",
+        "--meta",
+        "who=x",
+        "--meta",
+        "api_token=hush",
+        "--meta",
+        "id=99999999999999999999",
+    ];
     let _ = env.run([&["ingest", "data", "--into", "./store/set", "--create"], &meta[..]].concat()).exits(0);
     let show = env.run(["show", "./store/set", "--json"]).json();
-    assert_eq!(show["meta"], json!({"lr": 0.1, "n": 3, "ok": true, "who": "x", "api_token": "hush"}));
+    assert_eq!(
+        show["meta"],
+        json!({"lr": 0.1, "n": 3, "ok": true, "who": "x", "api_token": "hush", "id": "99999999999999999999"})
+    );
     assert_eq!(show["provenance"]["ci_job"], "42");
     assert!(!show["provenance"].to_string().contains("hush"), "{show}");
 }
