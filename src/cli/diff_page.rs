@@ -20,27 +20,34 @@ trait Markup {
     fn folded(&self, title: &str, body: &str) -> String;
 }
 
+/// Text without what would be read as a tag; what else has to be escaped is up to `other`.
+fn escaped(text: &str, other: impl Fn(char, &mut String)) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in ui::clean(text).chars() {
+        match c {
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            _ => other(c, &mut out),
+        }
+    }
+    out
+}
+
 struct Markdown;
 
 impl Markup for Markdown {
     fn escaped(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        for c in ui::clean(text).chars() {
-            match c {
-                '<' => out.push_str("&lt;"),
-                '>' => out.push_str("&gt;"),
-                '&' => out.push_str("&amp;"),
-                // `@name` and `#1` would call people and link issues.
-                '@' => out.push_str("&#64;"),
-                '#' => out.push_str("&#35;"),
-                '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '~' | '$' => {
-                    out.push('\\');
-                    out.push(c);
-                }
-                _ => out.push(c),
+        escaped(text, |c, out| match c {
+            // `@name` and `#1` would call people and link issues.
+            '@' => out.push_str("&#64;"),
+            '#' => out.push_str("&#35;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '!' | '|' | '~' | '$' => {
+                out.push('\\');
+                out.push(c);
             }
-        }
-        out
+            _ => out.push(c),
+        })
     }
 
     fn title(&self, text: &str) -> String {
@@ -67,18 +74,11 @@ struct Html;
 
 impl Markup for Html {
     fn escaped(&self, text: &str) -> String {
-        let mut out = String::with_capacity(text.len());
-        for c in ui::clean(text).chars() {
-            match c {
-                '<' => out.push_str("&lt;"),
-                '>' => out.push_str("&gt;"),
-                '&' => out.push_str("&amp;"),
-                '"' => out.push_str("&quot;"),
-                '\'' => out.push_str("&#39;"),
-                _ => out.push(c),
-            }
-        }
-        out
+        escaped(text, |c, out| match c {
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            _ => out.push(c),
+        })
     }
 
     fn title(&self, text: &str) -> String {

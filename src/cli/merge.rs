@@ -209,16 +209,18 @@ fn document(report: &MergeReport) -> Value {
     })
 }
 
+/// What a parent did, as JSON.
+pub fn side(side: &MergeSide) -> Value {
+    json!({
+        "ref": side.reference,
+        "did": side.did.to_string(),
+        "kind": side.kind.map(json::kind_name),
+        "content": side.content.as_ref().map(json::id),
+        "bytes": side.bytes,
+    })
+}
+
 fn conflict(conflict: &MergeConflict) -> Value {
-    let side = |side: &MergeSide| {
-        json!({
-            "ref": side.reference,
-            "did": side.did.to_string(),
-            "kind": side.kind.map(json::kind_name),
-            "content": side.content.as_ref().map(json::id),
-            "bytes": side.bytes,
-        })
-    };
     json!({
         "path": conflict.path,
         "file_and_folder": conflict.file_and_folder,

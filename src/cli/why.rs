@@ -2,10 +2,10 @@
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{How, MergeRule, MergeSide, Why, WhyStep};
+use dagset::engine::{How, MergeRule, Why, WhyStep};
 use serde_json::{Value, json};
 
-use super::{Context, Ending, addresses, json, ui};
+use super::{Context, Ending, addresses, json, merge, ui};
 
 /// Show which parent, rule and version gave a path its content
 ///
@@ -45,15 +45,6 @@ fn step(step: &WhyStep) -> Value {
             ("merged".to_owned(), Some(words(rule)), took.as_deref(), sides.as_slice())
         }
     };
-    let side = |side: &MergeSide| {
-        json!({
-            "ref": side.reference,
-            "did": side.did.to_string(),
-            "kind": side.kind.map(json::kind_name),
-            "content": side.content.as_ref().map(json::id),
-            "bytes": side.bytes,
-        })
-    };
     json!({
         "dataset": step.dataset.as_str(),
         "version": json::id(&step.version),
@@ -65,7 +56,7 @@ fn step(step: &WhyStep) -> Value {
         "how": how,
         "rule": rule,
         "took": took,
-        "parents": sides.iter().map(side).collect::<Vec<_>>(),
+        "parents": sides.iter().map(merge::side).collect::<Vec<_>>(),
     })
 }
 

@@ -18,7 +18,7 @@ use crate::workspace::compare::LocalChange;
 use crate::workspace::merging::Merging;
 
 use super::super::get::remove_with_empty_folders;
-use super::super::workspace::{Workspace, is_at};
+use super::super::workspace::Workspace;
 use super::super::{Engine, Switched};
 use super::MergeParent;
 use super::parents::Ancestry;
@@ -155,9 +155,13 @@ impl Engine {
         let base = workspace.manifest()?;
         let mut compared = self.compare(workspace, base)?;
         let sources = Sources([was, goal]);
+        let also: HashSet<&str> = match extent {
+            Extent::Whole => HashSet::new(),
+            Extent::Differing(also) => also.iter().map(RepoPath::as_str).collect(),
+        };
         let is_sought = |path: &RepoPath| match extent {
             Extent::Whole => true,
-            Extent::Differing(also) => also.iter().any(|place| is_at(path, place.as_str())),
+            Extent::Differing(_) => also.contains(path.as_str()) || folders_above(path).any(|it| also.contains(it)),
         };
         let mut below = Vec::new();
         if let (Extent::Differing(also), Some(base)) = (extent, base) {
@@ -199,6 +203,9 @@ impl Engine {
         let mut edited: BTreeSet<&RepoPath> = BTreeSet::new();
         let (mut aside, mut local) = (BTreeSet::new(), Vec::new());
         let mut found: HashMap<&RepoPath, Option<Entry>> = HashMap::new();
+        let coming = steps.iter().filter(|step| unsaved == Unsaved::SetAside && step.after.is_some());
+        let coming: HashMap<&str, &RepoPath> = coming.map(|step| (step.path.as_str(), &step.path)).collect();
+        let blocked = |path: &RepoPath| folders_above(path).find_map(|folder| coming.get(folder).copied());
         for change in &compared.comparison.changes {
             match self.held_by_a_parent(workspace, change, at_parents.get(&change.path))? {
                 Some(entry) => drop(found.insert(&change.path, entry)),
@@ -207,9 +214,7 @@ impl Engine {
                     found.insert(&change.path, None);
                 }
                 // A folder stands where a file is to come back: all of it goes.
-                None if unsaved == Unsaved::SetAside && blocked(&steps, &change.path).is_some() => {
-                    aside.extend(blocked(&steps, &change.path).cloned());
-                }
+                None if blocked(&change.path).is_some() => aside.extend(blocked(&change.path).cloned()),
                 None if open_paths.contains(&change.path) => {
                     edited.insert(&change.path);
                 }
@@ -231,9 +236,8 @@ impl Engine {
             step.after.is_none() && !found.contains_key(&step.path) && !from_base.contains_key(&step.path)
         };
         // What was edited isn't there, though the base has it.
-        let is_edited = |step: &Change| {
-            matches!(extent, Extent::Differing(_)) && local.iter().any(|change| change.path == step.path)
-        };
+        let unsaved_paths: HashSet<&RepoPath> = local.iter().map(|change| &change.path).collect();
+        let is_edited = |step: &Change| matches!(extent, Extent::Differing(_)) && unsaved_paths.contains(&step.path);
         steps.retain(|step| (!is_there(step) || is_edited(step)) && !is_unseen(step));
         // First all that can fail, then what is set aside, then what comes to those places.
         let (freed, steps): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| aside.contains(&step.path));
@@ -331,9 +335,9 @@ pub(in crate::engine) fn with_attributes(
     Ok(())
 }
 
-/// The path at which something is to come and `path` lies below.
-fn blocked<'s>(steps: &'s [Change], path: &RepoPath) -> Option<&'s RepoPath> {
-    steps.iter().filter(|step| step.after.is_some()).map(|step| &step.path).find(|step| path.is_below(step.as_str()))
+/// The folders that a path lies in, outermost first.
+fn folders_above(path: &RepoPath) -> impl Iterator<Item = &str> {
+    path.as_str().match_indices('/').map(|(at, _)| &path.as_str()[..at])
 }
 
 /// Renames what stands at a path to a name that nothing has.
