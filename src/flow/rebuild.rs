@@ -1,7 +1,8 @@
 //! A large file from an older one that lies on this machine: what both share is copied from there, the rest comes from the store.
 //!
 //! Recipes are compared from the top: a page that both have covers the same bytes in both, so it is not even read. The whole is verified against
-//! the content id, whatever the older file held.
+//! the content id, whatever the older file held. What is stored against a chunk of the older file is decoded with that; only where this goes wrong
+//! does the base come from the store too.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -37,7 +38,14 @@ pub struct Large {
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
     Local { at: u64, len: u64 },
-    Stored { id: Id, len: u32, place: Option<Place> },
+    Stored { id: Id, len: u32, place: Option<Place>, base: Option<LocalBase> },
+}
+
+/// Where the base that a chunk's frame needs lies in the older file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct LocalBase {
+    at: u64,
+    len: u64,
 }
 
 /// How a file is put together.
@@ -84,7 +92,11 @@ pub fn plan(store: &Content, new: &Large, old: &Large) -> Result<Option<Plan>> {
         each_chunk(store, newer.has_pages, std::iter::once(child), |chunk, place, _| {
             match known_chunks.get(&chunk.id) {
                 Some((at, len)) => plan.take_local(*at, *len),
-                None => plan.steps.push(Step::Stored { id: chunk.id, len: chunk.bytes as u32, place }),
+                None => {
+                    let base = place.and_then(|place| known_chunks.get(&place.frame.encoding.base()?));
+                    let base = base.map(|(at, len)| LocalBase { at: *at, len: *len });
+                    plan.steps.push(Step::Stored { id: chunk.id, len: chunk.bytes as u32, place, base });
+                }
             }
             Ok(())
         })?;
@@ -112,7 +124,7 @@ impl Plan {
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; COPY_BUFFER];
         for window in windows(&self.steps) {
-            let mut stored = fetch(store, window)?.into_iter();
+            let mut stored = fetch(store, window, &file)?.into_iter();
             for step in window {
                 let Step::Local { mut at, mut len } = *step else {
                     let item = stored.next().ok_or_else(|| Error::damaged("a chunk was not read"))?;
@@ -154,17 +166,30 @@ fn windows(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     })
 }
 
-fn fetch(store: &Content, window: &[Step]) -> Result<Vec<Item>> {
+fn fetch(store: &Content, window: &[Step], older: &File) -> Result<Vec<Item>> {
     let chunks = window.iter().filter_map(|step| match *step {
-        Step::Stored { id, len, place } => Some(ChunkToRead { id, len, place }),
+        Step::Stored { id, len, place, base } => Some((ChunkToRead { id, len, place }, base)),
         Step::Local { .. } => None,
     });
-    let chunks: Vec<ChunkToRead> = chunks.collect();
-    let mut frames: Vec<_> = chunks.iter().filter_map(|chunk| Some(chunk.place?.frame)).collect();
-    frames.dedup();
-    let ahead = store.read_ahead(ObjectKind::Pack, &frames);
+    let chunks: Vec<_> = chunks.collect();
+    let frames_of = |has_base: bool| {
+        let chunks = chunks.iter().filter(|(_, base)| base.is_some() == has_base);
+        let mut frames: Vec<_> = chunks.filter_map(|(chunk, _)| Some(chunk.place?.frame)).collect();
+        frames.dedup();
+        frames
+    };
+    let ahead = store.read_ahead(ObjectKind::Pack, &frames_of(false));
+    let based = store.read_ahead_alone(ObjectKind::Pack, &frames_of(true));
     ahead.wait()?;
-    let read = |chunk: &ChunkToRead| {
+    based.wait()?;
+    let read = |(chunk, base): &(ChunkToRead, Option<LocalBase>)| {
+        if let (Some(place), Some(base)) = (&chunk.place, base) {
+            let mut bytes = vec![0; base.len as usize];
+            let is_read = older.read_exact_at(&mut bytes, base.at).is_ok();
+            if let Some(item) = store.chunk_against(&chunk.id, place, &bytes).filter(|_| is_read) {
+                return Ok(item);
+            }
+        }
         let item = store.chunk(&chunk.id, chunk.place.as_ref())?;
         match item.bytes().len() == chunk.len as usize {
             true => Ok(item),

@@ -11,7 +11,6 @@ use crate::format::header::ObjectKind;
 use crate::format::index::{Index, IndexBuilder};
 use crate::format::operation::IndexRow;
 use crate::format::pack::Footer;
-use crate::format::place::Encoding;
 use crate::store::content::Content;
 use crate::store::objects::Bucket;
 
@@ -146,10 +145,7 @@ impl<'a> Registrar<'a> {
 
 /// The bases that frames of a pack need.
 fn bases(footer: &Footer) -> impl Iterator<Item = Id> {
-    footer.frames.iter().filter_map(|frame| match frame.encoding {
-        Encoding::Based(base) => Some(base),
-        _ => None,
-    })
+    footer.frames.iter().filter_map(|frame| frame.encoding.base())
 }
 
 /// The items of a pack that need no base.
@@ -164,4 +160,38 @@ fn add_packs(builder: &mut IndexBuilder, row: &mut IndexRow, packs: Vec<StoredPa
         builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::pack::{ItemKind, NewItem, PackBuilder};
+    use crate::format::place::Encoding;
+    use crate::store::backend;
+
+    /// A pack with the chunk `text`, which needs `base`.
+    fn pack(text: &[u8], base: Option<&[u8]>) -> StoredPack {
+        let mut builder = PackBuilder::new(ObjectKind::Pack);
+        let item = NewItem { id: Id::of(text), kind: ItemKind::Chunk, len: text.len() as u32, hint_len: 0 };
+        let encoding = base.map_or(Encoding::Raw, |base| Encoding::Based(Id::of(base)));
+        builder.add_frame(text, item.len, encoding, &[item]).expect("adds");
+        let finished = builder.finish();
+        let name = ObjectName { born: 1, random: [text[0]; 16] };
+        StoredPack { name, kind: ObjectKind::Pack, bytes: finished.bytes.len() as u64, footer: finished.footer }
+    }
+
+    #[test]
+    fn a_pack_waits_for_those_that_hold_its_bases() {
+        let content = Content::new(backend::memory(), Vec::new());
+        let mut registrar = Registrar::new(backend::memory(), &content, 1, Often::default());
+        let mut complete = |packs| {
+            let complete = registrar.complete(packs).expect("no index fails");
+            complete.iter().map(|pack| pack.name.random[0]).collect::<Vec<_>>()
+        };
+        assert_eq!(complete(vec![pack(b"b", Some(b"a")), pack(b"c", None)]), b"c");
+        assert_eq!(complete(vec![pack(b"d", Some(b"b"))]), b"", "a chunk that needs a base is none");
+        assert_eq!(complete(vec![pack(b"a", None)]), b"ab");
+        let rest = registrar.gather(Vec::new()).expect("indexes");
+        assert_eq!(rest.index().pack_count(), 1, "in the end all is there, as its writer says");
+    }
 }

@@ -30,9 +30,17 @@ impl Encoding {
         }
     }
 
+    /// The object with whose bytes a frame is decoded.
+    pub fn base(&self) -> Option<Id> {
+        match self {
+            Encoding::Based(base) => Some(*base),
+            _ => None,
+        }
+    }
+
     /// Whether a frame is decoded with another object's bytes.
     pub fn needs_base(&self) -> bool {
-        matches!(self, Encoding::Based(_))
+        self.base().is_some()
     }
 
     pub fn put(&self, out: &mut Vec<u8>) {

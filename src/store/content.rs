@@ -390,14 +390,27 @@ impl Content {
     ///
     /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here. What is
     /// held counts as stored, not decoded.
+    ///
+    /// The frames of their bases are read along.
     pub fn read_ahead(&self, kind: ObjectKind, places: &[FramePlace]) -> Ahead {
         let mut ahead = Ahead::default();
-        for (content, places) in self.owners(places) {
-            if content.bucket.is_far() {
-                content.fetcher.start(kind, &content.with_bases(kind, places), &mut ahead);
-            }
+        for (content, places) in self.far_owners(places) {
+            content.fetcher.start(kind, &content.with_bases(kind, places), &mut ahead);
         }
         ahead
+    }
+
+    /// As [`Content::read_ahead`], without the bases: for a caller that has them.
+    pub fn read_ahead_alone(&self, kind: ObjectKind, places: &[FramePlace]) -> Ahead {
+        let mut ahead = Ahead::default();
+        for (content, places) in self.far_owners(places) {
+            content.fetcher.start(kind, &places, &mut ahead);
+        }
+        ahead
+    }
+
+    fn far_owners(&self, places: &[FramePlace]) -> impl Iterator<Item = (&Content, Vec<FramePlace>)> {
+        self.owners(places).into_iter().filter(|(content, _)| content.bucket.is_far())
     }
 
     /// Whether what is held in memory leaves room to read on.

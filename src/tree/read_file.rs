@@ -10,6 +10,9 @@ use crate::base::{Error, Id, Result};
 /// Bytes read at a time from large files.
 pub const BLOCK: usize = 16 << 20;
 
+/// And where a file is only hashed: a piece is read while the one before is hashed.
+const HASHED_BLOCK: usize = 4 << 20;
+
 /// A file that changes while it is read is read again, so often.
 pub const ATTEMPTS: u32 = 3;
 
@@ -37,10 +40,15 @@ pub fn fill(path: &Path, file: &mut File, buffer: &mut Vec<u8>, most: usize) -> 
 /// The digest of a whole file, on all cores.
 pub fn hash_file(path: &Path, file: &mut File) -> Result<Id> {
     let mut hasher = blake3::Hasher::new();
-    let mut block = Vec::with_capacity(BLOCK);
-    while fill(path, file, &mut block, BLOCK)? > 0 {
-        hasher.update_rayon(&block);
-        block.clear();
+    let (mut block, mut next) = (Vec::with_capacity(HASHED_BLOCK), Vec::new());
+    fill(path, file, &mut block, HASHED_BLOCK)?;
+    // Fewer bytes are the file's last.
+    while block.len() == HASHED_BLOCK {
+        next.clear();
+        next.reserve(HASHED_BLOCK);
+        rayon::join(|| _ = hasher.update_rayon(&block), || fill(path, file, &mut next, HASHED_BLOCK)).1?;
+        std::mem::swap(&mut block, &mut next);
     }
+    hasher.update_rayon(&block);
     Ok(Id(*hasher.finalize().as_bytes()))
 }

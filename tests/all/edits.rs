@@ -5,12 +5,12 @@ use std::path::PathBuf;
 
 use dagset::base::{Error, Id, Kind, ObjectName, Observer};
 use dagset::engine::{
-    Address, CloneOptions, CommitOptions, Engine, InitOptions, Missing, Opener, Published, PushOptions, Settings,
+    Address, CloneOptions, CommitOptions, Engine, InitOptions, Missing, Opener, Published, PushOptions, RefExpr,
+    Settings, SquashOptions,
 };
 use dagset::format::header::ObjectKind;
 use dagset::format::operation::Operation;
 use dagset::format::pack::{Footer, parse_pack};
-use dagset::format::place::Encoding;
 use dagset::store::recording::Recording;
 use dagset::store::{Bucket, Verb, backend, log};
 
@@ -79,10 +79,7 @@ fn based_and_plain(store: &Bucket) -> (usize, u64) {
 }
 
 fn bases(footer: &Footer) -> impl Iterator<Item = Id> {
-    footer.frames.iter().filter_map(|frame| match frame.encoding {
-        Encoding::Based(base) => Some(base),
-        _ => None,
-    })
+    footer.frames.iter().filter_map(|frame| frame.encoding.base())
 }
 
 /// The bytes with a kilobyte written over them at each of `places`.
@@ -260,16 +257,30 @@ impl Team {
         Engine::with_opener(settings, Observer::new(), opener)
     }
 
+    #[track_caller]
+    fn assert_is_sound(&self, store: &str) {
+        assert_eq!(findings(&self.engine(""), store), Vec::<String>::new());
+    }
+
     fn commit(&self, workspace: &str, name: &str, bytes: &[u8]) -> Published {
         fs::write(self.path(workspace).join(FILE), bytes).expect("writes");
         let options = CommitOptions { all: true, name: Some(name.to_owned()), ..CommitOptions::default() };
         self.engine(workspace).commit(&options).expect("commits")
     }
 
-    fn push(&self, workspace: &str, refs: &[&str]) {
-        let refs = refs.iter().map(|name| (*name).to_owned()).collect();
-        let remote = Some(format!("{FAR}//set"));
-        let options = PushOptions { remote, refs, tags: true, ..PushOptions::default() };
+    /// A workspace, and its own store.
+    fn init(&self, workspace: &str) -> Bucket {
+        let folder = self.path(workspace);
+        fs::create_dir(&folder).expect("a folder");
+        let options = InitOptions { dataset: Some("set".to_owned()), ..InitOptions::default() };
+        self.engine(workspace).init(&options).expect("inits");
+        backend::open_folder(folder.join(".dagset/store").to_str().expect("UTF-8")).expect("opens")
+    }
+
+    /// Pushes the branch, or all versions.
+    fn push(&self, workspace: &str, tags: bool) {
+        let (remote, refs) = (Some(format!("{FAR}//set")), vec!["main".to_owned()]);
+        let options = PushOptions { remote, refs, tags, ..PushOptions::default() };
         self.engine(workspace).push(&options).unwrap_or_else(|fault| panic!("{}", whole_text(&fault)));
     }
 }
@@ -311,22 +322,20 @@ impl Dice {
 #[test]
 fn thirty_versions_come_back_from_here_from_where_they_are_pushed_and_from_a_clone() {
     let team = Team::new();
-    fs::create_dir(team.path("ada")).expect("a folder");
-    team.engine("ada").init(&InitOptions { dataset: Some("set".to_owned()), ..InitOptions::default() }).expect("inits");
+    let own = team.init("ada");
     let mut dice = Dice(1_000);
     let mut versions = vec![noise(7, 1_500_000)];
     for number in 0..30 {
         team.commit("ada", &format!("v{number}"), &versions[number]);
         if number == 12 {
-            team.push("ada", &[]);
+            team.push("ada", true);
         }
         versions.push(dice.edit(&versions[number]));
     }
     versions.truncate(30);
-    team.push("ada", &[]);
+    team.push("ada", true);
     let clone = CloneOptions { address: format!("{FAR}//set"), folder: Some(team.path("ben")), no_content: true };
     team.engine("").clone_dataset(&clone).expect("clones");
-    let own = backend::open_folder(team.path("ada/.dagset/store").to_str().expect("UTF-8")).expect("opens");
     let (based_here, _) = based_and_plain(&own);
     let (based_there, _) = based_and_plain(&team.far);
     assert!(based_here > 30, "{based_here} based frames");
@@ -339,7 +348,28 @@ fn thirty_versions_come_back_from_here_from_where_they_are_pushed_and_from_a_clo
             assert!(read.expect("reads") == *version, "version {number} of {place}");
         }
     }
-    for store in [FAR, team.path("ada/.dagset/store").to_str().expect("UTF-8")] {
-        assert_eq!(findings(&team.engine(""), store), Vec::<String>::new());
+    team.assert_is_sound(FAR);
+    team.assert_is_sound(team.path("ada/.dagset/store").to_str().expect("UTF-8"));
+}
+
+#[test]
+fn a_chunk_whose_base_stays_behind_is_pushed_plainly() {
+    let team = Team::new();
+    let own = team.init("ada");
+    let first = noise(1, 600_000);
+    let second = [&first[..200_000], &noise(2, 400_000), &first[200_000..]].concat();
+    let third = overwritten(&second, 3, &[400_000]);
+    for (name, version) in [("v1", &first), ("v2", &second), ("v3", &third)] {
+        team.commit("ada", name, version);
     }
+    let (here, _) = based_and_plain(&own);
+    assert!(here > 1, "an end of what was inserted, and the edit in it");
+    let base = Address::parse(&format!("{}@v1", team.path("ada").display()), None).expect("an address");
+    let tip = RefExpr::parse("v3").expect("a ref");
+    let squash = SquashOptions { base, tip, name: "v4".to_owned(), message: None, reason: None, dry_run: false };
+    team.engine("ada").squash(&squash).expect("squashes");
+    team.push("ada", false);
+    assert_eq!(based_and_plain(&team.far).0, here - 1, "the version with the edit's base isn't there");
+    assert!(cat(&team.engine(""), &format!("{FAR}//set:{FILE}")).expect("reads") == third);
+    team.assert_is_sound(FAR);
 }

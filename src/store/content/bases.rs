@@ -2,6 +2,7 @@
 //! circle is followed.
 
 use crate::base::{Error, Id, Result};
+use crate::chunk::compress::decompress;
 use crate::format::header::ObjectKind;
 use crate::format::pack::ItemKind;
 use crate::format::place::{Encoding, FramePlace, Place};
@@ -35,6 +36,17 @@ impl Content {
     /// The plain copy of a base, verified.
     pub fn base(&self, base: &Base) -> Result<Item> {
         self.item_at(&base.id, ItemKind::Chunk, &base.place)
+    }
+
+    /// A chunk in a frame at `place` that needs a base, with the bytes of that, which the caller has from elsewhere. `None` where this doesn't give the chunk.
+    pub fn chunk_against(&self, id: &Id, place: &Place, base: &[u8]) -> Option<Item> {
+        if !place.is_possible() || !(self.lenders.is_empty() || self.owns(&place.frame.pack).ok()?) {
+            return None;
+        }
+        let stored = self.stored(ObjectKind::Pack, &place.frame).ok()?;
+        let frame = decompress(&stored, place.frame.raw_bytes as usize, Some(base)).ok()?.into();
+        let item = Item { frame, place: *place };
+        (Id::of(item.bytes()) == *id).then_some(item)
     }
 
     /// A plain copy of a base in the packs of `folder`.
