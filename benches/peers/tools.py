@@ -119,7 +119,7 @@ def limits():
     yield Tool("b3sum", "b3sum --version", apt=["b3sum"], stored="",
                steps={"ingest": "find data -type f -print0 | xargs -0 b3sum > sums", "again": "find data -type f -print0 | xargs -0 b3sum > sums"})
     yield Tool("find", "find --version | head -1", stored="", steps={"again": "find data -printf '%s %T@ %p\\n' > seen"})
-    yield Tool("tar, zstd -3", "zstd --version | grep -o v[0-9.]*", apt=["zstd"], stored="archive.zst",
+    yield Tool("tar+zstd -3", "zstd --version | grep -o v[0-9.]*", apt=["zstd"], stored="archive.zst",
                steps={"ingest": "tar c data | zstd -q -3 -T2 -o archive.zst", "restore": "mkdir out && zstd -dcq archive.zst | tar x -C out"})
 
 
