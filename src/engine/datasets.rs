@@ -203,10 +203,10 @@ impl Engine {
         let last = rows.len() - rows.len().min(VERSIONS_A_RECORD);
         let actor = self.actor();
         for group in rows[..last].chunks(VERSIONS_A_RECORD) {
-            store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &[])))?;
+            store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &[], &[])))?;
         }
         store.timeline.append(&actor, |fold, _| {
-            let mut operations = adding(fold, name, &rows[last..], &[]);
+            let mut operations = adding(fold, name, &rows[last..], &[], &[]);
             operations.extend(judge_all(fold.datasets.get(name))?.iter().filter_map(|step| operation(name, step)));
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)

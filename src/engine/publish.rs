@@ -1,6 +1,6 @@
 //! Publishing: a session's content becomes a version, and a record makes it so. `ingest`, `commit` and `merge` end here.
 
-use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, Result, Time};
+use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, ObjectName, RefName, Result, Time};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::propose::{Decision, Proposal, decide, tag_operations};
 use crate::flow::session::{Finished, NewVersion, Session};
@@ -87,7 +87,7 @@ impl Engine {
             number::check(timeline.fold(), &proposal.dataset, bump)?;
             proposal.renews = says_more(timeline.fold(), content, &proposal, &meta)?;
         }
-        let Finished { version: new, indexes } = session.finish(pieces, |built| {
+        let Finished { version: new, indexes, relied } = session.finish(pieces, |built| {
             root = Some(*built);
             proposal.manifest = built.id;
             let decision = match decide(timeline.fold(), &proposal) {
@@ -147,6 +147,7 @@ impl Engine {
                     step,
                     create_dataset,
                     indexes: &indexes,
+                    relied: &relied,
                 };
                 let appended = self
                     .append_version(timeline, &actor, &addition, new)
@@ -255,6 +256,7 @@ struct Addition<'a> {
     /// How far the number moves that it gets for its name.
     step: Option<Step>,
     indexes: &'a [IndexRow],
+    relied: &'a [ObjectName],
     create_dataset: bool,
 }
 
@@ -301,7 +303,7 @@ fn says_more(fold: &Fold, content: &Content, proposal: &Proposal, meta: &Attrs) 
 }
 
 fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) -> Result<Vec<Operation>> {
-    let Addition { proposal, meta, step, create_dataset, indexes, .. } = *addition;
+    let Addition { proposal, meta, step, create_dataset, indexes, relied, .. } = *addition;
     let dataset = || proposal.dataset.clone();
     let known = fold.datasets.get(&proposal.dataset);
     let mut operations = vec![Operation::Register { indexes: indexes.to_vec() }];
@@ -312,8 +314,8 @@ fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) 
         operations.push(Operation::CreateDataset { dataset: dataset() });
     }
     let version = row.version;
-    if !row.parents.is_empty() {
-        operations.push(Operation::Rely(Things { versions: row.parents.clone(), packs: Vec::new() }));
+    if !row.parents.is_empty() || !relied.is_empty() {
+        operations.push(Operation::Rely(Things { versions: row.parents.clone(), packs: relied.to_vec() }));
     }
     operations.push(Operation::AddVersion { dataset: dataset(), row: Box::new(row) });
     operations.push(Operation::SetBranch {

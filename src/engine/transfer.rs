@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, Observer, RefName, Result};
-use crate::flow::carry::{Carrier, Extent};
+use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, ObjectName, Observer, RefName, Result};
+use crate::flow::carry::{Arrived, Carrier, Extent};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::ref_moves::{Carried, RefMove, Verdict, judge, operation};
 use crate::flow::said::{Differing, Said};
@@ -227,7 +227,7 @@ impl Engine {
         let OpenStore { timeline, content, .. } = to;
         let actor = self.actor();
         let extent = if let Way::In(extent) = way { extent } else { Extent::Whole };
-        let (mut rows, mut indexes) = (Vec::new(), Vec::new());
+        let mut arrived = Arrived::default();
         if !missing.rows.is_empty() {
             self.observer.tell(Event::Phase(if way == Way::Out { "pushing" } else { "fetching" }));
             let target = (&*content, timeline.bucket().clone(), timeline.fold().number);
@@ -238,8 +238,9 @@ impl Engine {
             }
             let register = &mut |rows| register_now(timeline, &actor, rows);
             missing.rows.iter().try_for_each(|row| carrier.carry(row, register))?;
-            (rows, indexes) = carrier.finish(register)?;
+            arrived = carrier.finish(register)?;
         }
+        let Arrived { mut rows, mut indexes, relied } = arrived;
         // What a push wrote is told of its newest version; what was fetched keeps the figures of where it comes from.
         if way == Way::Out {
             rows.iter_mut().for_each(|row| row.stored_bytes = 0);
@@ -248,7 +249,7 @@ impl Engine {
         let mut last = rows.split_off(rows.len().saturating_sub(VERSIONS_A_RECORD));
         for group in rows.chunks(VERSIONS_A_RECORD) {
             let indexes = std::mem::take(&mut indexes);
-            timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &indexes)))?;
+            timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &indexes, &relied)))?;
         }
         let mut moves = Vec::new();
         timeline.append(&actor, |fold, record_bytes| {
@@ -256,7 +257,7 @@ impl Engine {
                 tip.stored_bytes = stored_bytes + record_bytes;
             }
             moves = judge_all(fold.datasets.get(name))?;
-            let mut operations = adding(fold, name, &last, &indexes);
+            let mut operations = adding(fold, name, &last, &indexes, &relied);
             operations.extend(moves.iter().filter_map(|step| operation(name, step)));
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
@@ -466,8 +467,14 @@ fn said_report(said: &Said<'_>, name: &DatasetName, there: Option<&Dataset>) -> 
     }
 }
 
-/// The operations that add versions to a dataset, which is made where it isn't there.
-pub(super) fn adding(fold: &Fold, name: &DatasetName, rows: &[VersionRow], indexes: &[IndexRow]) -> Vec<Operation> {
+/// The operations that add versions to a dataset, which is made where it isn't there; what was stored for them needs the packs `relied`.
+pub(super) fn adding(
+    fold: &Fold,
+    name: &DatasetName,
+    rows: &[VersionRow],
+    indexes: &[IndexRow],
+    relied: &[ObjectName],
+) -> Vec<Operation> {
     if rows.is_empty() && fold.datasets.contains_key(name) {
         return Vec::new();
     }
@@ -480,8 +487,8 @@ pub(super) fn adding(fold: &Fold, name: &DatasetName, rows: &[VersionRow], index
     }
     let there = |id: &Id| fold.datasets.get(name).is_some_and(|dataset| dataset.versions.contains_key(id));
     let versions: Vec<Id> = parents_of(rows).into_iter().filter(there).collect();
-    if !versions.is_empty() {
-        operations.push(Operation::Rely(Things { versions, packs: Vec::new() }));
+    if !versions.is_empty() || !relied.is_empty() {
+        operations.push(Operation::Rely(Things { versions, packs: relied.to_vec() }));
     }
     operations
         .extend(rows.iter().map(|row| Operation::AddVersion { dataset: name.clone(), row: Box::new(row.clone()) }));

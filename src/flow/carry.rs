@@ -23,6 +23,7 @@ use crate::store::objects::Bucket;
 use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::subtrees::{StoredNode, new_nodes, node_ids};
 
+use super::based_frames::BasedFrames;
 use super::known::Known;
 use super::meta_packer::{MetaPacker, TOP_RANK};
 use super::node_order::{NodeOrder, is_leaf};
@@ -63,6 +64,7 @@ pub struct Carrier<'a> {
     uploads: Option<Uploads>,
     tail: Option<OpenPack>,
     known: Known<'a>,
+    based: BasedFrames<'a>,
     /// Manifest nodes that the target has or will have, with all below.
     nodes: HashSet<Id>,
     /// Large files that were seen.
@@ -74,6 +76,17 @@ pub struct Carrier<'a> {
     queued_bytes: usize,
     registrar: Registrar<'a>,
     carried: Vec<VersionRow>,
+}
+
+/// What a transfer came to.
+#[derive(Default)]
+pub struct Arrived {
+    /// Of the carried versions, in the order in which they came, with their places in the target.
+    pub rows: Vec<VersionRow>,
+    /// To be registered with them.
+    pub indexes: Vec<IndexRow>,
+    /// Packs that were in the target and that what came needs.
+    pub relied: Vec<ObjectName>,
 }
 
 /// A meta object that waits for a flush.
@@ -113,6 +126,7 @@ impl<'a> Carrier<'a> {
             uploads,
             tail: None,
             known: Known::new(to),
+            based: BasedFrames::new(to),
             nodes: HashSet::new(),
             recipes: HashSet::new(),
             wanted: Vec::new(),
@@ -146,9 +160,8 @@ impl<'a> Carrier<'a> {
         Ok(())
     }
 
-    /// Writes the rest. Gives the carried versions' rows with their places in the target, in the order in which they came, and the
-    /// indexes to register with them.
-    pub fn finish(mut self, register: &mut Register<'_>) -> Result<(Vec<VersionRow>, Vec<IndexRow>)> {
+    /// Writes the rest.
+    pub fn finish(mut self, register: &mut Register<'_>) -> Result<Arrived> {
         self.copy_wanted(register)?;
         let indexes = self.flush()?;
         let mut rows = std::mem::take(&mut self.carried);
@@ -159,7 +172,7 @@ impl<'a> Carrier<'a> {
                 row.manifest_place = self.place_of(&row.manifest, ItemKind::Node)?;
             }
         }
-        Ok((rows, indexes))
+        Ok(Arrived { rows, indexes, relied: self.based.relied().packs() })
     }
 
     fn place_of(&self, id: &Id, kind: ItemKind) -> Result<Place> {
@@ -258,7 +271,10 @@ impl<'a> Carrier<'a> {
         self.wanted_bytes = 0;
         let Some(uploads) = &self.uploads else { return Ok(()) };
         let from = self.from;
-        let parts = by_frame(from, wanted)?;
+        let mut parts = by_frame(from, wanted)?;
+        for part in &mut parts {
+            part.decide(&mut self.based, &self.known)?;
+        }
         let mut packer = Packer::new(uploads, self.tail.take())?;
         // Read by all cores, packed in order: a group is what the cores hold at a time. From afar, groups are on their way before.
         let mut groups = parts.chunks(GROUP_FRAMES);
@@ -338,6 +354,8 @@ struct Part {
     frame: Option<FramePlace>,
     /// In the order of the frame.
     chunks: Vec<ChunkToRead>,
+    /// Whether the frame goes as it is stored.
+    goes_whole: bool,
 }
 
 enum Read {
@@ -356,11 +374,19 @@ impl Part {
         self.chunks.iter().map(item).collect()
     }
 
+    /// Decides whether the frame goes as it is: only if all of it is wanted.
+    fn decide(&mut self, based: &mut BasedFrames<'_>, known: &Known<'_>) -> Result<()> {
+        let Some(frame) = self.frame.filter(|frame| u64::from(frame.raw_bytes) == self.bytes()) else { return Ok(()) };
+        self.goes_whole = match (frame.encoding, &self.chunks[..]) {
+            (Encoding::Raw | Encoding::Zstd, _) => true,
+            (Encoding::Based(base), [chunk]) => based.go(&chunk.id, &base, known)?,
+            (Encoding::Based(_), _) => false,
+        };
+        Ok(())
+    }
+
     fn read(&self, from: &Content) -> Result<Read> {
-        let whole = self.frame.filter(|frame| {
-            u64::from(frame.raw_bytes) == self.bytes() && !matches!(frame.encoding, Encoding::Based(_))
-        });
-        if let Some(frame) = whole {
+        if let Some(frame) = self.frame.filter(|_| self.goes_whole) {
             let ids: Vec<(Id, u32)> = self.chunks.iter().map(|chunk| (chunk.id, chunk.len)).collect();
             match from.whole_frame(&frame, &ids) {
                 Ok(stored) => return Ok(Read::Frame(frame, stored)),
@@ -389,7 +415,7 @@ fn by_frame(from: &Content, wanted: Vec<ChunkToRead>) -> Result<Vec<Part>> {
         };
         match parts.get_mut(number).filter(|part| part.frame == frame) {
             Some(part) => part.chunks.push(chunk),
-            None => parts.push(Part { frame, chunks: vec![chunk] }),
+            None => parts.push(Part { frame, chunks: vec![chunk], goes_whole: false }),
         }
     }
     for part in &mut parts {

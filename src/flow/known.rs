@@ -1,7 +1,7 @@
 //! Which chunks need not be stored: those of the store's indexes, and those that this session has claimed.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::{Id, Result};
 use crate::store::content::Content;
@@ -25,7 +25,15 @@ impl<'a> Known<'a> {
         if self.content.has_chunk(id)? {
             return Ok(false);
         }
-        let shard = &self.claimed[usize::from(id.0[31]) % SHARDS];
-        Ok(shard.lock().unwrap_or_else(PoisonError::into_inner).insert(*id))
+        Ok(self.shard(id).insert(*id))
+    }
+
+    /// Whether somebody claimed the chunk, and stores it or has stored it.
+    pub fn is_claimed(&self, id: &Id) -> bool {
+        self.shard(id).contains(id)
+    }
+
+    fn shard(&self, id: &Id) -> MutexGuard<'_, HashSet<Id>> {
+        self.claimed[usize::from(id.0[31]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! A file of many chunks: read in blocks, cut, hashed and compressed on all cores.
+//! A file of many chunks: read in blocks, cut, hashed and compressed on all cores; what is new in an edited file against what stood there.
 //!
 //! While one block's chunks are hashed and compressed, the next block is read and cut. The whole file's digest is taken from the
 //! same bytes, so that the content id is that of what was stored even if the file changes under us (which is noticed).
@@ -8,13 +8,14 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Id, Result};
+use crate::base::{Counter, Error, Id, Result};
 use crate::chunk::cut::{self, Rule};
 use crate::format::recipe::RecipeChild;
 use crate::tree::read_file::{BLOCK, fill};
 
+use super::against::Against;
 use super::known::Known;
-use super::packer::{Compress, Packer, pack_frame};
+use super::packer::{Compress, Packed, Packer, pack_frame};
 use super::store_files::Workshop;
 
 /// Bytes of a file from a chunk's start on, with the chunks that are decided.
@@ -32,32 +33,46 @@ struct Piece<'b> {
     id: Id,
     bytes: &'b [u8],
     new: bool,
-    packed: Option<Vec<u8>>,
+    packed: Option<Packed>,
+}
+
+impl Piece<'_> {
+    fn child(&self) -> RecipeChild {
+        RecipeChild { id: self.id, bytes: self.bytes.len() as u64 }
+    }
 }
 
 impl Workshop<'_> {
-    /// Stores the chunks of a file that the store lacks; gives its content id and all its chunks in order.
+    /// Stores the chunks of a file that the store lacks, which was `then` in the parent's version; gives its content id and all its chunks in order.
     pub(super) fn store_chunks(
         &self,
         path: &Path,
         file: &mut File,
+        then: Option<&(Id, u64)>,
         mut packer: Option<&mut Packer<'_>>,
     ) -> Result<(Id, Vec<RecipeChild>)> {
         let mut hasher = blake3::Hasher::new();
         let mut chunks = Vec::new();
+        let then = then.filter(|_| packer.is_some());
+        let mut against = Against::new(self.content, then, self.observer, self.relied)?;
         let mut reader = BlockReader { path, file, rule: None, carry: Vec::new() };
         let mut next = reader.next()?;
         while let Some(block) = next.take() {
             let following = || if block.at_end { Ok(None) } else { reader.next() };
             let process = || {
                 let decided = &block.bytes[..block.cuts.last().copied().unwrap_or(0)];
-                rayon::join(|| hash_pieces(&block, self.known, packer.is_some()), || hasher.update_rayon(decided)).0
+                let hashed = rayon::join(|| hash_pieces(&block, self.known), || hasher.update_rayon(decided)).0;
+                let mut pieces = hashed?;
+                if packer.is_some() {
+                    pack_pieces(&mut pieces, block.fixed, &mut against)?;
+                }
+                Ok::<_, Error>(pieces)
             };
             let (pieces, read) = rayon::join(process, following);
             next = read?;
             let compress = if block.fixed { Compress::No } else { Compress::Try };
             for piece in pieces? {
-                chunks.push(RecipeChild { id: piece.id, bytes: piece.bytes.len() as u64 });
+                chunks.push(piece.child());
                 if piece.new {
                     self.keep_piece(piece, compress, packer.as_deref_mut())?;
                 }
@@ -83,18 +98,30 @@ impl Workshop<'_> {
 /// Chunks below this share frames, and are compressed there.
 const SHARED_BELOW: usize = 64 << 10;
 
-fn hash_pieces<'b>(block: &'b Block, known: &Known<'_>, keep: bool) -> Result<Vec<Piece<'b>>> {
+fn hash_pieces<'b>(block: &'b Block, known: &Known<'_>) -> Result<Vec<Piece<'b>>> {
     let starts = std::iter::once(0).chain(block.cuts.iter().copied());
     let ranges: Vec<(usize, usize)> = starts.zip(block.cuts.iter().copied()).collect();
     let piece = |(start, end): (usize, usize)| {
         let bytes = &block.bytes[start..end];
         let id = Id::of(bytes);
-        let new = known.claim(&id)?;
-        let worth_trying = new && keep && !block.fixed && bytes.len() >= SHARED_BELOW;
-        let packed = if worth_trying { pack_frame(bytes) } else { None };
-        Ok(Piece { id, bytes, new, packed })
+        Ok(Piece { id, bytes, new: known.claim(&id)?, packed: None })
     };
     ranges.into_par_iter().map(piece).collect()
+}
+
+/// Compresses what is new; the small ones only if they are worth a frame of their own.
+fn pack_pieces(pieces: &mut [Piece<'_>], fixed: bool, against: &mut Against<'_>) -> Result<()> {
+    let children: Vec<RecipeChild> = pieces.iter().map(Piece::child).collect();
+    let bases = against.bases(&children, |number| pieces[number].new)?;
+    let new = pieces.par_iter_mut().zip(&bases.of).filter(|(piece, _)| piece.new);
+    new.try_for_each(|(piece, bases)| {
+        let alone = piece.bytes.len() >= SHARED_BELOW;
+        let plain = if !fixed && (alone || !bases.is_empty()) { pack_frame(piece.bytes) } else { None };
+        let plain_bytes = plain.as_ref().map_or(piece.bytes.len(), |packed| packed.bytes.len());
+        let based = against.pack(piece.bytes, plain_bytes, bases)?;
+        piece.packed = based.or(plain.filter(|_| alone));
+        Ok(())
+    })
 }
 
 /// Cuts a file into blocks of whole chunks.

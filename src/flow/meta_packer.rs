@@ -95,7 +95,8 @@ impl<'a> MetaPacker<'a> {
             return Ok(());
         }
         let packed = pack_frame(&raw);
-        let (stored, encoding) = packed.as_deref().map_or((&raw[..], Encoding::Raw), |bytes| (bytes, Encoding::Zstd));
+        let raw_form = (&raw[..], Encoding::Raw);
+        let (stored, encoding) = packed.as_ref().map_or(raw_form, |packed| (&packed.bytes[..], packed.encoding));
         if self.pack.is_full_for(stored.len()) {
             let full = std::mem::replace(&mut self.pack, self.uploads.open_pack(ObjectKind::MetaPack)?);
             self.uploads.send(full)?;

@@ -1,9 +1,12 @@
 //! What moves bytes: from folders into a store and back.
 
+mod against;
 mod agree;
+mod based_frames;
 pub mod by_cache;
 pub mod carry;
 pub mod fill;
+mod former;
 mod known;
 mod large_file;
 pub mod materialize;
@@ -18,6 +21,7 @@ pub mod read_content;
 mod rebuild;
 pub mod ref_moves;
 pub mod registrar;
+mod relied;
 pub mod runs;
 pub mod said;
 pub mod session;

@@ -1,7 +1,7 @@
 //! Chunks become frames, frames become packs of about 32 MiB.
 
 use crate::base::{Id, Result};
-use crate::chunk::compress::compress;
+use crate::chunk::compress::{compress, compress_against};
 use crate::format::header::ObjectKind;
 use crate::format::pack::{ItemKind, NewItem};
 use crate::format::place::{Encoding, FramePlace};
@@ -21,6 +21,12 @@ pub enum Compress {
     Try,
     /// Compressed by its maker already.
     No,
+}
+
+/// A frame as it is stored, where that isn't its raw bytes.
+pub struct Packed {
+    pub bytes: Vec<u8>,
+    pub encoding: Encoding,
 }
 
 /// A frame being filled with small neighbours.
@@ -54,7 +60,7 @@ impl<'a> Packer<'a> {
                 Compress::Try => pack_frame(bytes),
                 Compress::No => None,
             };
-            return self.add_frame(bytes, packed.as_deref(), &[item]);
+            return self.add_frame(bytes, packed.as_ref(), &[item]);
         }
         let lane = match compress {
             Compress::Try => &mut self.compressible,
@@ -68,7 +74,7 @@ impl<'a> Packer<'a> {
     }
 
     /// Adds a chunk of a large file whose frame was made elsewhere: `packed` is its compressed form, `None` to keep it raw.
-    pub fn add_packed_chunk(&mut self, id: Id, bytes: &[u8], packed: Option<&[u8]>) -> Result<()> {
+    pub fn add_packed_chunk(&mut self, id: Id, bytes: &[u8], packed: Option<&Packed>) -> Result<()> {
         let item = NewItem { id, kind: ItemKind::Chunk, len: bytes.len() as u32, hint_len: 0 };
         self.add_frame(bytes, packed, &[item])
     }
@@ -101,7 +107,7 @@ impl<'a> Packer<'a> {
                 Compress::Try => pack_frame(&lane.raw),
                 Compress::No => None,
             };
-            self.add_frame(&lane.raw, packed.as_deref(), &lane.items)?;
+            self.add_frame(&lane.raw, packed.as_ref(), &lane.items)?;
         }
         lane.raw.clear();
         lane.items.clear();
@@ -109,8 +115,8 @@ impl<'a> Packer<'a> {
         Ok(())
     }
 
-    fn add_frame(&mut self, raw: &[u8], packed: Option<&[u8]>, items: &[NewItem]) -> Result<()> {
-        let (stored, encoding) = packed.map_or((raw, Encoding::Raw), |packed| (packed, Encoding::Zstd));
+    fn add_frame(&mut self, raw: &[u8], packed: Option<&Packed>, items: &[NewItem]) -> Result<()> {
+        let (stored, encoding) = packed.map_or((raw, Encoding::Raw), |packed| (&packed.bytes, packed.encoding));
         self.make_room(stored.len())?;
         self.pack.builder.add_frame(stored, raw.len() as u32, encoding, items)?;
         Ok(())
@@ -133,8 +139,13 @@ impl OpenFrame {
 }
 
 /// The compressed form of a frame, if it is worth keeping.
-pub fn pack_frame(raw: &[u8]) -> Option<Vec<u8>> {
-    compress(raw, LEVEL)
+pub fn pack_frame(raw: &[u8]) -> Option<Packed> {
+    compress(raw, LEVEL).map(|bytes| Packed { bytes, encoding: Encoding::Zstd })
+}
+
+/// The form of a frame that needs the chunk `id`, whose bytes are `base`, if it is worth keeping.
+pub fn pack_frame_against(raw: &[u8], id: Id, base: &[u8]) -> Option<Packed> {
+    compress_against(raw, base, LEVEL).map(|bytes| Packed { bytes, encoding: Encoding::Based(id) })
 }
 
 /// Joins the tails of several packers into as few packs as they fill; gives the last, which may be far from full.

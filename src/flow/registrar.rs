@@ -2,6 +2,7 @@
 //!
 //! Packs that are durable are indexed while others are still on their way: nobody who fills packs waits for those.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use crate::base::files::random_bytes;
@@ -9,6 +10,8 @@ use crate::base::{Id, ObjectName, Result};
 use crate::format::header::ObjectKind;
 use crate::format::index::{Index, IndexBuilder};
 use crate::format::operation::IndexRow;
+use crate::format::pack::Footer;
+use crate::format::place::Encoding;
 use crate::store::content::Content;
 use crate::store::objects::Bucket;
 
@@ -39,6 +42,8 @@ pub struct Registrar<'a> {
     born: u64,
     often: Often,
     own: Vec<Index>,
+    /// Packs that need others which aren't durable yet.
+    held: Vec<StoredPack>,
     last: Instant,
 }
 
@@ -58,7 +63,7 @@ impl Unindexed {
 impl<'a> Registrar<'a> {
     /// No index yet; `born` is the log number that the writer has seen, `content` what the store had then.
     pub fn new(bucket: Bucket, content: &'a Content, born: u64, often: Often) -> Registrar<'a> {
-        Registrar { bucket, content, born, often, own: Vec::new(), last: Instant::now() }
+        Registrar { bucket, content, born, often, own: Vec::new(), held: Vec::new(), last: Instant::now() }
     }
 
     /// The indexes that were written.
@@ -72,15 +77,46 @@ impl<'a> Registrar<'a> {
         if bytes == 0 || (bytes < self.often.bytes && self.last.elapsed() < self.often.time) {
             return Ok(());
         }
-        let rest = self.gather(uploads.take_stored())?;
+        let packs = self.complete(uploads.take_stored())?;
+        let rest = self.index(packs)?;
         let rows = self.write(rest, Vec::new())?;
         register(rows.into_iter().collect())?;
         self.last = Instant::now();
         Ok(())
     }
 
-    /// What an index will say of `packs`.
-    pub fn gather(&self, packs: Vec<StoredPack>) -> Result<Unindexed> {
+    /// What an index will say of `packs`, which are all that there is, and of those that were held back.
+    pub fn gather(&mut self, mut packs: Vec<StoredPack>) -> Result<Unindexed> {
+        packs.append(&mut self.held);
+        self.index(packs)
+    }
+
+    /// The packs whose every base is in them, or registered before; the others are held back. *Else who finds a chunk in the log may find it without
+    /// its base.*
+    fn complete(&mut self, mut packs: Vec<StoredPack>) -> Result<Vec<StoredPack>> {
+        packs.append(&mut self.held);
+        while packs.iter().any(|pack| bases(&pack.footer).next().is_some()) {
+            let here: HashSet<Id> = packs.iter().flat_map(|pack| plain_items(&pack.footer)).collect();
+            let mut lacking = Vec::new();
+            for (number, pack) in packs.iter().enumerate() {
+                for base in bases(&pack.footer).filter(|base| !here.contains(base)) {
+                    let own =
+                        |index: &Index| index.find_chunk(&base).is_some_and(|place| !place.frame.encoding.needs_base());
+                    if !self.own.iter().any(own) && self.content.plain_base(&base)?.is_none() {
+                        lacking.push(number);
+                        break;
+                    }
+                }
+            }
+            if lacking.is_empty() {
+                break;
+            }
+            self.held.extend(lacking.into_iter().rev().map(|number| packs.remove(number)));
+        }
+        Ok(packs)
+    }
+
+    fn index(&self, packs: Vec<StoredPack>) -> Result<Unindexed> {
         let mut row = IndexRow::of_nothing(ObjectName { born: self.born, random: random_bytes()? });
         let mut builder = IndexBuilder::new();
         add_packs(&mut builder, &mut row, packs)?;
@@ -106,6 +142,20 @@ impl<'a> Registrar<'a> {
         self.own.push(index);
         Ok(Some(row))
     }
+}
+
+/// The bases that frames of a pack need.
+fn bases(footer: &Footer) -> impl Iterator<Item = Id> {
+    footer.frames.iter().filter_map(|frame| match frame.encoding {
+        Encoding::Based(base) => Some(base),
+        _ => None,
+    })
+}
+
+/// The items of a pack that need no base.
+fn plain_items(footer: &Footer) -> impl Iterator<Item = Id> {
+    let plain = footer.items_by_frame().filter(|(frame, _)| !frame.encoding.needs_base());
+    plain.flat_map(|(_, items)| items.iter().map(|item| item.id))
 }
 
 fn add_packs(builder: &mut IndexBuilder, row: &mut IndexRow, packs: Vec<StoredPack>) -> Result<()> {

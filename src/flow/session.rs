@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::base::{Event, Id, Observer, Result};
+use crate::base::{Event, Id, ObjectName, Observer, Result};
 use crate::format::hint::{self, ChildShape};
 use crate::format::index::Index;
 use crate::format::manifest::FolderGuard;
@@ -30,6 +30,7 @@ use super::node_order::NodeOrder;
 use super::packer::join_tails;
 use super::places::{NODE_RANK, Places};
 use super::registrar::{Often, Register, Registrar, Unindexed};
+use super::relied::Relied;
 use super::store_files::{Outcome, PendingRecipe, Workshop};
 use super::upload::{OpenPack, Uploads};
 
@@ -52,9 +53,11 @@ pub struct Finished {
     pub version: Option<NewVersion>,
     /// To be registered in the record that adds the version; without one, for whoever stores the same again.
     pub indexes: Vec<IndexRow>,
+    /// Packs of others that what was stored needs: the record that adds the version relies on them.
+    pub relied: Vec<ObjectName>,
 }
 
-/// Content and size of large files of the version that is probably the parent, by path.
+/// Content and size, in the version that is probably the parent, of the files that are large now, by path.
 pub type LargeFiles = HashMap<Box<str>, (Id, u64)>;
 
 /// One writer's work. Dropped before it is published, it leaves objects that no record names.
@@ -62,6 +65,7 @@ pub struct Session<'a> {
     bucket: Bucket,
     content: &'a Content,
     known: Known<'a>,
+    relied: Relied,
     observer: Observer,
     /// The log number that this session has seen.
     born: u64,
@@ -86,7 +90,19 @@ impl<'a> Session<'a> {
         let uploads = Some(Uploads::new(bucket.clone(), born, observer.clone()));
         let registrar = Registrar::new(bucket.clone(), content, born, often);
         let known = Known::new(content);
-        Session { bucket, content, known, observer, born, jobs, uploads, tail: None, recipes: Vec::new(), registrar }
+        Session {
+            bucket,
+            content,
+            known,
+            relied: Relied::default(),
+            observer,
+            born,
+            jobs,
+            uploads,
+            tail: None,
+            recipes: Vec::new(),
+            registrar,
+        }
     }
 
     /// A session that reads, hashes and counts, and writes nothing.
@@ -126,6 +142,7 @@ impl<'a> Session<'a> {
             source,
             content: self.content,
             known: &self.known,
+            relied: &self.relied,
             uploads,
             observer: &self.observer,
             jobs: self.jobs,
@@ -167,7 +184,8 @@ impl<'a> Session<'a> {
         let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
         let written = self.write_version(&uploads, data.index(), pieces, version);
         let (version, packs) = uploads.conclude(written)?;
-        Ok(Finished { version, indexes: self.registrar.write(data, packs)?.into_iter().collect() })
+        let indexes = self.registrar.write(data, packs)?.into_iter().collect();
+        Ok(Finished { version, indexes, relied: self.relied.packs() })
     }
 
     /// The meta objects of a version, without its index.

@@ -19,6 +19,7 @@ use crate::tree::stat::Stat;
 
 use super::known::Known;
 use super::packer::{Compress, Packer};
+use super::relied::Relied;
 use super::upload::{OpenPack, Uploads};
 
 /// A worker takes neighbours of up to so many files and bytes at a time.
@@ -51,11 +52,12 @@ pub struct Workshop<'a> {
     pub source: &'a Path,
     pub content: &'a Content,
     pub known: &'a Known<'a>,
+    pub relied: &'a Relied,
     /// `None`: nothing is stored, as in a dry run.
     pub uploads: Option<&'a Uploads>,
     pub observer: &'a Observer,
     pub jobs: usize,
-    /// Content and size of the parent version's large files, by path.
+    /// Content and size in the parent version of the files that are large now, by path.
     pub parent: &'a HashMap<Box<str>, (Id, u64)>,
     /// Called by the workers after every few MiB.
     pub pause: &'a (dyn Fn() -> Result<()> + Sync),
@@ -160,7 +162,8 @@ impl Workshop<'_> {
                 return Ok(Id::of(buffer));
             }
             std::io::Seek::rewind(file).map_err(|fault| Error::io("read", &path, fault))?;
-            if let Some((content, parent_size)) = self.parent.get(found.path.as_str())
+            let then = self.parent.get(found.path.as_str());
+            if let Some((content, parent_size)) = then
                 && *parent_size == stat.size
                 && self.content.find_meta(content, ItemKind::RecipeRoot)?.is_some()
                 && hash_file(&path, file)? == *content
@@ -170,7 +173,7 @@ impl Workshop<'_> {
                 return Ok(*content);
             }
             std::io::Seek::rewind(file).map_err(|fault| Error::io("read", &path, fault))?;
-            let (content, chunks) = self.store_chunks(&path, file, packer.as_deref_mut())?;
+            let (content, chunks) = self.store_chunks(&path, file, then, packer.as_deref_mut())?;
             size = chunks.iter().map(|chunk| chunk.bytes).sum();
             pending = Some(PendingRecipe { content, size, chunks });
             Ok(content)

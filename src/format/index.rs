@@ -100,6 +100,14 @@ impl Index {
         plainest(self.places_of_meta(id).filter(|found| found.0 == kind).map(|found| found.1))
     }
 
+    /// Where a chunk or a meta object lies; a copy that needs no base if there is one.
+    pub fn find(&self, id: &Id, kind: ItemKind) -> Option<Place> {
+        match kind {
+            ItemKind::Chunk => self.find_chunk(id),
+            _ => self.find_meta(id, kind),
+        }
+    }
+
     /// Every place of a chunk that it has.
     pub fn places_of_chunk(&self, id: &Id) -> impl Iterator<Item = Place> {
         let rows = self.rows_of(id, self.layout.chunk_fan_at, self.layout.chunks_at, CHUNK_ROW);
@@ -188,7 +196,7 @@ fn partition(range: Range<u32>, before: impl Fn(u32) -> bool) -> u32 {
 fn plainest(places: impl Iterator<Item = Place>) -> Option<Place> {
     let mut first = None;
     for place in places {
-        if place.frame.encoding.code() != 2 {
+        if !place.frame.encoding.needs_base() {
             return Some(place);
         }
         first = first.or(Some(place));

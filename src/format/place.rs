@@ -30,6 +30,11 @@ impl Encoding {
         }
     }
 
+    /// Whether a frame is decoded with another object's bytes.
+    pub fn needs_base(&self) -> bool {
+        matches!(self, Encoding::Based(_))
+    }
+
     pub fn put(&self, out: &mut Vec<u8>) {
         out.put_u8(self.code());
         if let Encoding::Based(base) = self {

@@ -27,6 +27,10 @@ use super::kept_indexes::KeptIndexes;
 use super::lanes::side_by_side;
 use super::objects::Bucket;
 
+mod bases;
+
+pub use bases::Base;
+
 /// Roots that are read ahead are kept so many: two versions may be compared.
 const PARTS: usize = 2;
 /// Indexes that are read from a bucket at once.
@@ -237,11 +241,7 @@ impl Content {
         };
         let mut first_fault = None;
         for index in self.indexes()? {
-            let place = match kind {
-                ItemKind::Chunk => index.find_chunk(id),
-                _ => index.find_meta(id, kind),
-            };
-            let Some(place) = place else { continue };
+            let Some(place) = index.find(id, kind) else { continue };
             let read = || self.item_at(id, kind, &place);
             // What the hint led to was read once already.
             let outcome = if own_hint == Some(&place) { read() } else { self.bucket.read_verified(read) };
@@ -330,16 +330,11 @@ impl Content {
         }
     }
 
-    /// The stored bytes of a data frame without a base that holds exactly `chunks` (ids and lengths), each verified.
+    /// The stored bytes of a data frame that holds exactly `chunks` (ids and lengths), each verified.
     pub fn whole_frame(&self, place: &FramePlace, chunks: &[(Id, u32)]) -> Result<Bytes> {
         let folder = ObjectKind::Pack;
         let stored = self.stored(folder, place)?;
-        let raw = match place.encoding {
-            Encoding::Raw => stored.clone(),
-            _ => decompress(&stored, place.raw_bytes as usize, None)
-                .map_err(|fault| self.damaged(folder, place, "can't be decoded").because(fault))?
-                .into(),
-        };
+        let raw = self.decode(folder, place, stored.clone())?;
         let mut at = 0;
         for (id, len) in chunks {
             let bytes = raw.get(at..at + *len as usize).filter(|bytes| Id::of(bytes) == *id);
@@ -399,7 +394,7 @@ impl Content {
         let mut ahead = Ahead::default();
         for (content, places) in self.owners(places) {
             if content.bucket.is_far() {
-                content.fetcher.start(kind, &places, &mut ahead);
+                content.fetcher.start(kind, &content.with_bases(kind, places), &mut ahead);
             }
         }
         ahead
@@ -508,31 +503,6 @@ impl Content {
             true => Ok(decoded),
             false => Err(self.damaged(folder, place, "has the wrong length")),
         }
-    }
-
-    /// A plain copy of a base in the packs of `folder`: one in a based frame doesn't count, so that no chain or circle is followed.
-    pub fn plain_copy(&self, folder: ObjectKind, id: &Id) -> Result<Item> {
-        let kinds: &[ItemKind] = match folder {
-            ObjectKind::Pack => &[ItemKind::Chunk],
-            _ => &[ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot],
-        };
-        let mut fault = None;
-        for index in self.indexes()? {
-            for kind in kinds {
-                let place = match kind {
-                    ItemKind::Chunk => index.find_chunk(id),
-                    _ => index.find_meta(id, *kind),
-                };
-                let Some(place) = place.filter(|place| !matches!(place.frame.encoding, Encoding::Based(_))) else {
-                    continue;
-                };
-                match self.item_at(id, *kind, &place) {
-                    Ok(item) => return Ok(item),
-                    Err(why) => fault = Some(why),
-                }
-            }
-        }
-        Err(fault.unwrap_or_else(|| Error::damaged(format!("no plain copy of the base {} is there", id.short()))))
     }
 
     fn damaged(&self, folder: ObjectKind, place: &FramePlace, why: &str) -> Error {

@@ -111,7 +111,7 @@ pub fn branch_off(bucket: &Bucket, name: &str, changed: &[String]) {
     let session = Session::new(bucket.clone(), &content, born, 1, Often::default(), Observer::new());
     let weight = (parent.files, parent.bytes);
     let new = session.finish(pieces, |root| Ok(Some(version_of(root.id, weight, Some(parent.version), 2))));
-    let Finished { version, indexes } = new.expect("writes");
+    let Finished { version, indexes, .. } = new.expect("writes");
     let new = version.expect("a version");
     let row = VersionRow {
         version: new.id,
@@ -166,7 +166,7 @@ impl History {
             record = version.encode()?;
             Ok(Some(version))
         });
-        let Finished { version, indexes } = new.expect("writes");
+        let Finished { version, indexes, .. } = new.expect("writes");
         let new = version.expect("a version");
         let mut history = History {
             timeline,

@@ -32,6 +32,7 @@ mod damage;
 mod datasets;
 mod diffs;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
+mod edits;
 mod env;
 mod faults;
 mod first_switch;

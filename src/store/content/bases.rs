@@ -1,0 +1,82 @@
+//! Chunks and meta objects that others are compressed against. A base counts only in a frame that needs none itself, so that no chain or
+//! circle is followed.
+
+use crate::base::{Error, Id, Result};
+use crate::format::header::ObjectKind;
+use crate::format::pack::ItemKind;
+use crate::format::place::{Encoding, FramePlace, Place};
+
+use super::{Content, Item};
+
+/// A chunk that another one can be compressed against, and where a plain copy of it lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Base {
+    pub id: Id,
+    pub place: Place,
+}
+
+impl Content {
+    /// A chunk as a base; `None` where this store itself has no plain copy.
+    pub fn plain_base(&self, id: &Id) -> Result<Option<Base>> {
+        Ok(self.plain_place(ItemKind::Chunk, id)?.map(|place| Base { id: *id, place }))
+    }
+
+    /// What a chunk that is like `like` can be compressed against: that chunk, or the base that all its copies here need.
+    pub fn base_like(&self, like: &Id) -> Result<Option<Base>> {
+        if let Some(base) = self.plain_base(like)? {
+            return Ok(Some(base));
+        }
+        match self.find_chunk(like)?.map(|place| place.frame.encoding) {
+            Some(Encoding::Based(id)) => self.plain_base(&id),
+            _ => Ok(None),
+        }
+    }
+
+    /// The plain copy of a base, verified.
+    pub fn base(&self, base: &Base) -> Result<Item> {
+        self.item_at(&base.id, ItemKind::Chunk, &base.place)
+    }
+
+    /// A plain copy of a base in the packs of `folder`.
+    pub fn plain_copy(&self, folder: ObjectKind, id: &Id) -> Result<Item> {
+        let mut fault = None;
+        for kind in kinds_of_bases(folder) {
+            for place in self.plain_places(*kind, id)? {
+                match self.item_at(id, *kind, &place) {
+                    Ok(item) => return Ok(item),
+                    Err(why) => fault = Some(why),
+                }
+            }
+        }
+        Err(fault.unwrap_or_else(|| Error::damaged(format!("no plain copy of the base {} is there", id.short()))))
+    }
+
+    /// Frames, and those that hold the bases that they need.
+    pub(super) fn with_bases(&self, folder: ObjectKind, mut frames: Vec<FramePlace>) -> Vec<FramePlace> {
+        let mut bases = Vec::new();
+        for frame in &frames {
+            let Encoding::Based(id) = frame.encoding else { continue };
+            let found = kinds_of_bases(folder).iter().find_map(|kind| self.plain_place(*kind, &id).ok().flatten());
+            bases.extend(found.map(|place| place.frame));
+        }
+        frames.extend(bases);
+        frames
+    }
+
+    fn plain_place(&self, kind: ItemKind, id: &Id) -> Result<Option<Place>> {
+        Ok(self.plain_places(kind, id)?.next())
+    }
+
+    fn plain_places(&self, kind: ItemKind, id: &Id) -> Result<impl Iterator<Item = Place>> {
+        let found = self.indexes()?.iter().filter_map(move |index| index.find(id, kind));
+        Ok(found.filter(|place| !place.frame.encoding.needs_base()))
+    }
+}
+
+/// What may be a base in the packs of a folder.
+fn kinds_of_bases(folder: ObjectKind) -> &'static [ItemKind] {
+    match folder {
+        ObjectKind::Pack => &[ItemKind::Chunk],
+        _ => &[ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot],
+    }
+}
