@@ -77,6 +77,11 @@ impl<'a> ByCache<'a> {
         }
     }
 
+    /// Whether the cache hasn't this file, so that it comes from the store where nothing is put into the cache any more.
+    pub fn lacks(&self, file: &Wanted) -> bool {
+        !self.filler.chain.filled().has(file.key, file.size)
+    }
+
     /// Whether files are as good without the cache.
     fn can_do_without(&self) -> bool {
         matches!(self.link, Link::Copy | Link::Reflink)

@@ -95,12 +95,12 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn write_run(&self, run: Vec<Placed>, stop: &AtomicBool, written: &mut Vec<Written>) -> Result<()> {
         let _ahead = match &self.source {
-            Source::Store(content) => self.read_ahead(content, &run)?,
+            Source::Store(content) => self.read_ahead(content, &run, |_| true)?,
             Source::Cache(by) => {
                 let missing = run.iter().filter(|placed| self.is_missing(placed));
                 match by.bring(&missing.filter_map(|placed| Wanted::of(&placed.leaf)).collect::<Vec<_>>(), stop)? {
                     true => None,
-                    false => self.read_ahead(by.content(), &run)?,
+                    false => self.read_ahead(by.content(), &run, |file| by.lacks(file))?,
                 }
             }
         };
@@ -116,18 +116,16 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Has the content of a run's files read, but of those that seem to be there and of those that are read piece by piece.
-    fn read_ahead(&self, content: &Content, run: &[Placed]) -> Result<Option<Ahead>> {
+    /// Has the content of a run's files read, but of those that seem to be there, of those that `comes` says come otherwise and of those that
+    /// are read piece by piece.
+    fn read_ahead(&self, content: &Content, run: &[Placed], comes: impl Fn(&Wanted) -> bool) -> Result<Option<Ahead>> {
         if !content.is_far() {
             return Ok(None);
         }
-        let file = |placed: &Placed| match placed.leaf.entry.kind {
-            EntryKind::File { size, content, .. } if size <= FAR.bytes && self.is_missing(placed) => {
-                Some((content, size, placed.leaf.place))
-            }
-            _ => None,
-        };
-        read_files_ahead(content, &run.iter().filter_map(file).collect::<Vec<_>>()).map(Some)
+        let missing = run.iter().filter(|placed| self.is_missing(placed)).filter_map(|placed| Wanted::of(&placed.leaf));
+        let ahead = missing.filter(|file| file.size <= FAR.bytes && comes(file));
+        let files: Vec<_> = ahead.map(|file| (file.key.content, file.size, file.place)).collect();
+        read_files_ahead(content, &files).map(Some)
     }
 
     /// Whether no file of this size stands where this one goes.
