@@ -157,6 +157,7 @@ impl Cache {
         let deadline = Instant::now() + PATIENCE;
         let (mut wait, mut given_up_at, mut was_alone) = (SHORTEST_WAIT, None, false);
         loop {
+            self.observer.go_on()?;
             let mut books = self.room.books();
             self.mark(&mut books);
             let lacks = bytes.saturating_sub(books.spare);

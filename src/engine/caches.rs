@@ -179,7 +179,7 @@ impl Engine {
     /// Goes through the chosen files and looks which of them the cache has.
     pub(super) fn plan(&self, cache: &Cache, scope: &Scope, manifest: &Manifest<'_>) -> Result<Plan> {
         let total = Mutex::new(Plan::default());
-        let contents = each_run(scope.entries(manifest), NEAR, self.settings.jobs, |run, _, out| {
+        let contents = each_run(scope.entries(manifest), NEAR, self.settings.jobs, &self.observer, |run, _, out| {
             let mut part = Plan::default();
             for placed in &run {
                 let EntryKind::File { size, content, executable } = placed.leaf.entry.kind else { continue };

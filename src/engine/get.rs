@@ -100,8 +100,11 @@ pub struct GetReport {
 impl Engine {
     /// Writes what the address means into a folder, each file verified and renamed into place.
     ///
+    /// When it is asked to stop, files whose bytes are all here are finished, and the same `get` goes on with the rest.
+    ///
     /// A folder that isn't empty is refused unless it was left by the same `get`, cut off, or `overwrite` or `delete` is given.
     pub fn get(&self, address: &Address, options: &GetOptions) -> Result<GetReport> {
+        let _heeding = self.observer.heed_stop();
         let target = self.open_target(address)?;
         let report = self.get_target(&target, options)?;
         self.note_use(&target, options.run.as_ref());

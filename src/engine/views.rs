@@ -69,6 +69,7 @@ impl Engine {
         scope: &Scope,
         lease: impl Fn(&Plan, Held) -> Result<Hold>,
     ) -> Result<(View, String)> {
+        let _heeding = self.observer.heed_stop();
         let cache = chain.filled();
         let key = scope.id(&target.version()?.row.manifest);
         let mut tries = 0;

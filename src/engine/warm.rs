@@ -67,8 +67,10 @@ struct Choice {
 
 impl Engine {
     /// Fills the cache with what addresses mean, one after the other; with `check`, says what of it is there. What doesn't fit together is
-    /// refused before the first byte, and nothing of it goes before all is there.
+    /// refused before the first byte, and nothing of it goes before all is there. When it
+    /// is asked to stop, files whose bytes are all here are finished.
     pub fn warm(&self, addresses: &[Address], options: &WarmOptions) -> Result<Vec<WarmReport>> {
+        let _heeding = self.observer.heed_stop();
         let chain = self.chain()?;
         let cache = chain.filled();
         self.observer.tell(Event::Phase("looking"));
