@@ -78,6 +78,7 @@ mod running;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod s3;
 mod said;
+mod scale;
 mod service;
 mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
