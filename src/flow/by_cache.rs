@@ -104,11 +104,15 @@ impl<'a> ByCache<'a> {
                         return Ok(false);
                     }
                 }
-                Err(fault) if cache.has(file.key, file.size) || (tries == TRIES && !self.can_do_without()) => {
+                Err(fault)
+                    if cache.has(file.key, file.size)
+                        || (tries == TRIES && !self.can_do_without() && !self.filler.observer.is_stopping()) =>
+                {
                     return Err(fault.within(format!("{} can't be got", file.path)));
                 }
-                // Somebody made room just now.
+                // Somebody made room just now, or it was never brought since all is to stop.
                 Err(_) => {
+                    self.filler.observer.go_on()?;
                     tries += 1;
                     if tries > TRIES || !self.bring(std::slice::from_ref(file), &AtomicBool::new(false), tally)? {
                         lock(self.counts).copies += 1;

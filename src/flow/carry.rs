@@ -241,7 +241,9 @@ impl<'a> Carrier<'a> {
         if self.known.claim(&chunk.id)? {
             self.observer.add(Counter::NewChunks, 1);
             self.observer.add(Counter::NewBytes, chunk.len.into());
-            self.observer.add(Counter::BytesTotal, chunk.len.into());
+            if self.uploads.is_some() {
+                self.observer.add(Counter::BytesTotal, chunk.len.into());
+            }
             self.wanted_bytes += u64::from(chunk.len);
             self.wanted.push(chunk);
         }

@@ -29,7 +29,7 @@ fn on_small_disk(test: &str) -> Option<(TestEnv, SmallDisk)> {
 fn leave_free(disk: &SmallDisk, bytes: u64) {
     let filler = disk.path().join("filler");
     fs::remove_file(&filler).ok();
-    let space = rustix::fs::statvfs(&disk.path()).unwrap();
+    let space = rustix::fs::statvfs(disk.path()).unwrap();
     let free = space.f_bavail * space.f_frsize;
     fs::write(filler, vec![1; (free - bytes) as usize]).unwrap();
 }
