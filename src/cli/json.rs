@@ -2,7 +2,7 @@
 
 use dagset::base::Id;
 use dagset::engine::{
-    Attrs, DatasetCard, Lineage as FoundLineage, ListedEntry, ListedKind, PathChange, PathStep, UseCard, Value,
+    Attrs, DatasetCard, Lineage as FoundLineage, ListedEntry, ListedKind, PathChange, PathStep, Pruned, UseCard, Value,
     VersionCard,
 };
 use serde::{Serialize, Serializer};
@@ -26,6 +26,11 @@ pub fn document<T: Serialize>(body: T) -> Document<T> {
 /// An id with its 64 digits.
 pub fn id(id: &Id) -> String {
     id.to_string()
+}
+
+/// What went from a cache.
+pub fn pruned(pruned: &Pruned) -> serde_json::Value {
+    serde_json::json!({ "files": pruned.files, "bytes": pruned.bytes, "views": pruned.views })
 }
 
 /// Metadata, typed.

@@ -41,6 +41,7 @@ mod ready;
 mod refs;
 mod remotes;
 mod revert;
+mod room;
 mod scope;
 mod sequence;
 mod squash;
@@ -56,7 +57,7 @@ mod warm;
 mod work_tree;
 mod workspace;
 
-pub use crate::cache::{Changes, Hold, Limits, NamedHold, Sharing, UnreadHold, View};
+pub use crate::cache::{Changes, Hold, Limits, NamedHold, Pruned, Sharing, UnreadHold, View};
 pub use crate::flow::by_cache::LinkCounts;
 pub use crate::flow::registrar::Often;
 pub use crate::flow::said::Differing;

@@ -5,10 +5,11 @@
 //! is wanted travels as it is stored; of any other only the wanted chunks do, packed anew, so that no unwanted neighbour comes along.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result};
+use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result, Stage, Tally};
 use crate::chunk::cut::SMALL_FILE;
 use crate::format::header::ObjectKind;
 use crate::format::hint::{ChildShape, encode as encode_hint};
@@ -62,6 +63,8 @@ pub struct Carrier<'a> {
     observer: Observer,
     /// `None`: nothing is written, only counted.
     uploads: Option<Uploads>,
+    /// What has gone to a far store, whose packs are sent while later ones are filled; into a near one what comes is counted.
+    sent: Option<Arc<Tally>>,
     tail: Option<OpenPack>,
     known: Known<'a>,
     based: BasedFrames<'a>,
@@ -117,13 +120,15 @@ impl<'a> Carrier<'a> {
         observer: Observer,
     ) -> Carrier<'a> {
         let registrar = Registrar::new(bucket.clone(), to, born, often);
-        let uploads = (!dry).then(|| Uploads::new(bucket.clone(), born, observer.clone()));
+        let sent = bucket.is_far().then(|| Tally::new(&observer, u64::MAX));
+        let uploads = (!dry).then(|| Uploads::telling(bucket.clone(), born, observer.clone(), sent.clone()));
         Carrier {
             from,
             to,
             extent,
             born,
             uploads,
+            sent,
             tail: None,
             known: Known::new(to),
             based: BasedFrames::new(to),
@@ -249,6 +254,9 @@ impl<'a> Carrier<'a> {
         if self.known.claim(&chunk.id)? {
             self.observer.add(Counter::NewChunks, 1);
             self.observer.add(Counter::NewBytes, chunk.len.into());
+            if self.uploads.is_some() {
+                self.observer.add(Counter::BytesTotal, chunk.len.into());
+            }
             self.wanted_bytes += u64::from(chunk.len);
             self.wanted.push(chunk);
         }
@@ -283,13 +291,15 @@ impl<'a> Carrier<'a> {
             while coming.is_empty() || (from.is_far() && from.may_read_on()) {
                 let Some(group) = groups.next() else { break };
                 let frames: Vec<FramePlace> = group.iter().filter_map(|part| part.frame).collect();
-                coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames)));
+                let bytes = if self.sent.is_some() { 0 } else { group.iter().map(Part::bytes).sum() };
+                let tally = Tally::new(&self.observer, bytes);
+                coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames, &tally), tally));
             }
-            let Some((group, ahead)) = coming.pop_front() else { break };
+            let Some((group, ahead, tally)) = coming.pop_front() else { break };
             ahead.wait()?;
             let read = group.par_iter().map(|part| part.read(from)).collect::<Result<Vec<_>>>()?;
             for (part, read) in group.iter().zip(read) {
-                self.observer.add(Counter::Bytes, part.bytes());
+                tally.note(Stage::Placed, part.bytes());
                 match read {
                     Read::Frame(frame, stored) => packer.add_stored_frame(&frame, &stored, &part.items())?,
                     Read::Chunks(items) => {
@@ -318,7 +328,8 @@ impl<'a> Carrier<'a> {
         queue.sort_by_key(|queued| queued.rank);
         let written = self.write_queue(&uploads, data.index(), queue);
         let ((), packs) = uploads.conclude(written)?;
-        self.uploads = Some(Uploads::new(self.bucket.clone(), self.born, self.observer.clone()));
+        let sent = self.sent.clone();
+        self.uploads = Some(Uploads::telling(self.bucket.clone(), self.born, self.observer.clone(), sent));
         Ok(self.registrar.write(data, packs)?.into_iter().collect())
     }
 

@@ -6,12 +6,12 @@
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use crate::base::once::Once;
-use crate::base::{Error, Id, Kind, ObjectName, Result};
+use crate::base::{Error, Id, Kind, ObjectName, Result, Tally};
 use crate::chunk::compress::decompress;
 use crate::format::header::{HEADER_LEN, ObjectKind};
 use crate::format::index::Index;
@@ -388,13 +388,13 @@ impl Content {
     /// Begins to read frames of packs that are far away: neighbours in one request, several requests at once. Reading what lies in them
     /// asks the store nothing until what this gives is dropped.
     ///
-    /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here. What is
+    /// What comes is told to `tally`. `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here. What is
     /// held counts as stored, not decoded.
-    pub fn read_ahead(&self, kind: ObjectKind, places: &[FramePlace]) -> Ahead {
+    pub fn read_ahead(&self, kind: ObjectKind, places: &[FramePlace], tally: &Arc<Tally>) -> Ahead {
         let mut ahead = Ahead::default();
         for (content, places) in self.owners(places) {
             if content.bucket.is_far() {
-                content.fetcher.start(kind, &content.with_bases(kind, places), &mut ahead);
+                content.fetcher.start(kind, &content.with_bases(kind, places), Some(tally), &mut ahead);
             }
         }
         ahead
@@ -425,7 +425,7 @@ impl Content {
 
     fn keep_decoded(&self, kind: ObjectKind, places: &[FramePlace]) {
         let mut ahead = Ahead::default();
-        self.fetcher.start(kind, places, &mut ahead);
+        self.fetcher.start(kind, places, None, &mut ahead);
         ahead.wait().ok();
         for place in places {
             let Some(stored) = self.fetcher.held(place) else { continue };

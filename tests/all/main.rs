@@ -10,6 +10,7 @@ mod auditing;
 mod cache_bounds;
 mod cache_exact;
 mod cache_face;
+mod cache_full_disk;
 mod cache_links;
 mod cache_once;
 mod cache_power;
