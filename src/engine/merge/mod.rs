@@ -28,6 +28,7 @@ pub use solve::{Aborted, Resolved};
 pub use why::{How, MergeRule, Why, WhyStep};
 
 use parents::{Ancestry, message, no_parents, role};
+use refresh::{Afresh, Recorded};
 use rules::recorded;
 pub(super) use rules::{choices, conflict_of};
 
@@ -127,6 +128,8 @@ struct Question {
     parents: Vec<MergeParent>,
     used: Vec<MergeParent>,
     choices: Choices,
+    /// It is a recorded merge that is made again, and the branch's head is nothing but its outcome.
+    afresh: Option<Afresh>,
 }
 
 impl Engine {
@@ -142,7 +145,7 @@ impl Engine {
         let given = options.branch.as_deref().map(BranchName::new).transpose()?;
         let own = if self.in_workspace() { self.workspace_branch()? } else { None };
         if self.in_workspace() && (given.is_none() || given == own) {
-            return self.merge_here(options);
+            return self.merge_here(options, None);
         }
         let branch = given.ok_or_else(|| {
             Error::usage("a merge outside of a workspace needs the branch that it makes or moves")
@@ -154,10 +157,16 @@ impl Engine {
         self.decide_merge(&mut target, &branch, options, &question)
     }
 
-    fn merge_here(&self, options: &MergeOptions) -> Result<MergeReport> {
+    /// `recorded` is the merge that is made again, if it is one.
+    fn merge_here(&self, options: &MergeOptions, recorded: Option<&Recorded>) -> Result<MergeReport> {
         let (mut workspace, _lock, branch) = self.ready_here(options.dry_run)?;
-        let question = self.understand(&workspace.target, &branch, options)?;
+        let mut question = self.understand(&workspace.target, &branch, options)?;
+        question.afresh = self.afresh(&workspace.target, &branch, options, recorded, &question)?;
         let mut report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
+        if report.published.is_none() && question.afresh.take().is_some() {
+            // Conflicts are laid into a folder that has the outcome of the merge before: they are to be those with that.
+            report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
+        }
         let open = report.unresolved().count();
         if open > 0 && open <= MOST_CONFLICTS && !options.dry_run && options.on_conflict.as_deref() != Some("fail") {
             let base = workspace.state.base;
@@ -184,7 +193,7 @@ impl Engine {
         let head = fold.dataset(&target.dataset)?.branches.get(branch).copied();
         let (parents, used) = self.parents_of(target, asked, branch, head)?;
         let choices = choices(options, target, &parents, &used)?;
-        Ok(Question { name, head, parents, used, choices })
+        Ok(Question { name, head, parents, used, choices, afresh: None })
     }
 
     /// Answers the question, and makes the version where nothing is left open.
@@ -195,7 +204,7 @@ impl Engine {
         options: &MergeOptions,
         question: &Question,
     ) -> Result<MergeReport> {
-        let Question { name, head, parents, used, choices } = question;
+        let Question { name, head, parents, used, choices, afresh } = question;
         let mut report = MergeReport {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
@@ -211,10 +220,11 @@ impl Engine {
             report.published = Some(published);
             return Ok(report);
         }
-        let ancestry = Ancestry::of(self, target, used)?;
+        let (sources, choices) = afresh.as_ref().map_or((used, choices), |afresh| (&afresh.used, &afresh.choices));
+        let ancestry = Ancestry::of(self, target, sources)?;
         let OpenStore { timeline, content, .. } = &mut target.store;
         let plan = ancestry.plan(self, content, choices)?;
-        report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, used)).collect();
+        report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, sources)).collect();
         if report.unresolved().next().is_some() {
             return Ok(report);
         }
@@ -233,12 +243,15 @@ impl Engine {
         let draft = Draft {
             proposal,
             message: options.message.clone().unwrap_or_else(|| message(used, branch)),
-            meta: recorded(options, parents, used)?,
+            meta: match afresh {
+                Some(afresh) => afresh.recorded(options, used)?,
+                None => recorded(options, parents, used)?,
+            },
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
             number: options.bump,
             create_dataset: false,
         };
-        let pieces = edited(ancestry.manifest(content, &used[0].version), plan.edits);
+        let pieces = edited(ancestry.manifest(content, &sources[0].version), plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
         Ok(report)
     }

@@ -24,6 +24,8 @@ pub(super) const META_OTHERWISE: &str = "merge.on-conflict";
 pub(super) const META_RULES: &str = "merge.rules";
 /// What was to be merged, a line each, where the roles of its parents don't tell: some of it added nothing.
 pub(super) const META_PARENTS: &str = "merge.parents";
+/// The id of the merge that this one is, made again of what its parents were by then.
+pub(super) const META_REFRESHES: &str = "merge.refreshes";
 /// Who won at single paths, as they were solved in a workspace.
 pub(super) const META_SOLVED: &str = "merge.solved";
 /// A text in metadata holds 64 KiB.

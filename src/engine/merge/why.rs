@@ -23,7 +23,7 @@ use super::super::read::no_such_path;
 use super::super::{Address, Did, Engine};
 use super::parents::{Ancestry, known_version};
 use super::parts::parts_of;
-use super::rules::{META_OTHERWISE, META_RULES, META_SOLVED, side_of};
+use super::rules::{META_OTHERWISE, META_REFRESHES, META_RULES, META_SOLVED, side_of};
 use super::{MergeParent, MergeSide};
 
 /// Roots of manifests that are read ahead: as many again as were needed, up to so many.
@@ -181,7 +181,12 @@ impl Engine {
                     steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took, sides })?);
                     return Ok(Some(Place { entry: at.entry, ..place_in(&parents[head], &from)? }));
                 }
-                None => (MergeRule::ByHand, lineage.speaking().collect()),
+                None => {
+                    // A refresh judges its parents themselves, not what was made of them before.
+                    let refreshed = record.meta.0.contains_key(META_REFRESHES);
+                    let rule = refreshed.then(|| rule_at(&record, &at.path).unwrap_or(MergeRule::OnlyChange));
+                    (rule.unwrap_or(MergeRule::ByHand), lineage.speaking().collect())
+                }
             },
             Outcome::Open(standing) => (rule_at(&record, &at.path).unwrap_or(MergeRule::ByHand), standing),
         };
