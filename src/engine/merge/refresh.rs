@@ -17,44 +17,30 @@ use super::parents::known_version;
 use super::rules::{META_OTHERWISE, META_PARENTS, META_REFRESHES, META_RULES, META_SOLVED, choices, recorded};
 use super::{MergeOptions, MergeParent, MergeReport, Question};
 
-/// How to run a recorded merge again.
-#[derive(Debug, Clone)]
-pub struct RefreshOptions {
-    /// A branch, or a version that one branch has in its history.
-    pub address: Address,
-    /// The name of the new version.
-    pub name: Option<String>,
-    pub message: Option<String>,
-    pub dry_run: bool,
-}
-
 impl Engine {
     /// Merges again what the newest merge in the first line of the address's history was of, with the rules that it recorded: each parent
-    /// by what it was called then, so that a branch is what it is now. The branch's head is a parent too, so what was solved by hand stays.
+    /// by what it was called then, so that a branch is what it is now. The address is a branch, or a version that one branch has in its
+    /// history; who wins is as it was recorded, whatever the options say of that.
     ///
     /// Errors: [`Kind::NotFound`](crate::base::Kind::NotFound) where there is no such merge, or a parent's branch is gone.
-    pub fn refresh(&self, options: &RefreshOptions) -> Result<MergeReport> {
-        let address = &options.address;
+    pub fn refresh(&self, address: &Address, options: &MergeOptions) -> Result<MergeReport> {
         let mut target = self.open_target(address)?;
         let (branch, version) = self.branch_to_refresh(&target, address)?;
         let recorded = self.newest_merge(&target, version)?;
         let text = |key: &str| recorded.text(key).map(str::to_owned);
         let parents = recorded.asked().into_iter().map(|role| parent_again(&target, address, role));
+        let parents = parents.collect::<Result<Vec<_>>>()?;
         let again = MergeOptions {
-            parents: parents.collect::<Result<_>>()?,
             branch: Some(branch.to_string()),
-            name: options.name.clone(),
-            message: options.message.clone(),
             on_conflict: text(META_OTHERWISE),
             rules: text(META_RULES).iter().flat_map(|rules| rules.lines()).map(str::to_owned).collect(),
-            dry_run: options.dry_run,
-            bump: None,
+            ..options.clone()
         };
         if address.location == Location::Here && self.workspace_branch()?.as_ref() == Some(&branch) {
-            return self.merge_here(&again, Some(&recorded));
+            return self.merge_here(&parents, &again, Some(&recorded));
         }
-        let mut question = self.understand(&target, &branch, &again)?;
-        question.afresh = self.afresh(&target, &branch, &again, Some(&recorded), &question)?;
+        let mut question = self.understand(&target, &branch, &parents, &again)?;
+        question.afresh = self.afresh(&target, &branch, &parents, &again, Some(&recorded), &question)?;
         self.decide_merge(&mut target, &branch, &again, &question)
     }
 
@@ -114,6 +100,7 @@ impl Engine {
         &self,
         target: &Target,
         branch: &BranchName,
+        parents: &[Address],
         options: &MergeOptions,
         recorded: Option<&Recorded>,
         question: &Question,
@@ -130,7 +117,7 @@ impl Engine {
         let Some(state) = state else { return Ok(None) };
         let origin = self.version_records(&target.store, &[state])?.remove(0);
         let own = origin.parents.iter().find(|parent| parent.role == branch.as_str());
-        let mut asked = options.parents.iter().map(|address| self.parent(target, address)).collect::<Result<Vec<_>>>()?;
+        let mut asked = parents.iter().map(|address| self.parent(target, address)).collect::<Result<Vec<_>>>()?;
         for parent in asked.iter_mut().filter(|parent| parent.reference == branch.as_str()) {
             let Some(before) = own else { return Ok(None) };
             parent.version = before.id;
