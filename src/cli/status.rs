@@ -114,7 +114,11 @@ fn tell(context: &mut Context, status: &Status) {
             continue;
         }
         let title = if wants_staged { "Staged:" } else { "Changed:" };
-        let how = if wants_staged { "dagset commit" } else { "dagset add PATH, or dagset commit -a" };
+        let how = match (wants_staged, &status.merging) {
+            (true, Some(_)) => "dagset merge --continue",
+            (true, None) => "dagset commit",
+            (false, _) => "dagset add PATH, or dagset commit -a",
+        };
         writeln!(context.out, "\n{} {}", paint.bold(title), paint.dim(how));
         for (word, paths, colour) in lists {
             let paths = chosen(paths);
@@ -152,9 +156,10 @@ fn tell_of_merge(context: &mut Context, merging: &MergeStatus) {
     let parents = merging.parents.iter().map(|reference| paint.cyan(ui::clean(reference))).collect::<Vec<_>>();
     writeln!(
         context.out,
-        "a merge of {} is in progress; {} drops it",
+        "merging {}: {} ends it, {} drops it",
         parents.join(", "),
-        paint.cyan("dagset merge --abort")
+        paint.cyan("dagset merge --continue"),
+        paint.cyan("--abort")
     );
     if !merging.is_laid {
         let command = paint.cyan("dagset merge --continue");
@@ -162,7 +167,7 @@ fn tell_of_merge(context: &mut Context, merging: &MergeStatus) {
     }
     let open: Vec<&ConflictStatus> = merging.conflicts.iter().filter(|conflict| conflict.solved.is_none()).collect();
     if open.is_empty() {
-        writeln!(context.out, "all conflicts are solved; {} ends it", paint.cyan("dagset commit"));
+        writeln!(context.out, "all conflicts are solved; {} ends it", paint.cyan("dagset merge --continue"));
         return;
     }
     let how = "dagset resolve PATH --take REF, dagset add PATH, or dagset rm PATH";
@@ -171,7 +176,10 @@ fn tell_of_merge(context: &mut Context, merging: &MergeStatus) {
     for conflict in open.iter().take(most) {
         let acted = merging.parents.iter().zip(&conflict.did).filter(|(_, did)| *did != "unchanged");
         let acted = acted.map(|(reference, did)| format!("{did} by {}", ui::clean(reference))).collect::<Vec<_>>();
-        writeln!(context.out, "  {}  {}", paint.red(ui::clean(&conflict.path)), acted.join(", "));
+        let (path, acted) = (ui::clean(&conflict.path), acted.join(", "));
+        let is_wide = ui::columns().is_some_and(|columns| 4 + ui::width(&path) + ui::width(&acted) > columns);
+        let gap = if is_wide { "\n    " } else { "  " };
+        writeln!(context.out, "  {}{gap}{}", paint.red(path), ui::fit(&acted, 4));
         for path in &conflict.beside {
             writeln!(context.out, "    beside it: {}", ui::clean(path));
         }

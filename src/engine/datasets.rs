@@ -63,7 +63,9 @@ pub struct CopiedDataset {
 
 impl Engine {
     /// Gives a dataset another name, in its store. A workspace of it that this is called in goes along.
-    pub fn rename_dataset(&self, address: &Address, to: &str) -> Result<RenamedDataset> {
+    ///
+    /// Errors: [`Kind::Conflict`] where a version is published or a tag protected, without a reason: addresses of it are written down elsewhere.
+    pub fn rename_dataset(&self, address: &Address, to: &str, reason: Option<&Reason>) -> Result<RenamedDataset> {
         let to = DatasetName::new(to).map_err(|fault| {
             fault.hint("the new name is one within the same store; `dagset dataset copy` goes to another store")
         })?;
@@ -72,7 +74,7 @@ impl Engine {
         let operations = vec![Operation::RenameDataset { dataset: target.dataset.clone(), to: to.clone() }];
         target.store.timeline.append(&self.actor(), |fold, _| {
             fold.dataset(&target.dataset)?;
-            Ok(operations.clone())
+            guarded(fold, operations.clone(), reason)
         })?;
         self.follow_in_workspace(&target.store, &operations)?;
         Ok(RenamedDataset { from: target.dataset, to, record: target.store.timeline.fold().number })

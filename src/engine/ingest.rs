@@ -79,9 +79,9 @@ impl Engine {
         let (proposal, parents_known) = {
             let target = store.timeline.fold().datasets.get(&dataset);
             let resolve = |text: &String| match target {
-                Some(known) => crate::history::refs::resolve(
+                Some(_) => crate::history::refs::resolve(
+                    store.timeline.fold(),
                     &dataset,
-                    known,
                     &crate::store::RefExpr::parse(text)?,
                     branch.as_str(),
                 ),

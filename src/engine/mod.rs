@@ -86,8 +86,7 @@ pub use lineage::{Lineage, LineageEdge, LineageVersion};
 pub use list::{DatasetCard, DatasetSort, ListOptions};
 pub use lock::{LOCK_FILE, PinReport, Pinned};
 pub use merge::{
-    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, RefreshOptions,
-    Resolved, Why, WhyStep,
+    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved, Why, WhyStep,
 };
 pub use metadata::{Metadata, no_key};
 pub use number::Bump;
@@ -97,9 +96,8 @@ pub use path_log::{PathChange, PathStep};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use ready::Ready;
-pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
+pub use refs::{GoneParent, LogOptions, RefKind, RefRow, VersionCard};
 pub use remotes::RemoteCard;
-pub use revert::RevertOptions;
 pub use sequence::Until;
 pub use squash::{SquashOptions, Squashed};
 pub use status::{ConflictStatus, MergeStatus, Status};

@@ -158,16 +158,21 @@ impl Target {
     /// The version that another address of the same dataset means by its REF.
     pub fn version_at(&self, reference: Option<&RefExpr>) -> Result<&VersionState> {
         let reference = reference.cloned().unwrap_or_else(default_reference);
-        let id = refs::resolve(&self.dataset, self.dataset()?, &reference, &self.default_reference)?;
+        self.dataset()?;
+        let id = refs::resolve(self.store.timeline.fold(), &self.dataset, &reference, &self.default_reference)?;
         self.version_state(&id)
     }
 
-    /// The version with this id.
+    /// The version with this id: one of the dataset, or of another one from which it came.
     pub fn version_state(&self, id: &Id) -> Result<&VersionState> {
-        self.dataset()?
-            .versions
-            .get(id)
-            .ok_or_else(|| Error::not_found(format!("{} has no version {}", self.dataset, id.short())))
+        Ok(&self.home_of(id)?.1.versions[id])
+    }
+
+    /// The dataset that has a version: this one, or another one from which it came.
+    pub fn home_of(&self, id: &Id) -> Result<(&DatasetName, &Dataset)> {
+        self.dataset()?;
+        let fold = self.store.timeline.fold();
+        fold.home_of(id, &self.dataset).ok_or_else(|| refs::missing_version(fold, &self.dataset, id))
     }
 
     /// A command about this version, for a hint: `dagset ls ./store/signs@1.0`.

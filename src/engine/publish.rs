@@ -32,6 +32,10 @@ pub struct Published {
     pub manifest: Id,
     /// Whether a version with other content than the head's was made (or would be).
     pub changed: bool,
+    /// Whether a version was made (or would be): of the head's content too, under a name of its own.
+    pub made: bool,
+    /// Whether a version that was there got its name now (or would).
+    pub named: bool,
     pub files: u64,
     pub bytes: u64,
     /// Raw bytes of chunks that the store did not have.
@@ -124,10 +128,17 @@ impl Engine {
         }
         let root: Root = root.expect("the session gave the root");
         let planned = planned.expect("the session asked for a decision");
-        let planned_change = matches!(planned, Decision::New { changed: true, .. });
         let step = match number {
             None => None,
             Some(bump) => bump_step(timeline.fold(), content, &proposal.dataset, bump, &planned, new.as_ref())?,
+        };
+        let planned_change = matches!(planned, Decision::New { changed: true, .. });
+        let is_planned = matches!(planned, Decision::New { .. });
+        let takes_name = match &planned {
+            Decision::Unchanged { operations, .. } => {
+                step.is_some() || operations.iter().any(|step| matches!(step, Operation::TakeName { .. }))
+            }
+            Decision::New { .. } => false,
         };
         let mut made = true;
         let version = match (dry_run, planned, new) {
@@ -162,7 +173,7 @@ impl Engine {
             .and_then(|version| Some(timeline.fold().datasets.get(&proposal.dataset)?.name_of(&version)?.clone()));
         let would_be_named = match (dry_run, step) {
             (true, Some(step)) => number::next(timeline.fold(), &proposal.dataset, version.as_ref(), step)?,
-            (true, None) if changed => proposal.name.clone(),
+            (true, None) if is_planned || takes_name => proposal.name.clone(),
             _ => None,
         };
         let count = |counter| self.observer.get(counter);
@@ -173,6 +184,8 @@ impl Engine {
             branch: proposal.branch,
             manifest: root.id,
             changed,
+            made: is_planned && made,
+            named: takes_name,
             files: root.weight.files,
             bytes: root.weight.bytes,
             new_bytes: count(Counter::NewBytes),

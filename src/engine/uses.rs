@@ -107,9 +107,10 @@ impl Engine {
     }
 
     fn use_of(&self, target: &Target, run: &Run, options: &UseOptions) -> Result<Use> {
+        let version = target.version()?.row.version;
         Ok(Use {
-            version: target.version()?.row.version,
-            dataset: target.dataset.clone(),
+            version,
+            dataset: target.home_of(&version)?.0.clone(),
             path: Some(target.folder().to_owned()).filter(|path| !path.is_empty()),
             run: run.id.clone(),
             model: options.model.clone(),

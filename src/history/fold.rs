@@ -112,6 +112,18 @@ impl Fold {
         self.datasets.values().find_map(|dataset| dataset.versions.get(id))
     }
 
+    /// The dataset that has a version, `near` rather than another one.
+    pub fn home_of(&self, id: &Id, near: &DatasetName) -> Option<(&DatasetName, &Dataset)> {
+        let has_it = |(_, dataset): &(&DatasetName, &Dataset)| dataset.versions.contains_key(id);
+        self.datasets.get_key_value(near).filter(has_it).or_else(|| self.datasets.iter().find(has_it))
+    }
+
+    /// The newest deletion of a dataset that had a version: the record that did it, and the dataset's name.
+    pub fn deletion_with(&self, id: &Id) -> Option<(u64, &DatasetName)> {
+        let had_it = self.deleted.iter().rev().find(|(_, dataset)| dataset.versions.contains_key(id));
+        had_it.map(|((record, name), _)| (*record, name))
+    }
+
     /// Folds in the next record. An operation that doesn't hold leaves only the number advanced.
     ///
     /// Errors: an unknown critical operation or fold rule ([`Kind::Failed`]: a newer dagset is needed); a record out of turn

@@ -63,6 +63,7 @@ mod mirror_processes;
 mod naming;
 mod nested;
 mod no_credentials;
+mod other_parents;
 mod progress;
 mod provenance;
 mod proxy;

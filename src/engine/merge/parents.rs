@@ -79,7 +79,7 @@ impl Engine {
         let reference = address.reference.clone().map_or_else(|| RefExpr::parse(default), Ok)?;
         let fold = target.store.timeline.fold();
         let known = fold.dataset(&dataset)?;
-        let version = refs::resolve(&dataset, known, &reference, default)?;
+        let version = refs::resolve(fold, &dataset, &reference, default)?;
         let version_name = known.name_of(&version).cloned();
         let reference = match dataset == target.dataset {
             true => reference.to_string(),
@@ -189,10 +189,7 @@ fn refuse_as_parents(used: &[MergeParent]) -> Result<()> {
 }
 
 pub(super) fn known_version<'t>(target: &'t Target, id: &Id) -> Result<&'t VersionState> {
-    target.store.timeline.fold().version(id).ok_or_else(|| {
-        Error::not_found(format!("version {}, from which others came, isn't in {}", id.short(), target.store.root))
-            .hint("`dagset fetch` or `dagset push` brings a whole history")
-    })
+    target.version_state(id)
 }
 
 pub(super) fn message(used: &[MergeParent], branch: &BranchName) -> String {
