@@ -14,7 +14,7 @@ use crate::format::header::ObjectKind;
 use crate::format::hint::{ChildShape, encode as encode_hint};
 use crate::format::index::Index;
 use crate::format::manifest::EntryKind;
-use crate::format::operation::{IndexRow, VersionRow};
+use crate::format::operation::{IndexRow, Things, VersionRow};
 use crate::format::pack::{ItemKind, NewItem};
 use crate::format::place::{Encoding, FramePlace, Place};
 use crate::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
@@ -54,7 +54,6 @@ pub enum Extent {
 /// One transfer into a store. Dropped before its rows are registered, it leaves objects that no record names.
 pub struct Carrier<'a> {
     from: &'a Content,
-    to: &'a Content,
     extent: Extent,
     bucket: Bucket,
     born: u64,
@@ -94,20 +93,20 @@ enum What {
 }
 
 impl<'a> Carrier<'a> {
-    /// A transfer into the store at `bucket`, whose content is `to` and whose newest record is `born`. With `dry`, nothing is written.
+    /// A transfer into the store at `bucket`, whose content is `to`. With `dry`, nothing is written.
     pub fn new(
         from: &'a Content,
-        (to, bucket, born): (&'a Content, Bucket, u64),
+        (to, bucket): (&'a Content, Bucket),
         extent: Extent,
         dry: bool,
         often: Often,
         observer: Observer,
     ) -> Carrier<'a> {
-        let registrar = Registrar::new(bucket.clone(), to, born, often);
+        let born = to.record();
+        let registrar = Registrar::new(bucket.clone(), to, often);
         let uploads = (!dry).then(|| Uploads::new(bucket.clone(), born, observer.clone()));
         Carrier {
             from,
-            to,
             extent,
             born,
             uploads,
@@ -127,8 +126,9 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Says that the target has all of a manifest; only its inner nodes are read.
-    pub fn target_has(&mut self, manifest: &Manifest<'_>) -> Result<()> {
+    /// Says that the target has all of a version; only the inner nodes of its manifest are read.
+    pub fn target_has(&mut self, version: Id, manifest: &Manifest<'_>) -> Result<()> {
+        self.known.use_version(version);
         node_ids(manifest, &mut self.nodes)
     }
 
@@ -146,9 +146,9 @@ impl<'a> Carrier<'a> {
         Ok(())
     }
 
-    /// Writes the rest. Gives the carried versions' rows with their places in the target, in the order in which they came, and the
-    /// indexes to register with them.
-    pub fn finish(mut self, register: &mut Register<'_>) -> Result<(Vec<VersionRow>, Vec<IndexRow>)> {
+    /// Writes the rest. Gives the carried versions' rows with their places in the target, in the order in which they came, the
+    /// indexes to register with them, and what all of that relies on.
+    pub fn finish(mut self, register: &mut Register<'_>) -> Result<(Vec<VersionRow>, Vec<IndexRow>, Things)> {
         self.copy_wanted(register)?;
         let indexes = self.flush()?;
         let mut rows = std::mem::take(&mut self.carried);
@@ -159,12 +159,13 @@ impl<'a> Carrier<'a> {
                 row.manifest_place = self.place_of(&row.manifest, ItemKind::Node)?;
             }
         }
-        Ok((rows, indexes))
+        self.registrar.own().iter().flat_map(Index::packs).for_each(|pack| self.known.use_pack(pack.name));
+        Ok((rows, indexes, self.known.used()))
     }
 
     fn place_of(&self, id: &Id, kind: ItemKind) -> Result<Place> {
         let own = self.registrar.own().iter().find_map(|index| index.find_meta(id, kind));
-        let place = own.map_or_else(|| self.to.find_meta(id, kind), |place| Ok(Some(place)))?;
+        let place = own.map_or_else(|| self.known.meta(id, kind), |place| Ok(Some(place)))?;
         place.ok_or_else(|| crate::base::Error::new(Kind::Failed, "an object that was carried has no place"))
     }
 
@@ -307,7 +308,7 @@ impl<'a> Carrier<'a> {
     }
 
     fn write_queue(&self, uploads: &Uploads, data: &Index, queue: Vec<Queued>) -> Result<()> {
-        let places = Places { data, own: self.registrar.own(), content: self.to };
+        let places = Places { data, own: self.registrar.own(), known: &self.known };
         let mut meta = MetaPacker::new(uploads)?;
         for Queued { rank, id, object, hint, what } in queue {
             let kind = match what {
@@ -316,7 +317,12 @@ impl<'a> Carrier<'a> {
                 What::Recipe(_) => ItemKind::RecipeRoot,
                 What::Version { .. } => ItemKind::Version,
             };
-            if places.meta(&meta, &id, kind)?.is_some() {
+            // A version's record is stored in any case: where it lies says when its session began.
+            let is_there = match kind {
+                ItemKind::Version => self.registrar.own().iter().any(|index| index.find_meta(&id, kind).is_some()),
+                _ => places.meta(&meta, &id, kind)?.is_some(),
+            };
+            if is_there {
                 continue;
             }
             meta.add(rank, kind, id, &object, |meta| match &what {

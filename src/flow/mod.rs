@@ -4,6 +4,7 @@ mod agree;
 pub mod by_cache;
 pub mod carry;
 pub mod fill;
+pub mod gc;
 mod known;
 mod large_file;
 pub mod materialize;

@@ -27,6 +27,8 @@ use super::kept_indexes::KeptIndexes;
 use super::lanes::side_by_side;
 use super::objects::Bucket;
 
+mod lasting;
+
 /// Roots that are read ahead are kept so many: two versions may be compared.
 const PARTS: usize = 2;
 /// Indexes that are read from a bucket at once.
@@ -69,6 +71,9 @@ pub struct Content {
     fetcher: Fetcher,
     parts: Mutex<VecDeque<Part>>,
     lenders: Vec<Lender>,
+    /// The record of the log that this is the content of.
+    record: u64,
+    condemned: HashSet<ObjectName>,
     /// The packs that the own indexes name; asked for only where others lend.
     own_packs: Once<HashSet<ObjectName>>,
 }
@@ -130,6 +135,8 @@ impl Content {
             frames: Mutex::default(),
             parts: Mutex::default(),
             lenders: Vec::new(),
+            record: 0,
+            condemned: HashSet::new(),
             own_packs: Once::new(),
         }
     }
