@@ -61,6 +61,10 @@ pub struct Switched {
 impl Engine {
     /// Makes a version of the staged changes, or of all.
     pub fn commit(&self, options: &CommitOptions) -> Result<Published> {
+        self.awake(|| self.commit_once(options))
+    }
+
+    fn commit_once(&self, options: &CommitOptions) -> Result<Published> {
         let mut workspace = self.open_workspace()?;
         let _lock = workspace.control.lock()?;
         if workspace.state.checkout.is_some() {
@@ -135,6 +139,7 @@ impl Engine {
             base.as_ref().map(|state| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place)));
         let large = self.large_files(manifest.as_ref(), &found);
         let mut session = self.session(timeline, content, nothing || options.dry_run);
+        base.iter().for_each(|base| session.use_version(base.row.version));
         let actor = self.actor();
         let root = workspace.control.root().to_owned();
         let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::base::{BranchName, Counter, DatasetName, Error, Id, Kind, Result};
 use crate::flow::ref_moves::{Carried, RefMove, judge, operation};
-use crate::format::operation::{Operation, VersionRow};
+use crate::format::operation::{Operation, Things, VersionRow};
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
 use crate::history::guard::{Reason, guarded};
@@ -205,10 +205,10 @@ impl Engine {
         let last = rows.len() - rows.len().min(VERSIONS_A_RECORD);
         let actor = self.actor();
         for group in rows[..last].chunks(VERSIONS_A_RECORD) {
-            store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &[], &[])))?;
+            store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &[], &Things::default())))?;
         }
         store.timeline.append(&actor, |fold, _| {
-            let mut operations = adding(fold, name, &rows[last..], &[], &[]);
+            let mut operations = adding(fold, name, &rows[last..], &[], &Things::default());
             operations.extend(judge_all(fold.datasets.get(name))?.iter().filter_map(|step| operation(name, step)));
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)

@@ -15,7 +15,7 @@ use crate::format::header::ObjectKind;
 use crate::format::hint::{ChildShape, encode as encode_hint};
 use crate::format::index::Index;
 use crate::format::manifest::EntryKind;
-use crate::format::operation::{IndexRow, VersionRow};
+use crate::format::operation::{IndexRow, Things, VersionRow};
 use crate::format::pack::{ItemKind, NewItem};
 use crate::format::place::{Encoding, FramePlace, Place};
 use crate::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
@@ -56,7 +56,6 @@ pub enum Extent {
 /// One transfer into a store. Dropped before its rows are registered, it leaves objects that no record names.
 pub struct Carrier<'a> {
     from: &'a Content,
-    to: &'a Content,
     extent: Extent,
     bucket: Bucket,
     born: u64,
@@ -88,8 +87,8 @@ pub struct Arrived {
     pub rows: Vec<VersionRow>,
     /// To be registered with them.
     pub indexes: Vec<IndexRow>,
-    /// Packs that were in the target and that what came needs.
-    pub relied: Vec<ObjectName>,
+    /// What was in the target and what came needs.
+    pub relies: Things,
 }
 
 /// A meta object that waits for a flush.
@@ -110,21 +109,21 @@ enum What {
 }
 
 impl<'a> Carrier<'a> {
-    /// A transfer into the store at `bucket`, whose content is `to` and whose newest record is `born`. With `dry`, nothing is written.
+    /// A transfer into the store at `bucket`, whose content is `to`. With `dry`, nothing is written.
     pub fn new(
         from: &'a Content,
-        (to, bucket, born): (&'a Content, Bucket, u64),
+        (to, bucket): (&'a Content, Bucket),
         extent: Extent,
         dry: bool,
         often: Often,
         observer: Observer,
     ) -> Carrier<'a> {
-        let registrar = Registrar::new(bucket.clone(), to, born, often);
+        let born = to.record();
+        let registrar = Registrar::new(bucket.clone(), to, often);
         let sent = bucket.is_far().then(|| Tally::new(&observer, u64::MAX));
         let uploads = (!dry).then(|| Uploads::telling(bucket.clone(), born, observer.clone(), sent.clone()));
         Carrier {
             from,
-            to,
             extent,
             born,
             uploads,
@@ -146,8 +145,9 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Says that the target has all of a manifest; only its inner nodes are read.
-    pub fn target_has(&mut self, manifest: &Manifest<'_>) -> Result<()> {
+    /// Says that the target has all of a version; only the inner nodes of its manifest are read.
+    pub fn target_has(&mut self, version: Id, manifest: &Manifest<'_>) -> Result<()> {
+        self.known.use_version(version);
         node_ids(manifest, &mut self.nodes)
     }
 
@@ -177,12 +177,13 @@ impl<'a> Carrier<'a> {
                 row.manifest_place = self.place_of(&row.manifest, ItemKind::Node)?;
             }
         }
-        Ok(Arrived { rows, indexes, relied: self.based.relied().packs() })
+        self.registrar.own().iter().flat_map(Index::packs).for_each(|pack| self.known.use_pack(pack.name));
+        Ok(Arrived { rows, indexes, relies: self.known.used() })
     }
 
     fn place_of(&self, id: &Id, kind: ItemKind) -> Result<Place> {
         let own = self.registrar.own().iter().find_map(|index| index.find_meta(id, kind));
-        let place = own.map_or_else(|| self.to.find_meta(id, kind), |place| Ok(Some(place)))?;
+        let place = own.map_or_else(|| self.known.meta(id, kind), |place| Ok(Some(place)))?;
         place.ok_or_else(|| crate::base::Error::new(Kind::Failed, "an object that was carried has no place"))
     }
 
@@ -293,7 +294,7 @@ impl<'a> Carrier<'a> {
                 let frames: Vec<FramePlace> = group.iter().filter_map(|part| part.frame).collect();
                 let bytes = if self.sent.is_some() { 0 } else { group.iter().map(Part::bytes).sum() };
                 let tally = Tally::new(&self.observer, bytes);
-                coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames, &tally), tally));
+                coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames, Some(&tally)), tally));
             }
             let Some((group, ahead, tally)) = coming.pop_front() else { break };
             ahead.wait()?;
@@ -334,7 +335,7 @@ impl<'a> Carrier<'a> {
     }
 
     fn write_queue(&self, uploads: &Uploads, data: &Index, queue: Vec<Queued>) -> Result<()> {
-        let places = Places { data, own: self.registrar.own(), content: self.to };
+        let places = Places { data, own: self.registrar.own(), known: &self.known };
         let mut meta = MetaPacker::new(uploads)?;
         for Queued { rank, id, object, hint, what } in queue {
             let kind = match what {
@@ -343,7 +344,12 @@ impl<'a> Carrier<'a> {
                 What::Recipe(_) => ItemKind::RecipeRoot,
                 What::Version { .. } => ItemKind::Version,
             };
-            if places.meta(&meta, &id, kind)?.is_some() {
+            // A version's record is stored in any case: where it lies says when its session began.
+            let is_there = match kind {
+                ItemKind::Version => self.registrar.own().iter().any(|index| index.find_meta(&id, kind).is_some()),
+                _ => places.meta(&meta, &id, kind)?.is_some(),
+            };
+            if is_there {
                 continue;
             }
             meta.add(rank, kind, id, &object, |meta| match &what {

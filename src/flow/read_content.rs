@@ -107,7 +107,7 @@ impl<'a> Groups<'a> {
             let frames = if is_far { frames_of(&group) } else { Vec::new() };
             let new: Vec<FramePlace> = frames.iter().filter(|frame| !self.planned.contains(frame)).copied().collect();
             self.planned = frames;
-            let ahead = self.store.read_ahead(ObjectKind::Pack, &new, self.tally);
+            let ahead = self.store.read_ahead(ObjectKind::Pack, &new, Some(self.tally));
             self.coming.push_back((group, ahead));
         }
         let Some((group, ahead)) = self.coming.pop_front() else { return Ok(None) };
@@ -144,7 +144,7 @@ pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)], tal
             Err(_) => {}
         }
     }
-    let ahead = store.read_ahead(ObjectKind::Pack, &frames, tally);
+    let ahead = store.read_ahead(ObjectKind::Pack, &frames, Some(tally));
     ahead.wait()?;
     Ok(ahead)
 }

@@ -165,7 +165,7 @@ fn fetch(store: &Content, window: &[Step], tally: &Arc<Tally>) -> Result<Vec<Ite
     let chunks: Vec<ChunkToRead> = chunks.collect();
     let mut frames: Vec<_> = chunks.iter().filter_map(|chunk| Some(chunk.place?.frame)).collect();
     frames.dedup();
-    let ahead = store.read_ahead(ObjectKind::Pack, &frames, tally);
+    let ahead = store.read_ahead(ObjectKind::Pack, &frames, Some(tally));
     ahead.wait()?;
     let read = |chunk: &ChunkToRead| {
         let item = store.chunk(&chunk.id, chunk.place.as_ref())?;

@@ -102,6 +102,11 @@ impl Timeline {
         &self.since_state
     }
 
+    /// The newest state that a record names, as far as records were read.
+    pub fn state(&self) -> Option<&StateRef> {
+        self.state.as_ref()
+    }
+
     /// A fold that was kept, as it is: for readers that ask the store nothing.
     pub fn at(bucket: Bucket, fold: Fold, observer: Observer) -> Timeline {
         let store = fold.store;
@@ -289,7 +294,7 @@ impl Timeline {
         };
         let mut bytes = 0;
         for _ in 0..4 {
-            let mut operations = make(&self.fold, bytes)?;
+            let mut operations = self.fold.settle(make(&self.fold, bytes)?);
             let begun = matches!(operations.first(), Some(Operation::StoreCreated { .. }));
             if self.fold.number == 0 && !begun {
                 operations.insert(0, Operation::StoreCreated { store: self.store });

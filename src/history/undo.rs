@@ -70,12 +70,12 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
         | Operation::CreateDataset { .. }
         | Operation::AddVersion { .. }
         | Operation::Rely(_)
+        | Operation::Rescue(_)
         | Operation::Reason { .. }
         | Operation::ReplaceIndexes { .. } => return Ok(None),
         Operation::Mark
         | Operation::VoidBefore { .. }
         | Operation::Condemn { .. }
-        | Operation::Rescue(_)
         | Operation::Reclaim(_)
         | Operation::Expel { .. }
         | Operation::Unknown { .. } => {

@@ -28,6 +28,7 @@ use super::lanes::side_by_side;
 use super::objects::Bucket;
 
 mod bases;
+mod lasting;
 
 pub use bases::Base;
 
@@ -73,6 +74,9 @@ pub struct Content {
     fetcher: Fetcher,
     parts: Mutex<VecDeque<Part>>,
     lenders: Vec<Lender>,
+    /// The record of the log that this is the content of.
+    record: u64,
+    condemned: HashSet<ObjectName>,
     /// The packs that the own indexes name; asked for only where others lend.
     own_packs: Once<HashSet<ObjectName>>,
 }
@@ -134,6 +138,8 @@ impl Content {
             frames: Mutex::default(),
             parts: Mutex::default(),
             lenders: Vec::new(),
+            record: 0,
+            condemned: HashSet::new(),
             own_packs: Once::new(),
         }
     }
@@ -388,13 +394,13 @@ impl Content {
     /// Begins to read frames of packs that are far away: neighbours in one request, several requests at once. Reading what lies in them
     /// asks the store nothing until what this gives is dropped.
     ///
-    /// What comes is told to `tally`. `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here. What is
+    /// What comes is told to `tally`, if there is one. `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here. What is
     /// held counts as stored, not decoded.
-    pub fn read_ahead(&self, kind: ObjectKind, places: &[FramePlace], tally: &Arc<Tally>) -> Ahead {
+    pub fn read_ahead(&self, kind: ObjectKind, places: &[FramePlace], tally: Option<&Arc<Tally>>) -> Ahead {
         let mut ahead = Ahead::default();
         for (content, places) in self.owners(places) {
             if content.bucket.is_far() {
-                content.fetcher.start(kind, &content.with_bases(kind, places), Some(tally), &mut ahead);
+                content.fetcher.start(kind, &content.with_bases(kind, places), tally, &mut ahead);
             }
         }
         ahead

@@ -107,8 +107,7 @@ pub fn branch_off(bucket: &Bucket, name: &str, changed: &[String]) {
         (RepoPath::new(path.as_str()).expect("a good path"), Some(Entry::plain(kind)))
     };
     let pieces = edited(Manifest::new(&content, parent.manifest, None), changed.iter().map(edit).collect());
-    let born = timeline.fold().number;
-    let session = Session::new(bucket.clone(), &content, born, 1, Often::default(), Observer::new());
+    let session = Session::new(bucket.clone(), &content, 1, Often::default(), Observer::new());
     let weight = (parent.files, parent.bytes);
     let new = session.finish(pieces, |root| Ok(Some(version_of(root.id, weight, Some(parent.version), 2))));
     let Finished { version, indexes, .. } = new.expect("writes");
@@ -151,8 +150,7 @@ impl History {
             contents.push(Id::of(&bytes));
         }
         let content = content_of(&timeline);
-        let born = timeline.fold().number;
-        let mut session = Session::new(timeline.bucket().clone(), &content, born, 1, Often::default(), Observer::new());
+        let mut session = Session::new(timeline.bucket().clone(), &content, 1, Often::default(), Observer::new());
         let found = scan(source.path(), &ScanOptions::default()).expect("scans").found;
         session.store(source.path(), &found, &LargeFiles::new(), &mut |_| Ok(())).expect("stores");
         let entries = entries(&contents).into_iter().map(|(path, content)| {

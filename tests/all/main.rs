@@ -39,6 +39,8 @@ mod faults;
 mod first_switch;
 mod frozen;
 mod full_disk;
+mod gc;
+mod gc_model;
 mod guards;
 mod indexes;
 mod interrupts;
