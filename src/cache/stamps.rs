@@ -3,8 +3,8 @@
 //!
 //! `views/<key>-<random>.folders` has a line for each folder, outer ones first: the second and nanosecond of its last change, as the kernel
 //! keeps it (nobody sets that back, and a change of the mode counts), and its path. Of files the time and mode are looked at. A second job of
-//! a view is to wait for a few milliseconds and no more: it takes [`MOST`] looks, first at folders, and then, from a folder that is chosen
-//! at random, at files. So a view with no more of both is looked at whole, and of a larger one each job sees another part. `cache verify`
+//! a view is to wait for a few milliseconds and no more: it looks at [`MOST_FOLDERS`], and at files, from a folder on that is chosen at random, up
+//! to [`LOOKS`] of both. So a view with no more of both is looked at whole, and of a larger one each job sees another part. `cache verify`
 //! looks at all folders, and reads the files themselves.
 
 use std::fmt::Write;
@@ -19,15 +19,17 @@ use crate::base::{Error, Event, Result};
 use super::files::looks_untouched;
 use super::{Cache, View};
 
-/// So many looks: 20 to 40 ms.
-const MOST: usize = 20_000;
+/// So many folders are looked at: 20 to 40 ms.
+const MOST_FOLDERS: usize = 20_000;
+/// As long as there were no more looks than this, files too: 20 ms.
+const LOOKS: usize = 8_000;
 const STAMPS: &str = ".folders";
 
 impl Cache {
     /// The view, if new jobs may have it and nobody seems to have changed it; if somebody did, it is refused from now on.
     pub fn unchanged_view(&self, key: &str) -> Result<Option<View>> {
         let Some(view) = self.view(key) else { return Ok(None) };
-        if self.has_its_stamps(&view.card.tree, MOST, MOST) {
+        if self.has_its_stamps(&view.card.tree, MOST_FOLDERS, LOOKS) {
             return Ok(Some(view));
         }
         self.refuse_changed(&view).map(|()| None)
