@@ -66,6 +66,8 @@ pub struct PushReport {
     /// Versions that the remote didn't have.
     pub versions: u64,
     pub said: SaidReport,
+    /// Uses of its versions that the remote didn't have.
+    pub uses: u64,
     /// Chunks that the remote didn't have, and their raw bytes.
     pub new_chunks: u64,
     pub new_bytes: u64,
@@ -147,6 +149,7 @@ impl Engine {
         if let (Some(name), false) = (&far.name, options.dry_run) {
             near.follow(&mut home, name, &moves)?;
         }
+        let uses = if options.dry_run { 0 } else { self.carry_uses(&home.store, &far.store, &far.dataset) };
         self.warn_of(&said.differing, &dataset, |what, key, reference| {
             format!("the {what} is another one at {shown}, and stays; `dagset meta set {}//{}{reference} {key}=VALUE` changes it there", far.store.root.trim_end_matches('/'), far.dataset)
         });
@@ -160,6 +163,7 @@ impl Engine {
             refs: moves.into_iter().map(|step| moved_ref(step, way_out_of_push)).collect(),
             versions: missing.rows.len() as u64,
             said,
+            uses,
             new_chunks: count(Counter::NewChunks),
             new_bytes: count(Counter::NewBytes),
             stored_bytes: count(Counter::StoredBytes),
