@@ -229,7 +229,7 @@ impl Engine {
         judge_all: impl Fn(Option<&Dataset>) -> Result<Vec<RefMove>>,
     ) -> Result<Vec<RefMove>> {
         let OpenStore { timeline, content, .. } = to;
-        let actor = self.actor();
+        let mut actor = self.actor();
         let extent = if let Way::In(extent) = way { extent } else { Extent::Whole };
         let (mut rows, mut indexes) = (Vec::new(), Vec::new());
         if !missing.rows.is_empty() {
@@ -253,6 +253,7 @@ impl Engine {
         for group in rows.chunks(VERSIONS_A_RECORD) {
             let indexes = std::mem::take(&mut indexes);
             timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &indexes)))?;
+            actor.goes_on(timeline);
         }
         let mut moves = Vec::new();
         timeline.append(&actor, |fold, record_bytes| {
@@ -265,6 +266,7 @@ impl Engine {
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
         })?;
+        actor.goes_on(timeline);
         bring_rest(timeline, &actor, name, &missing.said)?;
         if !missing.rows.is_empty() {
             // What was asked for is done; tidying up may fail without a word to the user but in the notes.
