@@ -270,7 +270,7 @@ fn laid(context: &mut Context, count: &str) {
     writeln!(context.out, "{}", paint.red(format!("{count} to solve in the folder")));
     let lines = [
         ("dagset resolve PATH --take REF", "takes what a parent has"),
-        ("dagset add PATH", "takes what stands there; what was put beside it goes"),
+        ("dagset add PATH", "takes the file there; what is beside it goes"),
         ("dagset rm PATH", "takes none"),
         ("dagset merge --continue", "ends the merge; dagset merge --abort drops it"),
     ];

@@ -153,14 +153,12 @@ fn merging(merging: &MergeStatus) -> Value {
 
 fn tell_of_merge(context: &mut Context, merging: &MergeStatus) {
     let paint = context.paint;
-    let parents = merging.parents.iter().map(|reference| paint.cyan(ui::clean(reference))).collect::<Vec<_>>();
-    writeln!(
-        context.out,
-        "merging {}: {} ends it, {} drops it",
-        parents.join(", "),
-        paint.cyan("dagset merge --continue"),
-        paint.cyan("--abort")
-    );
+    let of = merging.parents.iter().map(|reference| ui::clean(reference)).collect::<Vec<_>>().join(", ");
+    let ways = "dagset merge --continue ends it, --abort drops it";
+    let is_wide = ui::columns().is_some_and(|columns| ui::width(&of) + ways.len() + 10 > columns);
+    let gap = if is_wide { "\n  " } else { " " };
+    let (go_on, drop) = (paint.cyan("dagset merge --continue"), paint.cyan("--abort"));
+    writeln!(context.out, "merging {}:{gap}{go_on} ends it, {drop} drops it", paint.cyan(ui::fit(&of, 9)));
     if !merging.is_laid {
         let command = paint.cyan("dagset merge --continue");
         writeln!(context.out, "it was cut off while the folder was written; {command} goes on with it");

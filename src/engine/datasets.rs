@@ -203,9 +203,10 @@ impl Engine {
         let rows: Vec<VersionRow> =
             missing.rows.iter().map(|row| VersionRow { stored_bytes: 0, ..row.clone() }).collect();
         let last = rows.len() - rows.len().min(VERSIONS_A_RECORD);
-        let actor = self.actor();
+        let mut actor = self.actor();
         for group in rows[..last].chunks(VERSIONS_A_RECORD) {
             store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &[], &Things::default())))?;
+            actor.goes_on(&store.timeline);
         }
         store.timeline.append(&actor, |fold, _| {
             let mut operations = adding(fold, name, &rows[last..], &[], &Things::default());
@@ -213,6 +214,7 @@ impl Engine {
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
         })?;
+        actor.goes_on(&store.timeline);
         bring_rest(&mut store.timeline, &actor, name, &missing.said)
     }
 

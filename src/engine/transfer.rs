@@ -66,6 +66,8 @@ pub struct PushReport {
     /// Versions that the remote didn't have.
     pub versions: u64,
     pub said: SaidReport,
+    /// Uses of its versions that the remote didn't have.
+    pub uses: u64,
     /// Chunks that the remote didn't have, and their raw bytes.
     pub new_chunks: u64,
     pub new_bytes: u64,
@@ -151,6 +153,7 @@ impl Engine {
         if let (Some(name), false) = (&far.name, options.dry_run) {
             near.follow(&mut home, name, &moves)?;
         }
+        let uses = if options.dry_run { 0 } else { self.carry_uses(&home.store, &far.store, &far.dataset) };
         self.warn_of(&said.differing, &dataset, |what, key, reference| {
             format!("the {what} is another one at {shown}, and stays; `dagset meta set {}//{}{reference} {key}=VALUE` changes it there", far.store.root.trim_end_matches('/'), far.dataset)
         });
@@ -164,6 +167,7 @@ impl Engine {
             refs: moves.into_iter().map(|step| moved_ref(step, way_out_of_push)).collect(),
             versions: missing.rows.len() as u64,
             said,
+            uses,
             new_chunks: count(Counter::NewChunks),
             new_bytes: count(Counter::NewBytes),
             stored_bytes: count(Counter::StoredBytes),
@@ -233,7 +237,7 @@ impl Engine {
         judge_all: impl Fn(Option<&Dataset>) -> Result<Vec<RefMove>>,
     ) -> Result<Vec<RefMove>> {
         let OpenStore { timeline, content, .. } = to;
-        let actor = self.actor();
+        let mut actor = self.actor();
         let extent = if let Way::In(extent) = way { extent } else { Extent::Whole };
         let mut arrived = Arrived::default();
         if !missing.rows.is_empty() {
@@ -258,6 +262,7 @@ impl Engine {
         for group in rows.chunks(VERSIONS_A_RECORD) {
             let indexes = std::mem::take(&mut indexes);
             timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &indexes, &relies)))?;
+            actor.goes_on(timeline);
         }
         let mut moves = Vec::new();
         timeline.append(&actor, |fold, record_bytes| {
@@ -270,6 +275,7 @@ impl Engine {
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
         })?;
+        actor.goes_on(timeline);
         bring_rest(timeline, &actor, name, &missing.said)?;
         if !missing.rows.is_empty() {
             // What was asked for is done; tidying up may fail without a word to the user but in the notes.

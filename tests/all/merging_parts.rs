@@ -148,6 +148,17 @@ fn why_follows_a_path_into_the_part_and_refresh_takes_its_newest_version() {
 }
 
 #[test]
+fn a_folder_that_is_gone_from_the_source_is_deleted_by_a_refresh_with_a_warning() {
+    let two = Two::new(&[("x", "x")], &[("sub/1", "1"), ("sub/2", "2")]);
+    two.merge("sub/=as/", &[], 0);
+    two.publish_dogs(&[("renamed/1", "1")]);
+    two.refused(&["./store/set", "./store/dogs@main:sub/=as/", "--branch", "main"], 3, "has no folder sub");
+    let refreshed = two.0.0.run(["refresh", "./store/set@main", "--json"]).exits(0);
+    assert_eq!(refreshed.stderr.matches("has no folder sub any more").count(), 1, "{}", refreshed.stderr);
+    two.has(&[("x", "x")]);
+}
+
+#[test]
 fn conflicts_with_a_part_are_solved_in_the_workspace() {
     let two =
         Two::new(&[("as/1", "here"), ("as/2", "here"), ("x", "x")], &[("sub/1", "1"), ("sub/2", "2"), ("sub/3", "3")]);

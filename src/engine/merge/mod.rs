@@ -153,7 +153,7 @@ impl Engine {
         })?;
         let first = parents.first().ok_or_else(no_parents)?;
         let mut target = self.open_target(first)?;
-        let question = self.understand(&target, &branch, parents, options)?;
+        let question = self.understand(&target, &branch, parents, options, false)?;
         self.decide_merge(&mut target, &branch, options, &question)
     }
 
@@ -165,7 +165,10 @@ impl Engine {
         recorded: Option<&Recorded>,
     ) -> Result<MergeReport> {
         let Ready { mut workspace, branch, untracked, lock: _lock } = self.ready_here(options.dry_run)?;
-        let mut question = Question { untracked, ..self.understand(&workspace.target, &branch, parents, options)? };
+        let mut question = Question {
+            untracked,
+            ..self.understand(&workspace.target, &branch, parents, options, recorded.is_some())?
+        };
         question.afresh = self.afresh(&workspace.target, &branch, parents, options, recorded, &question)?;
         let mut report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
         if report.published.is_none() && question.afresh.take().is_some() {
@@ -194,9 +197,11 @@ impl Engine {
         branch: &BranchName,
         parents: &[Address],
         options: &MergeOptions,
+        is_recorded: bool,
     ) -> Result<Question> {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
-        let asked = parents.iter().map(|address| self.parent(target, address)).collect::<Result<Vec<_>>>()?;
+        let asked =
+            parents.iter().map(|address| self.parent(target, address, is_recorded)).collect::<Result<Vec<_>>>()?;
         if asked.is_empty() {
             return Err(no_parents());
         }

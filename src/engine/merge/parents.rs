@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::base::{BranchName, DatasetName, Error, Event, Id, Result};
+use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, Result};
 use crate::flow::merge::{Region, Regions, Tree, plan};
 use crate::history::bases::{self, Graph};
 use crate::history::fold::VersionState;
@@ -69,8 +69,8 @@ impl Ancestry {
 }
 
 impl Engine {
-    /// A parent that the user named, in the target's store.
-    pub(super) fn parent(&self, target: &Target, address: &Address) -> Result<MergeParent> {
+    /// A parent that the user named, in the target's store; the folder of a part may be gone where it was merged before.
+    pub(super) fn parent(&self, target: &Target, address: &Address, is_recorded: bool) -> Result<MergeParent> {
         let dataset = self.dataset_of(target, address)?;
         let default = match address.location {
             Location::Here => target.default_reference.as_str(),
@@ -95,7 +95,16 @@ impl Engine {
                 .hint("a part is one of another dataset; leave out what follows the colon"));
             }
             let shown = format!("{}//{}", target.store.root, parent.reference);
-            parent.part = part_of(path, &shown, &target.store.manifest(known_version(target, &version)?))?;
+            let part = Part::parse(path)?;
+            let manifest = target.store.manifest(known_version(target, &version)?);
+            parent.part = match part_of(part.clone(), &shown, &manifest) {
+                Err(fault) if is_recorded && fault.kind() == Kind::NotFound => {
+                    let told = format!("{fault} any more: what came from it is deleted here, unless it was changed");
+                    self.observer.tell(Event::Warning(told));
+                    part
+                }
+                found => found?,
+            };
         }
         if !parent.part.is_whole() {
             parent.reference = format!("{}:{}", parent.reference, parent.part);

@@ -39,7 +39,7 @@ impl Engine {
         if address.location == Location::Here && self.workspace_branch()?.as_ref() == Some(&branch) {
             return self.merge_here(&parents, &again, Some(&recorded));
         }
-        let mut question = self.understand(&target, &branch, &parents, &again)?;
+        let mut question = self.understand(&target, &branch, &parents, &again, true)?;
         question.afresh = self.afresh(&target, &branch, &parents, &again, Some(&recorded), &question)?;
         self.decide_merge(&mut target, &branch, &again, &question)
     }
@@ -117,7 +117,10 @@ impl Engine {
         let Some(state) = state else { return Ok(None) };
         let origin = self.version_records(&target.store, &[state])?.remove(0);
         let own = origin.parents.iter().find(|parent| parent.role == branch.as_str());
-        let mut asked = parents.iter().map(|address| self.parent(target, address)).collect::<Result<Vec<_>>>()?;
+        // But for the head, where that is implied.
+        let asked = &question.parents[question.parents.len() - parents.len()..];
+        let mut asked: Vec<MergeParent> =
+            asked.iter().map(|parent| MergeParent { adds_nothing: false, ..parent.clone() }).collect();
         for parent in asked.iter_mut().filter(|parent| parent.reference == branch.as_str()) {
             let Some(before) = own else { return Ok(None) };
             parent.version = before.id;
