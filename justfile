@@ -23,9 +23,9 @@ ci:
 fuzz SECONDS *TARGET:
     scripts/fuzz {{SECONDS}} {{TARGET}}
 
-# Whole commands against cp, b3sum and find; the scale makes the data smaller: just whole 0.1
-whole *SCALE:
-    benches/whole {{SCALE}}
+# dagset beside other tools, cp, b3sum and find: just peers --scale 0.1 /dev/shm
+peers *ARGS:
+    benches/peers/run {{ARGS}}
 
 # Run the benchmarks of the parts.
 bench *ARGS:

@@ -12,6 +12,7 @@ pub mod once;
 pub mod path;
 pub mod size;
 pub mod stat;
+pub mod tally;
 pub mod time;
 
 pub use error::{Error, Kind, Result};
@@ -20,4 +21,5 @@ pub use name::{BranchName, DatasetName, RefName};
 pub use observer::{Counter, Event, Observer};
 pub use path::RepoPath;
 pub use size::size;
+pub use tally::{Stage, Tally};
 pub use time::Time;

@@ -1,11 +1,13 @@
 //! What a long operation tells whoever watches: counters that only grow, and events.
 //!
+//! It also carries the one word the other way: that the work is to stop, from whoever watches to those that heed it.
+//!
 //! The screen polls the counters; tests assert them. An [`Observer`] is cheap to clone and to update from many threads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::Kind;
+use super::{Error, Kind, Result};
 
 /// Something that is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,6 +67,18 @@ pub struct Observer(Arc<Shared>);
 struct Shared {
     counters: [AtomicU64; COUNTERS],
     events: Mutex<Vec<Event>>,
+    is_stopping: AtomicBool,
+    heeding: AtomicUsize,
+}
+
+/// While this is there, somebody heeds [`Observer::stop`].
+#[must_use = "it counts while it lives"]
+pub struct Heeding(Observer);
+
+impl Drop for Heeding {
+    fn drop(&mut self) {
+        self.0.0.heeding.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Observer {
@@ -86,6 +100,29 @@ impl Observer {
     /// Records an event.
     pub fn tell(&self, event: Event) {
         self.0.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+    }
+
+    /// From now on the work ends soon after [`Observer::stop`]: what has come is finished, and no more is asked of stores.
+    pub fn heed_stop(&self) -> Heeding {
+        self.0.heeding.fetch_add(1, Ordering::AcqRel);
+        Heeding(self.clone())
+    }
+
+    /// Asks the work to stop; false if nobody heeds that.
+    pub fn stop(&self) -> bool {
+        let is_heeded = self.0.heeding.load(Ordering::Acquire) > 0;
+        self.0.is_stopping.fetch_or(is_heeded, Ordering::AcqRel);
+        is_heeded
+    }
+
+    /// Whether the work was asked to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.0.is_stopping.load(Ordering::Acquire)
+    }
+
+    /// Fails with [`Kind::Interrupted`] once the work was asked to stop.
+    pub fn go_on(&self) -> Result<()> {
+        if self.is_stopping() { Err(Error::new(Kind::Interrupted, "interrupted")) } else { Ok(()) }
     }
 
     /// Takes the events that came since the last call.

@@ -145,7 +145,16 @@ fn look(files: &File, relative: &str, key: Key, size: u64) -> Look {
 
 /// Whether a file has the time and the mode that every such file of a cache has.
 pub(super) fn is_untouched(stat: &rustix::fs::Stat, key: Key) -> bool {
-    stat.st_mtime == FIXED_TIME && stat.st_mtime_nsec == 0 && stat.st_mode & 0o7777 == key.mode()
+    has_fixed_time(stat) && stat.st_mode & 0o7777 == key.mode()
+}
+
+/// Likewise, where it isn't known which file it is.
+pub(super) fn looks_untouched(stat: &rustix::fs::Stat) -> bool {
+    has_fixed_time(stat) && [0o444, 0o555].contains(&(stat.st_mode & 0o7777))
+}
+
+fn has_fixed_time(stat: &rustix::fs::Stat) -> bool {
+    stat.st_mtime == FIXED_TIME && stat.st_mtime_nsec == 0
 }
 
 pub(super) fn times() -> Timestamps {

@@ -10,7 +10,7 @@
 //! quarantine/            files that somebody changed
 //! unsettled/<start>      files were written that may not be on the disk yet
 //! locks/                 advisory locks, that die with their process, and what each process has reserved
-//! usage                  about how many bytes the files take
+//! usage                  about how many bytes the files take, and when they were counted
 //! ```
 //!
 //! A file appears by rename once its content was verified, so what is visible is right. Locks only spare work: where they are lost, a file is
@@ -31,6 +31,7 @@ mod rehearsal;
 mod room;
 mod stamps;
 mod unsettled;
+mod usage;
 mod views;
 
 use std::collections::HashSet;

@@ -14,8 +14,6 @@ use super::kept::{HeldViews, Kept};
 use super::{Cache, Key};
 
 pub(super) const DAY: i64 = 24 * 3600;
-/// More than is needed is freed, so that not each new file looks through the cache: this part of the limit.
-const SLACK_SHARE: u64 = 20;
 
 /// What was removed, in bytes of the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +21,22 @@ pub struct Pruned {
     pub files: u64,
     pub bytes: u64,
     pub views: u64,
+}
+
+impl Pruned {
+    /// Both together.
+    pub fn and(self, other: Pruned) -> Pruned {
+        Pruned { files: self.files + other.files, bytes: self.bytes + other.bytes, views: self.views + other.views }
+    }
+
+    /// What went since an earlier look.
+    pub fn since(self, earlier: Pruned) -> Pruned {
+        Pruned {
+            files: self.files - earlier.files,
+            bytes: self.bytes - earlier.bytes,
+            views: self.views - earlier.views,
+        }
+    }
 }
 
 /// What a cache holds, in bytes of the disk.
@@ -95,14 +109,9 @@ impl Cache {
         }
         let left = self.count_files()?;
         if let Some(excess) = most_bytes.and_then(|most| left.checked_sub(most)).filter(|excess| *excess > 0) {
-            let more = self.remove(excess)?;
-            removed = Pruned {
-                files: removed.files + more.files,
-                bytes: removed.bytes + more.bytes,
-                views: removed.views + more.views,
-            };
+            removed = removed.and(self.remove(excess)?);
         }
-        self.set_usage(self.count_files()?)?;
+        self.note_usage(self.count_usage(self.at_work()?.reserved)?)?;
         Ok(removed)
     }
 
@@ -118,9 +127,17 @@ impl Cache {
                 kept_bytes.fetch_add(met.bytes, Ordering::Relaxed);
             }
         })?;
+        let bytes = bytes.into_inner();
+        // Who counts anyway finds out whether the number is wrong that others go by.
+        if self.is_writable && self.at_work()?.is_alone() {
+            let held = bytes + self.quarantined()?.iter().map(|file| file.bytes).sum::<u64>();
+            if self.noted_usage().is_some_and(|noted| noted.bytes != held) {
+                self.recount().ok();
+            }
+        }
         Ok(Contents {
             files: files.into_inner(),
-            bytes: bytes.into_inner(),
+            bytes,
             kept_files: kept_files.into_inner(),
             kept_bytes: kept_bytes.into_inner(),
         })
@@ -165,6 +182,8 @@ impl Cache {
             }
         })?;
         self.verify_views()?;
+        // On a disk without room for it, the next one counts.
+        self.recount().ok();
         Ok((files.into_inner(), bytes.into_inner(), damaged.into_inner().unwrap_or_default()))
     }
 
@@ -214,12 +233,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes at least `bytes` if that can be, and some more. The lock on the room is held by the caller.
-    pub(super) fn remove_least_used(&self, bytes: u64) -> Result<Pruned> {
-        self.remove(bytes.saturating_add(self.limits.max_bytes / SLACK_SHARE))
-    }
-
-    fn remove(&self, bytes: u64) -> Result<Pruned> {
+    /// Removes at least `bytes` if that can be. The lock on the room is held by the caller.
+    pub(super) fn remove(&self, bytes: u64) -> Result<Pruned> {
         let mut removed = Pruned::default();
         self.sweep();
         self.remove_quarantined(i64::MAX, &mut removed)?;

@@ -1,26 +1,30 @@
 //! How full a cache is: bytes are reserved before they are written, so the limits hold while it is filled.
 //!
-//! `usage` is a number that every process adds to, under a lock, in steps. It can only be too high (a killed process gives nothing back), and
+//! [`Usage`] is a number that every process adds to, under a lock, in steps. It can only be too high (a killed process gives nothing back), and
 //! where it seems too high, the files are counted, with what living processes have reserved and not yet written.
+//!
+//! Room is made for what is known to come, and for little more. Where removing files gave the disk no room (others write, or jobs share the
+//! blocks by reflinks), no more are removed for its sake.
 //!
 //! Bytes are those of the disk: a file takes whole blocks. What a file system says of a file that is there (`st_blocks`) isn't asked: it is known
 //! too late on some (ZFS, NFS), and is less than a copy elsewhere would take on others (compression).
 
 use std::fmt;
-use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::base::files::{Durability, NewFile, random_bytes};
+use crate::base::files::random_bytes;
 use crate::base::lock::FileLock;
 use crate::base::{Error, Kind, Result, size};
 
 use super::Cache;
 use super::at_work::Mark;
+use super::prune::Pruned;
+use super::usage::Usage;
 
 pub(super) const LOCK: &str = "room";
-const FILE: &str = "usage";
 /// Others count files or make room meanwhile.
 const PATIENCE: Duration = Duration::from_secs(600);
 const SHORTEST_WAIT: Duration = Duration::from_millis(20);
@@ -34,12 +38,21 @@ const STEP_SHARE: u64 = 512;
 const USUAL_BLOCK: u64 = 4096;
 const LARGEST_BLOCK: u64 = 64 << 10;
 
+/// More is removed than is needed, so that not each new file looks through the cache: this part of what is used.
+const SLACK_SHARE: u64 = 20;
+
 /// What this process has reserved.
 pub(super) struct Room {
     books: Mutex<Books>,
     step: u64,
     /// Of each process another.
     patience: Duration,
+    /// Bytes that are going to be used, as far as that was said.
+    to_come: AtomicU64,
+    /// Removing files has made no room on the disk.
+    is_in_vain: AtomicBool,
+    /// What was removed to make room.
+    removed: Mutex<Pruned>,
 }
 
 #[derive(Default)]
@@ -65,7 +78,14 @@ impl Room {
     pub(super) fn new(max_bytes: u64) -> Room {
         let random = random_bytes().map_or(0, |bytes| u32::from(bytes[0]));
         let patience = LONGEST_PATIENCE * random / u32::from(u8::MAX);
-        Room { books: Mutex::default(), step: LARGEST_STEP.min(max_bytes / STEP_SHARE), patience }
+        Room {
+            books: Mutex::default(),
+            step: LARGEST_STEP.min(max_bytes / STEP_SHARE),
+            patience,
+            to_come: AtomicU64::new(u64::MAX),
+            is_in_vain: AtomicBool::new(false),
+            removed: Mutex::default(),
+        }
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -121,24 +141,38 @@ impl Cache {
         length.div_ceil(self.block_bytes).saturating_mul(self.block_bytes)
     }
 
+    /// Says how many bytes of the disk are going to be used from now on, so that no more is reserved, nor made room for.
+    pub fn foresee(&self, bytes: u64) {
+        self.room.to_come.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What this process has removed to make room.
+    pub fn removed_for_room(&self) -> Pruned {
+        *self.room.removed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Makes sure that `bytes` more of the disk may be used, by removing what was used least where that is needed. What others have reserved is
     /// waited for: it becomes files that may be shared or removed, or is given back.
     pub fn reserve(&self, bytes: u64) -> Result<Reserved<'_>> {
         let deadline = Instant::now() + PATIENCE;
         let (mut wait, mut given_up_at, mut was_alone) = (SHORTEST_WAIT, None, false);
         loop {
+            self.observer.go_on()?;
             let mut books = self.room.books();
             self.mark(&mut books);
             let lacks = bytes.saturating_sub(books.spare);
             // Near the limit, what is needed and no more.
+            let step = self.room.step.min(self.room.to_come.load(Ordering::Relaxed)).max(lacks);
             let grown = match lacks {
                 0 => Ok(()),
-                _ => self.grow(&mut books, self.room.step.max(lacks)).or_else(|_| self.grow(&mut books, lacks)),
+                _ => self.grow(&mut books, step).or_else(|_| self.grow(&mut books, lacks)),
             };
             match grown {
                 Ok(()) => {
                     books.spare -= bytes;
                     books.pending += bytes;
+                    let less = |to_come: u64| (to_come != u64::MAX).then(|| to_come.saturating_sub(bytes));
+                    self.room.to_come.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok();
                     return Ok(Reserved { cache: self, bytes });
                 }
                 Err(short) => {
@@ -186,30 +220,12 @@ impl Cache {
         if books.spare == 0 {
             return;
         }
-        if let (Ok(_lock), Some(used)) = (self.lock_room(), self.noted_usage())
-            && self.set_usage(used.saturating_sub(books.spare)).is_ok()
-        {
+        let Ok(_lock) = self.lock_room() else { return };
+        // Without a number that can be relied on, the next one counts.
+        if self.noted_usage().is_none_or(|used| self.note_usage(used.without(books.spare)).is_ok()) {
             books.spare = 0;
             books.tell();
         }
-    }
-
-    /// About how many bytes the files take: never less, but for files of processes that lost their lock.
-    pub fn usage(&self) -> Result<u64> {
-        self.noted_usage().map_or_else(|| self.count_files(), Ok)
-    }
-
-    fn noted_usage(&self) -> Option<u64> {
-        fs::read_to_string(self.folder.join(FILE)).ok()?.trim().parse().ok()
-    }
-
-    pub(super) fn set_usage(&self, bytes: u64) -> Result<()> {
-        let path = self.folder.join(FILE);
-        let mut new = NewFile::create(&path)?;
-        std::io::Write::write_all(&mut new, format!("{bytes}\n").as_bytes())
-            .map_err(|fault| Error::io("write", &path, fault))?;
-        new.set_mode(self.sharing.common_mode())?;
-        new.publish(Durability::Renamed)
     }
 
     /// Keeps others from counting and making room; `None` where locks can't be had: then limits are kept less well.
@@ -236,29 +252,44 @@ impl Cache {
     fn grow(&self, books: &mut Books, bytes: u64) -> Result<(), Short> {
         let _lock = self.lock_room()?;
         let reserved = self.at_work()?.reserved;
-        let lacking = |used: u64, space: Space| {
-            let over_max = (used + bytes).saturating_sub(self.limits.max_bytes);
-            over_max.max((space.floor + reserved + bytes).saturating_sub(space.free))
+        let lacking = |used: Usage, space: Space| {
+            let over_max = (used.bytes + bytes).saturating_sub(self.limits.max_bytes);
+            (over_max, (space.floor + reserved + bytes).saturating_sub(space.free))
         };
-        let mut used = self.usage()?;
-        if lacking(used, self.space()?) > 0 {
-            used = self.count_files()? + reserved;
-            let lacks = lacking(used, self.space()?);
+        let mut used = self.noted_usage().map_or_else(|| self.count_usage(reserved), Ok)?;
+        if lacking(used, self.space()?) != (0, 0) {
+            used = self.count_usage(reserved)?;
+            let (over_max, over_disk) = lacking(used, self.space()?);
+            let lacks = over_max.max(over_disk);
+            let was_in_vain = over_disk > 0 && self.room.is_in_vain.load(Ordering::Relaxed);
             // What isn't enough stays.
-            if lacks > 0 && lacks <= self.removable(&[])?.removable_bytes {
-                let freed = self.remove_least_used(lacks)?;
-                used = used.saturating_sub(freed.bytes);
+            if lacks > 0 && !was_in_vain && lacks <= self.removable(&[])?.removable_bytes {
+                let slack = (used.bytes / SLACK_SHARE).min(self.room.to_come.load(Ordering::Relaxed));
+                used = used.without(self.make_room(lacks, slack)?);
+                if lacking(used, self.space()?).1 > 0 {
+                    // Some file systems (btrfs) give back what was removed with their next commit.
+                    rustix::fs::syncfs(&self.files).ok();
+                    self.room.is_in_vain.store(lacking(used, self.space()?).1 > 0, Ordering::Relaxed);
+                }
             }
-            self.set_usage(used)?;
-            let lacks = lacking(used, self.space()?);
-            if lacks > 0 {
-                return Err(Short { lacks, fault: self.is_full(bytes, used) });
+            self.note_usage(used)?;
+            let (over_max, over_disk) = lacking(used, self.space()?);
+            if over_max.max(over_disk) > 0 {
+                return Err(Short { lacks: over_max.max(over_disk), fault: self.is_full(bytes, used.bytes) });
             }
         }
-        self.set_usage(used + bytes)?;
+        self.note_usage(used.and(bytes))?;
         books.spare += bytes;
         books.tell();
         Ok(())
+    }
+
+    /// Removes what was used least; gives its bytes.
+    fn make_room(&self, bytes: u64, slack: u64) -> Result<u64> {
+        let went = self.remove(bytes.saturating_add(slack))?;
+        let mut removed = self.room.removed.lock().unwrap_or_else(PoisonError::into_inner);
+        *removed = removed.and(went);
+        Ok(went.bytes)
     }
 
     fn is_full(&self, bytes: u64, used: u64) -> Error {

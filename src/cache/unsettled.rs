@@ -34,6 +34,11 @@ impl Unsettled {
         let is_shared = FileSystem::of(folder).is_ok_and(|system| system.is_shared);
         Unsettled { held: Mutex::default(), boot: (!is_shared).then(|| Host::here().boot) }
     }
+
+    /// The start of the machine that marks are named by.
+    pub(super) fn start(&self) -> Option<&str> {
+        self.boot.as_deref()
+    }
 }
 
 impl Cache {

@@ -1,5 +1,5 @@
 //! What a user's machine keeps of one store: the fold of its log as the rows of a state, its `dagset.json`, the version records that
-//! were read, its indexes and frames of its meta packs as files.
+//! and uses that were read, its indexes and frames of its meta packs as files.
 //!
 //! One folder for each path or URL of a store. It is a cache that many processes share: whoever finds it busy, or can't write, goes
 //! without it. SQLite doesn't see a flipped bit, so that a hash over everything is kept beside the rows, and what doesn't fit it
@@ -17,11 +17,12 @@ use super::database::{self, Schema};
 
 /// Its version changes whenever what is kept does, or how rows of a state are encoded.
 const SCHEMA: Schema = Schema {
-    version: 1,
+    version: 2,
     tables: &[
         ("rows", "key BLOB PRIMARY KEY, value BLOB NOT NULL"),
         ("facts", "name TEXT PRIMARY KEY, value BLOB NOT NULL"),
         ("versions", "id BLOB PRIMARY KEY, record BLOB NOT NULL"),
+        ("uses", "name TEXT PRIMARY KEY, body BLOB NOT NULL"),
     ],
 };
 /// A command waits no longer for others: asking the store takes a fraction of a second, too.
@@ -121,6 +122,37 @@ impl Mirror {
             for (id, record) in records {
                 let values = params![id.0, record];
                 transaction.execute("INSERT OR REPLACE INTO versions (id, record) VALUES (?1, ?2)", values)?;
+            }
+            transaction.commit()
+        };
+        crate::base::files::create_folders(&self.folder)?;
+        keep().map_err(|fault| failed(&self.file(), fault))
+    }
+
+    /// The uses that are kept, of those objects; what they say is for the reader to check.
+    pub fn uses(&self, names: &[String]) -> HashMap<String, Vec<u8>> {
+        let file = self.file();
+        let found = || {
+            let connection = database::open(&file, &SCHEMA, PATIENCE)?;
+            let mut statement = connection.prepare("SELECT body FROM uses WHERE name = ?1")?;
+            let mut found = HashMap::new();
+            for name in names {
+                let body: Option<Vec<u8>> = statement.query_row([name], |row| row.get(0)).optional()?;
+                found.extend(body.map(|body| (name.clone(), body)));
+            }
+            Ok::<_, rusqlite::Error>(found)
+        };
+        if file.exists() { found().unwrap_or_default() } else { HashMap::new() }
+    }
+
+    /// Keeps uses, by the names of their objects, as far as it may: they never change.
+    pub fn keep_uses(&self, read: &[(String, Vec<u8>)]) -> Result<()> {
+        let keep = || {
+            let mut connection = database::open(&self.file(), &SCHEMA, PATIENCE)?;
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (name, body) in read {
+                let values = params![name, body];
+                transaction.execute("INSERT OR REPLACE INTO uses (name, body) VALUES (?1, ?2)", values)?;
             }
             transaction.commit()
         };

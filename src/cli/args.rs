@@ -156,6 +156,7 @@ pub enum Command {
     Remote(super::remote::RemoteArgs),
     Store(super::store::Store),
     Cache(super::cache::CacheArgs),
+    Gc(super::gc::Gc),
     Verify(super::verify::Verify),
     Config(super::config::Config),
     Completions(super::generate::Completions),

@@ -12,8 +12,8 @@ use super::table::{left, print_within, right};
 use super::ui::Paint;
 use super::{Context, Ending, json, ui};
 
-/// As long as the names of holds.
-const SHOWN_KEY: usize = 16;
+/// Of names of holds and views, as of ids; so much is enough for `unpin`.
+const SHOWN_NAME: usize = 12;
 
 const NOTES: &str = "\
 Which cache: --cache, else DAGSET_CACHE, else `cache` of the configuration, else
@@ -289,7 +289,7 @@ fn tell_list(context: &mut Context, list: &CacheList) {
         .iter()
         .map(|named| {
             vec![
-                named.name.clone(),
+                shown(&named.name),
                 if named.hold.is_pin { "pin" } else { "lease" }.to_owned(),
                 named.hold.address.clone(),
                 ui::size(named.hold.bytes),
@@ -303,11 +303,11 @@ fn tell_list(context: &mut Context, list: &CacheList) {
     }));
     rows.extend(list.views.iter().map(|view| {
         vec![
-            view.key.chars().take(SHOWN_KEY).collect(),
+            shown(&view.key),
             "view".to_owned(),
             view.card.address.clone(),
             ui::size(view.card.bytes),
-            format!("room is needed; used {}", ui::moment(Time((view.used * 1000) as i64))),
+            format!("used {}", ui::moment(Time((view.used * 1000) as i64))),
         ]
     }));
     match rows.is_empty() {
@@ -315,6 +315,10 @@ fn tell_list(context: &mut Context, list: &CacheList) {
         // Addresses and paths may be of any length; who wants them whole takes --json.
         false => print_within(&mut context.out, context.paint, &table, &rows, Some(ui::columns_or_usual())),
     }
+}
+
+fn shown(name: &str) -> String {
+    name.chars().take(SHOWN_NAME).collect()
 }
 
 /// When a hold ends, as far as `host` is not the one that people know they are on.

@@ -7,6 +7,7 @@ use dagset::base::{Error, Result};
 use dagset::engine::{Address, DeleteOptions, Location};
 use serde_json::json;
 
+use super::insist::Insist;
 use super::output::stderr_line;
 use super::{Context, Ending, addresses, insist, json, ui};
 
@@ -35,6 +36,8 @@ enum DatasetCommand {
         /// The new name, without the store
         #[arg(value_name = "NEW")]
         to: String,
+        #[command(flatten)]
+        insist: Insist,
     },
     /// Delete a dataset; `undo` brings it back
     Delete {
@@ -73,7 +76,7 @@ enum DatasetCommand {
 
 pub fn run(context: &mut Context, args: &DatasetArgs) -> Result<Ending> {
     match &args.command {
-        DatasetCommand::Rename { address, to } => rename(context, address, to),
+        DatasetCommand::Rename { address, to, insist } => rename(context, address, to, insist),
         DatasetCommand::Delete { address, yes, force, reason, dry_run } => {
             let options = DeleteOptions { force: *force, reason: insist::parse(reason.as_deref())?, dry_run: *dry_run };
             delete(context, address, *yes, options)
@@ -92,9 +95,9 @@ fn dataset(context: &Context, text: &str) -> Result<Address> {
     }
 }
 
-fn rename(context: &mut Context, address: &str, to: &str) -> Result<Ending> {
-    let address = dataset(context, address)?;
-    let renamed = context.watched(|engine| engine.rename_dataset(&address, to))?;
+fn rename(context: &mut Context, address: &str, to: &str, insist: &Insist) -> Result<Ending> {
+    let (address, reason) = (dataset(context, address)?, insist.reason()?);
+    let renamed = context.watched(|engine| engine.rename_dataset(&address, to, reason.as_ref()))?;
     if !context.for_people() {
         let (from, to) = (renamed.from.to_string(), renamed.to.to_string());
         context.out.document(&json::document(json!({ "from": from, "dataset": to, "record": renamed.record })));

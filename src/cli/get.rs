@@ -161,6 +161,7 @@ fn document(report: &GetReport) -> serde_json::Value {
             "symlinks": links.symlinks,
             "copies": links.copies,
         })),
+        "made_room": json::pruned(&report.removed),
         "view": report.view,
         "lease": report.lease,
     })

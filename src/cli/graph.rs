@@ -23,6 +23,11 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// How many columns may stand before the text of a version with so many parents.
+    pub fn width(&self, parents: usize) -> usize {
+        2 * (self.columns.len() + parents.max(1)) + 1
+    }
+
     /// The lines of one version: the joining of what waited for it, itself with its text, the parting to its parents.
     pub fn draw(&mut self, version: Id, parents: &[Id], text: &[String], paint: Paint) -> Vec<String> {
         let mut lines = Vec::new();

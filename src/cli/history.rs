@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dagset::base::{Error, Result, Time};
-use dagset::engine::{Address, LogOptions, PathChange, PathStep, VersionCard};
+use dagset::engine::{Address, GoneParent, LogOptions, PathChange, PathStep, VersionCard};
 
 use super::graph::Graph;
 use super::ui::Paint;
@@ -61,7 +61,7 @@ pub fn log(context: &mut Context, args: &Log) -> Result<Ending> {
     let paint = context.paint;
     let mut graph = Graph::default();
     for (at, card) in cards.iter().enumerate() {
-        let lines = entry(paint, card);
+        let lines = entry(paint, card, if args.graph { graph.width(card.parents.len()) } else { 0 });
         if args.graph {
             for line in graph.draw(card.version, &card.parents, &lines, paint) {
                 writeln!(context.out, "{line}");
@@ -95,7 +95,7 @@ fn log_path(context: &mut Context, args: &Log, address: &Address, options: LogOp
         if at > 0 {
             writeln!(context.out);
         }
-        entry(paint, &step.card).iter().for_each(|line| writeln!(context.out, "{line}"));
+        entry(paint, &step.card, 0).iter().for_each(|line| writeln!(context.out, "{line}"));
         writeln!(context.out, "{}", what_it_did(paint, step));
     }
     Ok(Ending::Done)
@@ -118,26 +118,46 @@ fn what_it_did(paint: Paint, step: &PathStep) -> String {
     format!("{word}  {path}  {}", paint.dim(sizes)).trim_end().to_owned()
 }
 
-/// A version in two or three lines: what it is called, what it is, the first line of its message.
-fn entry(paint: Paint, card: &VersionCard) -> Vec<String> {
-    let mut head = paint.yellow(card.version.short());
-    if let Some(name) = &card.name {
-        head = format!("{head} {}", paint.green(paint.bold(name.as_str())));
+/// A version in two or three lines, beside so many columns: what it is called, what it is, the first line of its message.
+fn entry(paint: Paint, card: &VersionCard, taken: usize) -> Vec<String> {
+    let id = card.version.short();
+    let (mut head, mut head_width) = (paint.yellow(&id), ui::width(&id));
+    if let Some(name) = called(card) {
+        head = format!("{head} {}", paint.green(paint.bold(&name)));
+        head_width += 1 + ui::width(&name);
     }
     let refs = refs(card);
     if !refs.is_empty() {
-        head = format!("{head} ({})", paint.cyan(refs));
+        head = format!("{head} ({})", paint.cyan(ui::fit(&refs, taken + head_width + 3)));
     }
-    let what = format!(
-        "{}  {}  {}, {}",
-        ui::moment(card.time),
-        ui::clean(who(&card.author)),
-        ui::count(card.files, "file"),
-        ui::size(card.bytes)
-    );
-    let mut lines = vec![head, paint.dim(what)];
-    lines.extend(ui::clean_lines(&card.message).into_iter().next().filter(|line| !line.is_empty()));
+    let (when, much) = (ui::moment(card.time), format!("{}, {}", ui::count(card.files, "file"), ui::size(card.bytes)));
+    let author = ui::fit(&ui::clean(who(&card.author)), taken + when.len() + much.len() + 4);
+    let mut lines = vec![head, paint.dim(format!("{when}  {author}  {much}"))];
+    let subject = ui::clean_lines(&card.message).into_iter().next().filter(|line| !line.is_empty());
+    lines.extend(subject.map(|line| ui::fit(&line, taken)));
+    lines.extend(gone(card).into_iter().map(|line| paint.dim(ui::fit(&line, taken))));
     lines
+}
+
+/// A version's name; that of one in another dataset with the dataset before it.
+fn called(card: &VersionCard) -> Option<String> {
+    let name = card.name.as_ref().map(ToString::to_string);
+    match &card.other_dataset {
+        Some(dataset) => Some(name.map_or_else(|| dataset.to_string(), |name| format!("{dataset}@{name}"))),
+        None => name,
+    }
+}
+
+/// A line for each parent that the store doesn't have.
+fn gone(card: &VersionCard) -> Vec<String> {
+    let line = |gone: &GoneParent| {
+        let id = gone.version.short();
+        match &gone.deleted {
+            Some((dataset, record)) => format!("its parent {id} went with {dataset}, deleted by record {record}"),
+            None => format!("its parent {id} isn't in this store"),
+        }
+    };
+    card.gone_parents.iter().map(line).collect()
 }
 
 /// An author without the mail address, unless there is nothing else.
@@ -146,10 +166,11 @@ pub fn who(author: &str) -> &str {
 }
 
 fn refs(card: &VersionCard) -> String {
-    let branches = card.branches.iter().map(ToString::to_string);
+    let of = card.other_dataset.as_ref().map(|dataset| format!("{dataset}@")).unwrap_or_default();
+    let branches = card.branches.iter().map(|branch| format!("{of}{branch}"));
     let tags = card.tags.iter().map(|tag| match card.protected_tags.contains(tag) {
-        true => format!("tag {tag} protected"),
-        false => format!("tag {tag}"),
+        true => format!("tag {of}{tag} protected"),
+        false => format!("tag {of}{tag}"),
     });
     let published = card.published.then(|| "published".to_owned());
     branches.chain(tags).chain(published).collect::<Vec<_>>().join(", ")
@@ -165,16 +186,23 @@ pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
     let paint = context.paint;
     let parent = |(id, role): (&dagset::base::Id, &String)| match role.as_str() {
         "" => id.short(),
-        role => format!("{} ({role})", id.short()),
+        // Beside the id, the label and the box.
+        role => format!("{} ({})", id.short(), ui::fit(&ui::clean(role), 32)),
     };
-    let parents = card.parents.iter().zip(&card.roles).map(parent).collect::<Vec<_>>().join(" ");
+    let parents: Vec<String> = card.parents.iter().zip(&card.roles).map(parent).collect();
     let id = card.version.short();
-    let title = match &card.name {
-        Some(name) => (format!("{name} {id}"), format!("{} {}", paint.green(name.as_str()), paint.yellow(&id))),
+    let title = match &called(&card) {
+        Some(name) => (format!("{name} {id}"), format!("{} {}", paint.green(name), paint.yellow(&id))),
         None => (id.clone(), paint.yellow(&id)),
     };
     let mut rows = vec![("author", card.author.clone()), ("time", ui::moment(card.time))];
-    rows.push(("parents", if card.parents.is_empty() { "none: the first".to_owned() } else { parents }));
+    match parents.as_slice() {
+        [] => rows.push(("parents", "none: the first".to_owned())),
+        parents => {
+            let label = |at: usize| if at == 0 { "parents" } else { "" };
+            rows.extend(parents.iter().enumerate().map(|(at, parent)| (label(at), parent.clone())));
+        }
+    }
     rows.push(("refs", refs(&card)));
     rows.push(("files", format!("{}, {}", ui::count(card.files, "file"), ui::size(card.bytes))));
     rows.push(("stored", ui::size(card.stored_bytes)));
@@ -182,8 +210,8 @@ pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
     let rows = rows.into_iter().filter(|(_, text)| !text.is_empty());
     let rows: Vec<_> = rows.map(|(label, text)| (label, ui::clean(&text), ui::clean(&text))).collect();
     table::card(&mut context.out, paint, (&title.0, &title.1), &rows);
-    for line in ui::clean_lines(&card.message) {
-        writeln!(context.out, "  {line}");
+    for line in ui::clean_lines(&card.message).into_iter().chain(gone(&card)) {
+        wrapped(&line, 2).iter().for_each(|line| writeln!(context.out, "  {line}"));
     }
     section(context, "meta", &card.meta);
     section(context, "provenance", &card.provenance);
@@ -206,6 +234,19 @@ pub fn attrs(context: &mut Context, attrs: &dagset::engine::Attrs) {
     for (key, value) in &attrs.0 {
         let key = ui::clean(key);
         let fill = " ".repeat(widest - ui::width(&key));
-        writeln!(context.out, "  {}{fill}  {}", paint.dim(key), ui::value(value));
+        for (at, line) in wrapped(&ui::value(value), widest + 4).iter().enumerate() {
+            match at {
+                0 => writeln!(context.out, "  {}{fill}  {line}", paint.dim(&key)),
+                _ => writeln!(context.out, "  {}  {line}", " ".repeat(widest)),
+            }
+        }
+    }
+}
+
+/// The text in lines that fit the terminal beside `taken` columns; one line where stdout is none.
+fn wrapped(text: &str, taken: usize) -> Vec<String> {
+    match ui::columns() {
+        Some(columns) => table::wrap_hard(text, columns.saturating_sub(taken).max(20)),
+        None => vec![text.to_owned()],
     }
 }

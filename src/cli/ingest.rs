@@ -97,6 +97,8 @@ struct PublishedDocument<'a> {
     branch: &'a str,
     manifest: String,
     changed: bool,
+    made: bool,
+    named: bool,
     files: u64,
     bytes: u64,
     new_bytes: u64,
@@ -142,6 +144,8 @@ fn document(published: &Published) -> PublishedDocument<'_> {
         branch: published.branch.as_str(),
         manifest: json::id(&published.manifest),
         changed: published.changed,
+        made: published.made,
+        named: published.named,
         files: published.files,
         bytes: published.bytes,
         new_bytes: published.new_bytes,
@@ -163,12 +167,11 @@ fn card(context: &mut Context, published: &Published, into: &str) {
     if !published.changed {
         let named = [name.map(|name| paint.green(name)), short.as_deref().map(|id| paint.yellow(id))];
         let named = named.into_iter().flatten().collect::<Vec<_>>().join(" ");
-        writeln!(
-            context.out,
-            "Nothing changed: {} on {} is {named} ({what})",
-            paint.bold(dataset),
-            paint.cyan(published.branch.as_str())
-        );
+        let (of, on) = (paint.bold(dataset), paint.cyan(published.branch.as_str()));
+        match same_content(published) {
+            Some(verb) => writeln!(context.out, "{verb} {named} of {of} on {on}: the content is as before ({what})"),
+            None => writeln!(context.out, "Nothing changed: {of} on {on} is {named} ({what})"),
+        }
         return;
     }
     let title = match name {
@@ -202,5 +205,16 @@ fn card(context: &mut Context, published: &Published, into: &str) {
         };
         let command = format!("dagset ls {}", ui::quoted(&address));
         writeln!(context.out, "{} {}", paint.dim("next:"), paint.cyan(command));
+    }
+}
+
+/// What was done where no content changed: a version made for its name's or metadata's sake, or a name given.
+pub fn same_content(published: &Published) -> Option<&'static str> {
+    match (published.made, published.named, published.dry_run) {
+        (true, _, false) => Some("Made"),
+        (true, _, true) => Some("Would make"),
+        (_, true, false) => Some("Named"),
+        (_, true, true) => Some("Would name"),
+        _ => None,
     }
 }

@@ -2,8 +2,8 @@
 
 use dagset::base::Id;
 use dagset::engine::{
-    Attrs, DatasetCard, Lineage as FoundLineage, ListedEntry, ListedKind, PathChange, PathStep, UseCard, Value,
-    VersionCard,
+    Attrs, DatasetCard, GoneParent, Lineage as FoundLineage, ListedEntry, ListedKind, PathChange, PathStep, Pruned,
+    UseCard, Value, VersionCard,
 };
 use serde::{Serialize, Serializer};
 
@@ -26,6 +26,11 @@ pub fn document<T: Serialize>(body: T) -> Document<T> {
 /// An id with its 64 digits.
 pub fn id(id: &Id) -> String {
     id.to_string()
+}
+
+/// What went from a cache.
+pub fn pruned(pruned: &Pruned) -> serde_json::Value {
+    serde_json::json!({ "files": pruned.files, "bytes": pruned.bytes, "views": pruned.views })
 }
 
 /// Metadata, typed.
@@ -159,6 +164,7 @@ pub struct Versions {
 /// A version: an element of `log`, and all of `show`.
 #[derive(Serialize)]
 pub struct Version {
+    dataset: Option<String>,
     version: String,
     name: Option<String>,
     branches: Vec<String>,
@@ -167,6 +173,7 @@ pub struct Version {
     published: bool,
     parents: Vec<String>,
     roles: Vec<String>,
+    gone_parents: Vec<serde_json::Value>,
     author: String,
     time: String,
     message: String,
@@ -181,6 +188,7 @@ pub struct Version {
 impl From<&VersionCard> for Version {
     fn from(card: &VersionCard) -> Version {
         Version {
+            dataset: card.other_dataset.as_ref().map(ToString::to_string),
             version: id(&card.version),
             name: card.name.as_ref().map(ToString::to_string),
             branches: card.branches.iter().map(ToString::to_string).collect(),
@@ -189,6 +197,7 @@ impl From<&VersionCard> for Version {
             published: card.published,
             parents: card.parents.iter().map(id).collect(),
             roles: card.roles.clone(),
+            gone_parents: card.gone_parents.iter().map(gone_parent).collect(),
             author: card.author.clone(),
             time: card.time.to_string(),
             message: card.message.clone(),
@@ -200,6 +209,11 @@ impl From<&VersionCard> for Version {
             stored_bytes: card.stored_bytes,
         }
     }
+}
+
+fn gone_parent(gone: &GoneParent) -> serde_json::Value {
+    let (dataset, record) = gone.deleted.as_ref().map(|(dataset, record)| (dataset.to_string(), *record)).unzip();
+    serde_json::json!({ "version": id(&gone.version), "dataset": dataset, "deleted_by": record })
 }
 
 #[derive(Serialize)]

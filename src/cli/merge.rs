@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dagset::base::{Kind, Result};
-use dagset::engine::{CommitOptions, MergeConflict, MergeOptions, MergeReport, MergeSide, Published, RefreshOptions};
+use dagset::engine::{CommitOptions, MergeConflict, MergeOptions, MergeReport, MergeSide, Published};
 use serde_json::{Value, json};
 
 use super::naming::Naming;
@@ -38,7 +38,20 @@ pub struct Merge {
     /// In a workspace REF, anywhere [STORE/]DATASET@REF[:PART]
     #[arg(value_name = "REF", required_unless_present_any = ["abort", "go_on"])]
     parents: Vec<String>,
-    /// Merge into this branch; made if needed [default: the workspace's]
+    #[command(flatten)]
+    outcome: Outcome,
+    /// Drop the merge in progress; the folder is as before it
+    #[arg(long, conflicts_with_all = ["parents", "branch", "name", "message", "on_conflict", "rules", "dry_run", "go_on"])]
+    abort: bool,
+    /// Commit the merge in progress; go on where it was cut off
+    #[arg(long = "continue", conflicts_with_all = ["parents", "on_conflict", "rules", "dry_run"])]
+    go_on: bool,
+}
+
+/// The version that is made of others, and who wins where they disagree.
+#[derive(Args)]
+pub struct Outcome {
+    /// The branch that gets it [default: the workspace's]
     #[arg(long, value_name = "BRANCH")]
     branch: Option<String>,
     #[command(flatten)]
@@ -55,12 +68,20 @@ pub struct Merge {
     /// Store nothing; show what would come of it
     #[arg(short = 'n', long)]
     dry_run: bool,
-    /// Drop the merge in progress; the folder is as before it
-    #[arg(long, conflicts_with_all = ["parents", "branch", "name", "message", "on_conflict", "rules", "dry_run", "go_on"])]
-    abort: bool,
-    /// Commit the merge in progress; go on where it was cut off
-    #[arg(long = "continue", conflicts_with_all = ["parents", "on_conflict", "rules", "dry_run"])]
-    go_on: bool,
+}
+
+impl Outcome {
+    pub fn options(self) -> MergeOptions {
+        MergeOptions {
+            branch: self.branch,
+            bump: self.naming.bump(),
+            name: self.naming.name,
+            message: self.message,
+            on_conflict: self.on_conflict,
+            rules: self.rules,
+            dry_run: self.dry_run,
+        }
+    }
 }
 
 /// Solve a merge's conflicts by what one parent has
@@ -86,9 +107,8 @@ pub struct Refresh {
     /// A branch [default: the workspace's]; in a workspace REF, anywhere [STORE/]DATASET@REF
     #[arg(value_name = "REF")]
     reference: Option<String>,
-    /// Name the version, as 1.2.0
-    #[arg(long = "as", value_name = "NAME")]
-    name: Option<String>,
+    #[command(flatten)]
+    naming: Naming,
     /// Say what the version is about
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
@@ -99,8 +119,14 @@ pub struct Refresh {
 
 pub fn refresh(context: &mut Context, args: Refresh) -> Result<Ending> {
     let address = addresses::parse_or_here(context, args.reference.as_deref())?;
-    let options = RefreshOptions { address, name: args.name, message: args.message, dry_run: args.dry_run };
-    let report = context.watched(|engine| engine.refresh(&options))?;
+    let options = MergeOptions {
+        bump: args.naming.bump(),
+        name: args.naming.name,
+        message: args.message,
+        dry_run: args.dry_run,
+        ..MergeOptions::default()
+    };
+    let report = context.watched(|engine| engine.refresh(&address, &options))?;
     Ok(tell(context, &report))
 }
 
@@ -116,7 +142,7 @@ pub fn resolve(context: &mut Context, args: &Resolve) -> Result<Ending> {
             0 => writeln!(
                 context.out,
                 "all conflicts are solved; {} ends the merge",
-                context.paint.cyan("dagset commit")
+                context.paint.cyan("dagset merge --continue")
             ),
             left => writeln!(context.out, "{} left", ui::count(left, "conflict")),
         }
@@ -145,28 +171,15 @@ pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
         return abort(context);
     }
     if args.go_on {
-        let message = args.message.unwrap_or_default();
-        let options = CommitOptions {
-            message,
-            branch: args.branch,
-            bump: args.naming.bump(),
-            name: args.naming.name,
-            ..CommitOptions::default()
-        };
+        let MergeOptions { branch, name, bump, message, .. } = args.outcome.options();
+        let options =
+            CommitOptions { message: message.unwrap_or_default(), branch, bump, name, ..CommitOptions::default() };
         let published = context.watched(|engine| engine.continue_merge(&options))?;
         return Ok(ingest::tell(context, &published, ""));
     }
-    let options = MergeOptions {
-        parents: args.parents.iter().map(|text| addresses::parse(context, text)).collect::<Result<_>>()?,
-        branch: args.branch,
-        bump: args.naming.bump(),
-        name: args.naming.name,
-        message: args.message,
-        on_conflict: args.on_conflict,
-        rules: args.rules,
-        dry_run: args.dry_run,
-    };
-    let report = context.watched(|engine| engine.merge(&options))?;
+    let parents = args.parents.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
+    let options = args.outcome.options();
+    let report = context.watched(|engine| engine.merge(&parents, &options))?;
     Ok(tell(context, &report))
 }
 
@@ -200,6 +213,8 @@ fn document(report: &MergeReport) -> Value {
         "name": made.and_then(|made| made.name.as_ref()).map(ToString::to_string),
         "manifest": made.map(|made| json::id(&made.manifest)),
         "changed": made.is_some_and(|made| made.changed),
+        "made": made.is_some_and(|made| made.made),
+        "named": made.is_some_and(|made| made.named),
         "files": made.map(|made| made.files),
         "bytes": made.map(|made| made.bytes),
         "stored_bytes": made.map_or(0, |made| made.stored_bytes),
@@ -255,9 +270,9 @@ fn laid(context: &mut Context, count: &str) {
     writeln!(context.out, "{}", paint.red(format!("{count} to solve in the folder")));
     let lines = [
         ("dagset resolve PATH --take REF", "takes what a parent has"),
-        ("dagset add PATH", "takes what stands there; what was put beside it goes"),
+        ("dagset add PATH", "takes the file there; what is beside it goes"),
         ("dagset rm PATH", "takes none"),
-        ("dagset commit", "ends the merge; dagset merge --abort drops it"),
+        ("dagset merge --continue", "ends the merge; dagset merge --abort drops it"),
     ];
     for (command, what) in lines {
         context.say(&format!("  {}  {what}", context.paint_err.cyan(format!("{command:<30}"))));
@@ -278,7 +293,7 @@ fn conflicts(context: &mut Context, conflicts: &[&MergeConflict]) {
             rows.push(vec![path, side.reference.clone(), side.did.to_string(), what, bytes]);
         }
     }
-    let columns = [left("PATH").flexible(), left("PARENT"), left("DID"), left("CONTENT"), right("SIZE")];
+    let columns = [left("PATH").flexible(), left("PARENT").flexible(), left("DID"), left("CONTENT"), right("SIZE")];
     let paint = context.paint;
     table::print(&mut context.out, paint, &columns, &rows);
     if conflicts.len() > MOST_SHOWN {
@@ -298,7 +313,10 @@ fn made(context: &mut Context, report: &MergeReport, published: &Published) {
     let branch = paint.cyan(report.branch.as_str());
     let what = format!("{}, {}", ui::count(published.files, "file"), ui::size(published.bytes));
     match (published.changed, published.dry_run) {
-        (false, _) => writeln!(context.out, "Nothing changed: {branch} is at {version} ({what})"),
+        (false, _) => match ingest::same_content(published) {
+            Some(verb) => writeln!(context.out, "{verb} {version} on {branch}: the content is as before ({what})"),
+            None => writeln!(context.out, "Nothing changed: {branch} is at {version} ({what})"),
+        },
         (true, true) => writeln!(context.out, "{branch} would come to {what}: a dry run"),
         (true, false) => writeln!(context.out, "{branch} is at {version}: {what}"),
     }

@@ -26,6 +26,7 @@ mod dataset;
 mod deeds;
 mod diff;
 mod diff_page;
+mod gc;
 mod generate;
 mod get;
 mod graph;
@@ -260,6 +261,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Remote(args) => remote::run(context, args),
         Command::Store(args) => store::run(context, &args),
         Command::Cache(args) => cache::run(context, args),
+        Command::Gc(args) => gc::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Config(args) => config::run(context, &args),
         Command::Completions(args) => generate::completions(context, &args),

@@ -1,6 +1,9 @@
 //! From an error to what is seen of it: text with numbered causes and the next command, a JSON document, an exit code.
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -50,6 +53,9 @@ struct Body<'a> {
 
 /// Says on stderr what failed and why, and gives the exit code; with `--json` the document too.
 pub fn fault(fault: &Error, context: &mut Context) -> ExitCode {
+    if fault.kind() == Kind::Interrupted {
+        return ExitCode::from(interrupted(&mut context.out, context.global.json));
+    }
     let (code, kind) = code_and_name(fault.kind());
     let message = fault.to_string();
     let causes = fault.causes();
@@ -60,34 +66,64 @@ pub fn fault(fault: &Error, context: &mut Context) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Has an interrupt, or a scheduler's SIGTERM, end the process with its own exit code and, with `--json`, the document that says so. What
-/// was being written is removed; the same command goes on. To be called before there are other threads.
-#[expect(clippy::exit, reason = "the handler is where the process ends; nothing is left to unwind")]
+/// How long work may take to finish what has come; then it is ended.
+const FINISHING: Duration = Duration::from_secs(3);
+
+/// Whether it was said that the process was interrupted.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Has an interrupt, or a scheduler's SIGTERM, end the process with its own exit code and, with `--json`, the document that says so. Work
+/// that heeds it finishes the files that have come; a second signal ends that at once. What was being written is removed; the same command
+/// goes on. To be called before there are other threads.
 pub fn on_interrupt(json: bool, observer: Observer) {
+    let was_asked = AtomicBool::new(false);
+    let come = Arc::new(move || {
+        if was_asked.swap(true, Ordering::AcqRel) || !observer.stop() {
+            end(json, &observer);
+        }
+        let observer = observer.clone();
+        let wait = move || {
+            std::thread::sleep(FINISHING);
+            end(json, &observer);
+        };
+        // Without a thread to spare, a second signal ends it.
+        std::thread::Builder::new().name("finishing".to_owned()).spawn(wait).ok();
+    });
+    // Where nobody can wait for a signal, it ends the process by itself.
+    let on_terminate = come.clone();
+    on_terminate_signal(move || on_terminate()).ok();
+    ctrlc::set_handler(move || come()).ok();
+}
+
+/// Ends the process as an interrupted one, whatever goes on in it.
+#[expect(clippy::exit, reason = "the handler is where the process ends; nothing is left to unwind")]
+fn end(json: bool, observer: &Observer) -> ! {
+    let code = interrupted(&mut Output::new(observer.clone()), json);
+    let _until_the_end = dagset::base::files::abandon_files();
+    std::process::exit(code.into());
+}
+
+/// Says that the process was interrupted, once; gives the exit code.
+fn interrupted(out: &mut Output, json: bool) -> u8 {
     let (code, kind) = code_and_name(Kind::Interrupted);
-    let end = move || {
+    if !INTERRUPTED.swap(true, Ordering::AcqRel) {
         stderr_line("interrupted: the same command can be run again");
         if json {
             let hint = Some("run the same command again");
-            document(&mut Output::new(observer.clone()), Body { kind, message: "interrupted", causes: &[], hint });
+            document(out, Body { kind, message: "interrupted", causes: &[], hint });
         }
-        let _until_the_end = dagset::base::files::abandon_files();
-        std::process::exit(code.into());
-    };
-    // Where nobody can wait for a signal, it ends the process by itself.
-    end_on_terminate(end.clone()).ok();
-    ctrlc::set_handler(end).ok();
+    }
+    code
 }
 
-/// Waits for SIGTERM in a thread. Who ignores it goes on doing so.
-fn end_on_terminate(end: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+/// Calls `come` for each SIGTERM, in a thread. Who ignores it goes on doing so.
+fn on_terminate_signal(come: impl Fn() + Send + 'static) -> std::io::Result<()> {
     let terminate = SigSet::from(Signal::SIGTERM);
     terminate.thread_block()?;
     let wait = move || {
-        if let Ok(came) = SignalFd::new(&terminate)
-            && let Ok(Some(_)) = came.read_signal()
-        {
-            end();
+        let Ok(signals) = SignalFd::new(&terminate) else { return };
+        while let Ok(Some(_)) = signals.read_signal() {
+            come();
         }
     };
     let started = std::thread::Builder::new().name("signals".to_owned()).spawn(wait).map(drop);

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dagset::base::{Error, Result};
-use dagset::engine::{Point, RefExpr, RevertOptions, SquashOptions, Squashed};
+use dagset::engine::{Point, RefExpr, SquashOptions, Squashed};
 use serde_json::json;
 
 use super::insist::Insist;
@@ -50,30 +50,14 @@ pub struct Squash {
 #[derive(Args)]
 #[command(after_help = REVERT_NOTES)]
 pub struct Revert {
-    /// In a workspace REF, anywhere [STORE/]DATASET@REF
+    /// In a workspace REF, anywhere [STORE/]DATASET@REF, then on `main` without --branch
     #[arg(value_name = "VERSION")]
     version: String,
-    /// The branch that gets it [default: the workspace's, or main]
-    #[arg(long, value_name = "BRANCH")]
-    branch: Option<String>,
     /// Of a merge: what it changed in its parent number N
     #[arg(long, value_name = "N")]
     parent: Option<usize>,
-    /// Name the version, as 1.2.0
-    #[arg(long = "as", value_name = "NAME")]
-    name: Option<String>,
-    /// Say what the version is about
-    #[arg(short, long, value_name = "TEXT")]
-    message: Option<String>,
-    /// Who wins: fail, first, last, newest, both [default: fail]
-    #[arg(long, value_name = "CHOICE")]
-    on_conflict: Option<String>,
-    /// Who wins at some paths; repeatable, the first that fits
-    #[arg(long = "rule", value_name = "GLOB=CHOICE")]
-    rules: Vec<String>,
-    /// Store nothing; show what would come of it
-    #[arg(short = 'n', long)]
-    dry_run: bool,
+    #[command(flatten)]
+    outcome: merge::Outcome,
 }
 
 pub fn squash(context: &mut Context, args: Squash) -> Result<Ending> {
@@ -136,16 +120,8 @@ fn tell(context: &mut Context, squashed: &Squashed) {
 }
 
 pub fn revert(context: &mut Context, args: Revert) -> Result<Ending> {
-    let options = RevertOptions {
-        version: addresses::parse(context, &args.version)?,
-        branch: args.branch,
-        parent: args.parent,
-        name: args.name,
-        message: args.message,
-        on_conflict: args.on_conflict,
-        rules: args.rules,
-        dry_run: args.dry_run,
-    };
-    let report = context.watched(|engine| engine.revert(&options))?;
+    let version = addresses::parse(context, &args.version)?;
+    let options = args.outcome.options();
+    let report = context.watched(|engine| engine.revert(&version, args.parent, &options))?;
     Ok(merge::tell(context, &report))
 }

@@ -43,7 +43,7 @@ pub fn settings(global: &Global) -> Result<Settings> {
             stores: user.stores()?,
             ..Access::default()
         },
-        caches: caches(global, &user, home.as_deref()),
+        caches: caches(global, &user, home.as_deref())?,
         user_cache: xdg("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("dagset/files")),
         folder,
         home,
@@ -53,7 +53,7 @@ pub fn settings(global: &Global) -> Result<Settings> {
 }
 
 /// `--cache`, else `DAGSET_CACHE`, else the configuration's: folders with commas between, `:ro` behind those that are only read.
-fn caches(global: &Global, user: &UserConfig, home: Option<&Path>) -> Vec<CachePlace> {
+fn caches(global: &Global, user: &UserConfig, home: Option<&Path>) -> Result<Vec<CachePlace>> {
     let configured = || text("DAGSET_CACHE").or_else(|| user.get("cache")).unwrap_or_default();
     let named = match global.cache.is_empty() {
         true => configured().split(',').map(str::to_owned).collect(),
@@ -62,9 +62,17 @@ fn caches(global: &Global, user: &UserConfig, home: Option<&Path>) -> Vec<CacheP
     let place = |named: &String| {
         let (folder, read_only) =
             named.trim().strip_suffix(":ro").map_or((named.trim(), false), |folder| (folder, true));
-        (!folder.is_empty()).then(|| CachePlace { folder: expanded(folder, home).into(), read_only })
+        // Two or three letters are meant as `:ro` is, and would else be a part of the name.
+        match folder.rsplit_once(':') {
+            Some((_, word)) if word.len() < 4 && word.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
+                let hint =
+                    format!("leave it out for a cache that is filled; a folder of this name is written {folder}/");
+                Err(Error::usage(format!("a cache is followed by :ro or nothing, not by :{word}")).hint(hint))
+            }
+            _ => Ok((!folder.is_empty()).then(|| CachePlace { folder: expanded(folder, home).into(), read_only })),
+        }
     };
-    named.iter().filter_map(place).collect()
+    named.iter().filter_map(|named| place(named).transpose()).collect()
 }
 
 /// The variables by which cloud tools are told what to do, and those of proxies.
@@ -127,7 +135,10 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     .map_err(bad)
 }
 
-/// A time that something lasts: a number with `m`, `h`, `d` or `w`.
+/// What lasts longer lasts for ever.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// A time that something lasts, of at most a hundred years: a number with `m`, `h`, `d` or `w`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("not a duration: {text:?} (write 30m, 12h, 7d, 2w)");
     let text = text.trim();
@@ -141,7 +152,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         _ => return Err(bad()),
     };
     let number: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
-    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(bad)
+    let duration = Duration::from_secs(number.saturating_mul(seconds));
+    match duration <= LONGEST {
+        true => Ok(duration),
+        false => Err(format!("too long: {text:?} (36500d, a hundred years, is the most)")),
+    }
 }
 
 /// An error of the engine's as clap shows one of a value.

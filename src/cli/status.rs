@@ -114,7 +114,11 @@ fn tell(context: &mut Context, status: &Status) {
             continue;
         }
         let title = if wants_staged { "Staged:" } else { "Changed:" };
-        let how = if wants_staged { "dagset commit" } else { "dagset add PATH, or dagset commit -a" };
+        let how = match (wants_staged, &status.merging) {
+            (true, Some(_)) => "dagset merge --continue",
+            (true, None) => "dagset commit",
+            (false, _) => "dagset add PATH, or dagset commit -a",
+        };
         writeln!(context.out, "\n{} {}", paint.bold(title), paint.dim(how));
         for (word, paths, colour) in lists {
             let paths = chosen(paths);
@@ -149,20 +153,19 @@ fn merging(merging: &MergeStatus) -> Value {
 
 fn tell_of_merge(context: &mut Context, merging: &MergeStatus) {
     let paint = context.paint;
-    let parents = merging.parents.iter().map(|reference| paint.cyan(ui::clean(reference))).collect::<Vec<_>>();
-    writeln!(
-        context.out,
-        "a merge of {} is in progress; {} drops it",
-        parents.join(", "),
-        paint.cyan("dagset merge --abort")
-    );
+    let of = merging.parents.iter().map(|reference| ui::clean(reference)).collect::<Vec<_>>().join(", ");
+    let ways = "dagset merge --continue ends it, --abort drops it";
+    let is_wide = ui::columns().is_some_and(|columns| ui::width(&of) + ways.len() + 10 > columns);
+    let gap = if is_wide { "\n  " } else { " " };
+    let (go_on, drop) = (paint.cyan("dagset merge --continue"), paint.cyan("--abort"));
+    writeln!(context.out, "merging {}:{gap}{go_on} ends it, {drop} drops it", paint.cyan(ui::fit(&of, 9)));
     if !merging.is_laid {
         let command = paint.cyan("dagset merge --continue");
         writeln!(context.out, "it was cut off while the folder was written; {command} goes on with it");
     }
     let open: Vec<&ConflictStatus> = merging.conflicts.iter().filter(|conflict| conflict.solved.is_none()).collect();
     if open.is_empty() {
-        writeln!(context.out, "all conflicts are solved; {} ends it", paint.cyan("dagset commit"));
+        writeln!(context.out, "all conflicts are solved; {} ends it", paint.cyan("dagset merge --continue"));
         return;
     }
     let how = "dagset resolve PATH --take REF, dagset add PATH, or dagset rm PATH";
@@ -171,7 +174,10 @@ fn tell_of_merge(context: &mut Context, merging: &MergeStatus) {
     for conflict in open.iter().take(most) {
         let acted = merging.parents.iter().zip(&conflict.did).filter(|(_, did)| *did != "unchanged");
         let acted = acted.map(|(reference, did)| format!("{did} by {}", ui::clean(reference))).collect::<Vec<_>>();
-        writeln!(context.out, "  {}  {}", paint.red(ui::clean(&conflict.path)), acted.join(", "));
+        let (path, acted) = (ui::clean(&conflict.path), acted.join(", "));
+        let is_wide = ui::columns().is_some_and(|columns| 4 + ui::width(&path) + ui::width(&acted) > columns);
+        let gap = if is_wide { "\n    " } else { "  " };
+        writeln!(context.out, "  {}{gap}{}", paint.red(path), ui::fit(&acted, 4));
         for path in &conflict.beside {
             writeln!(context.out, "    beside it: {}", ui::clean(path));
         }

@@ -127,6 +127,27 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// As [`wrap`], with longer words broken anywhere but in ids.
+pub fn wrap_hard(text: &str, columns: usize) -> Vec<String> {
+    let is_id = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let mut lines = Vec::new();
+    for line in wrap(text, columns) {
+        if width(&line) <= columns || is_id(&line) {
+            lines.push(line);
+            continue;
+        }
+        let mut part = String::new();
+        for c in line.chars() {
+            if width(&part) + width(c.encode_utf8(&mut [0; 4])) > columns {
+                lines.push(std::mem::take(&mut part));
+            }
+            part.push(c);
+        }
+        lines.push(part);
+    }
+    lines
+}
+
 /// A box with a title in its rim. A row is what it is called, and what it is, plain and as painted; what is too wide for the
 /// terminal is cut.
 pub fn card(out: &mut Output, paint: Paint, title: (&str, &str), rows: &[(&str, String, String)]) {
@@ -162,6 +183,9 @@ mod tests {
     fn text_is_broken_at_spaces() {
         assert_eq!(wrap("ab cd efghijk l", 5), ["ab cd", "efghijk", "l"]);
         assert_eq!(wrap("", 5), [""]);
+        assert_eq!(wrap_hard("ab cdefghijkl m", 5), ["ab", "cdefg", "hijkl", "m"]);
+        let id = "0af1".repeat(16);
+        assert_eq!(wrap_hard(&format!("a {id}"), 5), ["a", &id]);
     }
 
     #[test]

@@ -97,6 +97,7 @@ pub fn push(context: &mut Context, args: Push) -> Result<Ending> {
             "published": report.said.published,
             "metadata": report.said.metadata,
             "differing": differing(&report.said, |it| (&it.from, &it.to)),
+            "uses": report.uses,
             "new_chunks": report.new_chunks,
             "new_bytes": report.new_bytes,
             "stored_bytes": report.stored_bytes,
@@ -105,6 +106,10 @@ pub fn push(context: &mut Context, args: Push) -> Result<Ending> {
     } else if !context.global.quiet {
         let mut shown = tell_refs(context, "to", &report.url, &report.refs);
         shown |= tell_said(context, &report.said);
+        if report.uses > 0 {
+            writeln!(context.out, "  {} recorded here", ui::count(report.uses, "use"));
+            shown = true;
+        }
         let what = format!(
             "{}, {} ({})",
             ui::count(report.versions, "version"),

@@ -73,6 +73,8 @@ fn colours_are_welcome() -> bool {
 }
 
 const USUAL_COLUMNS: usize = 80;
+/// What is cut keeps so much.
+const LEAST_COLUMNS: usize = 12;
 
 /// Columns of the terminal that stdout is; `None` where there is nothing to fit into.
 pub fn columns() -> Option<usize> {
@@ -84,6 +86,25 @@ pub fn columns() -> Option<usize> {
 pub fn columns_or_usual() -> usize {
     let told = || std::env::var("COLUMNS").ok()?.parse().ok().filter(|columns| *columns > 0);
     columns().or_else(told).unwrap_or(USUAL_COLUMNS)
+}
+
+/// The text, cut at its end with `…` to what of the terminal is left beside `taken` columns; whole where stdout is none.
+pub fn fit(text: &str, taken: usize) -> String {
+    columns().map_or_else(|| text.to_owned(), |columns| cut_end(text, columns.saturating_sub(taken).max(LEAST_COLUMNS)))
+}
+
+/// The beginning of the text, in at most `columns` columns with the `…` behind it.
+fn cut_end(text: &str, columns: usize) -> String {
+    if width(text) <= columns {
+        return text.to_owned();
+    }
+    let mut used = 1;
+    let fits = |c: &char| {
+        used += width(c.encode_utf8(&mut [0; 4]));
+        used <= columns
+    };
+    let front: String = text.chars().take_while(fits).collect();
+    format!("{}…", front.trim_end())
 }
 
 /// Columns of the terminal that stderr is; of a usual one where it can't be asked.
@@ -199,6 +220,13 @@ mod tests {
         assert_eq!([(0, 0), (999, 1000), (7, 7)].map(|(part, whole)| percent(part, whole)), ["0%", "99%", "100%"]);
         assert_eq!([8, 200, 7500].map(duration), ["8 s", "3 min 20 s", "2 h 5 min"]);
         assert_eq!([count(1, "file"), count(2, "file")], ["1 file", "2 files"]);
+    }
+
+    #[test]
+    fn long_text_is_cut_at_its_end() {
+        assert_eq!(cut_end("abcdef", 6), "abcdef");
+        assert_eq!(cut_end("abc efg", 5), "abc…");
+        assert_eq!(cut_end("夜夜夜夜", 6), "夜夜…");
     }
 
     #[test]

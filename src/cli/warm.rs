@@ -117,6 +117,7 @@ fn document(report: &WarmReport) -> serde_json::Value {
         "cached_before": { "files": report.cached_files, "bytes": report.cached_bytes },
         "mended": report.changes.mended,
         "put_aside": report.changes.put_aside,
+        "made_room": json::pruned(&report.removed),
         "complete": report.is_complete,
         "pin": report.pin,
         "unknown": report.unknown,

@@ -5,6 +5,7 @@ use dagset::base::Result;
 use dagset::engine::{How, MergeRule, Why, WhyStep};
 use serde_json::{Value, json};
 
+use super::history::who;
 use super::{Context, Ending, addresses, json, merge, ui};
 
 /// Show which parent, rule and version gave a path its content
@@ -41,6 +42,7 @@ fn document(why: &Why) -> Value {
 fn step(step: &WhyStep) -> Value {
     let (how, rule, took, sides) = match &step.how {
         How::Did(did) => (did.to_string(), None, None, &[][..]),
+        How::Reverted { rule, .. } => ("reverted".to_owned(), Some(words(rule)), None, &[][..]),
         How::Merged { rule, took, sides } => {
             ("merged".to_owned(), Some(words(rule)), took.as_deref(), sides.as_slice())
         }
@@ -55,6 +57,10 @@ fn step(step: &WhyStep) -> Value {
         "message": step.message,
         "how": how,
         "rule": rule,
+        "reverts": match &step.how {
+            How::Reverted { undone, .. } => Some(undone),
+            _ => None,
+        },
         "took": took,
         "parents": sides.iter().map(merge::side).collect::<Vec<_>>(),
     })
@@ -84,6 +90,9 @@ fn show(context: &mut Context, why: &Why) {
         let renamed = if step.path == why.path { String::new() } else { format!(" as {}", ui::clean(&step.path)) };
         let how = match &step.how {
             How::Did(did) => format!("{did}{renamed}"),
+            How::Reverted { undone, rule } => {
+                format!("reverted{renamed}: took back {} ({})", paint.cyan(ui::clean(undone)), ui::clean(words(rule)))
+            }
             How::Merged { rule, took, .. } => {
                 let took = took.as_ref().map_or("what no parent had".to_owned(), |took| paint.cyan(ui::clean(took)));
                 format!("merged{renamed}: took {took} ({})", ui::clean(words(rule)))
@@ -92,13 +101,15 @@ fn show(context: &mut Context, why: &Why) {
         writeln!(context.out, "{version}  {how}");
         let subject = step.message.lines().next().filter(|line| !line.is_empty());
         let subject = subject.map(|line| format!("  {}", ui::clean(line))).unwrap_or_default();
-        let about = format!("{}  {}{subject}", step.time, ui::clean(&step.author));
-        writeln!(context.out, "    {}", paint.dim(about));
+        let about = format!("{}  {}{subject}", ui::moment(step.time), ui::clean(who(&step.author)));
+        writeln!(context.out, "    {}", paint.dim(ui::fit(&about, 4)));
         let How::Merged { sides, .. } = &step.how else { continue };
         for side in sides {
             let content = side.content.map(|content| format!("  {}", content.short())).unwrap_or_default();
             let bytes = side.bytes.map(|bytes| format!("  {}", ui::size(bytes))).unwrap_or_default();
-            writeln!(context.out, "    {}: {}{content}{bytes}", paint.cyan(ui::clean(&side.reference)), side.did);
+            let did = format!(": {}{content}{bytes}", side.did);
+            let reference = ui::fit(&ui::clean(&side.reference), 4 + ui::width(&did));
+            writeln!(context.out, "    {}{did}", paint.cyan(reference));
         }
     }
 }

@@ -90,8 +90,7 @@ impl Engine {
         reference: Option<&RefExpr>,
     ) -> Result<Option<Id>> {
         let (Some(dataset), Some(reference)) = (dataset, reference) else { return Ok(None) };
-        let known = store.timeline.fold().dataset(dataset)?;
-        refs::resolve(dataset, known, reference, refs::DEFAULT_BRANCH).map(Some)
+        refs::resolve(store.timeline.fold(), dataset, reference, refs::DEFAULT_BRANCH).map(Some)
     }
 }
 

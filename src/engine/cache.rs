@@ -10,6 +10,9 @@ use crate::cache::{Cache, Contents, Holds, Limits, NamedHold, Pruned, Sharing, S
 use super::caches::CachePlace;
 use super::{Address, Engine, WarmOptions, WarmReport};
 
+/// A hold may be named by so many of the letters that its name begins with.
+const SHORTEST_NAME: usize = 8;
+
 /// One cache of the chain.
 #[derive(Debug, Clone)]
 pub struct CacheCard {
@@ -119,7 +122,7 @@ impl Engine {
         Ok(reports.remove(0))
     }
 
-    /// Removes the pin or lease of this name, the pins of this address, the leases of the job `NAME` or `job:NAME`.
+    /// Removes the pin or lease of this name, or the one whose name begins so, the pins of this address, the leases of the job `NAME` or `job:NAME`.
     pub fn unpin(&self, name: &str) -> Result<u64> {
         let chain = self.chain_to_change()?;
         let cache = chain.filled();
@@ -129,6 +132,10 @@ impl Engine {
             named.name == name || hold.is_pin && hold.address == name || hold.job.as_deref() == Some(job)
         };
         let Holds { named, unread } = cache.holds()?;
+        let begins_so = |named: &&NamedHold| name.len() >= SHORTEST_NAME && named.name.starts_with(name);
+        if let [one] = &named.iter().filter(begins_so).collect::<Vec<_>>()[..] {
+            return cache.release(&one.name).map(|()| 1);
+        }
         let unread = unread.into_iter().map(|hold| hold.name).filter(|unread| unread == name);
         let meant: Vec<_> = named.into_iter().filter(is_meant).map(|named| named.name).chain(unread).collect();
         meant.iter().try_for_each(|name| cache.release(name))?;

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::base::host::{Host, Process};
-use crate::base::{Counter, Error, Event, Id, Kind, Result, Time, size};
+use crate::base::{Counter, Error, Event, Id, Kind, Result, Time};
 use crate::cache::{Cache, Chain, Held, Hold, Key, LEASE_MS, list_entry};
 use crate::flow::fill::Filler;
 use crate::flow::runs::{NEAR, each_run};
@@ -179,7 +179,7 @@ impl Engine {
     /// Goes through the chosen files and looks which of them the cache has.
     pub(super) fn plan(&self, cache: &Cache, scope: &Scope, manifest: &Manifest<'_>) -> Result<Plan> {
         let total = Mutex::new(Plan::default());
-        let contents = each_run(scope.entries(manifest), NEAR, self.settings.jobs, |run, _, out| {
+        let contents = each_run(scope.entries(manifest), NEAR, self.settings.jobs, &self.observer, |run, _, out| {
             let mut part = Plan::default();
             for placed in &run {
                 let EntryKind::File { size, content, executable } = placed.leaf.entry.kind else { continue };
@@ -197,46 +197,6 @@ impl Engine {
         let mut plan = total.into_inner().unwrap_or_default();
         plan.want(contents);
         Ok(plan)
-    }
-
-    /// Refuses what the cache can't hold, before the first byte is fetched.
-    pub(super) fn check_fit(&self, cache: &Cache, plan: &Plan) -> Result<()> {
-        if plan.missing_bytes == 0 {
-            return Ok(());
-        }
-        let (limits, space) = (cache.limits(), cache.space()?);
-        let most = limits.max_bytes;
-        let refuse = |why: String| {
-            let missing = size(plan.missing_bytes);
-            let message =
-                format!("{missing} are missing and don't fit into the cache {}: {why}", cache.folder().display());
-            Err(Error::new(Kind::Failed, message)
-                .hint("warm a part (--part 1/4, PATH), unpin what isn't needed, or raise the limit by `dagset cache init --max`"))
-        };
-        let all_free = cache.usage()? + plan.missing_bytes <= most;
-        if all_free && space.floor + plan.missing_bytes <= space.free {
-            return Ok(());
-        }
-        if plan.needed_bytes > most {
-            return refuse(format!("it holds at most {}, and all of it takes {}", size(most), size(plan.needed_bytes)));
-        }
-        // Only now is it worth looking at everything that is there.
-        let list = plan.list();
-        let there = cache.removable(&list)?;
-        let used_after = there.bytes - there.removable_bytes + plan.missing_bytes;
-        let over_most = used_after.saturating_sub(most);
-        let over_disk = (space.floor + plan.missing_bytes).saturating_sub(space.free + there.removable_bytes);
-        if over_most.max(over_disk) == 0 {
-            return Ok(());
-        }
-        if let Some(by_others) = cache.filled_by_others(over_most.max(over_disk), &list)? {
-            return Err(by_others);
-        }
-        let removable = format!("of the {} in use {} can be removed", size(there.bytes), size(there.removable_bytes));
-        match over_most {
-            0 => refuse(format!("its disk has {space}, and {removable}")),
-            _ => refuse(format!("it holds at most {}, and {removable}", size(most))),
-        }
     }
 
     /// A hold on what was chosen, for whoever reads it.
@@ -268,7 +228,7 @@ impl Engine {
         Ok(Hold { process: Some((own.number, own.started)), ..self.hold_of(target, plan, held)? })
     }
 
-    /// Fills the cache with what was chosen, held against removal by this process meanwhile. Gives the name of the list.
+    /// Fills the cache with what was chosen, held against removal by this process meanwhile.
     pub(super) fn fill(
         &self,
         target: &Target,
@@ -276,13 +236,13 @@ impl Engine {
         scope: &Scope,
         manifest: &Manifest<'_>,
         plan: &Plan,
-    ) -> Result<String> {
+    ) -> Result<()> {
         let cache = chain.filled();
-        let list = cache.put_list(&plan.list())?;
-        if plan.missing_bytes == 0 && plan.is_complete() {
-            return Ok(list);
+        if plan.is_complete() {
+            return Ok(());
         }
-        let name = cache.hold(&self.own_hold(target, plan, Held::List(list.clone()))?)?;
+        let list = cache.put_list(&plan.list())?;
+        let name = cache.hold(&self.own_hold(target, plan, Held::List(list))?)?;
         self.observer.tell(Event::Phase("warming"));
         let before = Engine::before(target, cache)?;
         let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
@@ -294,8 +254,7 @@ impl Engine {
             self.observer.tell(Event::Phase("settling"));
             cache.settle()?;
         }
-        cache.note_recent(&dataset_id(target), target.version()?.row.version)?;
-        Ok(list)
+        cache.note_recent(&dataset_id(target), target.version()?.row.version)
     }
 
     /// Versions of which files may be cached, likeliest first: those cached last, then the parents.

@@ -85,11 +85,11 @@ impl Engine {
         let (store, rest) = self.open_store(&text)?;
         let dataset = self.dataset_meant(&text, rest)?;
         let there = store.timeline.fold().dataset(&dataset);
-        let there = there.map_err(|fault| {
+        there.map_err(|fault| {
             fault.hint(store.where_it_went(&dataset, |to, root| format!("`dagset clone {root}//{to}`")))
         })?;
         if let Some(reference) = &address.reference {
-            refs::resolve(&dataset, there, reference, DEFAULT_BRANCH)?;
+            refs::resolve(store.timeline.fold(), &dataset, reference, DEFAULT_BRANCH)?;
         }
         let last = dataset.as_str().rsplit('/').next().unwrap_or_default();
         let folder = self.path(options.folder.as_deref().unwrap_or(Path::new(last)));
@@ -272,9 +272,9 @@ impl Engine {
                 (Ok(branch), Some(version)) => Ok((Some(branch), Some(version))),
                 _ => {
                     let word = reference.to_string();
-                    let version =
-                        refs::resolve(&target.dataset, dataset, reference, &format!("{ORIGIN}/{DEFAULT_BRANCH}"))
-                            .map_err(|fault| fault.within(format!("{word} can't be cloned")))?;
+                    let (fold, default) = (target.store.timeline.fold(), format!("{ORIGIN}/{DEFAULT_BRANCH}"));
+                    let version = refs::resolve(fold, &target.dataset, reference, &default)
+                        .map_err(|fault| fault.within(format!("{word} can't be cloned")))?;
                     Ok((None, Some(version)))
                 }
             },

@@ -61,6 +61,10 @@ pub struct Switched {
 impl Engine {
     /// Makes a version of the staged changes, or of all.
     pub fn commit(&self, options: &CommitOptions) -> Result<Published> {
+        self.awake(|| self.commit_once(options))
+    }
+
+    fn commit_once(&self, options: &CommitOptions) -> Result<Published> {
         let mut workspace = self.open_workspace()?;
         let _lock = workspace.control.lock()?;
         if workspace.state.checkout.is_some() {
@@ -135,6 +139,7 @@ impl Engine {
             base.as_ref().map(|state| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place)));
         let large = self.large_files(manifest.as_ref(), &found);
         let mut session = self.session(timeline, content, nothing || options.dry_run);
+        base.iter().for_each(|base| session.use_version(base.row.version));
         let actor = self.actor();
         let root = workspace.control.root().to_owned();
         let outcomes = session.store(&root, &found, &large, &mut |rows| register_now(timeline, &actor, rows))?;
@@ -194,7 +199,8 @@ impl Engine {
         let _lock = workspace.control.lock()?;
         let dataset = workspace.target.dataset()?;
         let default = workspace.state.branch.as_ref().map_or(DEFAULT_BRANCH, BranchName::as_str);
-        let version = match refs::resolve(&workspace.target.dataset, dataset, &RefExpr::parse(reference)?, default) {
+        let (fold, name) = (workspace.target.store.timeline.fold(), &workspace.target.dataset);
+        let version = match refs::resolve(fold, name, &RefExpr::parse(reference)?, default) {
             Err(fault) if fault.kind() == Kind::NotFound => {
                 let (branch, following, version) = self.branch_of_a_remote(dataset, reference)?.ok_or(fault)?;
                 // First the branch, so that no workspace is ever on one that isn't there.
@@ -203,6 +209,11 @@ impl Engine {
             }
             resolved => resolved?,
         };
+        let (home, _) = workspace.target.home_of(&version)?;
+        if home != name {
+            return Err(Error::usage(format!("{reference} is a version of {home}, and this is a workspace of {name}"))
+                .hint(format!("`dagset get {home}@{} DIR` writes it elsewhere", version.short())));
+        }
         let branch = BranchName::new(reference).ok().filter(|branch| dataset.branches.get(branch) == Some(&version));
         let branch = branch.filter(|branch| !self.follows_a_remote(branch));
         self.go_to(&workspace, branch, version)
@@ -323,11 +334,7 @@ impl Engine {
         let workspace = self.open_workspace()?;
         let manifest = match &address.reference {
             None => workspace.manifest()?,
-            Some(reference) => {
-                let (dataset, default) = (workspace.target.dataset()?, &workspace.target.default_reference);
-                let id = refs::resolve(&workspace.target.dataset, dataset, reference, default)?;
-                Some(workspace.target.store.manifest(workspace.target.version_state(&id)?))
-            }
+            Some(reference) => Some(workspace.target.store.manifest(workspace.target.version_at(Some(reference))?)),
         };
         let compared = self.compare(&workspace, manifest)?;
         let place = address.path.as_deref().unwrap_or("").trim_matches('/');

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::base::{BranchName, Counter, DatasetName, Error, Id, Kind, Result};
 use crate::flow::ref_moves::{Carried, RefMove, judge, operation};
-use crate::format::operation::{Operation, VersionRow};
+use crate::format::operation::{Operation, Things, VersionRow};
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
 use crate::history::guard::{Reason, guarded};
@@ -63,7 +63,9 @@ pub struct CopiedDataset {
 
 impl Engine {
     /// Gives a dataset another name, in its store. A workspace of it that this is called in goes along.
-    pub fn rename_dataset(&self, address: &Address, to: &str) -> Result<RenamedDataset> {
+    ///
+    /// Errors: [`Kind::Conflict`] where a version is published or a tag protected, without a reason: addresses of it are written down elsewhere.
+    pub fn rename_dataset(&self, address: &Address, to: &str, reason: Option<&Reason>) -> Result<RenamedDataset> {
         let to = DatasetName::new(to).map_err(|fault| {
             fault.hint("the new name is one within the same store; `dagset dataset copy` goes to another store")
         })?;
@@ -72,7 +74,7 @@ impl Engine {
         let operations = vec![Operation::RenameDataset { dataset: target.dataset.clone(), to: to.clone() }];
         target.store.timeline.append(&self.actor(), |fold, _| {
             fold.dataset(&target.dataset)?;
-            Ok(operations.clone())
+            guarded(fold, operations.clone(), reason)
         })?;
         self.follow_in_workspace(&target.store, &operations)?;
         Ok(RenamedDataset { from: target.dataset, to, record: target.store.timeline.fold().number })
@@ -201,16 +203,18 @@ impl Engine {
         let rows: Vec<VersionRow> =
             missing.rows.iter().map(|row| VersionRow { stored_bytes: 0, ..row.clone() }).collect();
         let last = rows.len() - rows.len().min(VERSIONS_A_RECORD);
-        let actor = self.actor();
+        let mut actor = self.actor();
         for group in rows[..last].chunks(VERSIONS_A_RECORD) {
-            store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &[], &[])))?;
+            store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &[], &Things::default())))?;
+            actor.goes_on(&store.timeline);
         }
         store.timeline.append(&actor, |fold, _| {
-            let mut operations = adding(fold, name, &rows[last..], &[], &[]);
+            let mut operations = adding(fold, name, &rows[last..], &[], &Things::default());
             operations.extend(judge_all(fold.datasets.get(name))?.iter().filter_map(|step| operation(name, step)));
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
         })?;
+        actor.goes_on(&store.timeline);
         bring_rest(&mut store.timeline, &actor, name, &missing.said)
     }
 

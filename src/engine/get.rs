@@ -12,7 +12,7 @@ use crate::base::files::{self, Durability, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{Counter, Error, Event, Id, Kind, Result, size};
-use crate::cache::{Cache, Chain, Held, Link, is_cache};
+use crate::cache::{Cache, Chain, Held, Link, Pruned, is_cache};
 use crate::flow::by_cache::{ByCache, LinkCounts};
 use crate::flow::fill::Filler;
 use crate::flow::materialize::{Existing, Source, write_entries};
@@ -89,6 +89,8 @@ pub struct GetReport {
     pub resumed: bool,
     /// How files came from the cache; `None` where it was left out.
     pub links: Option<LinkCounts>,
+    /// What went from the cache to make room.
+    pub removed: Pruned,
     /// The shared tree that the folder is a link to.
     pub view: Option<PathBuf>,
     /// The name of the lease by which what is read through links stays in the cache.
@@ -98,8 +100,11 @@ pub struct GetReport {
 impl Engine {
     /// Writes what the address means into a folder, each file verified and renamed into place.
     ///
+    /// When it is asked to stop, files whose bytes are all here are finished, and the same `get` goes on with the rest.
+    ///
     /// A folder that isn't empty is refused unless it was left by the same `get`, cut off, or `overwrite` or `delete` is given.
     pub fn get(&self, address: &Address, options: &GetOptions) -> Result<GetReport> {
+        let _heeding = self.observer.heed_stop();
         let target = self.open_target(address)?;
         let report = self.get_target(&target, options)?;
         self.note_use(&target, options.run.as_ref());
@@ -149,7 +154,7 @@ impl Engine {
             }
             self.observer.tell(Event::Phase("looking"));
             let plan = self.plan(chain.filled(), &scope, &manifest)?;
-            self.check_fit(chain.filled(), &plan)?;
+            self.check_fit(chain.filled(), &plan, 0)?;
             Ok((link, Some(plan)))
         };
         let begun = chain.as_ref().map(begin).transpose().inspect_err(|_| {
@@ -158,6 +163,13 @@ impl Engine {
             }
         })?;
         let (link, plan) = begun.map_or((None, None), |(link, plan)| (Some(link), plan));
+        let why_not = match (&chain, link, &plan) {
+            (Some(chain), Some(link), None) => {
+                self.why_not_to_fill(chain.filled(), link, &state.row, (&scope, &manifest), &folder)?
+            }
+            _ => None,
+        };
+        let removed = chain.as_ref().map(|chain| chain.filled().removed_for_room()).unwrap_or_default();
         if scope.is_whole() {
             self.expect(state.row.files, state.row.bytes);
             // What stands there already needs no room, and nobody knows yet how much that is.
@@ -191,12 +203,8 @@ impl Engine {
                     Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
                 let by = ByCache::new(filler, link, &counts);
                 let by = if options.link.is_none() { by.verifying() } else { by };
-                let most = chain.filled().limits().max_bytes;
-                // Each file takes a block or more.
-                let takes = state.row.bytes.max(state.row.files.saturating_mul(chain.filled().on_disk(1)));
-                if plan.is_none() && scope.is_whole() && takes > most {
-                    // All that others use would go, and then the first files of this.
-                    by.leave_out(&format!("of {} it holds at most {}", size(takes), size(most)));
+                if let (None, Some(why)) = (&plan, &why_not) {
+                    by.leave_out(why);
                 }
                 Source::Cache(by)
             }
@@ -207,6 +215,7 @@ impl Engine {
         if let (Some(chain), Some(name), Some(Link::Hardlink), None) = (&chain, &lease, link, &options.hold) {
             lease = chain.filled().release(name).map(|()| None)?;
         }
+        let removed = chain.as_ref().map(|chain| self.tell_removed(chain.filled(), removed)).unwrap_or_default();
         written?;
         marker.remove()?;
         scope.check_patterns(target)?;
@@ -225,6 +234,7 @@ impl Engine {
             deleted,
             resumed,
             links: chain.map(|_| links),
+            removed,
             view: None,
             lease,
         })

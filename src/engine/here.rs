@@ -1,19 +1,42 @@
-//! Versions that a command makes in a workspace, on its branch: from a folder that holds nothing unsaved, which becomes the outcome.
+//! Versions that a command makes in a workspace, on its branch: from a folder whose tracked files are all saved, which becomes the outcome.
+//! Files that nobody added stay, and stop what would be written over them before anything is done.
+
+use std::collections::BTreeMap;
 
 use crate::base::lock::FileLock;
-use crate::base::{BranchName, Error, Id, Result};
+use crate::base::{BranchName, Error, Id, RepoPath, Result};
+use crate::format::manifest::{Entry, EntryKind};
+use crate::tree::edit::Edits;
+use crate::tree::manifest::Manifest;
+use crate::tree::scan::FoundKind;
+use crate::workspace::compare::LocalChange;
 
 use super::commit::unfinished;
 use super::merge::refuse_in_progress;
 use super::workspace::Workspace;
 use super::{Engine, MergeReport};
 
+/// Paths that an error names.
+const SHOWN: usize = 20;
+
+/// A workspace, held, in which a version can be made.
+pub(super) struct Ready {
+    pub workspace: Workspace,
+    pub branch: BranchName,
+    pub untracked: Untracked,
+    pub lock: FileLock,
+}
+
+/// Files of the folder that no version holds and nobody added, in path order.
+#[derive(Default)]
+pub(super) struct Untracked(Vec<RepoPath>);
+
 impl Engine {
     /// The workspace, held, and the branch that it is on.
     ///
-    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a switch or a merge is unfinished, or what no version holds would be lost
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a switch or a merge is unfinished, or a tracked or added file is unsaved
     /// (not for a dry run); [`Kind::Usage`](crate::base::Kind::Usage) on no branch.
-    pub(super) fn ready_here(&self, dry_run: bool) -> Result<(Workspace, FileLock, BranchName)> {
+    pub(super) fn ready_here(&self, dry_run: bool) -> Result<Ready> {
         let workspace = self.open_workspace()?;
         let lock = workspace.control.lock()?;
         if workspace.state.checkout.is_some() {
@@ -23,12 +46,21 @@ impl Engine {
         let branch = workspace.state.branch.clone().ok_or_else(|| {
             Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
         })?;
-        let unsaved = self.compare(&workspace, workspace.manifest()?)?.comparison.changes.len();
-        if unsaved > 0 && !dry_run {
-            return Err(Error::conflict(format!("the workspace has {unsaved} changes that no version holds"))
+        if dry_run {
+            return Ok(Ready { workspace, branch, untracked: Untracked::default(), lock });
+        }
+        let staged = workspace.control.staged()?;
+        let changes = self.compare(&workspace, workspace.manifest()?)?.comparison.changes;
+        let is_untracked = |change: &LocalChange| change.before.is_none() && !staged.contains(&change.path);
+        let (untracked, unsaved): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_untracked);
+        if !unsaved.is_empty() {
+            let paths = if unsaved.len() == 1 { "1 path has" } else { &format!("{} paths have", unsaved.len()) };
+            return Err(Error::conflict(format!("{paths} changes that no version holds"))
                 .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
         }
-        Ok((workspace, lock, branch))
+        let is_file = |change: &LocalChange| change.after.as_ref().is_some_and(|it| it.kind != FoundKind::EmptyFolder);
+        let untracked = untracked.into_iter().filter(is_file).map(|change| change.path).collect();
+        Ok(Ready { workspace, branch, untracked: Untracked(untracked), lock })
     }
 
     /// Makes the folder, which is version `base`, the version that was made, if one was. The workspace is held.
@@ -43,4 +75,61 @@ impl Engine {
         })?);
         Ok(())
     }
+}
+
+impl Untracked {
+    /// Refuses an outcome that has something where one of the files stands, above it or below it.
+    pub(super) fn refuse_in_the_way(&self, outcome: Manifest<'_>, edits: &Edits) -> Result<()> {
+        let edits: BTreeMap<&str, Option<&Entry>> =
+            edits.iter().map(|(path, entry)| (path.as_str(), entry.as_ref())).collect();
+        let known = outcome.find_each(self.0.iter().map(RepoPath::as_str))?;
+        let mut in_the_way = Vec::new();
+        for (path, leaf) in self.0.iter().zip(known) {
+            let path = path.as_str();
+            let at = edits.get(path).map_or(leaf.is_some(), Option::is_some);
+            if at || is_below(outcome, &edits, path)? || is_above(outcome, &edits, path)? {
+                in_the_way.push(path);
+            }
+        }
+        if in_the_way.is_empty() {
+            return Ok(());
+        }
+        let shown = in_the_way.iter().take(SHOWN).copied().collect::<Vec<_>>().join("\n  ");
+        let more = in_the_way.len().saturating_sub(SHOWN);
+        let more = if more > 0 { format!("\n  … and {more} more") } else { String::new() };
+        let message = format!("files that no version holds are where the outcome would be written:\n  {shown}{more}");
+        Err(Error::conflict(message).hint("move them away, or `dagset commit -a` keeps them; nothing was done"))
+    }
+}
+
+/// Whether the outcome has something in the folder that a file stands for.
+fn is_below(outcome: Manifest<'_>, edits: &BTreeMap<&str, Option<&Entry>>, path: &str) -> Result<bool> {
+    let folder = format!("{path}/");
+    let edited = edits.range(folder.as_str()..).take_while(|(path, _)| path.starts_with(&folder));
+    if edited.into_iter().any(|(_, entry)| entry.is_some()) {
+        return Ok(true);
+    }
+    for leaf in outcome.entries(path) {
+        let path = leaf?.path;
+        if path.as_str().starts_with(&folder) && !edits.contains_key(path.as_str()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Whether the outcome has a file where the path needs a folder.
+fn is_above(outcome: Manifest<'_>, edits: &BTreeMap<&str, Option<&Entry>>, path: &str) -> Result<bool> {
+    let is_file = |entry: &Entry| entry.kind != EntryKind::EmptyFolder;
+    for (at, _) in path.match_indices('/') {
+        let folder = &path[..at];
+        let is_there = match edits.get(folder) {
+            Some(entry) => entry.is_some_and(is_file),
+            None => outcome.find(folder)?.is_some_and(|leaf| is_file(&leaf.entry)),
+        };
+        if is_there {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }

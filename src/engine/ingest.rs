@@ -67,6 +67,10 @@ impl Engine {
     /// Errors: [`Kind::NotFound`] where the store, the dataset or the source isn't there; [`Kind::Conflict`] where the branch isn't where it
     /// must be or the name is taken; [`Kind::Failed`] listing what can't be read.
     pub fn ingest(&self, options: &IngestOptions) -> Result<Published> {
+        self.awake(|| self.ingest_once(options))
+    }
+
+    fn ingest_once(&self, options: &IngestOptions) -> Result<Published> {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
         let tags = ref_names(&options.tags)?;
         let branch = BranchName::new(options.branch.as_deref().unwrap_or(DEFAULT_BRANCH))?;
@@ -79,9 +83,9 @@ impl Engine {
         let (proposal, parents_known) = {
             let target = store.timeline.fold().datasets.get(&dataset);
             let resolve = |text: &String| match target {
-                Some(known) => crate::history::refs::resolve(
+                Some(_) => crate::history::refs::resolve(
+                    store.timeline.fold(),
                     &dataset,
-                    known,
                     &crate::store::RefExpr::parse(text)?,
                     branch.as_str(),
                 ),
@@ -114,6 +118,7 @@ impl Engine {
             parent.as_ref().map(|state| Manifest::new(content, state.row.manifest, Some(state.row.manifest_place)));
         let large = self.large_files(manifest.as_ref(), &found.found);
         let mut session = self.session(timeline, content, options.dry_run);
+        parent.iter().for_each(|parent| session.use_version(parent.row.version));
         let base = match source_kind {
             NodeKind::Folder => source.clone(),
             _ => source.parent().map(Path::to_owned).unwrap_or_default(),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::base::{Id, RefName, Result, Time};
 use crate::history::fold::{Fold, VersionState};
-use crate::store::uses::{self, Wanted};
+use crate::store::uses::Wanted;
 
 use super::uses::{UseCard, card};
 use super::{Address, Engine};
@@ -87,7 +87,7 @@ impl Engine {
         }
         let from_here: Vec<Id> = order.iter().filter(|(distance, _)| *distance >= 0).map(|(_, id)| *id).collect();
         let wanted = Wanted { versions: &from_here, run: None, model: None, most: MOST_USES };
-        let found = uses::find(target.store.timeline.bucket(), &wanted)?;
+        let found = self.find_uses(&target.store, &wanted)?;
         let shown = |(state, (distance, id)): (&&VersionState, &(i64, Id))| {
             let own = fold.datasets.get(&target.dataset).filter(|dataset| dataset.versions.contains_key(id));
             let others = || fold.datasets.iter().find(|(_, dataset)| dataset.versions.contains_key(id));

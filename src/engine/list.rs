@@ -89,7 +89,7 @@ impl Engine {
         let datasets = open.timeline.fold().datasets.iter();
         let mut cards: Vec<DatasetCard> = datasets
             .filter(|(name, _)| patterns.matches(name.as_str()))
-            .map(|(name, dataset)| card(name, dataset))
+            .map(|(name, dataset)| card(name, &open.timeline.fold().listed(dataset)))
             .filter(|card| options.updated_since.is_none_or(|since| card.updated >= since))
             .filter(|card| options.tags.iter().all(|tag| card.tags.iter().any(|(known, _)| known.as_str() == tag)))
             .collect();

@@ -2,6 +2,8 @@
 //!
 //! Stores in folders have no mirror: reading them in place is as fast.
 
+use std::collections::HashMap;
+
 use rayon::prelude::*;
 
 use crate::base::{Event, Id, Result};
@@ -16,11 +18,36 @@ use crate::history::timeline::Timeline;
 use crate::store::address::is_remote;
 use crate::store::locate::candidates;
 use crate::store::probe::FileSystem;
+use crate::store::uses::{self, FoundUses, Keeper, Wanted};
 
 use super::Engine;
 use super::open::{Missing, OpenStore};
 
+/// The uses in a mirror; that they can't be kept is a note.
+struct KeptUses<'e> {
+    mirror: Mirror,
+    engine: &'e Engine,
+}
+
+impl Keeper for KeptUses<'_> {
+    fn kept(&self, names: &[String]) -> HashMap<String, Vec<u8>> {
+        self.mirror.uses(names)
+    }
+
+    fn keep(&self, read: &[(String, Vec<u8>)]) {
+        if let Err(fault) = self.mirror.keep_uses(read) {
+            self.engine.observer.tell(Event::Note(fault.in_one_line()));
+        }
+    }
+}
+
 impl Engine {
+    /// Finds uses in a store; those that the mirror has aren't read again.
+    pub(super) fn find_uses(&self, store: &OpenStore, wanted: &Wanted<'_>) -> Result<FoundUses> {
+        let kept = self.mirror_of(&store.root).map(|mirror| KeptUses { mirror, engine: self });
+        uses::find(store.timeline.bucket(), wanted, kept.as_ref().map(|kept| kept as &dyn Keeper))
+    }
+
     /// The mirror of the store at `root`, where one is kept: not on a file system of several machines, whose locks SQLite can't trust.
     pub(super) fn mirror_of(&self, root: &str) -> Option<Mirror> {
         let folder = self.settings.state_folder.as_deref().filter(|_| is_remote(root))?;

@@ -20,6 +20,7 @@ mod deeds;
 mod diff;
 mod diff_summary;
 mod filter;
+mod gc;
 mod get;
 mod here;
 mod ingest;
@@ -41,6 +42,7 @@ mod ready;
 mod refs;
 mod remotes;
 mod revert;
+mod room;
 mod scope;
 mod sequence;
 mod squash;
@@ -56,7 +58,7 @@ mod warm;
 mod work_tree;
 mod workspace;
 
-pub use crate::cache::{Changes, Hold, Limits, NamedHold, Sharing, UnreadHold, View};
+pub use crate::cache::{Changes, Hold, Limits, NamedHold, Pruned, Sharing, UnreadHold, View};
 pub use crate::flow::by_cache::LinkCounts;
 pub use crate::flow::registrar::Often;
 pub use crate::flow::said::Differing;
@@ -79,14 +81,14 @@ pub use deeds::{Deed, LogRecord, Point, What};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use diff_summary::{DiffCounts, DiffSummary};
 pub use filter::Filter;
+pub use gc::{DEFAULT_GRACE, GcOptions, GcReport, GcStep, GcVersion};
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
 pub use lineage::{Lineage, LineageEdge, LineageVersion};
 pub use list::{DatasetCard, DatasetSort, ListOptions};
 pub use lock::{LOCK_FILE, PinReport, Pinned};
 pub use merge::{
-    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, RefreshOptions,
-    Resolved, Why, WhyStep,
+    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved, Why, WhyStep,
 };
 pub use metadata::{Metadata, no_key};
 pub use number::Bump;
@@ -96,9 +98,8 @@ pub use path_log::{PathChange, PathStep};
 pub use publish::Published;
 pub use read::{ListedEntry, ListedKind, Stated};
 pub use ready::Ready;
-pub use refs::{LogOptions, RefKind, RefRow, VersionCard};
+pub use refs::{GoneParent, LogOptions, RefKind, RefRow, VersionCard};
 pub use remotes::RemoteCard;
-pub use revert::RevertOptions;
 pub use sequence::Until;
 pub use squash::{SquashOptions, Squashed};
 pub use status::{ConflictStatus, MergeStatus, Status};

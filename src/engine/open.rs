@@ -120,8 +120,11 @@ fn new_store_file() -> Result<StoreFile> {
     })
 }
 
+/// What a store holds as of the newest record that was read.
 fn content_of(timeline: &Timeline) -> Content {
-    Content::new(timeline.bucket().clone(), timeline.fold().indexes.values().cloned().collect())
+    let fold = timeline.fold();
+    let content = Content::new(timeline.bucket().clone(), fold.indexes.values().cloned().collect());
+    content.as_of(fold.number, fold.condemned.packs.keys().copied().collect())
 }
 
 /// A dataset in an open store, and what else the address says.
@@ -158,16 +161,21 @@ impl Target {
     /// The version that another address of the same dataset means by its REF.
     pub fn version_at(&self, reference: Option<&RefExpr>) -> Result<&VersionState> {
         let reference = reference.cloned().unwrap_or_else(default_reference);
-        let id = refs::resolve(&self.dataset, self.dataset()?, &reference, &self.default_reference)?;
+        self.dataset()?;
+        let id = refs::resolve(self.store.timeline.fold(), &self.dataset, &reference, &self.default_reference)?;
         self.version_state(&id)
     }
 
-    /// The version with this id.
+    /// The version with this id: one of the dataset, or of another one from which it came.
     pub fn version_state(&self, id: &Id) -> Result<&VersionState> {
-        self.dataset()?
-            .versions
-            .get(id)
-            .ok_or_else(|| Error::not_found(format!("{} has no version {}", self.dataset, id.short())))
+        Ok(&self.home_of(id)?.1.versions[id])
+    }
+
+    /// The dataset that has a version: this one, or another one from which it came.
+    pub fn home_of(&self, id: &Id) -> Result<(&DatasetName, &Dataset)> {
+        self.dataset()?;
+        let fold = self.store.timeline.fold();
+        fold.home_of(id, &self.dataset).ok_or_else(|| refs::missing_version(fold, &self.dataset, id))
     }
 
     /// A command about this version, for a hint: `dagset ls ./store/signs@1.0`.
@@ -208,13 +216,19 @@ impl Engine {
 
     /// A store whose log was read.
     pub(super) fn open_store_of(&self, root: &str, file: StoreFile, timeline: Timeline) -> Result<OpenStore> {
-        let mut content = content_of(&timeline);
+        let content = self.content_at(root, &timeline)?;
+        Ok(OpenStore { root: root.to_owned(), file, timeline, content })
+    }
+
+    /// What the store at `root` holds as of the newest record that was read, with what is kept of it here and what it borrows.
+    pub(super) fn content_at(&self, root: &str, timeline: &Timeline) -> Result<Content> {
+        let mut content = content_of(timeline);
         if let Some(mirror) = self.mirror_of(root) {
             content.keep_indexes_in(mirror.index_folder());
             content.keep_frames_in(mirror.frame_folder());
         }
         self.borrow_for(root, &mut content)?;
-        Ok(OpenStore { root: root.to_owned(), file, timeline, content })
+        Ok(content)
     }
 
     /// Finds the store that `text` begins with, without reading its log; a workspace's folder means its home store.

@@ -83,8 +83,7 @@ impl Engine {
         let records = self.version_records(&target.store, &states)?;
         let steps = found.into_iter().zip(records).map(|((state, path, step), record)| {
             let Step { change, bytes_before, bytes_after } = step;
-            let home = fold.datasets.values().find(|dataset| dataset.versions.contains_key(&state.row.version));
-            let card = card(home.map_or_else(|| target.dataset(), Ok)?, state, record);
+            let card = card(&target, state, record)?;
             Ok(PathStep { card, path, change, bytes_before, bytes_after })
         });
         steps.collect()

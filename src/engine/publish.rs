@@ -1,6 +1,6 @@
 //! Publishing: a session's content becomes a version, and a record makes it so. `ingest`, `commit` and `merge` end here.
 
-use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, ObjectName, RefName, Result, Time};
+use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, RefName, Result, Time};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::propose::{Decision, Proposal, decide, tag_operations};
 use crate::flow::session::{Finished, NewVersion, Session};
@@ -9,7 +9,7 @@ use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::pack::ItemKind;
 use crate::format::tree::Root;
 use crate::format::version::{Parent, Version};
-use crate::history::fold::Fold;
+use crate::history::fold::{Fold, Void};
 use crate::history::numbers::Step;
 use crate::history::timeline::{Actor, Timeline};
 use crate::store::content::Content;
@@ -32,6 +32,10 @@ pub struct Published {
     pub manifest: Id,
     /// Whether a version with other content than the head's was made (or would be).
     pub changed: bool,
+    /// Whether a version was made (or would be): of the head's content too, under a name of its own.
+    pub made: bool,
+    /// Whether a version that was there got its name now (or would).
+    pub named: bool,
     pub files: u64,
     pub bytes: u64,
     /// Raw bytes of chunks that the store did not have.
@@ -55,12 +59,23 @@ pub(super) struct Draft {
 }
 
 impl Engine {
+    /// Does work once more if it slept through a collection: what it registered before is found again, and not stored twice.
+    pub(super) fn awake<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
+        match work() {
+            Err(fault) if Void::caused(&fault) => {
+                self.observer.tell(Event::Note(format!("{}: beginning anew", fault.in_one_line())));
+                work()
+            }
+            outcome => outcome,
+        }
+    }
+
     /// A writer's work on an open store; a dry one writes nothing and counts what it would.
     pub(super) fn session<'c>(&self, timeline: &Timeline, content: &'c Content, dry_run: bool) -> Session<'c> {
-        let (bucket, born, jobs) = (timeline.bucket().clone(), timeline.fold().number, self.settings.jobs);
+        let (bucket, jobs) = (timeline.bucket().clone(), self.settings.jobs);
         match dry_run {
             true => Session::dry(bucket, content, jobs, self.observer.clone()),
-            false => Session::new(bucket, content, born, jobs, self.often, self.observer.clone()),
+            false => Session::new(bucket, content, jobs, self.often, self.observer.clone()),
         }
     }
 
@@ -87,7 +102,7 @@ impl Engine {
             number::check(timeline.fold(), &proposal.dataset, bump)?;
             proposal.renews = says_more(timeline.fold(), content, &proposal, &meta)?;
         }
-        let Finished { version: new, indexes, relied } = session.finish(pieces, |built| {
+        let Finished { version: new, indexes, relies } = session.finish(pieces, |built| {
             root = Some(*built);
             proposal.manifest = built.id;
             let decision = match decide(timeline.fold(), &proposal) {
@@ -124,10 +139,17 @@ impl Engine {
         }
         let root: Root = root.expect("the session gave the root");
         let planned = planned.expect("the session asked for a decision");
-        let planned_change = matches!(planned, Decision::New { changed: true, .. });
         let step = match number {
             None => None,
             Some(bump) => bump_step(timeline.fold(), content, &proposal.dataset, bump, &planned, new.as_ref())?,
+        };
+        let planned_change = matches!(planned, Decision::New { changed: true, .. });
+        let is_planned = matches!(planned, Decision::New { .. });
+        let takes_name = match &planned {
+            Decision::Unchanged { operations, .. } => {
+                step.is_some() || operations.iter().any(|step| matches!(step, Operation::TakeName { .. }))
+            }
+            Decision::New { .. } => false,
         };
         let mut made = true;
         let version = match (dry_run, planned, new) {
@@ -147,7 +169,7 @@ impl Engine {
                     step,
                     create_dataset,
                     indexes: &indexes,
-                    relied: &relied,
+                    relies: &relies,
                 };
                 let appended = self
                     .append_version(timeline, &actor, &addition, new)
@@ -162,7 +184,7 @@ impl Engine {
             .and_then(|version| Some(timeline.fold().datasets.get(&proposal.dataset)?.name_of(&version)?.clone()));
         let would_be_named = match (dry_run, step) {
             (true, Some(step)) => number::next(timeline.fold(), &proposal.dataset, version.as_ref(), step)?,
-            (true, None) if changed => proposal.name.clone(),
+            (true, None) if is_planned || takes_name => proposal.name.clone(),
             _ => None,
         };
         let count = |counter| self.observer.get(counter);
@@ -173,6 +195,8 @@ impl Engine {
             branch: proposal.branch,
             manifest: root.id,
             changed,
+            made: is_planned && made,
+            named: takes_name,
             files: root.weight.files,
             bytes: root.weight.bytes,
             new_bytes: count(Counter::NewBytes),
@@ -256,7 +280,7 @@ struct Addition<'a> {
     /// How far the number moves that it gets for its name.
     step: Option<Step>,
     indexes: &'a [IndexRow],
-    relied: &'a [ObjectName],
+    relies: &'a Things,
     create_dataset: bool,
 }
 
@@ -303,7 +327,7 @@ fn says_more(fold: &Fold, content: &Content, proposal: &Proposal, meta: &Attrs) 
 }
 
 fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) -> Result<Vec<Operation>> {
-    let Addition { proposal, meta, step, create_dataset, indexes, relied, .. } = *addition;
+    let Addition { proposal, meta, step, create_dataset, indexes, relies, .. } = *addition;
     let dataset = || proposal.dataset.clone();
     let known = fold.datasets.get(&proposal.dataset);
     let mut operations = vec![Operation::Register { indexes: indexes.to_vec() }];
@@ -314,9 +338,9 @@ fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) 
         operations.push(Operation::CreateDataset { dataset: dataset() });
     }
     let version = row.version;
-    if !row.parents.is_empty() || !relied.is_empty() {
-        operations.push(Operation::Rely(Things { versions: row.parents.clone(), packs: relied.to_vec() }));
-    }
+    let used = relies.versions.iter().filter(|id| !row.parents.contains(id));
+    let versions = row.parents.iter().chain(used).copied().collect();
+    operations.push(Operation::Rely(Things { versions, packs: relies.packs.clone() }));
     operations.push(Operation::AddVersion { dataset: dataset(), row: Box::new(row) });
     operations.push(Operation::SetBranch {
         dataset: dataset(),

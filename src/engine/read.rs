@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::base::{Error, Id, Result};
+use crate::base::{Error, Id, Result, Tally};
 use crate::flow::read_content::read_content;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::EntryKind;
@@ -110,7 +110,14 @@ impl Engine {
                         Error::new(crate::base::Kind::Failed, "cannot write the output").because(fault)
                     })
                 };
-                read_content(&target.store.content, content, *size, leaf.place.as_ref(), sink)
+                read_content(
+                    &target.store.content,
+                    content,
+                    *size,
+                    leaf.place.as_ref(),
+                    &Tally::new(&self.observer, 0),
+                    sink,
+                )
             }
             EntryKind::Symlink { target } => Err(Error::usage(format!("{path} is a symlink to {target}"))),
             EntryKind::EmptyFolder => Err(Error::usage(format!("{path} is a folder"))),

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::base::{BranchName, Error, Id, RefName, Result, Time};
+use crate::base::{BranchName, DatasetName, Error, Id, RefName, Result, Time};
 use crate::format::attrs::Attrs;
 use crate::format::operation::Operation;
 use crate::format::version::Version;
-use crate::history::dag::ancestry;
-use crate::history::fold::{Dataset, VersionState};
+use crate::history::dag::{ancestry, ancestry_in};
+use crate::history::fold::{Dataset, Fold, VersionState};
 use crate::history::guard::{Reason, guarded};
 
 use super::metadata::changed_since;
@@ -17,6 +17,8 @@ use super::{Address, Engine, Location};
 /// A version with what its record says.
 #[derive(Debug, Clone)]
 pub struct VersionCard {
+    /// Another dataset than the one that was asked about, of which the version is.
+    pub other_dataset: Option<DatasetName>,
     pub version: Id,
     pub name: Option<RefName>,
     pub branches: Vec<BranchName>,
@@ -28,6 +30,8 @@ pub struct VersionCard {
     pub parents: Vec<Id>,
     /// What each parent is there as; empty for an ordinary one.
     pub roles: Vec<String>,
+    /// Parents that no dataset of the store has any more.
+    pub gone_parents: Vec<GoneParent>,
     pub author: String,
     pub time: Time,
     pub message: String,
@@ -39,6 +43,14 @@ pub struct VersionCard {
     pub bytes: u64,
     /// All that its publishing wrote to the store.
     pub stored_bytes: u64,
+}
+
+/// A parent that no dataset of the store has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GoneParent {
+    pub version: Id,
+    /// The dataset that had it, and the record that deleted this one; `None` where it never came here.
+    pub deleted: Option<(DatasetName, u64)>,
 }
 
 /// Which versions `log` gives.
@@ -68,7 +80,7 @@ pub struct RefRow {
 }
 
 impl Engine {
-    /// The address's version and its ancestors, newest first.
+    /// The address's version and its ancestors, newest first, those in other datasets of the store too.
     pub fn log(&self, address: &Address, options: LogOptions) -> Result<Vec<VersionCard>> {
         whole_versions_only(address)?;
         let target = self.open_target(address)?;
@@ -77,13 +89,15 @@ impl Engine {
             return Ok(Vec::new());
         }
         let start = target.version()?.row.version;
-        let states: Vec<&VersionState> = ancestry(dataset, &[start])
+        let fold = target.store.timeline.fold();
+        let known = |id: &Id| dataset.versions.get(id).or_else(|| fold.version(id));
+        let states: Vec<&VersionState> = ancestry_in(known, &[start])
             .into_iter()
             .filter(|state| options.since.is_none_or(|since| state.row.time >= since))
             .take(options.most.unwrap_or(usize::MAX))
             .collect();
         let records = self.version_records(&target.store, &states)?;
-        Ok(states.iter().zip(records).map(|(state, record)| card(dataset, state, record)).collect())
+        states.iter().zip(records).map(|(state, record)| card(&target, state, record)).collect()
     }
 
     /// One version.
@@ -92,7 +106,7 @@ impl Engine {
         let target = self.open_target(address)?;
         let state = target.version()?;
         let record = self.version_records(&target.store, &[state])?.remove(0);
-        Ok(card(target.dataset()?, state, record))
+        card(&target, state, record)
     }
 
     /// All branches of the address's dataset, or all its tags, by name.
@@ -218,11 +232,14 @@ fn branch_head(target: &Target, branch: &BranchName) -> Result<Id> {
     })
 }
 
-pub(super) fn card(dataset: &Dataset, state: &VersionState, record: Version) -> VersionCard {
+/// What is told of a version to who asked about the target's dataset.
+pub(super) fn card(target: &Target, state: &VersionState, record: Version) -> Result<VersionCard> {
     let id = state.row.version;
+    let (home, dataset) = target.home_of(&id)?;
     let points_here = |to: &Id| *to == id;
     let tags = || dataset.tags.iter().filter(|(_, to)| points_here(&to.version));
-    VersionCard {
+    Ok(VersionCard {
+        other_dataset: Some(home).filter(|home| **home != target.dataset).cloned(),
         version: id,
         name: dataset.name_of(&id).cloned(),
         branches: dataset.branches.iter().filter(|(_, to)| points_here(to)).map(|(name, _)| name.clone()).collect(),
@@ -230,6 +247,7 @@ pub(super) fn card(dataset: &Dataset, state: &VersionState, record: Version) -> 
         protected_tags: tags().filter(|(_, to)| to.protected).map(|(name, _)| name.clone()).collect(),
         published: state.published,
         parents: state.row.parents.clone(),
+        gone_parents: gone(target.store.timeline.fold(), &state.row.parents),
         roles: record.parents.into_iter().map(|parent| parent.role).collect(),
         author: record.author,
         time: record.time,
@@ -240,5 +258,13 @@ pub(super) fn card(dataset: &Dataset, state: &VersionState, record: Version) -> 
         files: record.files,
         bytes: record.bytes,
         stored_bytes: state.row.stored_bytes,
-    }
+    })
+}
+
+fn gone(fold: &Fold, parents: &[Id]) -> Vec<GoneParent> {
+    let told = |version: &Id| GoneParent {
+        version: *version,
+        deleted: fold.deletion_with(version).map(|(record, dataset)| (dataset.clone(), record)),
+    };
+    parents.iter().filter(|parent| fold.version(parent).is_none()).map(told).collect()
 }

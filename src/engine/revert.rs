@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use crate::base::{BranchName, Error, Event, Id, RefName, Result};
 use crate::flow::merge::{Region, Regions, Tree, plan};
 use crate::flow::propose::Proposal;
-use crate::format::attrs::{Attrs, Value};
+use crate::format::attrs::Value;
 use crate::history::dag::is_ancestor;
 use crate::history::fold::VersionState;
 use crate::tree::edit::edited;
@@ -17,57 +17,49 @@ use crate::tree::merge::Lineage;
 use crate::tree::part::Part;
 use crate::tree::resolve::Head;
 
-use super::merge::{choices, conflict_of};
+use super::here::{Ready, Untracked};
+use super::merge::{choices, conflict_of, recorded_choice};
 use super::open::{OpenStore, Target};
 use super::publish::Draft;
 use super::{Address, Engine, Location, MergeOptions, MergeParent, MergeReport};
 
 /// Metadata of a version that takes one back: the id of that one.
-const META_REVERTS: &str = "revert.version";
-
-/// What to take back, where, and who wins.
-#[derive(Debug, Clone)]
-pub struct RevertOptions {
-    pub version: Address,
-    /// The branch that gets the new version; in a workspace its own, elsewhere `main`, if not given.
-    pub branch: Option<String>,
-    /// Of a merge: what it changed, seen from its parent of this number, from 1.
-    pub parent: Option<usize>,
-    pub name: Option<String>,
-    /// Which version it takes back, if not given.
-    pub message: Option<String>,
-    /// As those of a merge.
-    pub on_conflict: Option<String>,
-    pub rules: Vec<String>,
-    pub dry_run: bool,
-}
+pub(super) const META_REVERTS: &str = "revert.version";
 
 impl Engine {
-    /// Makes a version on a branch that takes back what a version in its history changed. In a workspace on that branch, the folder becomes
+    /// Makes a version on a branch (in a workspace its own, elsewhere `main`, if not given) that takes back what a version in its history
+    /// changed: of a merge what it changed in its parent of the number `parent`, from 1. In a workspace on that branch, the folder becomes
     /// the outcome. The report's parents are the branch and what stood before the version.
     ///
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, or the version isn't in the branch's
     /// history. Changes that came after it and stand in the way are no error: the report has them.
-    pub fn revert(&self, options: &RevertOptions) -> Result<MergeReport> {
+    pub fn revert(&self, version: &Address, parent: Option<usize>, options: &MergeOptions) -> Result<MergeReport> {
         let given = options.branch.as_deref().map(BranchName::new).transpose()?;
         let own = if self.in_workspace() { self.workspace_branch()? } else { None };
-        if options.version.location == Location::Here && (given.is_none() || given == own) {
-            return self.revert_here(options);
+        if version.location == Location::Here && (given.is_none() || given == own) {
+            return self.revert_here(version, parent, options);
         }
         let branch = given.map_or_else(|| BranchName::new(crate::history::refs::DEFAULT_BRANCH), Ok)?;
-        let mut target = self.open_target(&options.version)?;
-        self.revert_on(&mut target, &branch, options)
+        let mut target = self.open_target(version)?;
+        self.revert_on(&mut target, &branch, parent, options, &Untracked::default())
     }
 
-    fn revert_here(&self, options: &RevertOptions) -> Result<MergeReport> {
-        let (mut workspace, _lock, branch) = self.ready_here(options.dry_run)?;
-        workspace.target.reference = options.version.reference.clone();
-        let mut report = self.revert_on(&mut workspace.target, &branch, options)?;
+    fn revert_here(&self, version: &Address, parent: Option<usize>, options: &MergeOptions) -> Result<MergeReport> {
+        let Ready { mut workspace, branch, untracked, lock: _lock } = self.ready_here(options.dry_run)?;
+        workspace.target.reference = version.reference.clone();
+        let mut report = self.revert_on(&mut workspace.target, &branch, parent, options, &untracked)?;
         self.become_outcome(workspace.state.base, &mut report)?;
         Ok(report)
     }
 
-    fn revert_on(&self, target: &mut Target, branch: &BranchName, options: &RevertOptions) -> Result<MergeReport> {
+    fn revert_on(
+        &self,
+        target: &mut Target,
+        branch: &BranchName,
+        parent: Option<usize>,
+        options: &MergeOptions,
+        untracked: &Untracked,
+    ) -> Result<MergeReport> {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
         let dataset = target.dataset()?;
         let undone = target.version()?.clone();
@@ -79,7 +71,7 @@ impl Engine {
             let message = format!("version {shown} isn't in the history of the branch {branch}");
             return Err(Error::conflict(message).hint("--branch names the branch that it is to be taken back on"));
         }
-        let before = parent_of(&undone, &shown, options.parent)?;
+        let before = parent_of(&undone, &shown, parent)?;
         let side = |reference: String, version: Id| MergeParent {
             reference,
             version,
@@ -88,15 +80,10 @@ impl Engine {
             adds_nothing: false,
         };
         let sides = vec![side(branch.to_string(), head), side(format!("before {shown}"), before)];
-        let as_merge = MergeOptions {
-            on_conflict: options.on_conflict.clone(),
-            rules: options.rules.clone(),
-            ..MergeOptions::default()
-        };
-        let choices = choices(&as_merge, target, &sides, &sides)?;
+        let choices = choices(options, target, &sides, &sides)?;
         let states = [head, before]
             .iter()
-            .map(|id| known(target, id))
+            .map(|id| target.version_state(id).cloned())
             .chain([Ok(undone.clone())])
             .collect::<Result<Vec<_>>>()?;
         let heads: Vec<Head> = sides
@@ -125,6 +112,7 @@ impl Engine {
         if report.unresolved().next().is_some() {
             return Ok(report);
         }
+        untracked.refuse_in_the_way(manifest(&states[0]), &plan.edits)?;
         let session = self.session(timeline, content, options.dry_run);
         let proposal = Proposal {
             dataset: target.dataset.clone(),
@@ -137,14 +125,15 @@ impl Engine {
             seen_head: Some(head),
             renews: false,
         };
-        let reverts = Value::Text(undone.row.version.to_string());
+        let reverts = (META_REVERTS.to_owned(), undone.row.version.to_string());
+        let words = recorded_choice(options).chain([reverts]).map(|(key, text)| (key, Value::Text(text)));
         let draft = Draft {
             proposal,
             message: options.message.clone().unwrap_or_else(|| format!("revert {shown}")),
-            meta: Attrs([(META_REVERTS.to_owned(), reverts)].into()),
+            meta: words.collect(),
             roles: Vec::new(),
             create_dataset: false,
-            number: None,
+            number: options.bump,
         };
         let pieces = edited(manifest(&states[0]), plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
@@ -165,11 +154,4 @@ fn parent_of(undone: &VersionState, shown: &str, asked: Option<usize>) -> Result
             Error::not_found(format!("version {shown} has no parent number {number}")).hint("`dagset show` lists them")
         }),
     }
-}
-
-fn known(target: &Target, id: &Id) -> Result<VersionState> {
-    target.store.timeline.fold().version(id).cloned().ok_or_else(|| {
-        Error::not_found(format!("version {} isn't in {}", id.short(), target.store.root))
-            .hint("`dagset fetch` or `dagset push` brings a whole history")
-    })
 }

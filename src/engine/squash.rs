@@ -99,7 +99,7 @@ impl Engine {
             provenance: self.provenance(),
             extensions: Vec::new(),
         };
-        let (new, indexes) = self.write_record(&target.store, &tip, record)?;
+        let (new, indexes, relies) = self.write_record(&target.store, &tip, record)?;
         let (dataset, name) = (&target.dataset, &report.name);
         let mut branches = Vec::new();
         target.store.timeline.append(&self.actor(), |fold, record_bytes| {
@@ -109,6 +109,7 @@ impl Engine {
             let stored_bytes = self.observer.get(Counter::StoredBytes) + record_bytes;
             let mut operations = operations(fold, dataset, &new, &tip, base, (time, stored_bytes), name, &branches);
             operations.insert(0, Operation::Register { indexes: indexes.clone() });
+            operations.insert(1, Operation::Rely(relies.clone()));
             guarded(fold, operations, options.reason.as_ref())
         })?;
         report.version = Some(new.id);
@@ -123,7 +124,7 @@ impl Engine {
         store: &OpenStore,
         tip: &VersionRow,
         record: Version,
-    ) -> Result<(NewVersion, Vec<IndexRow>)> {
+    ) -> Result<(NewVersion, Vec<IndexRow>, Things)> {
         let session = self.session(&store.timeline, &store.content, false);
         let manifest = Manifest::new(&store.content, tip.manifest, Some(tip.manifest_place));
         let finished = session.finish(edited(manifest, Vec::new()), |built| match built.id == tip.manifest {
@@ -131,7 +132,7 @@ impl Engine {
             false => Err(Error::damaged(format!("the manifest of version {} isn't what it was", tip.version.short()))),
         })?;
         let missing = || Error::new(crate::base::Kind::Failed, "the version was not written");
-        Ok((finished.version.ok_or_else(missing)?, finished.indexes))
+        Ok((finished.version.ok_or_else(missing)?, finished.indexes, finished.relies))
     }
 
     /// A workspace that is at the tip, on a branch that moved, is at the new version: the same files.

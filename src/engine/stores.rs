@@ -54,7 +54,7 @@ impl Engine {
             created: open.file.created,
             tool: open.file.tool.clone(),
             datasets: fold.datasets.len() as u64,
-            versions: fold.datasets.values().map(|dataset| dataset.versions.len() as u64).sum(),
+            versions: fold.datasets.values().map(|dataset| fold.listed(dataset).versions.len() as u64).sum(),
             records: fold.number,
             indexes: fold.indexes.len() as u64,
             packs: rows().map(|row| row.packs).sum(),

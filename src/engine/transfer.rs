@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, ObjectName, Observer, RefName, Result};
+use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, Observer, RefName, Result};
 use crate::flow::carry::{Arrived, Carrier, Extent};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::ref_moves::{Carried, RefMove, Verdict, judge, operation};
@@ -66,6 +66,8 @@ pub struct PushReport {
     /// Versions that the remote didn't have.
     pub versions: u64,
     pub said: SaidReport,
+    /// Uses of its versions that the remote didn't have.
+    pub uses: u64,
     /// Chunks that the remote didn't have, and their raw bytes.
     pub new_chunks: u64,
     pub new_bytes: u64,
@@ -118,6 +120,10 @@ impl Engine {
     ///
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a branch there has versions that this one hasn't; then nothing is sent.
     pub fn push(&self, options: &PushOptions) -> Result<PushReport> {
+        self.awake(|| self.push_once(options))
+    }
+
+    fn push_once(&self, options: &PushOptions) -> Result<PushReport> {
         let near = self.uncounted();
         let mut home = near.open_target(&here())?;
         let mut far = self.open_far(options.remote.as_deref(), &home)?;
@@ -147,6 +153,7 @@ impl Engine {
         if let (Some(name), false) = (&far.name, options.dry_run) {
             near.follow(&mut home, name, &moves)?;
         }
+        let uses = if options.dry_run { 0 } else { self.carry_uses(&home.store, &far.store, &far.dataset) };
         self.warn_of(&said.differing, &dataset, |what, key, reference| {
             format!("the {what} is another one at {shown}, and stays; `dagset meta set {}//{}{reference} {key}=VALUE` changes it there", far.store.root.trim_end_matches('/'), far.dataset)
         });
@@ -160,6 +167,7 @@ impl Engine {
             refs: moves.into_iter().map(|step| moved_ref(step, way_out_of_push)).collect(),
             versions: missing.rows.len() as u64,
             said,
+            uses,
             new_chunks: count(Counter::NewChunks),
             new_bytes: count(Counter::NewBytes),
             stored_bytes: count(Counter::StoredBytes),
@@ -170,6 +178,10 @@ impl Engine {
     /// Brings the versions of a remote, or of the only one or `origin`, into the home store, and what its refs are: its branches as `REMOTE/BRANCH`,
     /// its version names and tags as they are called, but where those stand for something else here.
     pub fn fetch(&self, remote: Option<&str>) -> Result<FetchReport> {
+        self.awake(|| self.fetch_once(remote))
+    }
+
+    fn fetch_once(&self, remote: Option<&str>) -> Result<FetchReport> {
         let near = self.uncounted();
         let mut home = near.open_target(&here())?;
         let far = self.open_far(remote, &home)?;
@@ -225,22 +237,22 @@ impl Engine {
         judge_all: impl Fn(Option<&Dataset>) -> Result<Vec<RefMove>>,
     ) -> Result<Vec<RefMove>> {
         let OpenStore { timeline, content, .. } = to;
-        let actor = self.actor();
+        let mut actor = self.actor();
         let extent = if let Way::In(extent) = way { extent } else { Extent::Whole };
         let mut arrived = Arrived::default();
         if !missing.rows.is_empty() {
             self.observer.tell(Event::Phase(if way == Way::Out { "pushing" } else { "fetching" }));
-            let target = (&*content, timeline.bucket().clone(), timeline.fold().number);
+            let target = (&*content, timeline.bucket().clone());
             let mut carrier = Carrier::new(from, target, extent, false, self.often, self.observer.clone());
             let near = if way == Way::Out { from } else { &*content };
             for row in &missing.held {
-                carrier.target_has(&Manifest::new(near, row.manifest, Some(row.manifest_place)))?;
+                carrier.target_has(row.version, &Manifest::new(near, row.manifest, Some(row.manifest_place)))?;
             }
             let register = &mut |rows| register_now(timeline, &actor, rows);
             missing.rows.iter().try_for_each(|row| carrier.carry(row, register))?;
             arrived = carrier.finish(register)?;
         }
-        let Arrived { mut rows, mut indexes, relied } = arrived;
+        let Arrived { mut rows, mut indexes, relies } = arrived;
         // What a push wrote is told of its newest version; what was fetched keeps the figures of where it comes from.
         if way == Way::Out {
             rows.iter_mut().for_each(|row| row.stored_bytes = 0);
@@ -249,7 +261,8 @@ impl Engine {
         let mut last = rows.split_off(rows.len().saturating_sub(VERSIONS_A_RECORD));
         for group in rows.chunks(VERSIONS_A_RECORD) {
             let indexes = std::mem::take(&mut indexes);
-            timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &indexes, &relied)))?;
+            timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &indexes, &relies)))?;
+            actor.goes_on(timeline);
         }
         let mut moves = Vec::new();
         timeline.append(&actor, |fold, record_bytes| {
@@ -257,11 +270,12 @@ impl Engine {
                 tip.stored_bytes = stored_bytes + record_bytes;
             }
             moves = judge_all(fold.datasets.get(name))?;
-            let mut operations = adding(fold, name, &last, &indexes, &relied);
+            let mut operations = adding(fold, name, &last, &indexes, &relies);
             operations.extend(moves.iter().filter_map(|step| operation(name, step)));
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
         })?;
+        actor.goes_on(timeline);
         bring_rest(timeline, &actor, name, &missing.said)?;
         if !missing.rows.is_empty() {
             // What was asked for is done; tidying up may fail without a word to the user but in the notes.
@@ -275,10 +289,10 @@ impl Engine {
 
     /// Counts what a push would send, and sends nothing.
     fn count_only(&self, from: &Content, far: &OpenStore, missing: &Missing<'_>) -> Result<()> {
-        let target = (&far.content, far.timeline.bucket().clone(), far.timeline.fold().number);
+        let target = (&far.content, far.timeline.bucket().clone());
         let mut carrier = Carrier::new(from, target, Extent::Whole, true, self.often, self.observer.clone());
         for row in &missing.held {
-            carrier.target_has(&Manifest::new(from, row.manifest, Some(row.manifest_place)))?;
+            carrier.target_has(row.version, &Manifest::new(from, row.manifest, Some(row.manifest_place)))?;
         }
         missing.rows.iter().try_for_each(|row| carrier.carry(row, &mut |_| Ok(())))?;
         carrier.finish(&mut |_| Ok(())).map(drop)
@@ -467,13 +481,15 @@ fn said_report(said: &Said<'_>, name: &DatasetName, there: Option<&Dataset>) -> 
     }
 }
 
-/// The operations that add versions to a dataset, which is made where it isn't there; what was stored for them needs the packs `relied`.
+/// The operations that add versions to a dataset, which is made where it isn't there.
+///
+/// They rely on `relies`, and on those of their parents that are there.
 pub(super) fn adding(
     fold: &Fold,
     name: &DatasetName,
     rows: &[VersionRow],
     indexes: &[IndexRow],
-    relied: &[ObjectName],
+    relies: &Things,
 ) -> Vec<Operation> {
     if rows.is_empty() && fold.datasets.contains_key(name) {
         return Vec::new();
@@ -486,9 +502,10 @@ pub(super) fn adding(
         operations.push(Operation::CreateDataset { dataset: name.clone() });
     }
     let there = |id: &Id| fold.datasets.get(name).is_some_and(|dataset| dataset.versions.contains_key(id));
-    let versions: Vec<Id> = parents_of(rows).into_iter().filter(there).collect();
-    if !versions.is_empty() || !relied.is_empty() {
-        operations.push(Operation::Rely(Things { versions, packs: relied.to_vec() }));
+    let mut versions = relies.versions.clone();
+    versions.extend(parents_of(rows).into_iter().filter(there).filter(|id| !relies.versions.contains(id)));
+    if !versions.is_empty() || !relies.packs.is_empty() {
+        operations.push(Operation::Rely(Things { versions, packs: relies.packs.clone() }));
     }
     operations
         .extend(rows.iter().map(|row| Operation::AddVersion { dataset: name.clone(), row: Box::new(row.clone()) }));

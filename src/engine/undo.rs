@@ -8,11 +8,43 @@ use crate::history::fold::Fold;
 use crate::history::guard::{Reason, guarded};
 use crate::history::records::{Backwards, record};
 use crate::history::timeline::Actor;
-use crate::history::undo::{UNDOES, bears_on, inverse, still_may};
+use crate::history::undo::{UNDOES, bears_on, continues, inverse, still_may};
 
 use super::deeds::{Deed, LogRecord, Names};
 use super::open::OpenStore;
 use super::{Address, Engine};
+
+/// Of a command that made a dataset by several records: the first, and the number of the last. Of any other record: itself.
+fn whole_of(store: &OpenStore, core: RecordCore) -> Result<(RecordCore, u64)> {
+    let first = match continues(&core) {
+        Some(first) => record(&store.timeline, first)?,
+        None => core.clone(),
+    };
+    let made = |operation: &Operation| match operation {
+        Operation::CreateDataset { dataset } => Some(dataset.clone()),
+        _ => None,
+    };
+    let Some(dataset) = first.operations.iter().find_map(made) else {
+        let number = core.number;
+        return Ok((core, number));
+    };
+    let mut last = first.number;
+    for newer in Backwards::new(&store.timeline, None) {
+        let newer = newer?;
+        if newer.number <= first.number {
+            break;
+        }
+        match continues(&newer) == Some(first.number) {
+            true => last = last.max(newer.number),
+            // Somebody else's work came in between: it isn't to go along.
+            false if newer.number < last && newer.operations.iter().any(|it| it.dataset() == Some(&dataset)) => {
+                return Ok((core.clone(), core.number));
+            }
+            false => {}
+        }
+    }
+    Ok((first, last))
+}
 
 /// Newer records that an error names.
 const SHOWN_RECORDS: usize = 5;
@@ -48,8 +80,17 @@ impl Engine {
             Some(number) => record(&store.timeline, number)?,
             None => self.newest_own(&store, dataset)?,
         };
+        let (core, last) = whole_of(&store, core)?;
         let mut before = store.timeline.as_of(core.number - 1)?;
         let operations = inverse(&mut before, &core)?;
+        let after = match last > core.number {
+            true => store.timeline.as_of(last)?,
+            false => {
+                let record = before.record;
+                before.apply(&core, record)?;
+                before
+            }
+        };
         if operations.is_empty() {
             let is_publish = |operation: &Operation| matches!(operation, Operation::Publish { .. });
             let message = match core.operations.iter().any(is_publish) {
@@ -62,7 +103,7 @@ impl Engine {
         guarded(store.timeline.fold(), operations.clone(), reason).map_err(held)?;
         let actor = self.undoing(core.number);
         let make = |fold: &Fold| {
-            still_may(&before, &core, fold, &operations)?;
+            still_may(&after, &core, fold, &operations)?;
             guarded(fold, operations.clone(), reason)
         };
         let outcome = match dry_run {

@@ -1,6 +1,8 @@
 //! `use` and `uses`: which runs read a version, which models came of it, and the way back.
 
-use crate::base::{Error, Event, Id, Kind, RefName, Result, Time};
+use std::collections::HashSet;
+
+use crate::base::{DatasetName, Error, Event, Id, Kind, RefName, Result, Time};
 use crate::format::attrs::Attrs;
 use crate::format::usage::Use;
 use crate::history::fold::Fold;
@@ -10,6 +12,9 @@ use crate::store::uses::{self, Wanted};
 
 use super::open::{OpenStore, Target};
 use super::{Address, Engine};
+
+/// Uses that a push sends.
+const MOST_CARRIED: usize = 1000;
 
 /// What reads a version: a job, an experiment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,9 +112,10 @@ impl Engine {
     }
 
     fn use_of(&self, target: &Target, run: &Run, options: &UseOptions) -> Result<Use> {
+        let version = target.version()?.row.version;
         Ok(Use {
-            version: target.version()?.row.version,
-            dataset: target.dataset.clone(),
+            version,
+            dataset: target.home_of(&version)?.0.clone(),
             path: Some(target.folder().to_owned()).filter(|path| !path.is_empty()),
             run: run.id.clone(),
             model: options.model.clone(),
@@ -130,14 +136,43 @@ impl Engine {
         if let Some(store) = self.whole_store(address, across)? {
             let datasets = store.timeline.fold().datasets.values();
             let versions: Vec<Id> = datasets.flat_map(|dataset| dataset.versions.keys().copied()).collect();
-            return find(&store, &versions, options);
+            return self.uses_of(&store, &versions, options);
         }
         let target = self.open_target(address)?;
         let versions = match across && target.reference.is_none() {
             true => target.dataset()?.versions.keys().copied().collect(),
             false => vec![target.version()?.row.version],
         };
-        find(&target.store, &versions, options)
+        self.uses_of(&target.store, &versions, options)
+    }
+
+    fn uses_of(&self, store: &OpenStore, versions: &[Id], options: &UsesOptions) -> Result<UsesReport> {
+        if options.most == 0 {
+            return Err(Error::usage("at least one use must be asked for"));
+        }
+        let (run, model) = (options.run.as_deref(), options.model.as_deref());
+        let found = self.find_uses(store, &Wanted { versions, run, model, most: options.most })?;
+        let fold = store.timeline.fold();
+        Ok(UsesReport { uses: found.uses.into_iter().map(|used| card(fold, used)).collect(), left_out: found.left_out })
+    }
+
+    /// Brings uses of a dataset's versions from one store to another, as far as it may: what else is done is done. Gives how many.
+    pub(super) fn carry_uses(&self, from: &OpenStore, to: &OpenStore, dataset: &DatasetName) -> u64 {
+        let Some(known) = to.timeline.fold().datasets.get(dataset) else { return 0 };
+        let versions: HashSet<Id> = known.versions.keys().copied().collect();
+        match uses::carry(from.timeline.bucket(), to.timeline.bucket(), &versions, MOST_CARRIED) {
+            Ok((created, left)) => {
+                if left > 0 {
+                    self.observer.tell(Event::Warning(format!("{left} older uses are left; the next push sends more")));
+                }
+                created as u64
+            }
+            Err(fault) => {
+                let told = format!("what is recorded of uses wasn't sent: {}", fault.in_one_line());
+                self.observer.tell(Event::Warning(told));
+                0
+            }
+        }
     }
 
     /// The store, if the address names that and nothing in it, and all of it may be meant.
@@ -149,16 +184,6 @@ impl Engine {
         let (store, rest) = self.open_store(text)?;
         Ok(rest.is_none().then_some(store))
     }
-}
-
-fn find(store: &OpenStore, versions: &[Id], options: &UsesOptions) -> Result<UsesReport> {
-    if options.most == 0 {
-        return Err(Error::usage("at least one use must be asked for"));
-    }
-    let wanted = Wanted { versions, run: options.run.as_deref(), model: options.model.as_deref(), most: options.most };
-    let found = uses::find(store.timeline.bucket(), &wanted)?;
-    let fold = store.timeline.fold();
-    Ok(UsesReport { uses: found.uses.into_iter().map(|used| card(fold, used)).collect(), left_out: found.left_out })
 }
 
 pub(super) fn card(fold: &Fold, used: Use) -> UseCard {

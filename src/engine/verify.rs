@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::base::{Error, Event, Kind, Result};
+use crate::base::{Error, Event, Kind, Result, Tally};
 use crate::flow::read_content::read_content;
 use crate::flow::verify::{Extent, Finding, Report, verify_store};
 use crate::format::manifest::EntryKind;
@@ -94,7 +94,14 @@ impl Engine {
             report.checked_bytes += batch.iter().map(|leaf| leaf.entry.bytes()).sum::<u64>();
             let check = |leaf: &Leaf| {
                 let EntryKind::File { size, content, .. } = &leaf.entry.kind else { return Ok(None) };
-                match read_content(&target.store.content, content, *size, leaf.place.as_ref(), |_| Ok(())) {
+                match read_content(
+                    &target.store.content,
+                    content,
+                    *size,
+                    leaf.place.as_ref(),
+                    &Tally::new(&self.observer, 0),
+                    |_| Ok(()),
+                ) {
                     Ok(()) => Ok(None),
                     Err(fault) if fault.kind() == Kind::Unreachable => Err(fault),
                     Err(fault) => Ok(Some(Finding {

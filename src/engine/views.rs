@@ -38,6 +38,7 @@ impl Engine {
         check_free(cache, folder, options.overwrite)?;
         let state = target.version()?;
         let key = scope.id(&state.row.manifest).to_string();
+        let removed = cache.removed_for_room();
         let (view, lease) = self.held_view(&chain, target, manifest, scope, |plan, held| {
             // Before the lease, which lives by it.
             put_link(folder, &cache.view_folder(&key))?;
@@ -53,6 +54,7 @@ impl Engine {
             deleted: Vec::new(),
             resumed: false,
             links: None,
+            removed: cache.removed_for_room().since(removed),
             view: Some(tree),
             lease: Some(lease),
         })
@@ -67,6 +69,7 @@ impl Engine {
         scope: &Scope,
         lease: impl Fn(&Plan, Held) -> Result<Hold>,
     ) -> Result<(View, String)> {
+        let _heeding = self.observer.heed_stop();
         let cache = chain.filled();
         let key = scope.id(&target.version()?.row.manifest);
         let mut tries = 0;
@@ -114,7 +117,7 @@ impl Engine {
         self.observer.tell(Event::Phase("looking"));
         let plan = self.plan(cache, scope, manifest)?;
         scope.check_patterns(target)?;
-        self.check_fit(cache, &plan)?;
+        self.check_fit(cache, &plan, 0)?;
         // Links of the view hold what is there; until they are made, this does.
         let list = cache.put_list(&plan.list())?;
         let held = cache.hold(&self.own_hold(target, &plan, Held::List(list.clone()))?)?;
@@ -122,6 +125,7 @@ impl Engine {
         self.observer.tell(Event::Phase("linking"));
         let new = cache.begin_view(&name)?;
         let counts = Mutex::new(LinkCounts::default());
+        let removed = cache.removed_for_room();
         let before = Engine::before(target, cache)?;
         let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
         let source = Source::Cache(ByCache::new(filler, crate::cache::Link::InView, &counts));
@@ -130,6 +134,7 @@ impl Engine {
         let written =
             write_entries(source, &folder, entries, Existing::Resume, false, self.settings.jobs, &self.observer);
         cache.give_back();
+        self.tell_removed(cache, removed);
         let published = written.and_then(|_| {
             let card = ViewCard {
                 address: target.shown.clone(),

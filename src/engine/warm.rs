@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::base::{Counter, Event, Id, Result};
-use crate::cache::{Cache, Chain, Changes, Held, Hold};
+use crate::cache::{Cache, Chain, Changes, Held, Hold, Pruned};
 use crate::tree::share::Share;
 
 use super::caches::{Plan, end_of};
@@ -46,6 +46,8 @@ pub struct WarmReport {
     pub cached_bytes: u64,
     /// Cached files that looked changed: what of them was right, and what is put aside and came again.
     pub changes: Changes,
+    /// What went from the cache to make room.
+    pub removed: Pruned,
     /// Whether all is there now.
     pub is_complete: bool,
     /// The name of the pin that was put.
@@ -65,8 +67,10 @@ struct Choice {
 
 impl Engine {
     /// Fills the cache with what addresses mean, one after the other; with `check`, says what of it is there. What doesn't fit together is
-    /// refused before the first byte, and nothing of it goes before all is there.
+    /// refused before the first byte, and nothing of it goes before all is there. When it
+    /// is asked to stop, files whose bytes are all here are finished.
     pub fn warm(&self, addresses: &[Address], options: &WarmOptions) -> Result<Vec<WarmReport>> {
+        let _heeding = self.observer.heed_stop();
         let chain = self.chain()?;
         let cache = chain.filled();
         self.observer.tell(Event::Phase("looking"));
@@ -79,9 +83,10 @@ impl Engine {
             reports.push(choice.report(cache.folder())?);
         }
         let Some(first) = choices.first().filter(|_| !options.check) else { return Ok(reports) };
-        self.check_fit(cache, &all)?;
-        let held = Held::List(cache.put_list(&all.list())?);
-        let hold = cache.hold(&self.own_hold(&first.target, &all, held)?)?;
+        self.check_fit(cache, &all, 0)?;
+        // What is all there takes no room, not even for a hold: the disk may be full.
+        let is_held = !all.is_complete() || options.pin.is_some();
+        let hold = is_held.then(|| self.hold_all(cache, &first.target, &all)).transpose()?;
         self.expect(all.files, all.bytes);
         // Before the rate is taken, so that it and the time left are those of what is fetched.
         self.observer.add(Counter::Files, all.cached_files);
@@ -89,15 +94,24 @@ impl Engine {
         self.observer.tell(Event::Phase("warming"));
         let mut met = cache.changes();
         let filled = choices.iter().zip(&mut reports).try_for_each(|(choice, report)| {
-            report.pin = self.fill_choice(&chain, choice, options.pin)?;
+            let removed = cache.removed_for_room();
+            let done = self.fill_choice(&chain, choice, options.pin);
+            report.removed = self.tell_removed(cache, removed);
+            report.pin = done?;
             report.is_complete = true;
             report.changes = report.changes.and(chain.filled().changes().since(met));
             met = chain.filled().changes();
             self.note_use(&choice.target, options.run.as_ref());
             Ok(())
         });
-        cache.release(&hold)?;
+        hold.map_or(Ok(()), |hold| cache.release(&hold))?;
         filled.map(|()| reports)
+    }
+
+    /// Keeps all of it while it comes.
+    fn hold_all(&self, cache: &Cache, first: &Target, all: &Plan) -> Result<String> {
+        let held = Held::List(cache.put_list(&all.list())?);
+        cache.hold(&self.own_hold(first, all, held)?)
     }
 
     fn choose(&self, cache: &Cache, address: &Address, options: &WarmOptions) -> Result<Choice> {
@@ -121,9 +135,9 @@ impl Engine {
     fn fill_choice(&self, chain: &Chain, choice: &Choice, pin: Option<Option<Duration>>) -> Result<Option<String>> {
         let Choice { target, scope, plan, .. } = choice;
         let manifest = target.store.manifest(target.version()?);
-        let list = self.fill(target, chain, scope, &manifest, plan)?;
+        self.fill(target, chain, scope, &manifest, plan)?;
         let Some(lasts) = pin else { return Ok(None) };
-        let hold = self.hold_of(target, plan, Held::List(list))?;
+        let hold = self.hold_of(target, plan, Held::List(chain.filled().put_list(&plan.list())?))?;
         chain.filled().hold(&Hold { is_pin: true, ends: end_of(lasts), ..hold }).map(Some)
     }
 }
@@ -140,6 +154,7 @@ impl Choice {
             cached_files: plan.cached_files,
             cached_bytes: plan.cached_bytes,
             changes: self.changes,
+            removed: Pruned::default(),
             is_complete: plan.is_complete(),
             pin: None,
             unknown: unknown.clone(),

@@ -18,7 +18,7 @@ use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::scan::{LeftOutReason, ScanOptions, scan};
 use crate::workspace::compare::{Comparison, LocalChange, compare};
 use crate::workspace::control::{Config, Control, EMBEDDED, State};
-use crate::workspace::merging::Solved;
+use crate::workspace::merging::{Merging, Solved};
 
 use super::get::remove_with_empty_folders;
 use super::ingest::LeftOutPath;
@@ -258,8 +258,10 @@ impl Engine {
             }
             let known = manifest.iter().flat_map(|manifest| manifest.entries(&place)).collect::<Result<Vec<Leaf>>>()?;
             if known.is_empty() && in_conflict.is_empty() {
-                return Err(Error::not_found(format!("the base version has no {}", path.display()))
-                    .hint("a file that no version holds is removed with rm"));
+                return Err(merging.as_ref().and_then(|merging| put_beside(merging, &place)).unwrap_or_else(|| {
+                    Error::not_found(format!("the base version has no {}", path.display()))
+                        .hint("a file that no version holds is removed with rm")
+                }));
             }
             removed.extend(known.into_iter().map(|leaf| leaf.path).chain(in_conflict));
             places.push(place);
@@ -347,8 +349,11 @@ impl Engine {
                     .hint(format!("`dagset switch {reference}` writes it")));
             }
             if known != Some(true) {
-                return Err(Error::not_found(format!("the base version has no {}", path.display()))
-                    .hint("`dagset ls :` shows what it has"));
+                let merging = workspace.control.merging(&workspace.state)?;
+                return Err(merging.and_then(|merging| put_beside(&merging, &place)).unwrap_or_else(|| {
+                    Error::not_found(format!("the base version has no {}", path.display()))
+                        .hint("`dagset ls :` shows what it has")
+                }));
             }
             let changed = changes_at(&compared.comparison.changes, &place).filter(|change| change.before.is_some());
             wanted.extend(changed.map(|change| change.path.clone()));
@@ -560,4 +565,14 @@ fn ignore_in_git(root: &Path) -> Result<()> {
         format!("{text}{gap}.dagset/\n").as_bytes(),
         crate::base::files::Durability::Renamed,
     )
+}
+
+/// The error for what stands at a place because a merge put it there.
+fn put_beside(merging: &Merging, place: &str) -> Option<Error> {
+    let conflict = merging.conflicts.iter().find(|it| it.beside.iter().any(|beside| beside.as_str() == place))?;
+    let path = &conflict.path;
+    let message = format!("{place} is what another parent of the merge has at {path}, which is in conflict");
+    Some(Error::conflict(message).hint(format!(
+        "it goes when {path} is solved, by `dagset add {path}`, `dagset rm {path}` or `dagset resolve {path} --take REF`; `dagset add {place}` keeps it"
+    )))
 }

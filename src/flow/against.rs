@@ -14,9 +14,9 @@ use crate::store::content::{Base, Content};
 use crate::store::fetch::Ahead;
 
 use super::former::Former;
+use super::known::Known;
 use super::packer::{Packed, pack_frame_against};
 use super::read_content::Chunks;
-use super::relied::Relied;
 
 /// What index and hint take to name a base is less.
 const NAMING_BYTES: usize = 100;
@@ -28,7 +28,7 @@ const PAUSE: usize = 16;
 pub(super) struct Against<'a> {
     content: &'a Content,
     observer: &'a Observer,
-    relied: &'a Relied,
+    known: &'a Known<'a>,
     /// `None`: there was no such file, or it can't be read.
     former: Option<Former<'a>>,
     tried: AtomicUsize,
@@ -50,11 +50,11 @@ impl<'a> Against<'a> {
         content: &'a Content,
         then: Option<&(Id, u64)>,
         observer: &'a Observer,
-        relied: &'a Relied,
+        known: &'a Known<'a>,
     ) -> Result<Against<'a>> {
         let former = then.map_or(Ok(None), |(id, size)| former(content, *id, *size));
         let former = or_nothing(former, observer)?;
-        Ok(Against { content, observer, relied, former, tried: AtomicUsize::new(0), kept: AtomicUsize::new(0) })
+        Ok(Against { content, observer, known, former, tried: AtomicUsize::new(0), kept: AtomicUsize::new(0) })
     }
 
     /// The bases for the next pieces of the file; none for those that aren't new, or that aren't worth a try.
@@ -81,7 +81,7 @@ impl<'a> Against<'a> {
             of.push(bases);
         }
         let frames: Vec<_> = of.iter().flatten().map(|base| base.place.frame).collect();
-        let ahead = self.content.read_ahead(ObjectKind::Pack, &frames);
+        let ahead = self.content.read_ahead(ObjectKind::Pack, &frames, None);
         ahead.wait()?;
         Ok(Bases { of, _ahead: ahead })
     }
@@ -104,7 +104,7 @@ impl<'a> Against<'a> {
         }
         Ok(best.map(|(packed, base)| {
             self.kept.fetch_add(1, Ordering::Relaxed);
-            self.relied.on(base.place.frame.pack);
+            self.known.use_pack(base.place.frame.pack);
             packed
         }))
     }

@@ -8,19 +8,17 @@ use crate::base::{Id, Result};
 use crate::store::content::Content;
 
 use super::known::Known;
-use super::relied::Relied;
 
 /// What one transfer sent against bases. It grows with the edits that are carried, not with the files.
 pub(super) struct BasedFrames<'a> {
     to: &'a Content,
-    relied: Relied,
     sent: HashSet<Id>,
     needed: HashSet<Id>,
 }
 
 impl<'a> BasedFrames<'a> {
     pub fn new(to: &'a Content) -> BasedFrames<'a> {
-        BasedFrames { to, relied: Relied::default(), sent: HashSet::new(), needed: HashSet::new() }
+        BasedFrames { to, sent: HashSet::new(), needed: HashSet::new() }
     }
 
     /// Whether the frame of `chunk`, which needs `base`, is to go as it is; `known` are the chunks that are over there or go.
@@ -29,17 +27,12 @@ impl<'a> BasedFrames<'a> {
             return Ok(false);
         }
         match self.to.plain_base(base)? {
-            Some(there) => self.relied.on(there.place.frame.pack),
+            Some(there) => known.use_pack(there.place.frame.pack),
             None if known.is_claimed(base) && !self.sent.contains(base) => {}
             None => return Ok(false),
         }
         self.sent.insert(*chunk);
         self.needed.insert(*base);
         Ok(true)
-    }
-
-    /// The packs over there that hold the bases.
-    pub fn relied(&self) -> &Relied {
-        &self.relied
     }
 }

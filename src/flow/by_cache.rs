@@ -2,13 +2,13 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::base::{Event, Kind, Result};
+use crate::base::{Event, Kind, Result, Tally};
 use crate::cache::{Instead, Key, Link};
 use crate::store::content::Content;
 
-use super::fill::{Filler, Wanted};
+use super::fill::{Count, Filler, Wanted};
 
 /// How often a file may go from the cache between being brought and being linked.
 const TRIES: usize = 4;
@@ -62,11 +62,11 @@ impl<'a> ByCache<'a> {
     }
 
     /// Makes sure that the cache has these files; `false` where it can't take them and they can do without.
-    pub fn bring(&self, wanted: &[Wanted], stop: &AtomicBool) -> Result<bool> {
+    pub fn bring(&self, wanted: &[Wanted], stop: &AtomicBool, tally: &Arc<Tally>) -> Result<bool> {
         if self.is_left_out.load(Ordering::Relaxed) {
             return Ok(false);
         }
-        match self.filler.bring(wanted, stop, false) {
+        match self.filler.bring(wanted, stop, tally, Count::Nothing) {
             Ok(()) => Ok(true),
             // A failure of the store has another kind, and comes again from there.
             Err(fault) if matches!(fault.kind(), Kind::Failed | Kind::Busy) && self.can_do_without() => {
@@ -77,13 +77,18 @@ impl<'a> ByCache<'a> {
         }
     }
 
+    /// Whether the cache hasn't this file, so that it comes from the store where nothing is put into the cache any more.
+    pub fn lacks(&self, file: &Wanted) -> bool {
+        !self.filler.chain.filled().has(file.key, file.size)
+    }
+
     /// Whether files are as good without the cache.
     fn can_do_without(&self) -> bool {
         matches!(self.link, Link::Copy | Link::Reflink)
     }
 
     /// Puts one file at `target`; `false` if it has to come straight from the store.
-    pub fn place(&self, file: &Wanted, target: &Path) -> Result<bool> {
+    pub fn place(&self, file: &Wanted, target: &Path, tally: &Arc<Tally>) -> Result<bool> {
         let cache = self.filler.chain.filled();
         let mut tries = 0;
         let linked = loop {
@@ -94,18 +99,22 @@ impl<'a> ByCache<'a> {
                 Err(fault) if fault.kind() == Kind::Damaged && tries < TRIES => {
                     cache.quarantine(file.key);
                     tries += 1;
-                    if !self.bring(std::slice::from_ref(file), &AtomicBool::new(false))? {
+                    if !self.bring(std::slice::from_ref(file), &AtomicBool::new(false), tally)? {
                         lock(self.counts).copies += 1;
                         return Ok(false);
                     }
                 }
-                Err(fault) if cache.has(file.key, file.size) || (tries == TRIES && !self.can_do_without()) => {
+                Err(fault)
+                    if cache.has(file.key, file.size)
+                        || (tries == TRIES && !self.can_do_without() && !self.filler.observer.is_stopping()) =>
+                {
                     return Err(fault.within(format!("{} can't be got", file.path)));
                 }
-                // Somebody made room just now.
+                // Somebody made room just now, or it was never brought since all is to stop.
                 Err(_) => {
+                    self.filler.observer.go_on()?;
                     tries += 1;
-                    if tries > TRIES || !self.bring(std::slice::from_ref(file), &AtomicBool::new(false))? {
+                    if tries > TRIES || !self.bring(std::slice::from_ref(file), &AtomicBool::new(false), tally)? {
                         lock(self.counts).copies += 1;
                         return Ok(false);
                     }

@@ -5,16 +5,17 @@
 //! is wanted travels as it is stored; of any other only the wanted chunks do, packed anew, so that no unwanted neighbour comes along.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result};
+use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result, Stage, Tally};
 use crate::chunk::cut::SMALL_FILE;
 use crate::format::header::ObjectKind;
 use crate::format::hint::{ChildShape, encode as encode_hint};
 use crate::format::index::Index;
 use crate::format::manifest::EntryKind;
-use crate::format::operation::{IndexRow, VersionRow};
+use crate::format::operation::{IndexRow, Things, VersionRow};
 use crate::format::pack::{ItemKind, NewItem};
 use crate::format::place::{Encoding, FramePlace, Place};
 use crate::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
@@ -55,13 +56,14 @@ pub enum Extent {
 /// One transfer into a store. Dropped before its rows are registered, it leaves objects that no record names.
 pub struct Carrier<'a> {
     from: &'a Content,
-    to: &'a Content,
     extent: Extent,
     bucket: Bucket,
     born: u64,
     observer: Observer,
     /// `None`: nothing is written, only counted.
     uploads: Option<Uploads>,
+    /// What has gone to a far store, whose packs are sent while later ones are filled; into a near one what comes is counted.
+    sent: Option<Arc<Tally>>,
     tail: Option<OpenPack>,
     known: Known<'a>,
     based: BasedFrames<'a>,
@@ -85,8 +87,8 @@ pub struct Arrived {
     pub rows: Vec<VersionRow>,
     /// To be registered with them.
     pub indexes: Vec<IndexRow>,
-    /// Packs that were in the target and that what came needs.
-    pub relied: Vec<ObjectName>,
+    /// What was in the target and what came needs.
+    pub relies: Things,
 }
 
 /// A meta object that waits for a flush.
@@ -107,23 +109,25 @@ enum What {
 }
 
 impl<'a> Carrier<'a> {
-    /// A transfer into the store at `bucket`, whose content is `to` and whose newest record is `born`. With `dry`, nothing is written.
+    /// A transfer into the store at `bucket`, whose content is `to`. With `dry`, nothing is written.
     pub fn new(
         from: &'a Content,
-        (to, bucket, born): (&'a Content, Bucket, u64),
+        (to, bucket): (&'a Content, Bucket),
         extent: Extent,
         dry: bool,
         often: Often,
         observer: Observer,
     ) -> Carrier<'a> {
-        let registrar = Registrar::new(bucket.clone(), to, born, often);
-        let uploads = (!dry).then(|| Uploads::new(bucket.clone(), born, observer.clone()));
+        let born = to.record();
+        let registrar = Registrar::new(bucket.clone(), to, often);
+        let sent = bucket.is_far().then(|| Tally::new(&observer, u64::MAX));
+        let uploads = (!dry).then(|| Uploads::telling(bucket.clone(), born, observer.clone(), sent.clone()));
         Carrier {
             from,
-            to,
             extent,
             born,
             uploads,
+            sent,
             tail: None,
             known: Known::new(to),
             based: BasedFrames::new(to),
@@ -141,8 +145,9 @@ impl<'a> Carrier<'a> {
         }
     }
 
-    /// Says that the target has all of a manifest; only its inner nodes are read.
-    pub fn target_has(&mut self, manifest: &Manifest<'_>) -> Result<()> {
+    /// Says that the target has all of a version; only the inner nodes of its manifest are read.
+    pub fn target_has(&mut self, version: Id, manifest: &Manifest<'_>) -> Result<()> {
+        self.known.use_version(version);
         node_ids(manifest, &mut self.nodes)
     }
 
@@ -172,12 +177,13 @@ impl<'a> Carrier<'a> {
                 row.manifest_place = self.place_of(&row.manifest, ItemKind::Node)?;
             }
         }
-        Ok(Arrived { rows, indexes, relied: self.based.relied().packs() })
+        self.registrar.own().iter().flat_map(Index::packs).for_each(|pack| self.known.use_pack(pack.name));
+        Ok(Arrived { rows, indexes, relies: self.known.used() })
     }
 
     fn place_of(&self, id: &Id, kind: ItemKind) -> Result<Place> {
         let own = self.registrar.own().iter().find_map(|index| index.find_meta(id, kind));
-        let place = own.map_or_else(|| self.to.find_meta(id, kind), |place| Ok(Some(place)))?;
+        let place = own.map_or_else(|| self.known.meta(id, kind), |place| Ok(Some(place)))?;
         place.ok_or_else(|| crate::base::Error::new(Kind::Failed, "an object that was carried has no place"))
     }
 
@@ -249,6 +255,9 @@ impl<'a> Carrier<'a> {
         if self.known.claim(&chunk.id)? {
             self.observer.add(Counter::NewChunks, 1);
             self.observer.add(Counter::NewBytes, chunk.len.into());
+            if self.uploads.is_some() {
+                self.observer.add(Counter::BytesTotal, chunk.len.into());
+            }
             self.wanted_bytes += u64::from(chunk.len);
             self.wanted.push(chunk);
         }
@@ -283,13 +292,15 @@ impl<'a> Carrier<'a> {
             while coming.is_empty() || (from.is_far() && from.may_read_on()) {
                 let Some(group) = groups.next() else { break };
                 let frames: Vec<FramePlace> = group.iter().filter_map(|part| part.frame).collect();
-                coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames)));
+                let bytes = if self.sent.is_some() { 0 } else { group.iter().map(Part::bytes).sum() };
+                let tally = Tally::new(&self.observer, bytes);
+                coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames, Some(&tally)), tally));
             }
-            let Some((group, ahead)) = coming.pop_front() else { break };
+            let Some((group, ahead, tally)) = coming.pop_front() else { break };
             ahead.wait()?;
             let read = group.par_iter().map(|part| part.read(from)).collect::<Result<Vec<_>>>()?;
             for (part, read) in group.iter().zip(read) {
-                self.observer.add(Counter::Bytes, part.bytes());
+                tally.note(Stage::Placed, part.bytes());
                 match read {
                     Read::Frame(frame, stored) => packer.add_stored_frame(&frame, &stored, &part.items())?,
                     Read::Chunks(items) => {
@@ -318,12 +329,13 @@ impl<'a> Carrier<'a> {
         queue.sort_by_key(|queued| queued.rank);
         let written = self.write_queue(&uploads, data.index(), queue);
         let ((), packs) = uploads.conclude(written)?;
-        self.uploads = Some(Uploads::new(self.bucket.clone(), self.born, self.observer.clone()));
+        let sent = self.sent.clone();
+        self.uploads = Some(Uploads::telling(self.bucket.clone(), self.born, self.observer.clone(), sent));
         Ok(self.registrar.write(data, packs)?.into_iter().collect())
     }
 
     fn write_queue(&self, uploads: &Uploads, data: &Index, queue: Vec<Queued>) -> Result<()> {
-        let places = Places { data, own: self.registrar.own(), content: self.to };
+        let places = Places { data, own: self.registrar.own(), known: &self.known };
         let mut meta = MetaPacker::new(uploads)?;
         for Queued { rank, id, object, hint, what } in queue {
             let kind = match what {
@@ -332,7 +344,12 @@ impl<'a> Carrier<'a> {
                 What::Recipe(_) => ItemKind::RecipeRoot,
                 What::Version { .. } => ItemKind::Version,
             };
-            if places.meta(&meta, &id, kind)?.is_some() {
+            // A version's record is stored in any case: where it lies says when its session began.
+            let is_there = match kind {
+                ItemKind::Version => self.registrar.own().iter().any(|index| index.find_meta(&id, kind).is_some()),
+                _ => places.meta(&meta, &id, kind)?.is_some(),
+            };
+            if is_there {
                 continue;
             }
             meta.add(rank, kind, id, &object, |meta| match &what {

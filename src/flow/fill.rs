@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::base::{Counter, Error, Event, Kind, Observer, Result, size};
+use crate::base::{Counter, Error, Event, Kind, Observer, Result, Stage, Tally, size};
 use crate::cache::{Cache, Chain, Claim, Key};
 use crate::format::manifest::EntryKind;
 use crate::format::place::Place;
@@ -23,6 +24,14 @@ const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Smaller files are fetched whole.
 const LARGE: u64 = 1 << 20;
+
+/// What is counted of files that are dealt with, besides their bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Count {
+    Files,
+    /// They are dealt with later.
+    Nothing,
+}
 
 /// A file that is wanted in a cache.
 #[derive(Debug, Clone)]
@@ -70,48 +79,48 @@ impl Filler<'_> {
         counted: impl Fn(Key) -> bool + Sync,
     ) -> Result<()> {
         let (limits, workers) = Filler::pace(self.content, jobs);
-        each_run::<()>(entries, limits, workers, |run, stop, _| {
+        each_run::<()>(entries, limits, workers, self.observer, |run, stop, _| {
             let wanted = run.iter().filter_map(|placed| Wanted::of(&placed.leaf));
             let (counted, new): (Vec<_>, Vec<_>) = wanted.partition(|wanted| counted(wanted.key));
-            self.bring(&new, stop, true)?;
-            self.bring(&counted, stop, false)
+            let tally = Tally::new(self.observer, new.iter().map(|file| file.size).sum());
+            self.bring(&new, stop, &tally, Count::Files)?;
+            self.bring(&counted, stop, &Tally::new(self.observer, 0), Count::Nothing)
         })
         .map(drop)
     }
 
-    /// Makes sure that these files are in the cache that is filled; `counts` them as dealt with.
-    pub fn bring(&self, wanted: &[Wanted], stop: &AtomicBool, counts: bool) -> Result<()> {
+    /// Makes sure that these files are in the cache that is filled, but for what is to stop.
+    pub fn bring(&self, wanted: &[Wanted], stop: &AtomicBool, tally: &Arc<Tally>, count: Count) -> Result<()> {
         let cache = self.chain.filled();
-        let count = |bytes: u64, files: u64| {
-            if counts {
-                self.observer.add(Counter::Bytes, bytes);
-                self.observer.add(Counter::Files, files);
-            }
+        let is_there = |file: &Wanted| {
+            tally.note_all(&[Stage::Came, Stage::Cached], file.size);
+            self.count(count);
         };
+        let is_over = || stop.load(Ordering::Acquire) || self.observer.is_stopping();
         let mut seen = HashSet::new();
         let mut missing: Vec<&Wanted> = Vec::new();
         for file in wanted {
             if cache.has(file.key, file.size) || !seen.insert(file.key) {
-                count(file.size, 1);
+                is_there(file);
             } else {
                 missing.push(file);
             }
         }
         let mut wait = SHORTEST_WAIT;
-        while !missing.is_empty() && !stop.load(Ordering::Acquire) {
+        while !missing.is_empty() && !is_over() {
             let (mut own, mut others): (Vec<(&Wanted, Claim<'_>)>, Vec<&Wanted>) = (Vec::new(), Vec::new());
             for file in std::mem::take(&mut missing) {
                 match cache.claim(file.key) {
                     // It may have come just before.
-                    Some(_) if cache.has(file.key, file.size) => count(file.size, 1),
+                    Some(_) if cache.has(file.key, file.size) => is_there(file),
                     Some(claim) => own.push((file, claim)),
                     None => others.push(file),
                 }
             }
             let progressed = !own.is_empty();
-            self.fetch(cache, own, stop, &count)?;
+            self.fetch(cache, own, stop, tally, count)?;
             for file in others {
-                if cache.has(file.key, file.size) { count(file.size, 1) } else { missing.push(file) }
+                if cache.has(file.key, file.size) { is_there(file) } else { missing.push(file) }
             }
             if !missing.is_empty() {
                 wait = if progressed { SHORTEST_WAIT } else { (wait * 2).min(LONGEST_WAIT) };
@@ -126,7 +135,8 @@ impl Filler<'_> {
         cache: &Cache,
         files: Vec<(&Wanted, Claim<'_>)>,
         stop: &AtomicBool,
-        count: &(impl Fn(u64, u64) + Sync),
+        tally: &Arc<Tally>,
+        count: Count,
     ) -> Result<()> {
         if files.is_empty() {
             return Ok(());
@@ -134,8 +144,8 @@ impl Filler<'_> {
         let _room = cache.reserve(files.iter().map(|(file, _)| cache.on_disk(file.size)).sum())?;
         let mut from_store = Vec::new();
         for (file, claim) in files {
-            if self.copy_from_others(cache, file)? {
-                count(file.size, 1);
+            if self.copy_from_others(cache, file, tally)? {
+                self.count(count);
             } else {
                 from_store.push((file, claim));
             }
@@ -145,26 +155,39 @@ impl Filler<'_> {
             .filter(|(file, _)| self.content.is_far() && file.size <= self.read_whole_up_to())
             .map(|(file, _)| (file.key.content, file.size, file.place))
             .collect();
-        let _ahead = read_files_ahead(self.content, &ahead)?;
+        let _ahead = read_files_ahead(self.content, &ahead, tally)?;
         for (file, _claim) in from_store {
             if stop.load(Ordering::Acquire) {
                 break;
             }
-            if self.rebuild(cache, file)? {
-                count(file.size, 1);
-                continue;
+            match self.fetch_one(cache, file, tally) {
+                Ok(()) => self.count(count),
+                // What has come of others is finished.
+                Err(fault) if fault.kind() == Kind::Interrupted => {}
+                Err(fault) => return Err(fault),
             }
-            let mut new = cache.begin(file.key)?;
-            let write = |bytes: &[u8]| {
-                count(bytes.len() as u64, 0);
-                new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
-            };
-            read_content(self.content, &file.key.content, file.size, file.place.as_ref(), write)
-                .map_err(|fault| fault.within(format!("{} can't be got", file.path)))?;
-            new.publish()?;
-            count(0, 1);
         }
         Ok(())
+    }
+
+    fn fetch_one(&self, cache: &Cache, file: &Wanted, tally: &Arc<Tally>) -> Result<()> {
+        if self.rebuild(cache, file, tally)? {
+            return Ok(());
+        }
+        let mut new = cache.begin(file.key)?;
+        let write = |bytes: &[u8]| {
+            tally.note(Stage::Cached, bytes.len() as u64);
+            new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
+        };
+        read_content(self.content, &file.key.content, file.size, file.place.as_ref(), tally, write)
+            .map_err(|fault| fault.within(format!("{} can't be got", file.path)))?;
+        new.publish()
+    }
+
+    fn count(&self, what: Count) {
+        if what == Count::Files {
+            self.observer.add(Counter::Files, 1);
+        }
     }
 
     /// Larger files are read piece by piece, or made from older ones.
@@ -173,7 +196,7 @@ impl Filler<'_> {
     }
 
     /// Makes a large file from an older one that is cached, and what of it is new; `false` where there is none.
-    fn rebuild(&self, cache: &Cache, file: &Wanted) -> Result<bool> {
+    fn rebuild(&self, cache: &Cache, file: &Wanted, tally: &Arc<Tally>) -> Result<bool> {
         if file.size < LARGE {
             return Ok(false);
         }
@@ -187,9 +210,10 @@ impl Filler<'_> {
             let Some(plan) = rebuild::plan(self.content, &large(file), &large(&older))? else { continue };
             let mut new = cache.begin(file.key)?;
             let write = |bytes: &[u8]| {
+                tally.note(Stage::Cached, bytes.len() as u64);
                 new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
             };
-            match plan.carry_out(self.content, &from.path_of(key), write) {
+            match plan.carry_out(self.content, &from.path_of(key), tally, write) {
                 Ok(()) => {
                     let shared = plan.local;
                     self.observer.tell(Event::Note(format!("{}: {} of it were cached", file.path, size(shared))));
@@ -204,7 +228,7 @@ impl Filler<'_> {
     }
 
     /// Copies a file that another cache of the chain has, or this one with the other mode, if it is what it should be.
-    fn copy_from_others(&self, cache: &Cache, file: &Wanted) -> Result<bool> {
+    fn copy_from_others(&self, cache: &Cache, file: &Wanted, tally: &Tally) -> Result<bool> {
         let twin = Key { executable: !file.key.executable, ..file.key };
         let sources = self.chain.caches().iter().flat_map(|other| [(other, file.key), (other, twin)]);
         for (other, key) in sources {
@@ -213,7 +237,7 @@ impl Filler<'_> {
             if is_own && (key == file.key || file.size < LARGE) || !other.has(key, file.size) {
                 continue;
             }
-            match copy_verified(other, key, cache, file) {
+            match copy_verified(other, key, cache, file, tally) {
                 Ok(true) => return Ok(true),
                 Ok(false) => other.quarantine(key),
                 // Without this disk there is no room for what the store gives either.
@@ -226,7 +250,7 @@ impl Filler<'_> {
 }
 
 /// `false` if the source has other bytes than its name says.
-fn copy_verified(from: &Cache, key: Key, to: &Cache, file: &Wanted) -> Result<bool> {
+fn copy_verified(from: &Cache, key: Key, to: &Cache, file: &Wanted, tally: &Tally) -> Result<bool> {
     let path = from.path_of(key);
     let mut source = File::open(&path).map_err(|fault| Error::io("open", &path, fault))?;
     let mut new = to.begin(file.key)?;
@@ -238,6 +262,7 @@ fn copy_verified(from: &Cache, key: Key, to: &Cache, file: &Wanted) -> Result<bo
             break;
         }
         hasher.update(&buffer[..read]);
+        tally.note_all(&[Stage::Came, Stage::Cached], read as u64);
         new.write_all(&buffer[..read]).map_err(|fault| Error::io("write", &to.path_of(file.key), fault))?;
     }
     if hasher.finalize().as_bytes() != &file.key.content.0 {

@@ -1,28 +1,37 @@
-//! Which chunks need not be stored: those of the store's indexes, and those that this session has claimed.
+//! What need not be stored: what the store has and doesn't condemn, and what this session has claimed.
+//!
+//! What is used of the store is noted, pack by pack: the record that publishes it says so, and holds only if none of it was condemned
+//! meanwhile ([`crate::history::fold`]).
 
 use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::base::{Id, Result};
+use crate::base::{Id, ObjectName, Result};
+use crate::format::operation::Things;
+use crate::format::pack::ItemKind;
+use crate::format::place::Place;
 use crate::store::content::Content;
 
 const SHARDS: usize = 64;
 
-/// A set of chunk ids shared by all workers of a session.
+/// Shared by all workers of a session.
 pub struct Known<'a> {
     content: &'a Content,
     claimed: Vec<Mutex<HashSet<Id>>>,
+    versions: Mutex<Vec<Id>>,
+    packs: Mutex<HashSet<ObjectName>>,
 }
 
 impl<'a> Known<'a> {
     /// What `content` has, and nothing claimed.
     pub fn new(content: &'a Content) -> Known<'a> {
-        Known { content, claimed: (0..SHARDS).map(|_| Mutex::default()).collect() }
+        let claimed = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Known { content, claimed, versions: Mutex::default(), packs: Mutex::default() }
     }
 
     /// True for exactly one caller of all that ask for a chunk that the store doesn't have: that one must store it.
     pub fn claim(&self, id: &Id) -> Result<bool> {
-        if self.content.has_chunk(id)? {
+        if self.chunk(id)?.is_some() {
             return Ok(false);
         }
         Ok(self.shard(id).insert(*id))
@@ -34,6 +43,37 @@ impl<'a> Known<'a> {
     }
 
     fn shard(&self, id: &Id) -> MutexGuard<'_, HashSet<Id>> {
-        self.claimed[usize::from(id.0[31]) % SHARDS].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.claimed[usize::from(id.0[31]) % SHARDS])
     }
+
+    /// Where the store has a chunk, which is used then.
+    pub fn chunk(&self, id: &Id) -> Result<Option<Place>> {
+        Ok(self.content.lasting_chunk(id)?.inspect(|place| self.use_pack(place.frame.pack)))
+    }
+
+    /// Where the store has a meta object, which is used then.
+    pub fn meta(&self, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
+        Ok(self.content.lasting_meta(id, kind)?.inspect(|place| self.use_pack(place.frame.pack)))
+    }
+
+    /// Notes that a version is used, with all that it needs.
+    pub fn use_version(&self, id: Id) {
+        lock(&self.versions).push(id);
+    }
+
+    /// Notes that a pack is used that was registered.
+    pub fn use_pack(&self, name: ObjectName) {
+        lock(&self.packs).insert(name);
+    }
+
+    /// All that was used.
+    pub fn used(&self) -> Things {
+        let mut packs: Vec<ObjectName> = lock(&self.packs).iter().copied().collect();
+        packs.sort_unstable();
+        Things { versions: lock(&self.versions).clone(), packs }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

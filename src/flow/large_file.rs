@@ -54,7 +54,7 @@ impl Workshop<'_> {
         let mut hasher = blake3::Hasher::new();
         let mut chunks = Vec::new();
         let then = then.filter(|_| packer.is_some());
-        let mut against = Against::new(self.content, then, self.observer, self.relied)?;
+        let mut against = Against::new(self.content, then, self.observer, self.known)?;
         let mut reader = BlockReader { path, file, rule: None, carry: Vec::new() };
         let mut next = reader.next()?;
         while let Some(block) = next.take() {

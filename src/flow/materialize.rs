@@ -9,11 +9,11 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::base::files::{self, Durability, NewFile};
 use crate::base::folders::make_folder;
-use crate::base::{Counter, Error, Id, Observer, Result};
+use crate::base::{Counter, Error, Id, Kind, Observer, Result, Stage, Tally};
 use crate::cache::Key;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::store::content::Content;
@@ -70,7 +70,7 @@ pub fn write_entries(
 ) -> Result<Vec<Written>> {
     let (limits, workers) = Filler::pace(source.content(), jobs);
     let writer = Writer { source, folder, existing, keep, observer, made: Mutex::default() };
-    each_run(entries, limits, workers, |run, stop, written| writer.write_run(run, stop, written))
+    each_run(entries, limits, workers, observer, |run, stop, written| writer.write_run(run, stop, written))
 }
 
 /// What is known of a folder that files go into.
@@ -94,13 +94,15 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn write_run(&self, run: Vec<Placed>, stop: &AtomicBool, written: &mut Vec<Written>) -> Result<()> {
+        let tally = Tally::new(self.observer, run.iter().map(|placed| placed.leaf.entry.bytes()).sum());
         let _ahead = match &self.source {
-            Source::Store(content) => self.read_ahead(content, &run)?,
+            Source::Store(content) => self.read_ahead(content, &run, &tally, |_| true)?,
             Source::Cache(by) => {
                 let missing = run.iter().filter(|placed| self.is_missing(placed));
-                match by.bring(&missing.filter_map(|placed| Wanted::of(&placed.leaf)).collect::<Vec<_>>(), stop)? {
+                let missing: Vec<_> = missing.filter_map(|placed| Wanted::of(&placed.leaf)).collect();
+                match by.bring(&missing, stop, &tally)? {
                     true => None,
-                    false => self.read_ahead(by.content(), &run)?,
+                    false => self.read_ahead(by.content(), &run, &tally, |file| by.lacks(file))?,
                 }
             }
         };
@@ -108,7 +110,11 @@ impl Writer<'_> {
             if stop.load(Ordering::Acquire) {
                 break;
             }
-            let stat = self.write(&placed)?;
+            let stat = match self.write(&placed, &tally) {
+                // What has come of others is finished.
+                Err(fault) if fault.kind() == Kind::Interrupted => continue,
+                stat => stat?,
+            };
             if self.keep {
                 written.push(Written { target: placed.target, entry: placed.leaf.entry, stat });
             }
@@ -116,18 +122,22 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Has the content of a run's files read, but of those that seem to be there and of those that are read piece by piece.
-    fn read_ahead(&self, content: &Content, run: &[Placed]) -> Result<Option<Ahead>> {
+    /// Has the content of a run's files read, but of those that seem to be there, of those that `comes` says come otherwise and of those that
+    /// are read piece by piece.
+    fn read_ahead(
+        &self,
+        content: &Content,
+        run: &[Placed],
+        tally: &Arc<Tally>,
+        comes: impl Fn(&Wanted) -> bool,
+    ) -> Result<Option<Ahead>> {
         if !content.is_far() {
             return Ok(None);
         }
-        let file = |placed: &Placed| match placed.leaf.entry.kind {
-            EntryKind::File { size, content, .. } if size <= FAR.bytes && self.is_missing(placed) => {
-                Some((content, size, placed.leaf.place))
-            }
-            _ => None,
-        };
-        read_files_ahead(content, &run.iter().filter_map(file).collect::<Vec<_>>()).map(Some)
+        let missing = run.iter().filter(|placed| self.is_missing(placed)).filter_map(|placed| Wanted::of(&placed.leaf));
+        let ahead = missing.filter(|file| file.size <= FAR.bytes && comes(file));
+        let files: Vec<_> = ahead.map(|file| (file.key.content, file.size, file.place)).collect();
+        read_files_ahead(content, &files, tally).map(Some)
     }
 
     /// Whether no file of this size stands where this one goes.
@@ -141,7 +151,7 @@ impl Writer<'_> {
         !there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == placed.leaf.entry.bytes())
     }
 
-    fn write(&self, placed: &Placed) -> Result<Stat> {
+    fn write(&self, placed: &Placed, tally: &Arc<Tally>) -> Result<Stat> {
         let target = self.folder.join(&placed.target);
         let entry = &placed.leaf.entry;
         let is_fresh = match target.parent() {
@@ -165,9 +175,9 @@ impl Writer<'_> {
                     if !is_fresh {
                         self.make_room(&target)?;
                     }
-                    self.write_file(placed, &target, content, *size, *executable)?;
+                    self.write_file(placed, &target, tally)?;
                 } else {
-                    self.observer.add(Counter::Bytes, *size);
+                    tally.note(Stage::Placed, *size);
                 }
                 self.observer.add(Counter::Files, 1);
             }
@@ -178,22 +188,22 @@ impl Writer<'_> {
         stat_file(&target).map(|(stat, _)| stat)
     }
 
-    fn write_file(&self, placed: &Placed, target: &Path, content: &Id, size: u64, executable: bool) -> Result<()> {
-        if let (Source::Cache(by), Some(file)) = (&self.source, Wanted::of(&placed.leaf))
-            && by.place(&file, target)?
+    fn write_file(&self, placed: &Placed, target: &Path, tally: &Arc<Tally>) -> Result<()> {
+        let Some(file) = Wanted::of(&placed.leaf) else { return Ok(()) };
+        if let Source::Cache(by) = &self.source
+            && by.place(&file, target, tally)?
         {
-            self.observer.add(Counter::Bytes, size);
+            tally.note(Stage::Placed, file.size);
             return Ok(());
         }
         let mut new = NewFile::create(target)?;
         let write = |bytes: &[u8]| {
-            // Piece by piece, so that a large file is seen to advance.
-            self.observer.add(Counter::Bytes, bytes.len() as u64);
+            tally.note(Stage::Placed, bytes.len() as u64);
             new.write_all(bytes).map_err(|fault| Error::io("write", target, fault))
         };
-        read_content(self.source.content(), content, size, placed.leaf.place.as_ref(), write)
-            .map_err(|fault| fault.within(format!("{} can't be got", placed.leaf.path)))?;
-        if executable {
+        read_content(self.source.content(), &file.key.content, file.size, file.place.as_ref(), tally, write)
+            .map_err(|fault| fault.within(format!("{} can't be got", file.path)))?;
+        if file.key.executable {
             new.set_executable()?;
         }
         new.publish(Durability::Renamed)

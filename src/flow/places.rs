@@ -8,9 +8,9 @@ use crate::format::node::{Node, TreeKind};
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
 use crate::format::recipe::RecipeChild;
-use crate::store::content::Content;
 use crate::tree::manifest::shape_of;
 
+use super::known::Known;
 use super::meta_packer::MetaPacker;
 
 /// Manifest leaves point at recipes, so that nodes rank behind all of those (recipes have at most 9 levels).
@@ -23,7 +23,7 @@ pub struct Places<'p> {
     /// Indexes of this writer.
     pub own: &'p [Index],
     /// What the store had when the writer began.
-    pub content: &'p Content,
+    pub known: &'p Known<'p>,
 }
 
 impl Places<'_> {
@@ -32,7 +32,7 @@ impl Places<'_> {
         let own = || self.own.iter().find_map(|index| index.find_chunk(id));
         match self.data.find_chunk(id).or_else(own) {
             Some(place) => Ok(Some(place)),
-            None => self.content.find_chunk(id),
+            None => self.known.chunk(id),
         }
     }
 
@@ -41,7 +41,7 @@ impl Places<'_> {
         let own = || self.own.iter().find_map(|index| index.find_meta(id, kind));
         match packer.place_of(id, kind).or_else(own) {
             Some(place) => Ok(Some(place)),
-            None => self.content.find_meta(id, kind),
+            None => self.known.meta(id, kind),
         }
     }
 

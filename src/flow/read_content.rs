@@ -1,10 +1,11 @@
 //! A file's content from a store: its only chunk, or its recipe's chunks in order. Verified against the content id.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::base::{Error, Id, Kind, Result};
+use crate::base::{Error, Id, Kind, Result, Tally};
 use crate::chunk::cut::SMALL_FILE;
 use crate::format::header::ObjectKind;
 use crate::format::hint::{self, ChildShape};
@@ -29,12 +30,13 @@ pub struct ChunkToRead {
 
 /// Gives the content of a file to `sink`, piece by piece, each verified; fails behind the last piece if the whole isn't `content`.
 ///
-/// `place` is where the only chunk, or the recipe, is thought to lie.
+/// `place` is where the only chunk, or the recipe, is thought to lie. What comes from afar is told to `tally` as it comes.
 pub fn read_content(
     store: &Content,
     content: &Id,
     size: u64,
     place: Option<&Place>,
+    tally: &Arc<Tally>,
     mut sink: impl FnMut(&[u8]) -> Result<()> + Send,
 ) -> Result<()> {
     if size == 0 {
@@ -51,7 +53,7 @@ pub fn read_content(
         };
     }
     let mut hasher = blake3::Hasher::new();
-    let mut groups = Groups::new(store, Chunks::open(store, content, size, place)?);
+    let mut groups = Groups::new(store, Chunks::open(store, content, size, place)?, tally);
     let mut ready: Vec<Item> = Vec::new();
     loop {
         let group = groups.next()?;
@@ -81,6 +83,7 @@ pub fn read_content(
 struct Groups<'a> {
     store: &'a Content,
     chunks: Chunks<'a>,
+    tally: &'a Arc<Tally>,
     coming: VecDeque<(Vec<ChunkToRead>, Ahead)>,
     /// Frames of the group that was planned last: small chunks of the next may lie in them too.
     planned: Vec<FramePlace>,
@@ -89,8 +92,8 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    fn new(store: &'a Content, chunks: Chunks<'a>) -> Groups<'a> {
-        Groups { store, chunks, coming: VecDeque::new(), planned: Vec::new(), held: Default::default() }
+    fn new(store: &'a Content, chunks: Chunks<'a>, tally: &'a Arc<Tally>) -> Groups<'a> {
+        Groups { store, chunks, tally, coming: VecDeque::new(), planned: Vec::new(), held: Default::default() }
     }
 
     /// The next group, which has come and is held until the one after the next is asked for; `None` behind the last.
@@ -104,7 +107,7 @@ impl<'a> Groups<'a> {
             let frames = if is_far { frames_of(&group) } else { Vec::new() };
             let new: Vec<FramePlace> = frames.iter().filter(|frame| !self.planned.contains(frame)).copied().collect();
             self.planned = frames;
-            let ahead = self.store.read_ahead(ObjectKind::Pack, &new);
+            let ahead = self.store.read_ahead(ObjectKind::Pack, &new, Some(self.tally));
             self.coming.push_back((group, ahead));
         }
         let Some((group, ahead)) = self.coming.pop_front() else { return Ok(None) };
@@ -124,7 +127,7 @@ fn frames_of(chunks: &[ChunkToRead]) -> Vec<FramePlace> {
 /// Has the content of files read from a far store, in as few requests as may be: id, size and place of each. What is large is best read alone.
 ///
 /// Fails only where the store doesn't answer; other faults are those of the file that is read.
-pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)]) -> Result<Ahead> {
+pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)], tally: &Arc<Tally>) -> Result<Ahead> {
     let recipes = files.iter().filter(|(_, size, _)| *size > SMALL_FILE);
     let roots: Vec<FramePlace> = recipes.filter_map(|(_, _, place)| Some((*place)?.frame)).collect();
     store.prefetch(ObjectKind::MetaPack, &roots);
@@ -141,7 +144,7 @@ pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)]) -> 
             Err(_) => {}
         }
     }
-    let ahead = store.read_ahead(ObjectKind::Pack, &frames);
+    let ahead = store.read_ahead(ObjectKind::Pack, &frames, Some(tally));
     ahead.wait()?;
     Ok(ahead)
 }

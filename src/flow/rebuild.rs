@@ -8,10 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use crate::base::{Error, Id, Result};
+use crate::base::{Error, Id, Result, Stage, Tally};
 use crate::format::header::ObjectKind;
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
@@ -113,18 +114,19 @@ impl Plan {
         }
     }
 
-    /// Gives the file to `sink` piece by piece; an error behind the last piece if the whole isn't the content.
+    /// Gives the file to `sink` piece by piece, and tells `tally` what has come, from here or there; an error behind the last piece if the whole isn't the content.
     pub fn carry_out(
         &self,
         store: &Content,
         older: &Path,
+        tally: &Arc<Tally>,
         mut sink: impl FnMut(&[u8]) -> Result<()> + Send,
     ) -> Result<()> {
         let file = File::open(older).map_err(|fault| Error::io("open", older, fault))?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; COPY_BUFFER];
         for window in windows(&self.steps) {
-            let mut stored = fetch(store, window, &file)?.into_iter();
+            let mut stored = fetch(store, window, &file, tally)?.into_iter();
             for step in window {
                 let Step::Local { mut at, mut len } = *step else {
                     let item = stored.next().ok_or_else(|| Error::damaged("a chunk was not read"))?;
@@ -136,6 +138,7 @@ impl Plan {
                     let piece = &mut buffer[..(len as usize).min(COPY_BUFFER)];
                     file.read_exact_at(piece, at).map_err(|fault| Error::io("read", older, fault))?;
                     hasher.update(piece);
+                    tally.note(Stage::Came, piece.len() as u64);
                     sink(piece)?;
                     at += piece.len() as u64;
                     len -= piece.len() as u64;
@@ -166,7 +169,7 @@ fn windows(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     })
 }
 
-fn fetch(store: &Content, window: &[Step], older: &File) -> Result<Vec<Item>> {
+fn fetch(store: &Content, window: &[Step], older: &File, tally: &Arc<Tally>) -> Result<Vec<Item>> {
     let chunks = window.iter().filter_map(|step| match *step {
         Step::Stored { id, len, place, base } => Some((ChunkToRead { id, len, place }, base)),
         Step::Local { .. } => None,
@@ -178,8 +181,8 @@ fn fetch(store: &Content, window: &[Step], older: &File) -> Result<Vec<Item>> {
         frames.dedup();
         frames
     };
-    let ahead = store.read_ahead(ObjectKind::Pack, &frames_of(false));
-    let based = store.read_ahead_alone(ObjectKind::Pack, &frames_of(true));
+    let ahead = store.read_ahead(ObjectKind::Pack, &frames_of(false), Some(tally));
+    let based = store.read_ahead_alone(ObjectKind::Pack, &frames_of(true), Some(tally));
     ahead.wait()?;
     based.wait()?;
     let read = |(chunk, base): &(ChunkToRead, Option<LocalBase>)| {

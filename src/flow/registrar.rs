@@ -60,8 +60,9 @@ impl Unindexed {
 }
 
 impl<'a> Registrar<'a> {
-    /// No index yet; `born` is the log number that the writer has seen, `content` what the store had then.
-    pub fn new(bucket: Bucket, content: &'a Content, born: u64, often: Often) -> Registrar<'a> {
+    /// No index yet; `content` is what the store had when the writer began.
+    pub fn new(bucket: Bucket, content: &'a Content, often: Often) -> Registrar<'a> {
+        let born = content.record();
         Registrar { bucket, content, born, often, own: Vec::new(), held: Vec::new(), last: Instant::now() }
     }
 

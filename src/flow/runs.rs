@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
-use crate::base::Result;
+use crate::base::{Kind, Observer, Result};
 use crate::tree::manifest::Leaf;
 
 /// How long runs are.
@@ -31,11 +31,13 @@ pub struct Placed {
 }
 
 /// Has `work` done for all entries, on so many threads, and gives what it gave. After the first error no more is begun; `work` is told when to
-/// stop within a run.
+/// stop within a run. Once the observer was asked to stop, no more is begun either, and what is interrupted by that in a run keeps
+/// no other from finishing its own; then all fails with [`Kind::Interrupted`].
 pub fn each_run<T: Send>(
     entries: impl Iterator<Item = Result<Placed>> + Send,
     limits: RunLimits,
     workers: usize,
+    observer: &Observer,
     work: impl Fn(Vec<Placed>, &AtomicBool, &mut Vec<T>) -> Result<()> + Sync,
 ) -> Result<Vec<T>> {
     let stop = AtomicBool::new(false);
@@ -48,15 +50,19 @@ pub fn each_run<T: Send>(
             let Ok(run) = run else { return given };
             // After a failure the queue is emptied: who fills it would wait for ever.
             let Ok(out) = &mut given else { continue };
+            if observer.is_stopping() {
+                continue;
+            }
             if let Err(fault) = work(run, &stop, out) {
-                stop.store(true, Ordering::Release);
+                stop.fetch_or(fault.kind() != Kind::Interrupted, Ordering::AcqRel);
                 given = Err(fault);
             }
         }
     };
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..workers.max(1)).map(|_| scope.spawn(one_worker)).collect();
-        let fed = feed(entries, limits, &queue, &stop);
+        let fed = feed(entries, limits, &queue, || observer.is_stopping() || stop.load(Ordering::Acquire));
+        stop.fetch_or(fed.as_ref().is_err_and(|fault| fault.kind() != Kind::Interrupted), Ordering::AcqRel);
         drop(queue);
         let mut given = Vec::new();
         let mut fault = fed.err();
@@ -66,7 +72,7 @@ pub fn each_run<T: Send>(
                 Err(other) => fault = fault.or(Some(other)),
             }
         }
-        fault.map_or(Ok(given), Err)
+        fault.map_or(Ok(given), Err).and_then(|given| observer.go_on().map(|()| given))
     })
 }
 
@@ -74,17 +80,17 @@ fn feed(
     entries: impl Iterator<Item = Result<Placed>>,
     limits: RunLimits,
     queue: &std::sync::mpsc::SyncSender<Vec<Placed>>,
-    stop: &AtomicBool,
+    is_over: impl Fn() -> bool,
 ) -> Result<()> {
     let (mut run, mut bytes) = (Vec::new(), 0);
     for placed in entries {
-        let placed = placed.inspect_err(|_| stop.store(true, Ordering::Release))?;
+        let placed = placed?;
         let next_folder = |before: &Placed| folder_of(&before.target) != folder_of(&placed.target);
         let ends = run.len() >= limits.least_files && run.last().is_some_and(next_folder);
         let size = placed.leaf.entry.bytes();
         if ends || run.len() >= limits.files || (bytes > 0 && bytes + size > limits.bytes) {
             bytes = 0;
-            if stop.load(Ordering::Acquire) || queue.send(std::mem::take(&mut run)).is_err() {
+            if is_over() || queue.send(std::mem::take(&mut run)).is_err() {
                 return Ok(());
             }
         }

@@ -8,12 +8,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use crate::base::{Event, Id, ObjectName, Observer, Result};
+use crate::base::{Event, Id, Observer, Result};
 use crate::format::hint::{self, ChildShape};
 use crate::format::index::Index;
 use crate::format::manifest::FolderGuard;
 use crate::format::node::{TreeKind, Weight};
-use crate::format::operation::IndexRow;
+use crate::format::operation::{IndexRow, Things};
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
 use crate::format::recipe;
@@ -30,7 +30,6 @@ use super::node_order::NodeOrder;
 use super::packer::join_tails;
 use super::places::{NODE_RANK, Places};
 use super::registrar::{Often, Register, Registrar, Unindexed};
-use super::relied::Relied;
 use super::store_files::{Outcome, PendingRecipe, Workshop};
 use super::upload::{OpenPack, Uploads};
 
@@ -53,8 +52,8 @@ pub struct Finished {
     pub version: Option<NewVersion>,
     /// To be registered in the record that adds the version; without one, for whoever stores the same again.
     pub indexes: Vec<IndexRow>,
-    /// Packs of others that what was stored needs: the record that adds the version relies on them.
-    pub relied: Vec<ObjectName>,
+    /// What that record relies on: of others, and of what was registered before it.
+    pub relies: Things,
 }
 
 /// Content and size, in the version that is probably the parent, of the files that are large now, by path.
@@ -65,7 +64,6 @@ pub struct Session<'a> {
     bucket: Bucket,
     content: &'a Content,
     known: Known<'a>,
-    relied: Relied,
     observer: Observer,
     /// The log number that this session has seen.
     born: u64,
@@ -79,35 +77,17 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// A session that stores; long work is registered `often`.
-    pub fn new(
-        bucket: Bucket,
-        content: &'a Content,
-        born: u64,
-        jobs: usize,
-        often: Often,
-        observer: Observer,
-    ) -> Session<'a> {
+    pub fn new(bucket: Bucket, content: &'a Content, jobs: usize, often: Often, observer: Observer) -> Session<'a> {
+        let born = content.record();
         let uploads = Some(Uploads::new(bucket.clone(), born, observer.clone()));
-        let registrar = Registrar::new(bucket.clone(), content, born, often);
+        let registrar = Registrar::new(bucket.clone(), content, often);
         let known = Known::new(content);
-        Session {
-            bucket,
-            content,
-            known,
-            relied: Relied::default(),
-            observer,
-            born,
-            jobs,
-            uploads,
-            tail: None,
-            recipes: Vec::new(),
-            registrar,
-        }
+        Session { bucket, content, known, observer, born, jobs, uploads, tail: None, recipes: Vec::new(), registrar }
     }
 
     /// A session that reads, hashes and counts, and writes nothing.
     pub fn dry(bucket: Bucket, content: &'a Content, jobs: usize, observer: Observer) -> Session<'a> {
-        let mut session = Session::new(bucket, content, 0, jobs, Often::default(), observer);
+        let mut session = Session::new(bucket, content, jobs, Often::default(), observer);
         session.uploads = None;
         session
     }
@@ -115,6 +95,11 @@ impl<'a> Session<'a> {
     /// What the store had when the session began.
     pub fn content(&self) -> &'a Content {
         self.content
+    }
+
+    /// Says that what is stored may be taken from this version, whose record is another one's.
+    pub fn use_version(&self, version: Id) {
+        self.known.use_version(version);
     }
 
     /// Stores what the store lacks of `files` (in path order, below `source`); gives what became of each.
@@ -142,7 +127,6 @@ impl<'a> Session<'a> {
             source,
             content: self.content,
             known: &self.known,
-            relied: &self.relied,
             uploads,
             observer: &self.observer,
             jobs: self.jobs,
@@ -184,8 +168,9 @@ impl<'a> Session<'a> {
         let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
         let written = self.write_version(&uploads, data.index(), pieces, version);
         let (version, packs) = uploads.conclude(written)?;
+        self.registrar.own().iter().flat_map(Index::packs).for_each(|pack| self.known.use_pack(pack.name));
         let indexes = self.registrar.write(data, packs)?.into_iter().collect();
-        Ok(Finished { version, indexes, relied: self.relied.packs() })
+        Ok(Finished { version, indexes, relies: self.known.used() })
     }
 
     /// The meta objects of a version, without its index.
@@ -198,7 +183,7 @@ impl<'a> Session<'a> {
     ) -> Result<Option<NewVersion>> {
         let mut meta = MetaPacker::new(uploads)?;
         self.write_recipes(&mut meta, data)?;
-        let places = Places { data, own: self.registrar.own(), content: self.content };
+        let places = Places { data, own: self.registrar.own(), known: &self.known };
         let mut nodes = NodeWriter {
             meta: &mut meta,
             places: &places,
@@ -232,7 +217,7 @@ impl<'a> Session<'a> {
     }
 
     fn write_recipes(&mut self, meta: &mut MetaPacker<'_>, data: &Index) -> Result<()> {
-        let places = Places { data, own: self.registrar.own(), content: self.content };
+        let places = Places { data, own: self.registrar.own(), known: &self.known };
         for pending in std::mem::take(&mut self.recipes) {
             if meta.place_of(&pending.content, ItemKind::RecipeRoot).is_some()
                 || self

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::base::{Counter, Error, Id, Observer, Result};
 use crate::chunk::cut::{self, Rule, SMALL_FILE};
 use crate::format::pack::ItemKind;
-use crate::format::recipe::RecipeChild;
+use crate::format::recipe::{self, RecipeChild};
 use crate::store::content::Content;
 use crate::tree::read_file::{fill, hash_file, read_settled};
 use crate::tree::scan::{Found, FoundKind};
@@ -19,7 +19,6 @@ use crate::tree::stat::Stat;
 
 use super::known::Known;
 use super::packer::{Compress, Packer};
-use super::relied::Relied;
 use super::upload::{OpenPack, Uploads};
 
 /// A worker takes neighbours of up to so many files and bytes at a time.
@@ -52,7 +51,6 @@ pub struct Workshop<'a> {
     pub source: &'a Path,
     pub content: &'a Content,
     pub known: &'a Known<'a>,
-    pub relied: &'a Relied,
     /// `None`: nothing is stored, as in a dry run.
     pub uploads: Option<&'a Uploads>,
     pub observer: &'a Observer,
@@ -165,7 +163,7 @@ impl Workshop<'_> {
             let then = self.parent.get(found.path.as_str());
             if let Some((content, parent_size)) = then
                 && *parent_size == stat.size
-                && self.content.find_meta(content, ItemKind::RecipeRoot)?.is_some()
+                && self.known.meta(content, ItemKind::RecipeRoot)?.is_some()
                 && hash_file(&path, file)? == *content
             {
                 self.observer.add(Counter::Bytes, stat.size);
@@ -186,7 +184,7 @@ impl Workshop<'_> {
                     self.keep_small(content, buffer, packer)?;
                 }
                 if let Some(recipe) = pending
-                    && self.content.find_meta(&content, ItemKind::RecipeRoot)?.is_none()
+                    && !self.has_recipe(&recipe)?
                 {
                     recipes.push(recipe);
                 }
@@ -195,6 +193,18 @@ impl Workshop<'_> {
             Ok(None) => Ok(Outcome::Unreadable("it changed each time that it was read".to_owned())),
             Err(fault) => unreadable(&path, fault),
         }
+    }
+
+    /// Whether the store has a file's recipe and all pages of it: it may have lost some that nothing else needed.
+    fn has_recipe(&self, recipe: &PendingRecipe) -> Result<bool> {
+        let mut has_all = self.known.meta(&recipe.content, ItemKind::RecipeRoot)?.is_some();
+        if has_all {
+            recipe::build(recipe.content, recipe.chunks.clone(), |id, _, _| {
+                has_all &= self.known.meta(&id, ItemKind::RecipePage)?.is_some();
+                Ok(())
+            })?;
+        }
+        Ok(has_all)
     }
 
     fn keep_small(&self, content: Id, bytes: &[u8], packer: Option<&mut Packer<'_>>) -> Result<()> {

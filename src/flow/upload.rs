@@ -9,11 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::base::files::random_bytes;
-use crate::base::{Counter, Error, Kind, ObjectName, Observer, Result};
+use crate::base::{Counter, Error, Kind, ObjectName, Observer, Result, Stage, Tally};
 use crate::format::header::ObjectKind;
 use crate::format::pack::{Footer, PackBuilder};
 use crate::store::lanes::Lanes;
-use crate::store::objects::Bucket;
+use crate::store::objects::{Bucket, Watch};
 use crate::store::pace::Pace;
 
 /// A pack is closed when it has grown to this.
@@ -60,6 +60,7 @@ struct Shared {
     failed: AtomicBool,
     outcome: Mutex<Outcome>,
     spare: Arc<Spare>,
+    tally: Option<Arc<Tally>>,
 }
 
 /// Buffers of packs that were written: taking fresh memory for each pack costs a quarter of storing large files.
@@ -96,6 +97,11 @@ struct Outcome {
 impl Uploads {
     /// Uploads to `bucket`, none yet; `born` is the log number that the session has seen.
     pub fn new(bucket: Bucket, born: u64, observer: Observer) -> Uploads {
+        Uploads::telling(bucket, born, observer, None)
+    }
+
+    /// Likewise; the bytes in data packs are told to `tally` as they go.
+    pub fn telling(bucket: Bucket, born: u64, observer: Observer, tally: Option<Arc<Tally>>) -> Uploads {
         let most = if bucket.is_far() { FAR } else { NEAR };
         let shared = Shared {
             bucket,
@@ -104,6 +110,7 @@ impl Uploads {
             failed: AtomicBool::new(false),
             outcome: Mutex::default(),
             spare: Arc::default(),
+            tally,
         };
         Uploads { lanes: Lanes::new(Pace::new(NEAR, most)), shared: Arc::new(shared) }
     }
@@ -177,7 +184,15 @@ impl Shared {
         let finished = builder.finish();
         let bytes = finished.bytes.len() as u64;
         let lent = Lent { bytes: finished.bytes, spare: self.spare.clone() };
-        self.bucket.create(&format!("{}/{name}", kind.folder()), Bytes::from_owner(lent))?;
+        let object = format!("{}/{name}", kind.folder());
+        match self.tally.as_ref().filter(|_| kind == ObjectKind::Pack) {
+            Some(tally) => {
+                let raw_bytes = finished.footer.frames.iter().map(|frame| u64::from(frame.raw_bytes)).sum();
+                let watch: Watch = Arc::new(tally.scaled(Stage::Placed, bytes, raw_bytes));
+                self.bucket.create_watched(&object, Bytes::from_owner(lent), &watch)?;
+            }
+            None => drop(self.bucket.create(&object, Bytes::from_owner(lent))?),
+        }
         self.observer.add(Counter::Packs, 1);
         Ok(StoredPack { name, kind, bytes, footer: finished.footer })
     }

@@ -4,7 +4,7 @@
 //! chain with the states that it names, then whether each version is complete: every node, recipe and chunk that it needs stands
 //! in a registered index.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -244,7 +244,7 @@ impl Check<'_> {
     /// The chain of records without a gap, each naming the one before, and the states that they name.
     fn chain(&self, fold: &Fold) -> Result<()> {
         let mut before = Id::ZERO;
-        let mut states = BTreeSet::new();
+        let mut states: Vec<StateRef> = Vec::new();
         let numbers: Vec<u64> = (1..=fold.number).collect();
         let read = |number: &u64| (*number, log::read(self.bucket, *number));
         let records = numbers.chunks(RECORDS).flat_map(|some| some.par_iter().map(read).collect::<Vec<_>>());
@@ -256,9 +256,7 @@ impl Check<'_> {
                         self.find("damaged", &name, None, "doesn't name the record before it");
                     }
                     before = hash;
-                    if let Some(state) = record.state.filter(|state| states.insert(state.pack())) {
-                        self.state(&state)?;
-                    }
+                    states.extend(record.state.filter(|it| states.last().is_none_or(|last| last.pack() != it.pack())));
                 }
                 Ok(None) => {
                     self.find("missing", &name, None, "the log has a gap");
@@ -274,13 +272,16 @@ impl Check<'_> {
                 }
             }
         }
-        Ok(())
+        // Collection keeps the last two.
+        let kept = states.len().saturating_sub(2);
+        states.iter().enumerate().try_for_each(|(number, state)| self.state(state, number >= kept))
     }
 
-    fn state(&self, state: &StateRef) -> Result<()> {
+    fn state(&self, state: &StateRef, is_kept: bool) -> Result<()> {
         let name = format!("{}/{}", ObjectKind::State.folder(), state.pack());
         match (state::read(self.bucket, state), self.bucket.size(&name)?) {
             (Err(fault), _) if fault.kind() == Kind::Unreachable => return Err(fault),
+            (_, None) if !is_kept => {}
             (_, None) => self.find("missing", &name, None, "the log names it"),
             (Err(fault), _) if !self.is_found(&name) => self.find("damaged", &name, None, fault.in_one_line()),
             _ => {}

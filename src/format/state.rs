@@ -62,6 +62,18 @@ pub enum StateRow {
         record: u64,
         row: Box<StateRow>,
     },
+    /// Sessions that began before this record are void.
+    VoidBefore {
+        born: u64,
+    },
+    CondemnedVersion {
+        version: Id,
+        record: u64,
+    },
+    CondemnedPack {
+        pack: ObjectName,
+        record: u64,
+    },
     /// A row of a newer dagset.
     Unknown {
         key: Vec<u8>,
@@ -88,6 +100,9 @@ impl StateRow {
             }
             StateRow::Renamed { dataset, .. } => key(b'R', &[dataset.as_str().as_bytes()]),
             StateRow::Deleted { record, row } => [format!("D{record:0DIGITS$}").as_bytes(), &row.key()].concat(),
+            StateRow::VoidBefore { .. } => b"w".to_vec(),
+            StateRow::CondemnedVersion { version, .. } => [b"cv", &version.0[..]].concat(),
+            StateRow::CondemnedPack { pack, .. } => [b"cp", pack.to_string().as_bytes()].concat(),
             StateRow::Unknown { key, .. } => key.clone(),
         }
     }
@@ -119,6 +134,9 @@ impl StateRow {
                 out.put_varint(*record);
             }
             StateRow::Deleted { row, .. } => return row.value(),
+            StateRow::VoidBefore { born: number }
+            | StateRow::CondemnedVersion { record: number, .. }
+            | StateRow::CondemnedPack { record: number, .. } => out.put_u64(*number),
             StateRow::Unknown { value, .. } => out.put_slice(value),
         }
         out
@@ -135,7 +153,7 @@ impl StateRow {
         let named = |why: Error| fault("it holds a forbidden name").because(why);
         let dataset = || text(first).and_then(|name| DatasetName::new(&name).map_err(named));
         let name = || text(second.unwrap_or_default()).and_then(|name| RefName::new(&name).map_err(named));
-        if *kind == b'h' && !rest.is_empty() || matches!(kind, b'd' | b'R') && second.is_some() {
+        if matches!(kind, b'h' | b'w') && !rest.is_empty() || matches!(kind, b'd' | b'R') && second.is_some() {
             return Err(fault("it has a part too many"));
         }
         let row = match kind {
@@ -182,6 +200,17 @@ impl StateRow {
                 let to = DatasetName::new(reader.string(255)?).map_err(|fault| reader.fault(fault))?;
                 StateRow::Renamed { dataset: dataset()?, to, record: reader.varint()? }
             }
+            b'w' => StateRow::VoidBefore { born: reader.u64()? },
+            b'c' => match rest.split_first() {
+                Some((b'v', id)) => {
+                    let version = Id(<[u8; 32]>::try_from(id).map_err(|_| fault("it holds no id"))?);
+                    StateRow::CondemnedVersion { version, record: reader.u64()? }
+                }
+                Some((b'p', name)) => {
+                    StateRow::CondemnedPack { pack: ObjectName::parse(&text(name)?)?, record: reader.u64()? }
+                }
+                _ => return Err(fault("it is of neither a version nor a pack")),
+            },
             b'D' => return parse_deleted(rest, value).ok_or_else(|| fault("it isn't of a dataset"))?,
             _ => return Ok(StateRow::Unknown { key: key.to_vec(), value: value.to_vec() }),
         };

@@ -42,6 +42,10 @@ fn any_live_row() -> impl Strategy<Value = StateRow> {
         ),
         (any_dataset(), proptest::option::of(id()), ".{1,9}", any_value())
             .prop_map(|(dataset, version, key, value)| StateRow::Metadata { dataset, version, key, value }),
+        any::<u64>().prop_map(|born| StateRow::VoidBefore { born }),
+        (id(), any::<u64>()).prop_map(|(version, record)| StateRow::CondemnedVersion { version, record }),
+        (0u64..1_000_000_000_000, any::<[u8; 16]>(), any::<u64>())
+            .prop_map(|(born, random, record)| StateRow::CondemnedPack { pack: ObjectName { born, random }, record }),
         ("[j-l][a-z\0]{0,5}", proptest::collection::vec(any::<u8>(), 0..9))
             .prop_map(|(key, value)| StateRow::Unknown { key: key.into_bytes(), value }),
     ]

@@ -10,8 +10,10 @@ use crate::format::attrs::Value;
 use crate::format::operation::{IndexRow, Operation, VersionRow};
 use crate::format::record::{FOLD_RULE, RecordCore};
 
+mod collection;
 mod datasets;
 
+pub use collection::{Condemned, Void, refs_of};
 pub use datasets::Gone;
 
 /// A version as the log knows it, without reading its record.
@@ -84,6 +86,9 @@ pub struct Fold {
     pub deleted: BTreeMap<(u64, DatasetName), Dataset>,
     /// Names that datasets had: what each was renamed to, and by which record.
     pub renamed: BTreeMap<DatasetName, (DatasetName, u64)>,
+    /// Sessions that began before this record are void: nothing of them enters the log any more.
+    pub void_before: u64,
+    pub condemned: Condemned,
 }
 
 /// What a name was renamed to before, if it was.
@@ -104,12 +109,28 @@ enum Undo {
     Tag(DatasetName, RefName, Option<Tag>),
     Published(DatasetName, Id, bool),
     Meta(DatasetName, (Option<Id>, String), Option<Value>),
+    VoidBefore(u64),
+    Condemned(Condemned),
+    DatasetWas(DatasetName, Box<Dataset>),
+    DeletedWas((u64, DatasetName), Box<Dataset>),
 }
 
 impl Fold {
     /// The version with this id, in whichever dataset it is.
     pub fn version(&self, id: &Id) -> Option<&VersionState> {
         self.datasets.values().find_map(|dataset| dataset.versions.get(id))
+    }
+
+    /// The dataset that has a version, `near` rather than another one.
+    pub fn home_of(&self, id: &Id, near: &DatasetName) -> Option<(&DatasetName, &Dataset)> {
+        let has_it = |(_, dataset): &(&DatasetName, &Dataset)| dataset.versions.contains_key(id);
+        self.datasets.get_key_value(near).filter(has_it).or_else(|| self.datasets.iter().find(has_it))
+    }
+
+    /// The newest deletion of a dataset that had a version: the record that did it, and the dataset's name.
+    pub fn deletion_with(&self, id: &Id) -> Option<(u64, &DatasetName)> {
+        let had_it = self.deleted.iter().rev().find(|(_, dataset)| dataset.versions.contains_key(id));
+        had_it.map(|((record, name), _)| (*record, name))
     }
 
     /// Folds in the next record. An operation that doesn't hold leaves only the number advanced.
@@ -149,6 +170,7 @@ impl Fold {
     }
 
     fn take(&mut self, operation: &Operation, core: &RecordCore, undo: &mut Vec<Undo>) -> Result<()> {
+        self.check_not_condemned(operation)?;
         match operation {
             Operation::StoreCreated { store } => {
                 if core.number != 1 {
@@ -196,14 +218,13 @@ impl Fold {
                 };
                 undo.push(Undo::Meta(dataset.clone(), key, before));
             }
-            Operation::Rely(things) => {
-                let live = |id: &Id| self.datasets.values().any(|dataset| dataset.versions.contains_key(id));
-                if let Some(gone) = things.versions.iter().find(|id| !live(id)) {
-                    return Err(Error::conflict(format!("version {} is gone", gone.short())));
-                }
-            }
-            Operation::Reason { .. } | Operation::Unknown { critical: false, .. } => {}
-            _ => return Err(needs_newer(core.number)),
+            Operation::Rely(things) => self.check_relied_on(things)?,
+            Operation::VoidBefore { born } => self.void_before(*born, core.number, undo)?,
+            Operation::Condemn { mark, things } => self.condemn(*mark, things, core.number, undo)?,
+            Operation::Rescue(things) => self.rescue(things, undo),
+            Operation::Reclaim(things) => self.reclaim(things, undo)?,
+            Operation::Mark | Operation::Reason { .. } | Operation::Unknown { critical: false, .. } => {}
+            Operation::Expel { .. } | Operation::Unknown { .. } => return Err(needs_newer(core.number)),
         }
         Ok(())
     }
@@ -213,6 +234,7 @@ impl Fold {
             Some(present) if present == row => Ok(()),
             Some(_) => Err(Error::conflict(format!("index {} is registered as another object", row.name))),
             None => {
+                self.check_not_void("index", row.name.born)?;
                 self.indexes.insert(row.name, row.clone());
                 undo.push(Undo::Index(row.name));
                 Ok(())
@@ -227,10 +249,11 @@ impl Fold {
         record: u64,
         undo: &mut Vec<Undo>,
     ) -> Result<()> {
-        let target = self.dataset_mut(dataset)?;
-        if target.versions.contains_key(&row.version) {
+        if self.dataset(dataset)?.versions.contains_key(&row.version) {
             return Ok(());
         }
+        self.check_addition(row)?;
+        let target = self.dataset_mut(dataset)?;
         target.versions.insert(row.version, VersionState { row: row.clone(), record, published: false });
         undo.push(Undo::Version(dataset.clone(), row.version));
         Ok(())
@@ -344,6 +367,10 @@ impl Fold {
             step @ (Undo::Dataset(..) | Undo::Renamed { .. } | Undo::Deleted(..) | Undo::Restored(..)) => {
                 self.put_back_dataset(step);
             }
+            Undo::VoidBefore(born) => self.void_before = born,
+            Undo::Condemned(condemned) => self.condemned = condemned,
+            Undo::DatasetWas(name, dataset) => drop(self.datasets.insert(name, *dataset)),
+            Undo::DeletedWas(key, dataset) => drop(self.deleted.insert(key, *dataset)),
             Undo::Version(dataset, id) => self.undo_in(&dataset, |target| {
                 target.versions.remove(&id);
             }),

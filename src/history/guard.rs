@@ -82,7 +82,7 @@ fn what_holds(fold: &Fold, operation: &Operation) -> Option<String> {
         Operation::DropName { name, version, .. } => dataset
             .is_published(version)
             .then(|| format!("the version {name} of {owner} is published, and keeps its name")),
-        Operation::DeleteDataset { .. } => {
+        Operation::DeleteDataset { .. } | Operation::RenameDataset { .. } => {
             let published = dataset.versions.values().filter(|state| state.published).count();
             let mut protected = dataset.tags.iter().filter(|(_, tag)| tag.protected);
             match (published, protected.next()) {

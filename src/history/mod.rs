@@ -1,5 +1,6 @@
 //! What the log means: the fold of its records, refs, ancestry.
 
+pub mod alive;
 pub mod bases;
 pub mod dag;
 pub mod fold;

@@ -1,31 +1,32 @@
-//! From what a user wrote to a version: names, tags, branches, id prefixes, `~n`, `^n`.
+//! From what a user wrote to a version: names, tags, branches, id prefixes, `~n`, `^n`. A parent may be in another dataset of the store.
 
 use crate::base::{DatasetName, Error, Id, Result};
 use crate::store::address::{RefBase, RefExpr, Step};
 
-use super::fold::Dataset;
+use super::fold::{Dataset, Fold};
 
 /// The branch that is meant where none is named.
 pub const DEFAULT_BRANCH: &str = "main";
 /// An id prefix needs this many hex digits.
 const LEAST_PREFIX: usize = 8;
 
-/// The version that `reference` means in `dataset`; `default` is what no reference at all means.
+/// The version that `reference` means in the dataset `name`; `default` is what no reference at all means.
 ///
 /// Names win over tags, tags over branches (they share one namespace), and all of them over id prefixes.
-pub fn resolve(name: &DatasetName, dataset: &Dataset, reference: &RefExpr, default: &str) -> Result<Id> {
+pub fn resolve(fold: &Fold, name: &DatasetName, reference: &RefExpr, default: &str) -> Result<Id> {
+    let dataset = fold.dataset(name)?;
     let start = match &reference.base {
         RefBase::Default => resolve_word(name, dataset, default)?,
         RefBase::Word(word) => resolve_word(name, dataset, word)?,
-        RefBase::Pinned { version, manifest } => resolve_pinned(name, dataset, version, manifest)?,
+        RefBase::Pinned { version, manifest } => resolve_pinned(fold, name, version, manifest)?,
     };
-    reference.steps.iter().try_fold(start, |version, step| follow(name, dataset, version, step))
+    reference.steps.iter().try_fold(start, |version, step| follow(fold, name, version, step))
 }
 
-fn resolve_pinned(name: &DatasetName, dataset: &Dataset, version: &Id, manifest: &Id) -> Result<Id> {
+fn resolve_pinned(fold: &Fold, name: &DatasetName, version: &Id, manifest: &Id) -> Result<Id> {
     let hint =
         "`dagset lock --check` compares the lock file with the store, `dagset lock --update` pins what is there now";
-    match dataset.versions.get(version) {
+    match fold.home_of(version, name).map(|(_, home)| &home.versions[version]) {
         None => {
             Err(Error::not_found(format!("{name} has no version {}, which the lock file pins", version.short()))
                 .hint(hint))
@@ -63,18 +64,30 @@ fn resolve_word(name: &DatasetName, dataset: &Dataset, word: &str) -> Result<Id>
     Err(Error::not_found(format!("{name} has no version name, tag, branch or id {word}")).hint(hint))
 }
 
-fn follow(name: &DatasetName, dataset: &Dataset, version: Id, step: &Step) -> Result<Id> {
+fn follow(fold: &Fold, name: &DatasetName, version: Id, step: &Step) -> Result<Id> {
     let parent = |version: Id, which: usize| {
-        let parents = dataset.versions.get(&version).map(|state| state.row.parents.as_slice()).unwrap_or_default();
-        parents.get(which).copied().ok_or_else(|| {
+        let (home, dataset) = fold.home_of(&version, name).ok_or_else(|| missing_version(fold, name, &version))?;
+        dataset.versions[&version].row.parents.get(which).copied().ok_or_else(|| {
             let which = which + 1;
-            Error::not_found(format!("version {} of {name} has no parent number {which}", version.short()))
+            Error::not_found(format!("version {} of {home} has no parent number {which}", version.short()))
         })
     };
     match *step {
         Step::Ancestor(generations) => (0..generations).try_fold(version, |version, _| parent(version, 0)),
         Step::Parent(0) => Ok(version),
         Step::Parent(which) => parent(version, which as usize - 1),
+    }
+}
+
+/// The error for a version that no dataset has, from which one of `name` came.
+pub fn missing_version(fold: &Fold, name: &DatasetName, version: &Id) -> Error {
+    let version_id = version.short();
+    match fold.deletion_with(version) {
+        Some((record, other)) => Error::not_found(format!(
+            "version {version_id} was one of the dataset {other}, which record {record} of the log deleted"
+        ))
+        .hint(format!("`dagset undo STORE {record}` brings the dataset back")),
+        None => Error::not_found(format!("{name} has no version {version_id}, and no other dataset here has it")),
     }
 }
 

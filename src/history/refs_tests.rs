@@ -4,7 +4,7 @@ use crate::history::fold::tests::{dataset as name, version, version_row};
 use crate::history::fold::{Tag, VersionState};
 
 /// 1 ← 2 ← 4 and 1 ← 3 ← 4; names, tags and branches on them.
-fn dataset() -> Dataset {
+fn dataset() -> Fold {
     let mut dataset = Dataset::default();
     let parents: [(u8, &[u8]); 4] = [(1, &[]), (2, &[1]), (3, &[1]), (4, &[2, 3])];
     for (seed, parents) in parents {
@@ -19,12 +19,12 @@ fn dataset() -> Dataset {
     dataset.branches.insert(branch("team/a"), version(3));
     // Like an id's beginning, and a ref all the same.
     dataset.tags.insert(named("01010101"), Tag { version: version(3), protected: false });
-    dataset
+    Fold { datasets: [(name(), dataset)].into(), ..Fold::default() }
 }
 
 fn resolved(text: &str) -> Result<u8> {
     let reference = RefExpr::parse(text)?;
-    resolve(&name(), &dataset(), &reference, DEFAULT_BRANCH).map(|id| id.0[0])
+    resolve(&dataset(), &name(), &reference, DEFAULT_BRANCH).map(|id| id.0[0])
 }
 
 fn is(text: &str) -> u8 {
@@ -48,11 +48,12 @@ fn words() {
 
 #[test]
 fn a_beginning_of_several_ids_is_none() {
-    let mut dataset = dataset();
+    let mut fold = dataset();
+    let dataset = fold.datasets.get_mut(&name()).expect("there");
     let mut twin = version_row(2, &[]);
     twin.version.0[31] = 9;
     dataset.versions.insert(twin.version, VersionState { row: twin, record: 9, published: false });
-    let resolve = |text: &str| resolve(&name(), &dataset, &RefExpr::parse(text)?, DEFAULT_BRANCH);
+    let resolve = |text: &str| resolve(&fold, &name(), &RefExpr::parse(text)?, DEFAULT_BRANCH);
     assert_eq!(resolve("02020202").expect_err("two").kind(), Kind::Usage);
     assert_eq!(resolve(&"02".repeat(32)).expect("the whole id"), version(2));
 }

@@ -16,7 +16,7 @@ use crate::format::tree::{NewNode, TreeBuilder};
 use crate::store::content::Content;
 use crate::store::objects::Bucket;
 
-use super::fold::{Dataset, Fold, Tag, VersionState};
+use super::fold::{Condemned, Dataset, Fold, Tag, VersionState};
 
 /// States up to this length are read in one request.
 const READ_WHOLE_BYTES: u32 = 1 << 20;
@@ -83,6 +83,10 @@ fn rows(fold: &Fold) -> Vec<StateRow> {
         to: to.clone(),
         record: *record,
     }));
+    rows.extend((fold.void_before > 0).then_some(StateRow::VoidBefore { born: fold.void_before }));
+    let Condemned { versions, packs } = &fold.condemned;
+    rows.extend(versions.iter().map(|(id, by)| StateRow::CondemnedVersion { version: *id, record: *by }));
+    rows.extend(packs.iter().map(|(name, by)| StateRow::CondemnedPack { pack: *name, record: *by }));
     rows
 }
 
@@ -178,6 +182,9 @@ fn take_row(fold: &mut Fold, row: StateRow) -> Result<()> {
             (fold.number, fold.record, fold.store) = (number, record, store);
         }
         StateRow::Index(row) => drop(fold.indexes.insert(row.name, row)),
+        StateRow::VoidBefore { born } => fold.void_before = born,
+        StateRow::CondemnedVersion { version, record } => drop(fold.condemned.versions.insert(version, record)),
+        StateRow::CondemnedPack { pack, record } => drop(fold.condemned.packs.insert(pack, record)),
         StateRow::Renamed { dataset, to, record } => drop(fold.renamed.insert(dataset, (to, record))),
         StateRow::Deleted { record, row } => {
             take_row_of(*row, |name| fold.deleted.entry((record, name)).or_default())?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::base::files::random_bytes;
 use crate::base::{Counter, Error, Event, Id, Kind, Observer, Result, Time};
-use crate::format::attrs::Attrs;
+use crate::format::attrs::{Attrs, Value};
 use crate::format::operation::Operation;
 use crate::format::record::{FOLD_RULE, Record, RecordCore, StateRef};
 use crate::store::log::{self, Appended};
@@ -17,6 +17,7 @@ use crate::store::objects::Bucket;
 use super::fold::Fold;
 use super::local_copy::LocalCopy;
 use super::state;
+use super::undo::CONTINUES;
 
 /// A record repeats at most so many cores, and this many bytes of them.
 const REPEATED_RECORDS: usize = 32;
@@ -31,6 +32,14 @@ const PATIENCE: u32 = 200;
 pub struct Actor {
     pub name: String,
     pub context: Attrs,
+}
+
+impl Actor {
+    /// Notes that what it does next goes on with the record that it has just written, or with the one that this goes on with.
+    pub fn goes_on(&mut self, timeline: &Timeline) {
+        let first = Value::Int(timeline.fold.number.cast_signed());
+        self.context.0.entry(CONTINUES.to_owned()).or_insert(first);
+    }
 }
 
 /// The folded log of a store, and what is needed to write its next record.
@@ -100,6 +109,11 @@ impl Timeline {
     /// The newest records as far as they were read, oldest first and without a gap.
     pub fn newest_records(&self) -> &[RecordCore] {
         &self.since_state
+    }
+
+    /// The newest state that a record names, as far as records were read.
+    pub fn state(&self) -> Option<&StateRef> {
+        self.state.as_ref()
     }
 
     /// A fold that was kept, as it is: for readers that ask the store nothing.
@@ -289,7 +303,7 @@ impl Timeline {
         };
         let mut bytes = 0;
         for _ in 0..4 {
-            let mut operations = make(&self.fold, bytes)?;
+            let mut operations = self.fold.settle(make(&self.fold, bytes)?);
             let begun = matches!(operations.first(), Some(Operation::StoreCreated { .. }));
             if self.fold.number == 0 && !begun {
                 operations.insert(0, Operation::StoreCreated { store: self.store });

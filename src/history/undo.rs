@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::{DatasetName, Error, Result};
+use crate::format::attrs::Value;
 use crate::format::operation::Operation;
 use crate::format::record::RecordCore;
 
@@ -15,6 +16,17 @@ use super::fold::Fold;
 
 /// In the context of a record: the number of the one that it undid (docs/format.md §10).
 pub const UNDOES: &str = "undoes";
+
+/// In the context of a record: the number of the first record of the same command, which had no room for all.
+pub const CONTINUES: &str = "continues";
+
+/// The record whose work a record goes on with, if it does.
+pub fn continues(core: &RecordCore) -> Option<u64> {
+    match core.context.0.get(CONTINUES) {
+        Some(Value::Int(first)) => u64::try_from(*first).ok().filter(|first| *first < core.number),
+        _ => None,
+    }
+}
 
 /// The operations that take back what `core` did on top of `before`; none for a record that did nothing that is ever taken back.
 ///
@@ -70,12 +82,12 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
         | Operation::CreateDataset { .. }
         | Operation::AddVersion { .. }
         | Operation::Rely(_)
+        | Operation::Rescue(_)
         | Operation::Reason { .. }
         | Operation::ReplaceIndexes { .. } => return Ok(None),
         Operation::Mark
         | Operation::VoidBefore { .. }
         | Operation::Condemn { .. }
-        | Operation::Rescue(_)
         | Operation::Reclaim(_)
         | Operation::Expel { .. }
         | Operation::Unknown { .. } => {
@@ -84,11 +96,9 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
     }))
 }
 
-/// Whether nothing that came since stands against undoing `core`; `before` is the fold before it, `now` the present one. The operations'
-/// own conditions are checked when they are appended, and [`super::guard`] has a say.
-pub fn still_may(before: &Fold, core: &RecordCore, now: &Fold, inverse: &[Operation]) -> Result<()> {
-    let mut after = before.clone();
-    after.apply(core, before.record)?;
+/// Whether nothing that came since stands against undoing `core`; `after` is the fold behind it and what continues it, `now` the present
+/// one. The operations' own conditions are checked when they are appended, and [`super::guard`] has a say.
+pub fn still_may(after: &Fold, core: &RecordCore, now: &Fold, inverse: &[Operation]) -> Result<()> {
     for operation in inverse {
         match operation {
             Operation::DeleteDataset { dataset } if now.dataset(dataset)? != after.dataset(dataset)? => {

@@ -6,12 +6,12 @@
 use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
 use crate::base::once::Once;
-use crate::base::{Error, Id, Kind, ObjectName, Result};
+use crate::base::{Error, Id, Kind, ObjectName, Result, Tally};
 use crate::chunk::compress::decompress;
 use crate::format::header::{HEADER_LEN, ObjectKind};
 use crate::format::index::Index;
@@ -28,6 +28,7 @@ use super::lanes::side_by_side;
 use super::objects::Bucket;
 
 mod bases;
+mod lasting;
 
 pub use bases::Base;
 
@@ -73,6 +74,9 @@ pub struct Content {
     fetcher: Fetcher,
     parts: Mutex<VecDeque<Part>>,
     lenders: Vec<Lender>,
+    /// The record of the log that this is the content of.
+    record: u64,
+    condemned: HashSet<ObjectName>,
     /// The packs that the own indexes name; asked for only where others lend.
     own_packs: Once<HashSet<ObjectName>>,
 }
@@ -134,6 +138,8 @@ impl Content {
             frames: Mutex::default(),
             parts: Mutex::default(),
             lenders: Vec::new(),
+            record: 0,
+            condemned: HashSet::new(),
             own_packs: Once::new(),
         }
     }
@@ -388,23 +394,23 @@ impl Content {
     /// Begins to read frames of packs that are far away: neighbours in one request, several requests at once. Reading what lies in them
     /// asks the store nothing until what this gives is dropped.
     ///
-    /// `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here. What is
+    /// What comes is told to `tally`, if there is one. `places` are advice, as hints are: a frame that can't be had is left to whoever asks for it, and nothing is verified here. What is
     /// held counts as stored, not decoded.
     ///
     /// The frames of their bases are read along.
-    pub fn read_ahead(&self, kind: ObjectKind, places: &[FramePlace]) -> Ahead {
+    pub fn read_ahead(&self, kind: ObjectKind, places: &[FramePlace], tally: Option<&Arc<Tally>>) -> Ahead {
         let mut ahead = Ahead::default();
         for (content, places) in self.far_owners(places) {
-            content.fetcher.start(kind, &content.with_bases(kind, places), &mut ahead);
+            content.fetcher.start(kind, &content.with_bases(kind, places), tally, &mut ahead);
         }
         ahead
     }
 
     /// As [`Content::read_ahead`], without the bases: for a caller that has them.
-    pub fn read_ahead_alone(&self, kind: ObjectKind, places: &[FramePlace]) -> Ahead {
+    pub fn read_ahead_alone(&self, kind: ObjectKind, places: &[FramePlace], tally: Option<&Arc<Tally>>) -> Ahead {
         let mut ahead = Ahead::default();
         for (content, places) in self.far_owners(places) {
-            content.fetcher.start(kind, &places, &mut ahead);
+            content.fetcher.start(kind, &places, tally, &mut ahead);
         }
         ahead
     }
@@ -438,7 +444,7 @@ impl Content {
 
     fn keep_decoded(&self, kind: ObjectKind, places: &[FramePlace]) {
         let mut ahead = Ahead::default();
-        self.fetcher.start(kind, places, &mut ahead);
+        self.fetcher.start(kind, places, None, &mut ahead);
         ahead.wait().ok();
         for place in places {
             let Some(stored) = self.fetcher.held(place) else { continue };

@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::base::{Error, Kind, ObjectName, Result};
+use crate::base::{Error, Kind, ObjectName, Result, Stage, Tally};
 use crate::format::header::ObjectKind;
 use crate::format::place::FramePlace;
 
 use super::lanes::Lanes;
-use super::objects::Bucket;
+use super::objects::{Bucket, Watch};
 use super::pace::Pace;
 
 /// Bytes between two wanted frames that are rather read along than a request spent; of metadata, whose readers want little, fewer.
@@ -22,6 +23,9 @@ const RANGE_BYTES: u64 = 16 << 20;
 /// Requests at once, at first and at most.
 const REQUESTS: usize = 8;
 const MOST_REQUESTS: usize = 32;
+/// How often who waits looks whether he is to stop, and how often then for what is just coming.
+const LOOK_UP: Duration = Duration::from_millis(50);
+const LAST_LOOKS: u32 = 20;
 /// Who can read ahead as far as memory lets stops here.
 const HELD_BYTES: u64 = 96 << 20;
 
@@ -97,6 +101,8 @@ struct Part {
     bytes: u64,
     progress: Mutex<Progress>,
     came: Condvar,
+    /// Is told of what comes, in bytes of the files that it is for.
+    tally: Option<Arc<Tally>>,
 }
 
 #[derive(Default)]
@@ -109,11 +115,14 @@ struct Progress {
 }
 
 impl Ahead {
-    /// Waits until all has come. Fails only where a store doesn't answer; what else went wrong is seen by who asks for the frame.
+    /// Waits until all has come, or all is to stop. Fails only where a store doesn't answer; what else went wrong is seen by who asks for the frame.
     pub fn wait(&self) -> Result<()> {
         for part in &self.0 {
-            let waits = |progress: &mut Progress| progress.left > 0;
-            let mut progress = part.came.wait_while(part.progress(), waits).unwrap_or_else(PoisonError::into_inner);
+            let (mut progress, mut looks) = (part.progress(), LAST_LOOKS);
+            while progress.left > 0 && looks > 0 {
+                looks -= u32::from(part.is_stopping());
+                progress = part.came.wait_timeout(progress, LOOK_UP).unwrap_or_else(PoisonError::into_inner).0;
+            }
             progress.fault.take().map_or(Ok(()), Err)?;
         }
         Ok(())
@@ -143,20 +152,36 @@ impl Part {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn is_stopping(&self) -> bool {
+        self.tally.as_ref().is_some_and(|tally| tally.is_stopping())
+    }
+
     /// Reads a range; gives its bytes, or nothing if the store didn't answer.
     fn read(&self, bucket: &Bucket, kind: ObjectKind, range: &FetchRange) -> Option<u64> {
-        if self.progress().given_up {
+        if self.progress().given_up || self.is_stopping() {
             return Some(0);
         }
         let object = format!("{}/{}", kind.folder(), range.pack);
-        let read = bucket.get_range(&object, range.offset, range.bytes);
+        let read = match &self.tally {
+            Some(tally) => {
+                let raw_bytes = range.frames.iter().map(|frame| u64::from(frame.raw_bytes)).sum();
+                let watch: Watch = Arc::new(tally.scaled(Stage::Came, range.bytes, raw_bytes));
+                bucket.get_range_watched(&object, range.offset, range.bytes, &watch)
+            }
+            None => bucket.get_range(&object, range.offset, range.bytes),
+        };
         let mut progress = self.progress();
         match read {
             Ok(bytes) if !progress.given_up => {
                 let mut frames = self.held.frames();
                 for place in &range.frames {
                     let start = (u64::from(place.offset) - range.offset) as usize;
-                    let stored = bytes.slice(start..start + place.stored_bytes as usize);
+                    let end = start + place.stored_bytes as usize;
+                    // What is to stop ends within the range.
+                    if end > bytes.len() {
+                        continue;
+                    }
+                    let stored = bytes.slice(start..end);
                     let key = (place.pack, place.offset);
                     frames.entry(key).or_insert(HeldFrame { stored, holders: 0 }).holders += 1;
                     progress.keys.push(key);
@@ -225,7 +250,7 @@ impl Fetcher {
     }
 
     /// Begins to read frames, as part of `ahead`. From a folder they are read at once, those only that have neighbours.
-    pub(super) fn start(&self, kind: ObjectKind, places: &[FramePlace], ahead: &mut Ahead) {
+    pub(super) fn start(&self, kind: ObjectKind, places: &[FramePlace], tally: Option<&Arc<Tally>>, ahead: &mut Ahead) {
         let is_far = self.bucket.is_far();
         let (keys, places) = self.share(places);
         let mut ranges = ranges(&places, if kind == ObjectKind::Pack { GAP_BYTES } else { META_GAP_BYTES });
@@ -236,8 +261,8 @@ impl Fetcher {
         let bytes = ranges.iter().map(|range| range.bytes).sum();
         self.held.bytes.fetch_add(bytes, Ordering::Relaxed);
         let progress = Progress { left: ranges.len(), keys, ..Progress::default() };
-        let part = Part { held: self.held.clone(), bytes, progress: Mutex::new(progress), came: Condvar::new() };
-        let part = Arc::new(part);
+        let (held, tally) = (self.held.clone(), tally.cloned());
+        let part = Arc::new(Part { held, bytes, progress: Mutex::new(progress), came: Condvar::new(), tally });
         ahead.0.push(part.clone());
         for range in ranges {
             let (coming, bucket) = (Coming(part.clone()), self.bucket.clone());

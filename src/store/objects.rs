@@ -72,6 +72,9 @@ pub enum Verb {
 /// How many verbs there are.
 pub(super) const VERBS: usize = Verb::Delete as usize + 1;
 
+/// Is told how many bytes more have moved, those of failed tries too; says whether the rest is still wanted.
+pub type Watch = Arc<dyn Fn(u64) -> bool + Send + Sync>;
+
 /// The objects of one store.
 ///
 /// Callable from any thread. Errors are [`NotFound`](crate::base::Kind::NotFound) for an absent object,
@@ -81,6 +84,14 @@ pub(super) const VERBS: usize = Verb::Delete as usize + 1;
 pub trait Objects: Send + Sync {
     /// Creates the object if its name is free; durable when this returns.
     fn create(&self, name: &str, bytes: Bytes) -> Result<Created>;
+
+    /// As [`Objects::create`], watched as it goes, and always to its end; where that can't be seen, told then.
+    fn create_watched(&self, name: &str, bytes: Bytes, watch: &Watch) -> Result<Created> {
+        let length = bytes.len() as u64;
+        let created = self.create(name, bytes)?;
+        watch(length);
+        Ok(created)
+    }
 
     /// The whole object. For objects whose size is bounded by their creation: it is read into memory.
     fn get(&self, name: &str) -> Result<Bytes>;
@@ -92,6 +103,14 @@ pub trait Objects: Send + Sync {
 
     /// Exactly `bytes` bytes from `offset`; an object that ends before is damaged.
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes>;
+
+    /// As [`Objects::get_range`], watched as it comes; where that can't be seen, at its end. What has come is given alone where the rest
+    /// isn't wanted any more.
+    fn get_range_watched(&self, name: &str, offset: u64, bytes: u64, watch: &Watch) -> Result<Bytes> {
+        let read = self.get_range(name, offset, bytes)?;
+        watch(bytes);
+        Ok(read)
+    }
 
     /// The last `bytes` bytes, or all where it has fewer, and the object's whole length, in one request.
     fn get_tail(&self, name: &str, bytes: u64) -> Result<(Bytes, u64)>;

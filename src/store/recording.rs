@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::objects::{Below, Bucket, Created, Listing, Objects, Verb};
+use super::objects::{Below, Bucket, Created, Listing, Objects, Verb, Watch};
 use crate::base::{Counter, Observer, Result};
 
 /// One call to a store.
@@ -24,6 +24,8 @@ pub struct Call {
 /// A call is counted when it is made, so failed ones count too; a list counts once, however many pages it took. A bucket
 /// behind a network counts its requests itself, to the observer that it was opened with: there this decorator keeps calls
 /// and stored bytes only.
+///
+/// Once the observer was asked to stop, nothing more is asked of the store.
 #[derive(Clone)]
 pub struct Recording {
     inner: Bucket,
@@ -60,7 +62,8 @@ impl Recording {
         self.calls.as_ref().map(take).unwrap_or_default()
     }
 
-    fn note(&self, verb: Verb, name: &str, offset: u64, bytes: u64) {
+    fn note(&self, verb: Verb, name: &str, offset: u64, bytes: u64) -> Result<()> {
+        self.observer.go_on()?;
         let counter = match verb {
             Verb::Create => Counter::Puts,
             Verb::Get | Verb::GetRange | Verb::GetTail => Counter::Gets,
@@ -73,11 +76,18 @@ impl Recording {
             let call = Call { verb, name: name.to_owned(), offset, bytes };
             calls.lock().unwrap_or_else(PoisonError::into_inner).push(call);
         }
+        Ok(())
     }
 
     fn count(&self, counter: Counter, amount: u64) {
         if self.counts_requests {
             self.observer.add(counter, amount);
+        }
+    }
+
+    fn created(&self, created: Created, bytes: u64) {
+        if created == Created::New {
+            self.observer.add(Counter::StoredBytes, bytes);
         }
     }
 
@@ -89,43 +99,51 @@ impl Recording {
 
 impl Objects for Recording {
     fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
-        self.note(Verb::Create, name, 0, bytes.len() as u64);
+        self.note(Verb::Create, name, 0, bytes.len() as u64)?;
         self.count(Counter::SentBytes, bytes.len() as u64);
         let len = bytes.len() as u64;
-        let created = self.inner.create(name, bytes)?;
-        if created == Created::New {
-            self.observer.add(Counter::StoredBytes, len);
-        }
-        Ok(created)
+        self.inner.create(name, bytes).inspect(|created| self.created(*created, len))
+    }
+
+    fn create_watched(&self, name: &str, bytes: Bytes, watch: &Watch) -> Result<Created> {
+        self.note(Verb::Create, name, 0, bytes.len() as u64)?;
+        self.count(Counter::SentBytes, bytes.len() as u64);
+        let len = bytes.len() as u64;
+        self.inner.create_watched(name, bytes, watch).inspect(|created| self.created(*created, len))
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {
-        self.note(Verb::Get, name, 0, 0);
+        self.note(Verb::Get, name, 0, 0)?;
         self.inner.get(name).map(|bytes| self.received(bytes))
     }
 
     fn get_once(&self, name: &str) -> Result<Bytes> {
-        self.note(Verb::Get, name, 0, 0);
+        self.note(Verb::Get, name, 0, 0)?;
         self.inner.get_once(name).map(|bytes| self.received(bytes))
     }
 
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes> {
-        self.note(Verb::GetRange, name, offset, bytes);
+        self.note(Verb::GetRange, name, offset, bytes)?;
         self.inner.get_range(name, offset, bytes).map(|bytes| self.received(bytes))
     }
 
+    fn get_range_watched(&self, name: &str, offset: u64, bytes: u64, watch: &Watch) -> Result<Bytes> {
+        self.note(Verb::GetRange, name, offset, bytes)?;
+        self.inner.get_range_watched(name, offset, bytes, watch).map(|bytes| self.received(bytes))
+    }
+
     fn get_tail(&self, name: &str, bytes: u64) -> Result<(Bytes, u64)> {
-        self.note(Verb::GetTail, name, 0, bytes);
+        self.note(Verb::GetTail, name, 0, bytes)?;
         self.inner.get_tail(name, bytes).map(|(bytes, length)| (self.received(bytes), length))
     }
 
     fn list(&self, folder: &str) -> Result<Listing> {
-        self.note(Verb::List, folder, 0, 0);
+        self.note(Verb::List, folder, 0, 0)?;
         self.inner.list(folder)
     }
 
     fn list_below(&self, folder: &str) -> Result<Below> {
-        self.note(Verb::List, folder, 0, 0);
+        self.note(Verb::List, folder, 0, 0)?;
         self.inner.list_below(folder)
     }
 
@@ -134,12 +152,12 @@ impl Objects for Recording {
     }
 
     fn size(&self, name: &str) -> Result<Option<u64>> {
-        self.note(Verb::Size, name, 0, 0);
+        self.note(Verb::Size, name, 0, 0)?;
         self.inner.size(name)
     }
 
     fn delete(&self, name: &str) -> Result<()> {
-        self.note(Verb::Delete, name, 0, 0);
+        self.note(Verb::Delete, name, 0, 0)?;
         self.inner.delete(name)
     }
 

@@ -2,7 +2,10 @@
 //!
 //! Recording is one request, and needs no other right than that to create. Finding those of one version is a list of its folder. Those of
 //! a run or a model are told from the names, by one list while a far store has fewer than a thousand uses in all, else by a list for each
-//! version that has any. Then those that are wanted are read, the newest first, and no more than were asked for.
+//! version that has any. Then those that are wanted are read, the newest first, and no more than were asked for: once, where somebody keeps
+//! them, since they never change.
+
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 
@@ -26,6 +29,13 @@ pub struct Wanted<'a> {
     pub most: usize,
 }
 
+/// Keeps uses that were read, by the names of their objects.
+pub trait Keeper {
+    /// Those of these names that are kept.
+    fn kept(&self, names: &[String]) -> HashMap<String, Vec<u8>>;
+    fn keep(&self, read: &[(String, Vec<u8>)]);
+}
+
 /// What was found, newest first.
 #[derive(Debug, Default)]
 pub struct FoundUses {
@@ -42,20 +52,41 @@ struct Listed {
     modified: Option<Time>,
 }
 
+impl Listed {
+    fn object_name(&self) -> String {
+        format!("{}/{}", folder(&self.version), self.name)
+    }
+}
+
 /// Writes a use. [`Created::Exists`]: the same has been recorded before.
 pub fn record(bucket: &Bucket, used: &Use) -> Result<Created> {
     bucket.create(&used.object_name(), Bytes::from(used.encode()?))
 }
 
-/// Finds uses by their names, and reads them.
-pub fn find(bucket: &Bucket, wanted: &Wanted<'_>) -> Result<FoundUses> {
+/// Finds uses by their names, and reads those that nobody kept.
+pub fn find(bucket: &Bucket, wanted: &Wanted<'_>, keeper: Option<&dyn Keeper>) -> Result<FoundUses> {
     let mut listed = list(bucket, wanted)?;
     // The store's clock decides which are read; what they say themselves, in which order they are given.
     listed.sort_by_key(|listed| std::cmp::Reverse(listed.modified));
     let left_out = listed.len().saturating_sub(wanted.most);
     listed.truncate(wanted.most);
-    let read = side_by_side(&listed, at_once(bucket), |listed| bucket.read_verified(|| read(bucket, listed)));
-    let mut uses = read.into_iter().collect::<Result<Vec<_>>>()?;
+    let names: Vec<String> = listed.iter().map(Listed::object_name).collect();
+    let kept = keeper.map(|keeper| keeper.kept(&names)).unwrap_or_default();
+    let mut uses: Vec<Use> = Vec::with_capacity(names.len());
+    let mut missing = Vec::new();
+    for name in names {
+        match kept.get(&name).and_then(|bytes| check(&name, bytes).ok()) {
+            Some(used) => uses.push(used),
+            None => missing.push(name),
+        }
+    }
+    let read = side_by_side(&missing, at_once(bucket), |name| bucket.read_verified(|| read(bucket, name)));
+    let read = read.into_iter().collect::<Result<Vec<_>>>()?;
+    if let Some(keeper) = keeper.filter(|_| !read.is_empty()) {
+        let bodies = missing.into_iter().zip(read.iter().map(|(_, bytes)| bytes.to_vec()));
+        keeper.keep(&bodies.collect::<Vec<_>>());
+    }
+    uses.extend(read.into_iter().map(|(used, _)| used));
     // A name holds parts of hashes only.
     uses.retain(|used| wanted.run.is_none_or(|run| used.run == run));
     uses.retain(|used| wanted.model.is_none_or(|model| used.model.as_deref() == Some(model)));
@@ -72,12 +103,43 @@ pub fn check(name: &str, bytes: &[u8]) -> Result<Use> {
     }
 }
 
-fn read(bucket: &Bucket, listed: &Listed) -> Result<Use> {
-    let name = format!("{}/{}", folder(&listed.version), listed.name);
-    check(&name, &bucket.get(&name)?).map_err(|fault| match fault.kind() {
+/// Creates in one store what another has of uses of these versions and it doesn't: the newest, at most `most`. Gives how many were created,
+/// and how many are left.
+///
+/// Where `from` has none, `to` isn't asked.
+pub fn carry(from: &Bucket, to: &Bucket, versions: &HashSet<Id>, most: usize) -> Result<(usize, usize)> {
+    let folders = from.list(ObjectKind::Use.folder())?.folders;
+    let used: Vec<Id> =
+        folders.iter().filter_map(|name| Id::from_hex(name)).filter(|id| versions.contains(id)).collect();
+    let mut listed = list_each(from, &used, |_| true)?;
+    if listed.is_empty() {
+        return Ok((0, 0));
+    }
+    let chosen: HashSet<&Id> = used.iter().collect();
+    let there = match list_all(to, |version, _| chosen.contains(version))? {
+        Some(there) => there,
+        None => list_each(to, &used, |_| true)?,
+    };
+    let there: HashSet<String> = there.iter().map(Listed::object_name).collect();
+    listed.retain(|listed| !there.contains(&listed.object_name()));
+    listed.sort_by_key(|listed| std::cmp::Reverse(listed.modified));
+    let left = listed.len().saturating_sub(most);
+    listed.truncate(most);
+    let created = side_by_side(&listed, at_once(to), |listed| {
+        let name = listed.object_name();
+        let (_, bytes) = from.read_verified(|| read(from, &name))?;
+        to.create(&name, bytes)
+    });
+    Ok((created.into_iter().collect::<Result<Vec<_>>>()?.len(), left))
+}
+
+fn read(bucket: &Bucket, name: &str) -> Result<(Use, Bytes)> {
+    let bytes = bucket.get(name)?;
+    let used = check(name, &bytes).map_err(|fault| match fault.kind() {
         Kind::Damaged => fault.within(format!("{name} is damaged")).hint(bucket.verify_hint()),
         _ => fault.within(format!("{name} can't be read")),
-    })
+    })?;
+    Ok((used, bytes))
 }
 
 fn folder(version: &Id) -> String {
@@ -93,7 +155,7 @@ fn list(bucket: &Bucket, wanted: &Wanted<'_>) -> Result<Vec<Listed>> {
     let versions = match wanted.versions {
         [one] => vec![*one],
         several => {
-            let several: std::collections::HashSet<&Id> = several.iter().collect();
+            let several: HashSet<&Id> = several.iter().collect();
             if let Some(listed) = list_all(bucket, |version, name| several.contains(version) && fits(name))?
                 && listed.len() <= wanted.most
             {
@@ -103,7 +165,12 @@ fn list(bucket: &Bucket, wanted: &Wanted<'_>) -> Result<Vec<Listed>> {
             folders.iter().filter_map(|name| Id::from_hex(name)).filter(|id| several.contains(id)).collect()
         }
     };
-    let lists = side_by_side(&versions, at_once(bucket), |version| Ok((*version, bucket.list(&folder(version))?)));
+    list_each(bucket, &versions, fits)
+}
+
+/// Those of each version.
+fn list_each(bucket: &Bucket, versions: &[Id], fits: impl Fn(&str) -> bool) -> Result<Vec<Listed>> {
+    let lists = side_by_side(versions, at_once(bucket), |version| Ok((*version, bucket.list(&folder(version))?)));
     let lists = lists.into_iter().collect::<Result<Vec<_>>>()?;
     let of_version = |(version, listing): (Id, super::Listing)| {
         let fitting = listing.objects.into_iter().filter(|object| fits(&object.name));

@@ -202,7 +202,7 @@ fn small_files_count_as_the_disk_counts_them() {
     let said = env.run(["warm", "./store/set@1"]).exits(1);
     assert!(said.stderr.contains("and all of it takes"), "{}", said.stderr);
     let said = env.run(["get", "./store/set@1", "copies", "--link", "copy"]).exits(0);
-    assert!(said.stderr.contains("it holds at most"), "{}", said.stderr);
+    assert!(said.stderr.contains("and all of it takes"), "{}", said.stderr);
     assert_eq!(on_disk(&env), 0);
     drop(init(block * 2200));
     for folder in ["0", "1", "2", "3", "0"] {
@@ -346,7 +346,7 @@ fn a_killed_process_leaves_nothing_that_counts() {
     assert_eq!(warm(&env, 1)["complete"], true);
     assert_eq!(warm(&env, 2)["complete"], true);
     assert!(is_warm(&env, 1) && is_warm(&env, 2));
-    let used: u64 = fs::read_to_string(env.path("cache/usage")).unwrap().trim().parse().unwrap();
+    let used = noted_usage(&env);
     assert!(used <= MOST, "{used}");
     let _ = env.run(["cache", "verify"]).exits(0);
     let list = env.run(["cache", "list", "--json"]).json();
@@ -355,18 +355,49 @@ fn a_killed_process_leaves_nothing_that_counts() {
     assert!(!marks.iter().any(|path| path.file_name().unwrap().to_str().unwrap().starts_with("work-")), "{marks:?}");
 }
 
+/// What the cache has noted of how much is in it.
+fn noted_usage(env: &TestEnv) -> u64 {
+    fs::read_to_string(env.path("cache/usage")).unwrap().split(' ').next().unwrap().parse().unwrap()
+}
+
 #[test]
 fn a_usage_that_is_wrong_is_counted_again() {
     let env = staged();
     let _ = warm(&env, 1);
     let usage = env.path("cache/usage");
-    fs::write(&usage, (MOST * 2).to_string()).unwrap();
+    let of_one = fs::read(&usage).unwrap();
+    // Edited, damaged or gone: neither does too much nor too little of it count.
+    for content in [&(MOST * 2).to_string()[..], "0", "0\n", "", "\0", "-1 2 3 4"] {
+        fs::write(&usage, content).unwrap();
+        let _ = warm(&env, 2);
+        assert!(is_warm(&env, 1), "there was room");
+        assert_eq!(noted_usage(&env), on_disk(&env), "{content:?}");
+        let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+        let _ = warm(&env, 1);
+    }
+    let edited = String::from_utf8(of_one.clone()).unwrap().replacen(&on_disk(&env).to_string(), "0", 1);
+    fs::write(&usage, edited).unwrap();
     let _ = warm(&env, 2);
-    assert!(is_warm(&env, 1), "there was room");
-    fs::remove_file(&usage).unwrap();
     age(&env, 3);
     let most = watched(&env, || drop(warm(&env, 3)));
     assert!(most <= MOST && is_warm(&env, 3), "{most}");
+}
+
+#[test]
+fn a_usage_that_is_behind_is_found_out_by_who_looks() {
+    let env = staged();
+    let _ = warm(&env, 1);
+    let usage = env.path("cache/usage");
+    let of_one = fs::read(&usage).unwrap();
+    let _ = warm(&env, 2);
+    for look in
+        [&["cache", "info"][..], &["cache", "verify"], &["warm", "./store/set@1", "./store/set@2", "./store/set@3:0/"]]
+    {
+        fs::write(&usage, &of_one).unwrap();
+        assert!(noted_usage(&env) < on_disk(&env));
+        let _ = env.run(look).exits(0);
+        assert_eq!(noted_usage(&env), on_disk(&env), "{look:?}");
+    }
 }
 
 #[test]
@@ -375,7 +406,7 @@ fn a_get_of_copies_goes_on_without_a_cache_that_is_full() {
     let _ = env.run(["cache", "pin", "./store/set@1"]).exits(0);
     let _ = env.run(["cache", "pin", "./store/set@2"]).exits(0);
     let said = env.run(["get", "./store/set@3", "job", "--link", "copy"]).exits(0);
-    assert!(said.stderr.contains("comes straight from the store: the cache"), "{}", said.stderr);
+    assert!(said.stderr.contains("comes straight from the store: 819.2 kB are missing"), "{}", said.stderr);
     assert_eq!(contents_read(&env.path("job")), contents_read(&env.path("v3")));
     assert!(bytes(&env) <= MOST);
     let said = env.run(["get", "./store/set@4", "linked", "--link", "hardlink"]).exits(1);
@@ -414,9 +445,9 @@ fn a_get_of_copies_needs_no_room_in_a_cache() {
     };
     let _ = warm(&env, 2);
     let _ = env.run(["cache", "init", "cache", "--keep-free", "99"]).exits(0);
-    whole(&env, "small-disk", "comes straight from the store: the cache");
+    whole(&env, "small-disk", "of the 819.2 kB in use 819.2 kB can be removed");
     let _ = env.run(["cache", "init", "cache", "--keep-free", "0", "--max", "500k"]).exits(0);
-    whole(&env, "small-cache", "comes straight from the store: of 800.0 kB it holds at most 500.0 kB");
+    whole(&env, "small-cache", "it holds at most 500.0 kB, and all of it takes 819.2 kB");
     assert!(is_warm(&env, 2), "nothing went for what would not fit");
     env.set("DAGSET_CACHE", "/proc/none");
     env.set("XDG_CACHE_HOME", "/proc/none");

@@ -245,3 +245,21 @@ fn an_edit_or_another_mode_of_any_file_is_found_by_a_warm_up() {
         }
     }
 }
+
+#[test]
+fn a_file_that_was_edited_through_a_view_is_found_by_the_next_job() {
+    let env = staged();
+    let first = tree(&env, "job");
+    edit(&env.path("job/1/1"), b"changed");
+    let said = env.run(["get", "./store/set", "job-2", "--link", "view"]).exits(0);
+    assert!(said.stderr.contains("was changed since it was made, and is made anew"), "{}", said.stderr);
+    is_right(&env, "job-2");
+    assert_eq!(fs::read(first.join("1/1")).unwrap(), b"changed", "who began with it keeps it");
+    // What is only touched is mended, and costs one view.
+    touch(&env.path("job-2/2/2"));
+    let _ = view(&env, "job-3");
+    assert_ne!(tree(&env, "job-3"), first);
+    let _ = view(&env, "job-4");
+    assert_eq!(tree(&env, "job-4"), tree(&env, "job-3"));
+    is_right(&env, "job-4");
+}

@@ -74,6 +74,7 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "info"],
     &["store", "check"],
     &["verify"],
+    &["gc"],
     &["config"],
     &["config", "get"],
     &["config", "set"],
@@ -168,6 +169,7 @@ fn the_first_screen() {
       oplog        Show what was done in a store, record by record, newest first
       audit        Tell who did what, when and from where, and check the log
       verify       Read a store or a version, and say what is damaged
+      gc           Delete what no name, tag or branch leads to any more
       config       Show or change your configuration
       completions  Print completions for a shell
 

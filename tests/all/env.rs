@@ -282,14 +282,22 @@ fn is_object_name(text: &str) -> bool {
         && !bytes.get(45).is_some_and(u8::is_ascii_alphanumeric)
 }
 
-/// How long the RFC 3339 time is that `text` begins with.
+/// How long the time is that `text` begins with: in RFC 3339, or as people are shown it.
 fn time_length(text: &str) -> Option<usize> {
     let shape = b"0000-00-00T00:00:00";
     let bytes = text.as_bytes();
-    let fits = bytes.len() > shape.len()
-        && shape.iter().zip(bytes).all(|(s, b)| if *s == b'0' { b.is_ascii_digit() } else { s == b });
+    if has_shape(bytes, b"0000-00-00 00:00") {
+        return Some(b"0000-00-00 00:00".len());
+    }
+    let fits = bytes.len() > shape.len() && has_shape(bytes, shape);
     let fraction = text.get(shape.len()..)?.find(|c: char| c != '.' && !c.is_ascii_digit())?;
     (fits && bytes[shape.len() + fraction] == b'Z').then_some(shape.len() + fraction + 1)
+}
+
+/// Whether `bytes` begin like `shape`, in which 0 is any digit.
+fn has_shape(bytes: &[u8], shape: &[u8]) -> bool {
+    let fits = |(s, b): (&u8, &u8)| if *s == b'0' { b.is_ascii_digit() } else { s == b };
+    bytes.len() >= shape.len() && shape.iter().zip(bytes).all(fits)
 }
 
 #[test]

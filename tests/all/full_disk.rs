@@ -12,13 +12,13 @@ use crate::env::everything_below;
 use crate::stage::{assert_comes_back, contents, engine, findings, ingest, lay_out, noise, whole_text};
 
 /// A small file system in memory, unmounted at the end.
-struct SmallDisk {
+pub struct SmallDisk {
     root: tempfile::TempDir,
 }
 
 impl SmallDisk {
     /// `None`, said loudly, where mounting isn't allowed.
-    fn mount(test: &str) -> Option<SmallDisk> {
+    pub fn mount(test: &str) -> Option<SmallDisk> {
         let disk = SmallDisk { root: tempfile::tempdir().expect("a folder") };
         fs::create_dir(disk.path()).expect("a folder");
         let mounted = disk.mount_with("size=2m");
@@ -29,12 +29,16 @@ impl SmallDisk {
         mounted.then_some(disk)
     }
 
-    fn path(&self) -> PathBuf {
+    pub fn path(&self) -> PathBuf {
         self.root.path().join("disk")
     }
 
     fn grow(&self) {
-        assert!(self.mount_with("remount,size=40m"));
+        self.resize("40m");
+    }
+
+    pub fn resize(&self, size: &str) {
+        assert!(self.mount_with(&format!("remount,size={size}")));
     }
 
     fn mount_with(&self, options: &str) -> bool {

@@ -125,3 +125,12 @@ fn force_alone_is_enough_for_what_is_neither_published_nor_protected() {
     life.run("dataset delete ./store/set --yes --force").text();
     let _ = life.run("dataset delete ./store/set --yes --reason text").exits(2);
 }
+
+#[test]
+fn no_dataset_of_a_published_version_is_renamed() {
+    let life = published();
+    needs_a_reason(&life, "dataset rename ./store/set other", "1 of the versions of set are published");
+    assert_eq!(life.at("other"), "1.2");
+    needs_a_reason(&life, &format!("undo ./store {}", life.newest()), "1 of the versions of other are published");
+    assert_eq!(life.at("set"), "1.2");
+}

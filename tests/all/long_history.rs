@@ -36,7 +36,7 @@ pub const FOLDERS: u64 = 800;
 pub const FILES: u64 = 1_250;
 pub const VERSIONS: u64 = 1_000;
 /// The folder in which half of the changes are.
-pub const BUSY_FOLDER: u64 = 502;
+pub const BUSY_FOLDER: u64 = FOLDERS / 2;
 /// Contents that all files share, and the bytes of each.
 const CONTENTS: u64 = 64;
 pub const CONTENT_BYTES: usize = 1_000;
@@ -46,7 +46,7 @@ pub fn dataset() -> DatasetName {
 }
 
 pub fn path(folder: u64, file: u64) -> String {
-    format!("part-{folder:03}/image-{file:04}.jpg")
+    format!("part-{folder:04}/image-{file:04}.jpg")
 }
 
 /// A node as it lies in the store.
@@ -63,35 +63,34 @@ struct History {
     nodes: HashMap<Id, Held>,
     root: Id,
     parent: Option<Id>,
+    folders: u64,
     /// Entries and bytes of each version.
     weight: (u64, u64),
 }
 
 /// Fills an empty store; the versions are named `v1` and so on.
 pub fn fill(bucket: &Bucket) {
-    let file = StoreFile::parse(&bucket.get(STORE_FILE).expect("a store"), "here").expect("a store's file");
-    let timeline = Timeline::open(bucket.clone(), file.store, Observer::new()).expect("a log");
     let entry = |contents: &[Id], number: u64| {
         (path(number / FILES, number % FILES), contents[number as usize % contents.len()])
     };
-    let mut history =
-        History::begin(timeline, |contents| Box::new((0..FOLDERS * FILES).map(move |number| entry(contents, number))));
-    history.learn();
-    for number in 2..=VERSIONS {
-        history.change(number);
-    }
+    let entries = |contents: &[Id]| (0..FOLDERS * FILES).map(|number| entry(contents, number)).collect();
+    History::begin(bucket, FOLDERS, entries).change_to(VERSIONS);
+}
+
+/// As [`fill`], in which each file has a content of its own that nobody has, with so many folders and versions.
+pub fn fill_wide(bucket: &Bucket, folders: u64, versions: u64) {
+    let entry = |number: u64| (path(number / FILES, number % FILES), Id::of(&number.to_le_bytes()));
+    History::begin(bucket, folders, |_| (0..folders * FILES).map(entry).collect()).change_to(versions);
 }
 
 /// Fills an empty store with one version of a million files in so many folders, each of another content that nobody has.
 pub fn fill_once(bucket: &Bucket, folders: u64) {
-    let file = StoreFile::parse(&bucket.get(STORE_FILE).expect("a store"), "here").expect("a store's file");
-    let timeline = Timeline::open(bucket.clone(), file.store, Observer::new()).expect("a log");
     let files = FOLDERS * FILES / folders;
-    let entries = (0..folders * files).map(move |number| {
+    let entry = |number: u64| {
         let content = Id::of(&number.to_le_bytes());
         (format!("part-{:04}/image-{:06}.jpg", number / files, number % files), content)
-    });
-    History::begin(timeline, |_| Box::new(entries));
+    };
+    History::begin(bucket, folders, |_| (0..folders * files).map(entry).collect());
 }
 
 /// Publishes a version on a new branch: the head of `main` with each of these paths given a content that nobody has.
@@ -108,8 +107,7 @@ pub fn branch_off(bucket: &Bucket, name: &str, changed: &[String]) {
         (RepoPath::new(path.as_str()).expect("a good path"), Some(Entry::plain(kind)))
     };
     let pieces = edited(Manifest::new(&content, parent.manifest, None), changed.iter().map(edit).collect());
-    let born = timeline.fold().number;
-    let session = Session::new(bucket.clone(), &content, born, 1, Often::default(), Observer::new());
+    let session = Session::new(bucket.clone(), &content, 1, Often::default(), Observer::new());
     let weight = (parent.files, parent.bytes);
     let new = session.finish(pieces, |root| Ok(Some(version_of(root.id, weight, Some(parent.version), 2))));
     let Finished { version, indexes, .. } = new.expect("writes");
@@ -141,10 +139,9 @@ fn content_of(timeline: &Timeline) -> Content {
 
 impl History {
     /// Publishes the first version: the entries that `entries` makes of the contents that are there.
-    fn begin(
-        timeline: Timeline,
-        entries: impl FnOnce(&[Id]) -> Box<dyn Iterator<Item = (String, Id)> + '_>,
-    ) -> History {
+    fn begin(bucket: &Bucket, folders: u64, entries: impl FnOnce(&[Id]) -> Vec<(String, Id)>) -> History {
+        let file = StoreFile::parse(&bucket.get(STORE_FILE).expect("a store"), "here").expect("a store's file");
+        let timeline = Timeline::open(bucket.clone(), file.store, Observer::new()).expect("a log");
         let source = tempfile::tempdir().expect("a folder");
         let mut contents = Vec::new();
         for number in 0..CONTENTS {
@@ -153,11 +150,10 @@ impl History {
             contents.push(Id::of(&bytes));
         }
         let content = content_of(&timeline);
-        let born = timeline.fold().number;
-        let mut session = Session::new(timeline.bucket().clone(), &content, born, 1, Often::default(), Observer::new());
+        let mut session = Session::new(timeline.bucket().clone(), &content, 1, Often::default(), Observer::new());
         let found = scan(source.path(), &ScanOptions::default()).expect("scans").found;
         session.store(source.path(), &found, &LargeFiles::new(), &mut |_| Ok(())).expect("stores");
-        let entries = entries(&contents).map(|(path, content)| {
+        let entries = entries(&contents).into_iter().map(|(path, content)| {
             let kind = EntryKind::File { size: CONTENT_BYTES as u64, content, executable: false };
             Ok((RepoPath::new(path).expect("a good path"), Entry::plain(kind)))
         });
@@ -177,6 +173,7 @@ impl History {
             nodes: HashMap::new(),
             root: new.root.id,
             parent: None,
+            folders,
             weight,
         };
         history.publish(1, new.id, new.version_place, new.manifest_place, indexes);
@@ -199,12 +196,20 @@ impl History {
         }
     }
 
+    /// Publishes the versions behind the first one.
+    fn change_to(mut self, versions: u64) {
+        self.learn();
+        for number in 2..=versions {
+            self.change(number);
+        }
+    }
+
     /// Publishes a version in which one file of some leaf has another content.
     fn change(&mut self, number: u64) {
         let name = ObjectName { born: self.timeline.fold().number, random: random_bytes().expect("random") };
         let mut pack = PackBuilder::new(ObjectKind::MetaPack);
         // Every other time in one folder, so that its leaves come to lie in as many packs.
-        let folder = if number.is_multiple_of(2) { BUSY_FOLDER } else { number * 7_919 % FOLDERS };
+        let folder = if number.is_multiple_of(2) { self.folders / 2 } else { number * 7_919 % self.folders };
         let key = path(folder, number * 31 % FILES).into_bytes();
         let mut way = vec![self.root];
         while let Some(node) = way.last().map(|id| self.node(*id)).filter(|node| node.level() > 0) {
@@ -222,7 +227,7 @@ impl History {
             let mut places = hint::decode(&held.hint, &shapes).expect("a good hint");
             for (child, place) in places.iter_mut().enumerate() {
                 *place = match node.level() {
-                    0 => Some(self.chunk_places[&content_at(&node, child)]),
+                    0 => self.chunk_places.get(&content_at(&node, child)).copied(),
                     _ if node.child(child).id == new => Some(self.nodes[&new].place),
                     _ => *place,
                 };

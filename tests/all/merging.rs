@@ -316,7 +316,7 @@ fn in_a_workspace_its_branch_is_merged_into_and_the_folder_follows() {
     run(&["switch", "main"]).text();
     env.write("w/x", "1");
     let refused = run(&["merge", "fixes"]).exits(4);
-    assert!(refused.stderr.contains("1 changes that no version holds"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("1 path has changes that no version holds"), "{}", refused.stderr);
     run(&["commit", "-a", "-m", "main"]).text();
     let made = run(&["merge", "fixes", "--as", "2.0", "--json"]).json();
     assert_eq!((&made["written"], &made["removed"]), (&json!(1), &json!(1)));

@@ -97,7 +97,7 @@ fn conflicts_are_laid_into_the_folder_and_status_says_how_to_go_on() {
     exit: 0
     --- stdout
     w on main, at [id 1]
-    a merge of main, fixes is in progress; dagset merge --abort drops it
+    merging main, fixes: dagset merge --continue ends it, --abort drops it
 
     Conflicts: dagset resolve PATH --take REF, dagset add PATH, or dagset rm PATH
       a.csv  changed by main, changed by fixes
@@ -106,7 +106,7 @@ fn conflicts_are_laid_into_the_folder_and_status_says_how_to_go_on() {
       new  added by main, added by fixes
         beside it: new.fixes
 
-    Staged: dagset commit
+    Staged: dagset merge --continue
       modified  theirs
       removed   gone
     --- stderr
@@ -392,4 +392,63 @@ fn a_branch_that_moved_meanwhile_costs_nothing_that_was_solved() {
     assert_eq!((parents, parted.files()["a.csv"].as_str()), (2, "fixes"));
     parted.run("switch main").text();
     let _ = parted.run("merge solved --on-conflict last").exits(0);
+}
+
+#[test]
+fn files_that_nobody_added_stay_unless_they_are_in_the_way() {
+    let base: Files<'_> = &[("a", "0"), ("folder/x", "0")];
+    let fixes: Files<'_> = &[("a", "0"), ("folder", "file"), ("new/deep", "fixes")];
+    for (main, refused_at, is_conflict) in [(base, "new", false), (&[("a", "m"), ("folder/x", "m")][..], "new", true)] {
+        let parted = Parted::new(base, main, fixes);
+        let before = parted.run("log --json").json()["versions"].clone();
+        for in_the_way in [refused_at, "new/deep"] {
+            parted.0.write(&format!("w/{in_the_way}"), "mine");
+            let refused = parted.run("merge fixes").exits(4);
+            assert!(refused.stderr.contains(&format!("would be written:\n  {in_the_way}\n")), "{}", refused.stderr);
+            assert_eq!(parted.run("log --json").json()["versions"], before);
+            assert_eq!(parted.status()["merge"], Value::Null);
+            fs::remove_file(parted.0.path(&format!("w/{in_the_way}"))).unwrap();
+        }
+        parted.0.write("w/notes/mine", "mine");
+        let _ = parted.run("merge fixes").exits(if is_conflict { 4 } else { 0 });
+        if is_conflict {
+            let status = parted.status();
+            assert_eq!(
+                (&status["conflicts"], &status["added"]),
+                (&json!(["folder", "folder/x"]), &json!(["new/deep", "notes/mine"]))
+            );
+            parted.run("resolve folder --take fixes").text();
+            parted.run("merge --continue").text();
+        }
+        assert_eq!(parted.files()["notes/mine"], "mine");
+        assert_eq!(parted.files()["folder"], "file");
+        let listed = parted.run("ls -R --json").json();
+        assert!(!listed.to_string().contains("notes"), "{listed}");
+    }
+}
+
+#[test]
+fn nothing_unsaved_of_what_is_tracked_or_added_is_taken_along() {
+    let parted = Parted::new(&[("a", "0")], &[("a", "0"), ("b", "m")], &[("a", "f")]);
+    parted.0.write("w/c", "staged");
+    parted.run("add c").text();
+    let refused = parted.run("merge fixes").exits(4);
+    assert!(refused.stderr.contains("1 path has changes that no version holds"), "{}", refused.stderr);
+}
+
+#[test]
+fn who_would_remove_what_was_put_beside_is_told_how_it_goes() {
+    let parted = fought();
+    let _ = parted.run("merge fixes").exits(4);
+    for command in ["rm", "restore"] {
+        let refused = parted.run(&format!("{command} a.fixes.csv")).exits(4);
+        assert!(refused.stderr.contains("another parent of the merge has at a.csv"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("`dagset resolve a.csv --take REF`"), "{}", refused.stderr);
+    }
+    let refused = parted.run("switch fixes").exits(4);
+    assert!(
+        refused.stderr.contains("merge --continue") && refused.stderr.contains("merge --abort"),
+        "{}",
+        refused.stderr
+    );
 }

@@ -25,12 +25,8 @@ fn two_versions_of_a_million_files_that_differ_in_a_thousand_are_merged_by_what_
     let recording = Recording::keeping_calls(maker.far().clone(), Observer::new());
     let machine = Machine::new(&recording.bucket());
     let parent = |branch: &str| address(&format!("{FAR}/{}@{branch}", dataset()));
-    let options = MergeOptions {
-        parents: vec![parent("one"), parent("two")],
-        branch: Some("both".to_owned()),
-        ..MergeOptions::default()
-    };
-    let (report, cost) = machine.run(|engine| engine.merge(&options));
+    let options = MergeOptions { branch: Some("both".to_owned()), ..MergeOptions::default() };
+    let (report, cost) = machine.run(|engine| engine.merge(&[parent("one"), parent("two")], &options));
     println!("merge: {cost:?}");
     let calls = recording.take_calls();
     let published = report.published.expect("nothing is in conflict");

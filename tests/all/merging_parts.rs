@@ -148,6 +148,17 @@ fn why_follows_a_path_into_the_part_and_refresh_takes_its_newest_version() {
 }
 
 #[test]
+fn a_folder_that_is_gone_from_the_source_is_deleted_by_a_refresh_with_a_warning() {
+    let two = Two::new(&[("x", "x")], &[("sub/1", "1"), ("sub/2", "2")]);
+    two.merge("sub/=as/", &[], 0);
+    two.publish_dogs(&[("renamed/1", "1")]);
+    two.refused(&["./store/set", "./store/dogs@main:sub/=as/", "--branch", "main"], 3, "has no folder sub");
+    let refreshed = two.0.0.run(["refresh", "./store/set@main", "--json"]).exits(0);
+    assert_eq!(refreshed.stderr.matches("has no folder sub any more").count(), 1, "{}", refreshed.stderr);
+    two.has(&[("x", "x")]);
+}
+
+#[test]
 fn conflicts_with_a_part_are_solved_in_the_workspace() {
     let two =
         Two::new(&[("as/1", "here"), ("as/2", "here"), ("x", "x")], &[("sub/1", "1"), ("sub/2", "2"), ("sub/3", "3")]);
@@ -196,12 +207,9 @@ fn a_newer_part_of_a_million_files_is_merged_by_what_differs() {
     maker.ingest("set", "source");
     let merge = |branch: &str| {
         let parents = [format!("{FAR}//set"), format!("{FAR}//{}@{branch}:part-0003/=as/", dataset())];
-        let options = MergeOptions {
-            parents: parents.iter().map(|parent| address(parent)).collect(),
-            branch: Some("main".to_owned()),
-            ..MergeOptions::default()
-        };
-        let (report, cost) = Machine::new(maker.far()).run(|engine| engine.merge(&options));
+        let parents = parents.map(|parent| address(&parent));
+        let options = MergeOptions { branch: Some("main".to_owned()), ..MergeOptions::default() };
+        let (report, cost) = Machine::new(maker.far()).run(|engine| engine.merge(&parents, &options));
         (report.published.expect("nothing is in conflict"), cost)
     };
     assert_eq!(merge("main").0.files, 50_001);
@@ -253,14 +261,13 @@ proptest! {
         for (there, elsewhere, edited) in &rounds {
             ingest(&machine, "set", &[("as/there", &here), ("sub", &Files::new())]);
             ingest(&machine, "other", &[("sub", there), ("elsewhere", elsewhere)]);
-            let parents = ["set", "other@main:sub/=as/there/"];
+            let parents = ["set", "other@main:sub/=as/there/"].map(|parent| address(&format!("{FAR}//{parent}")));
             let options = MergeOptions {
-                parents: parents.iter().map(|parent| address(&format!("{FAR}//{parent}"))).collect(),
                 branch: Some("main".to_owned()),
                 on_conflict: Some("first".to_owned()),
                 ..MergeOptions::default()
             };
-            prop_assert!(machine.run(|engine| engine.merge(&options)).0.published.is_some());
+            prop_assert!(machine.run(|engine| engine.merge(&parents, &options)).0.published.is_some());
             here = changed_by_both(&base, &here, there);
             base.clone_from(there);
             let listed = machine.run(|engine| engine.list_entries(&address(&format!("{FAR}//set")), true)).0;

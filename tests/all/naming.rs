@@ -201,3 +201,23 @@ fn bumps_at_once_get_a_number_each() {
     }
     assert_eq!(numbered.versions(), WRITERS as u64 + 1, "none lost");
 }
+
+#[test]
+fn a_name_for_content_that_is_there_is_said_to_be_given_or_a_version_to_be_made() {
+    let numbered = Numbered::new(&[], &[("a", "1")]);
+    let told = |more: &[&str]| numbered.0.run([&["ingest", "data", "--into", SET], more].concat()).text();
+    let would = told(&["--as", "1.0", "--dry-run"]);
+    assert!(would.starts_with("Would name 1.0 "), "{would}");
+    let named = told(&["--as", "1.0"]);
+    assert!(named.starts_with("Named 1.0 ") && named.contains("the content is as before"), "{named}");
+    assert!(told(&["--as", "1.0"]).starts_with("Nothing changed: "), "the same again");
+    let said = numbered.ingest(&["--as", "2.0", "--dry-run"]);
+    assert_eq!((&said["made"], &said["named"], &said["name"]), (&json!(true), &json!(false), &json!("2.0")));
+    let made = told(&["--as", "2.0"]);
+    assert!(made.starts_with("Made 2.0 "), "{made}");
+    assert_eq!(numbered.versions(), 2);
+    let merge =
+        |more: &[&str]| numbered.0.run([&["merge", "./store/set@2.0", "--branch", "main"], more].concat()).text();
+    assert!(merge(&["--as", "3.0"]).starts_with("Made 3.0 "), "a version of another name");
+    assert!(merge(&[]).contains("Nothing changed"), "2.0 is behind");
+}

@@ -37,13 +37,56 @@ fn a_merge_is_run_again_on_the_newest_versions_of_its_parents_by_its_rules() {
     assert_eq!(refs, ["out", "on-a", "on-b"]);
     assert_eq!(told["parents"][2]["adds_nothing"], json!(true));
     let choice = &told["conflicts"][0]["choice"];
-    assert_eq!(choice, "out", "which has what `on-b` won when the rule was followed first");
+    assert_eq!(choice, "on-b", "the rule is followed again, among the parents themselves");
     assert_eq!(bench.files("out"), owned(&[("labels/l", "b"), ("x", "a2"), ("y", "b"), ("z", "a2")]));
 
     bench.publish("on-b", "b2", &[], &[("labels/l", "b2"), ("x", "0"), ("y", "b2")]);
     refresh(&bench, &[]);
     let expected = owned(&[("labels/l", "b2"), ("x", "a2"), ("y", "b2"), ("z", "a2")]);
     assert_eq!(bench.files("out"), expected, "a parent that once added nothing is asked again");
+}
+
+#[test]
+fn a_refresh_comes_to_what_a_fresh_merge_comes_to_whatever_the_rule() {
+    let base = [("l.txt", "0"), ("x", "0")];
+    let of = |name: &'static str| [("l.txt", name), ("x", "0")];
+    for choice in ["first", "last", "both", "newest", "on-b"] {
+        for order in [["on-a", "on-b", "on-c"], ["on-b", "on-a", "on-c"], ["on-c", "on-b", "on-a"]] {
+            let bench = Bench::new();
+            bench.part(&base, &[("a", &of("a")), ("b", &of("b")), ("c", &[("l.txt", "0"), ("x", "c")])]);
+            let rule = ["--on-conflict", choice];
+            bench.merge(&order, &rule, 0);
+            for (branch, name) in [("on-a", "a2"), ("on-b", "b2"), ("on-a", "a3"), ("on-c", "c2")] {
+                bench.publish(branch, name, &[], &[("l.txt", name), ("x", "0"), (name, "more")]);
+                refresh(&bench, &[]);
+                let fresh = format!("fresh-{name}");
+                bench.merge(&order, &[&rule[..], &["--branch", &fresh]].concat(), 0);
+                assert_eq!(bench.files("out"), bench.files(&fresh), "{choice}, {order:?}, {name}");
+            }
+            assert_eq!(refresh(&bench, &[])["changed"], json!(false));
+        }
+    }
+}
+
+#[test]
+fn a_refresh_of_a_branch_that_had_versions_keeps_its_place() {
+    let bench = Bench::new();
+    bench.part(&[("l", "0"), ("x", "0")], &[("a", &[("l", "a"), ("x", "0")]), ("b", &[("l", "0"), ("x", "b")])]);
+    bench.publish("main", "1.1", &[], &[("l", "m"), ("x", "0")]);
+    bench.merge(&["on-a", "on-b"], &["--branch", "main", "--on-conflict", "last"], 0);
+    assert_eq!(bench.files("main"), owned(&[("l", "a"), ("x", "b")]));
+    bench.publish("on-a", "a2", &[], &[("l", "0"), ("x", "0")]);
+    bench.0.run(["refresh", "./store/set@main"]).text();
+    assert_eq!(bench.files("main"), owned(&[("l", "m"), ("x", "b")]), "what lost against `on-a` is back");
+}
+
+#[test]
+fn what_was_done_on_top_of_a_merge_stays_when_it_is_refreshed() {
+    let bench = merged();
+    bench.publish("out", "2.1", &[], &[("labels/l", "hand"), ("x", "a"), ("y", "b")]);
+    bench.publish("on-a", "a2", &[], &[("labels/l", "a"), ("x", "a2"), ("y", "0")]);
+    refresh(&bench, &[]);
+    assert_eq!(bench.files("out"), owned(&[("labels/l", "hand"), ("x", "a2"), ("y", "b")]));
 }
 
 #[test]
@@ -56,7 +99,8 @@ fn what_was_solved_stays_and_what_came_since_is_taken() {
     assert_eq!(bench.files("out"), owned(&[("labels/l", "b2"), ("x", "a2"), ("y", "b"), ("z", "a2")]));
     let shown = bench.0.run(["show", "./store/set@3.0", "--json"]).json();
     assert_eq!(shown["roles"], json!(["out", "on-a", "on-b"]));
-    assert_eq!(shown["meta"], json!({"merge.rules": "labels/**=on-b"}));
+    let asked = json!({"merge.parents": "on-a\non-b", "merge.refreshes": version(&bench, "2.0"), "merge.rules": "labels/**=on-b"});
+    assert_eq!(shown["meta"], asked);
     let again = bench.0.run(["refresh", "./store/set@3.0", "--json"]).json();
     assert_eq!(again["changed"], json!(false), "a version that one branch has is as good as the branch");
 }

@@ -123,4 +123,17 @@ fn much_metadata_comes_in_several_records() {
     let meta = life.json("meta list ./store/copy")["meta"].clone();
     assert_eq!(meta, life.json("meta list ./store/set")["meta"]);
     assert_eq!(meta.as_object().unwrap().len(), 20);
+    // One undo takes back what one command did, whichever of its records is named; and what it deleted comes back whole.
+    for number in [before + 1, before + 3] {
+        life.run(&format!("undo ./store {number}")).text();
+        let _ = life.run("log ./store/copy").exits(3);
+        life.run(&format!("undo ./store {}", life.newest())).text();
+        assert_eq!(life.json("meta list ./store/copy")["meta"], meta);
+    }
+    life.run("undo ./store").text();
+    let _ = life.run("log ./store/copy").exits(3);
+    life.run(&format!("undo ./store {}", life.newest())).text();
+    life.run("meta set ./store/copy key1=mine").text();
+    let refused = life.run(&format!("undo ./store {}", before + 3)).exits(4);
+    assert!(refused.stderr.contains("stands on it"), "{}", refused.stderr);
 }

@@ -176,3 +176,24 @@ fn what_makes_no_sense_is_said() {
     let said = env.run(["uses", "./store"]).exits(2);
     assert!(said.stderr.contains("dataset"), "{}", said.stderr);
 }
+
+#[test]
+fn a_push_sends_the_uses_that_are_recorded_here() {
+    let env = TestEnv::new();
+    env.write("w/a", "1");
+    let run = |line: &str| env.run_with("w", line.split(' '), b"");
+    run("init --dataset signs").text();
+    run("commit -a --as 1.0").text();
+    run("use 1.0 --run r1 --model resnet").text();
+    env.run(["store", "create", "./shared"]).text();
+    run("remote add origin ../shared//signs").text();
+    assert_eq!(run("push --json").json()["uses"], json!(1));
+    let shared = |run: &str| env.run(["uses", "./shared", "--run", run, "--json"]).json();
+    assert_eq!(told(&shared("r1")), [("r1", Some("resnet"), "signs@1.0".into())]);
+    assert!(run("push").text().contains("everything is there already"));
+    run("use 1.0 --run r2").text();
+    let sent = run("push").text();
+    assert!(sent.contains("1 use recorded here") && !sent.contains("already"), "{sent}");
+    assert_eq!(told(&shared("r2")), [("r2", None, "signs@1.0".into())]);
+    env.run(["verify", "./shared"]).text();
+}

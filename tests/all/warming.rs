@@ -172,3 +172,17 @@ fn parts_of_readers_are_disjoint_and_complete() {
     let bad = env.run(["get", "./store/set@1", "out", "--part", "1/2", "--by", "folders"]).exits(2);
     assert!(bad.stderr.contains("write folder, folder:2"), "{}", bad.stderr);
 }
+
+#[test]
+fn a_check_of_what_does_not_exist_is_told_from_one_of_what_is_not_all_there() {
+    let env = ten_files();
+    let check = |address: &str| env.run(["warm", address, "--check", "--json"]).exits(3).document();
+    let missing = check("./store/set@1");
+    assert_eq!((&missing["complete"], &missing["error"]), (&json!(false), &Value::Null));
+    for address in ["./store/set@9", "./store/sets@1", "./stores/set@1", "./store/set@1:c"] {
+        let unknown = check(address);
+        assert_eq!((&unknown["complete"], &unknown["error"]["kind"]), (&Value::Null, &json!("not_found")), "{address}");
+        // Whoever warms after the check is told too.
+        let _ = env.run(["warm", address]).exits(3);
+    }
+}

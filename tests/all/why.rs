@@ -52,11 +52,11 @@ fn each_path_is_followed_to_the_version_that_put_it_there() {
     --- stdout
     l.csv  [id 1], 1 B
     2.0  merged: took b (*.csv=last)
-        [time]  Test Author <author@test.example>  merge a, b into out
+        [time]  Test Author  merge a, b into out
         a: changed  [id 2]  1 B
         b: changed  [id 1]  1 B
     b  changed
-        [time]  Test Author <author@test.example>
+        [time]  Test Author
     --- stderr
     ");
     let _ = bench.0.run(["why", "./store/set@2.1:none"]).exits(3);
@@ -110,4 +110,25 @@ fn only_the_way_to_the_path_is_read() {
     let (told, cost) = Machine::new(machine.far()).run(|engine| engine.why(&at("1/1")));
     assert_eq!(told.steps.len(), 1);
     assert!(cost.requests() <= 2 * VERSIONS + 12, "a root and what differs, of each version: {cost:?}");
+}
+
+#[test]
+fn what_a_revert_took_back_is_told_with_the_rule_that_it_followed() {
+    let bench = Bench::new();
+    bench.publish("main", "1.0", &[], &[("clean", "0"), ("fought", "0")]);
+    bench.publish("main", "1.1", &[], &[("clean", "1"), ("fought", "1"), ("new", "1")]);
+    bench.publish("main", "1.2", &[], &[("clean", "1"), ("fought", "2"), ("new", "1")]);
+    let refused = bench.0.run(["revert", "./store/set@1.1", "--json"]).exits(4).document();
+    assert_eq!(refused["conflicts"][0]["path"], "fought");
+    bench.0.run(["revert", "./store/set@1.1", "--on-conflict", "last", "--bump", "major"]).text();
+    let shown = bench.0.run(["show", "./store/set@2.0", "--json"]).json();
+    let undone = version(&bench, "1.1");
+    assert_eq!(shown["meta"], json!({"merge.on-conflict": "last", "revert.version": undone}));
+    let reverted = |rule: &str| [json!("2.0"), json!("reverted"), json!(rule), Value::Null];
+    let added = [json!("1.0"), json!("added"), Value::Null, Value::Null];
+    assert_eq!(in_short(&why(&bench, "2.0:clean")), [reverted("only change"), added.clone()]);
+    assert_eq!(in_short(&why(&bench, "2.0:fought")), [reverted("last"), added]);
+    assert_eq!(in_short(&why(&bench, "2.0:new")), [reverted("only change")], "what had never been there");
+    let told = bench.0.run(["why", "./store/set@2.0:fought"]).text();
+    assert!(told.contains("reverted: took back 1.1 (last)"), "{told}");
 }

@@ -84,6 +84,11 @@ impl<'w> OpenMerge<'w> {
         Ok(OpenMerge { workspace, ancestry, parents })
     }
 
+    /// The first parent.
+    pub(super) fn first(&self) -> Manifest<'w> {
+        self.parents[0].0
+    }
+
     /// What the folder is to be, with what was solved so far.
     pub(in crate::engine) fn layout(&self, engine: &Engine, merging: &Merging) -> Result<Layout> {
         self.layout_by(engine, &choices_of(merging)?)

@@ -8,6 +8,7 @@ use crate::tree::part::Part;
 use crate::tree::resolve::Choices;
 use crate::workspace::merging::{MOST_CONFLICTS, Merging};
 
+use super::here::{Ready, Untracked};
 use super::number::{self, Bump};
 use super::open::{OpenStore, Target};
 use super::publish::{Draft, Published};
@@ -23,25 +24,23 @@ mod rules;
 mod solve;
 mod why;
 
-pub use refresh::RefreshOptions;
 pub use solve::{Aborted, Resolved};
 pub use why::{How, MergeRule, Why, WhyStep};
 
-use parents::{Ancestry, message, no_parents, role};
+use parents::{Ancestry, known_version, message, no_parents, role};
+use refresh::{Afresh, Recorded};
 use rules::recorded;
-pub(super) use rules::{choices, conflict_of};
+pub(super) use rules::{choices, conflict_of, recorded_choice};
 
-/// What to merge, into what, and who wins.
+/// The version that a merge, or what is done as one, makes; and who wins.
 #[derive(Debug, Clone, Default)]
 pub struct MergeOptions {
-    /// The versions, in their order. All are in one store.
-    pub parents: Vec<Address>,
-    /// The branch of the first one's dataset that moves; in a workspace its own, if not given.
+    /// The branch that gets it; in a workspace its own, if not given.
     pub branch: Option<String>,
     pub name: Option<String>,
     /// The next number for a name; not with `name`.
     pub bump: Option<Bump>,
-    /// What was merged into what, if not given.
+    /// What was done, if not given.
     pub message: Option<String>,
     /// `fail`, `first`, `last`, `newest`, `both` or one of the parents; `fail` if not given.
     pub on_conflict: Option<String>,
@@ -127,10 +126,14 @@ struct Question {
     parents: Vec<MergeParent>,
     used: Vec<MergeParent>,
     choices: Choices,
+    /// It is a recorded merge that is made again, and the branch's head is nothing but its outcome.
+    afresh: Option<Afresh>,
+    /// What must not be in the way of the outcome.
+    untracked: Untracked,
 }
 
 impl Engine {
-    /// Makes one version of several, each compared with the others by what they came from (see [`tree::merge`](crate::tree::merge)).
+    /// Makes one version of several of one store, in their order, each compared with the others by what they came from (see [`tree::merge`](crate::tree::merge)).
     ///
     /// The branch's head is the first parent, unless it is among the parents or an ancestor of one. Where all but one add nothing, no
     /// version is made, and the branch moves on to that one. In a workspace its branch is merged into, and the folder becomes the outcome;
@@ -138,26 +141,40 @@ impl Engine {
     ///
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, a name is taken, or the branch moved meanwhile. Parents that
     /// disagree are no error: the report has them.
-    pub fn merge(&self, options: &MergeOptions) -> Result<MergeReport> {
+    pub fn merge(&self, parents: &[Address], options: &MergeOptions) -> Result<MergeReport> {
         let given = options.branch.as_deref().map(BranchName::new).transpose()?;
         let own = if self.in_workspace() { self.workspace_branch()? } else { None };
         if self.in_workspace() && (given.is_none() || given == own) {
-            return self.merge_here(options);
+            return self.merge_here(parents, options, None);
         }
         let branch = given.ok_or_else(|| {
             Error::usage("a merge outside of a workspace needs the branch that it makes or moves")
                 .hint("add --branch BRANCH")
         })?;
-        let first = options.parents.first().ok_or_else(no_parents)?;
+        let first = parents.first().ok_or_else(no_parents)?;
         let mut target = self.open_target(first)?;
-        let question = self.understand(&target, &branch, options)?;
+        let question = self.understand(&target, &branch, parents, options, false)?;
         self.decide_merge(&mut target, &branch, options, &question)
     }
 
-    fn merge_here(&self, options: &MergeOptions) -> Result<MergeReport> {
-        let (mut workspace, _lock, branch) = self.ready_here(options.dry_run)?;
-        let question = self.understand(&workspace.target, &branch, options)?;
+    /// `recorded` is the merge that is made again, if it is one.
+    fn merge_here(
+        &self,
+        parents: &[Address],
+        options: &MergeOptions,
+        recorded: Option<&Recorded>,
+    ) -> Result<MergeReport> {
+        let Ready { mut workspace, branch, untracked, lock: _lock } = self.ready_here(options.dry_run)?;
+        let mut question = Question {
+            untracked,
+            ..self.understand(&workspace.target, &branch, parents, options, recorded.is_some())?
+        };
+        question.afresh = self.afresh(&workspace.target, &branch, parents, options, recorded, &question)?;
         let mut report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
+        if report.published.is_none() && question.afresh.take().is_some() {
+            // Conflicts are laid into a folder that has the outcome of the merge before: they are to be those with that.
+            report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
+        }
         let open = report.unresolved().count();
         if open > 0 && open <= MOST_CONFLICTS && !options.dry_run && options.on_conflict.as_deref() != Some("fail") {
             let base = workspace.state.base;
@@ -167,16 +184,24 @@ impl Engine {
                     .hint("choose another name, or give none"));
             }
             let merging = begin(base, &branch, options, &question, &report)?;
-            self.lay_out(&workspace, merging, &mut report)?;
+            self.lay_out(&workspace, merging, &question.untracked, &mut report)?;
             return Ok(report);
         }
         self.become_outcome(workspace.state.base, &mut report)?;
         Ok(report)
     }
 
-    fn understand(&self, target: &Target, branch: &BranchName, options: &MergeOptions) -> Result<Question> {
+    fn understand(
+        &self,
+        target: &Target,
+        branch: &BranchName,
+        parents: &[Address],
+        options: &MergeOptions,
+        is_recorded: bool,
+    ) -> Result<Question> {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
-        let asked = options.parents.iter().map(|address| self.parent(target, address)).collect::<Result<Vec<_>>>()?;
+        let asked =
+            parents.iter().map(|address| self.parent(target, address, is_recorded)).collect::<Result<Vec<_>>>()?;
         if asked.is_empty() {
             return Err(no_parents());
         }
@@ -184,7 +209,7 @@ impl Engine {
         let head = fold.dataset(&target.dataset)?.branches.get(branch).copied();
         let (parents, used) = self.parents_of(target, asked, branch, head)?;
         let choices = choices(options, target, &parents, &used)?;
-        Ok(Question { name, head, parents, used, choices })
+        Ok(Question { name, head, parents, used, choices, afresh: None, untracked: Untracked::default() })
     }
 
     /// Answers the question, and makes the version where nothing is left open.
@@ -195,7 +220,7 @@ impl Engine {
         options: &MergeOptions,
         question: &Question,
     ) -> Result<MergeReport> {
-        let Question { name, head, parents, used, choices } = question;
+        let Question { name, head, parents, used, choices, afresh, untracked } = question;
         let mut report = MergeReport {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
@@ -205,19 +230,24 @@ impl Engine {
             in_progress: false,
             switched: None,
         };
+        if let [only] = used.as_slice() {
+            untracked.refuse_in_the_way(target.store.manifest(known_version(target, &only.version)?), &Vec::new())?;
+        }
         if let [only] = used.as_slice()
             && let Some(published) = self.move_on(target, branch, only.version, name.as_ref(), options)?
         {
             report.published = Some(published);
             return Ok(report);
         }
-        let ancestry = Ancestry::of(self, target, used)?;
+        let (sources, choices) = afresh.as_ref().map_or((used, choices), |afresh| (&afresh.used, &afresh.choices));
+        let ancestry = Ancestry::of(self, target, sources)?;
         let OpenStore { timeline, content, .. } = &mut target.store;
         let plan = ancestry.plan(self, content, choices)?;
-        report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, used)).collect();
+        report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, sources)).collect();
         if report.unresolved().next().is_some() {
             return Ok(report);
         }
+        untracked.refuse_in_the_way(ancestry.manifest(content, &sources[0].version), &plan.edits)?;
         let session = self.session(timeline, content, options.dry_run);
         let proposal = Proposal {
             dataset: target.dataset.clone(),
@@ -233,12 +263,15 @@ impl Engine {
         let draft = Draft {
             proposal,
             message: options.message.clone().unwrap_or_else(|| message(used, branch)),
-            meta: recorded(options, parents, used)?,
+            meta: match afresh {
+                Some(afresh) => afresh.recorded(options, used)?,
+                None => recorded(options, parents, used)?,
+            },
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
             number: options.bump,
             create_dataset: false,
         };
-        let pieces = edited(ancestry.manifest(content, &used[0].version), plan.edits);
+        let pieces = edited(ancestry.manifest(content, &sources[0].version), plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
         Ok(report)
     }
@@ -285,6 +318,8 @@ impl Engine {
             branch: branch.clone(),
             manifest: state.row.manifest,
             changed: moves,
+            named: !is_named || step.is_some(),
+            made: false,
             files: state.row.files,
             bytes: state.row.bytes,
             new_bytes: 0,
@@ -316,8 +351,9 @@ impl Engine {
 pub(super) fn refuse_in_progress(workspace: &Workspace) -> Result<()> {
     match workspace.control.merging(&workspace.state)? {
         None => Ok(()),
-        Some(_) => Err(Error::conflict("a merge is in progress in this workspace")
-            .hint("`dagset status` shows its conflicts; `dagset commit` ends it, `dagset merge --abort` drops it")),
+        Some(_) => Err(Error::conflict("a merge is in progress in this workspace").hint(
+            "`dagset status` shows its conflicts; `dagset merge --continue` ends it, `dagset merge --abort` drops it",
+        )),
     }
 }
 

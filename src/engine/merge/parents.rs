@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::base::{BranchName, DatasetName, Error, Event, Id, Result};
+use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, Result};
 use crate::flow::merge::{Region, Regions, Tree, plan};
 use crate::history::bases::{self, Graph};
 use crate::history::fold::VersionState;
@@ -69,8 +69,8 @@ impl Ancestry {
 }
 
 impl Engine {
-    /// A parent that the user named, in the target's store.
-    pub(super) fn parent(&self, target: &Target, address: &Address) -> Result<MergeParent> {
+    /// A parent that the user named, in the target's store; the folder of a part may be gone where it was merged before.
+    pub(super) fn parent(&self, target: &Target, address: &Address, is_recorded: bool) -> Result<MergeParent> {
         let dataset = self.dataset_of(target, address)?;
         let default = match address.location {
             Location::Here => target.default_reference.as_str(),
@@ -79,7 +79,7 @@ impl Engine {
         let reference = address.reference.clone().map_or_else(|| RefExpr::parse(default), Ok)?;
         let fold = target.store.timeline.fold();
         let known = fold.dataset(&dataset)?;
-        let version = refs::resolve(&dataset, known, &reference, default)?;
+        let version = refs::resolve(fold, &dataset, &reference, default)?;
         let version_name = known.name_of(&version).cloned();
         let reference = match dataset == target.dataset {
             true => reference.to_string(),
@@ -95,7 +95,16 @@ impl Engine {
                 .hint("a part is one of another dataset; leave out what follows the colon"));
             }
             let shown = format!("{}//{}", target.store.root, parent.reference);
-            parent.part = part_of(path, &shown, &target.store.manifest(known_version(target, &version)?))?;
+            let part = Part::parse(path)?;
+            let manifest = target.store.manifest(known_version(target, &version)?);
+            parent.part = match part_of(part.clone(), &shown, &manifest) {
+                Err(fault) if is_recorded && fault.kind() == Kind::NotFound => {
+                    let told = format!("{fault} any more: what came from it is deleted here, unless it was changed");
+                    self.observer.tell(Event::Warning(told));
+                    part
+                }
+                found => found?,
+            };
         }
         if !parent.part.is_whole() {
             parent.reference = format!("{}:{}", parent.reference, parent.part);
@@ -189,10 +198,7 @@ fn refuse_as_parents(used: &[MergeParent]) -> Result<()> {
 }
 
 pub(super) fn known_version<'t>(target: &'t Target, id: &Id) -> Result<&'t VersionState> {
-    target.store.timeline.fold().version(id).ok_or_else(|| {
-        Error::not_found(format!("version {}, from which others came, isn't in {}", id.short(), target.store.root))
-            .hint("`dagset fetch` or `dagset push` brings a whole history")
-    })
+    target.version_state(id)
 }
 
 pub(super) fn message(used: &[MergeParent], branch: &BranchName) -> String {

@@ -19,8 +19,9 @@ pub(super) const META_PARTS: &str = "merge.parts";
 const MOST_BYTES: usize = 60 << 10;
 
 /// The part that an address of another dataset names by its path; `manifest` is its version's.
-pub(super) fn part_of(path: &str, shown: &str, manifest: &Manifest<'_>) -> Result<Part> {
-    let part = Part::parse(path)?;
+///
+/// Errors: [`Kind::NotFound`](crate::base::Kind::NotFound) where it has no such folder.
+pub(super) fn part_of(part: Part, shown: &str, manifest: &Manifest<'_>) -> Result<Part> {
     let folder = part.from().trim_end_matches('/');
     if folder.is_empty() || manifest.has_folder(folder)? {
         return Ok(part);

@@ -24,6 +24,8 @@ pub(super) const META_OTHERWISE: &str = "merge.on-conflict";
 pub(super) const META_RULES: &str = "merge.rules";
 /// What was to be merged, a line each, where the roles of its parents don't tell: some of it added nothing.
 pub(super) const META_PARENTS: &str = "merge.parents";
+/// The id of the merge that this one is, made again of what its parents were by then.
+pub(super) const META_REFRESHES: &str = "merge.refreshes";
 /// Who won at single paths, as they were solved in a workspace.
 pub(super) const META_SOLVED: &str = "merge.solved";
 /// A text in metadata holds 64 KiB.
@@ -111,7 +113,8 @@ fn keyword(text: &str) -> Option<Choice> {
 fn choice(text: &str, target: &Target, used: &[MergeParent]) -> Result<Choice> {
     let by_reference = || used.iter().position(|parent| is_called(&parent.reference, text));
     let by_version = || {
-        let id = refs::resolve(&target.dataset, target.dataset().ok()?, &RefExpr::parse(text).ok()?, text).ok()?;
+        let id =
+            refs::resolve(target.store.timeline.fold(), &target.dataset, &RefExpr::parse(text).ok()?, text).ok()?;
         used.iter().position(|parent| parent.version == id)
     };
     keyword(text).or_else(|| by_reference().or_else(by_version).map(Choice::Head)).ok_or_else(|| {
@@ -193,9 +196,14 @@ pub(super) fn recorded_words(
     let all = || parents.iter().map(|parent| parent.reference.as_str()).collect::<Vec<_>>().join("\n");
     let is_told = |parent: &MergeParent| !parent.adds_nothing && role(&parent.reference) == parent.reference;
     let asked = (!parents.iter().all(is_told)).then(|| (META_PARENTS.to_owned(), all()));
+    Ok(recorded_choice(options).chain(asked).chain(recorded_parts(used)?).collect())
+}
+
+/// What the metadata of a version says of who won, as it was asked for.
+pub(in crate::engine) fn recorded_choice(options: &MergeOptions) -> impl Iterator<Item = (String, String)> {
     let otherwise = options.on_conflict.iter().map(|choice| (META_OTHERWISE.to_owned(), choice.clone()));
     let rules = (!options.rules.is_empty()).then(|| (META_RULES.to_owned(), options.rules.join("\n")));
-    Ok(otherwise.chain(rules).chain(asked).chain(recorded_parts(used)?).collect())
+    otherwise.chain(rules)
 }
 
 /// What the metadata says of conflicts that were solved one by one, as a JSON object: of each path whose entry was taken, or null where

@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use crate::base::{Error, Id, Kind, RepoPath, Result};
 use crate::format::attrs::{Attrs, Value};
 use crate::format::manifest::Entry;
+use crate::tree::edit::Edits;
 use crate::workspace::compare::LocalChange;
 use crate::workspace::merging::{Merging, OpenConflict, Solved};
 
 use super::super::commit::CommitOptions;
+use super::super::here::Untracked;
 use super::super::number::Bump;
 use super::super::publish::Published;
 use super::super::workspace::{Workspace, is_at};
@@ -43,9 +45,17 @@ pub struct Aborted {
 
 impl Engine {
     /// Lays a merge with conflicts into the folder, which is as the base; says in the report where what stands.
-    pub(super) fn lay_out(&self, workspace: &Workspace, mut merging: Merging, report: &mut MergeReport) -> Result<()> {
+    pub(super) fn lay_out(
+        &self,
+        workspace: &Workspace,
+        mut merging: Merging,
+        untracked: &Untracked,
+        report: &mut MergeReport,
+    ) -> Result<()> {
         let open = OpenMerge::of(self, workspace, &merging)?;
         let layout = open.layout(self, &merging)?;
+        let steps: Edits = layout.steps.iter().map(|(path, entry)| (path.clone(), entry.clone())).collect();
+        untracked.refuse_in_the_way(workspace.manifest()?.unwrap_or_else(|| open.first()), &steps)?;
         for (beside, path) in &layout.beside {
             let of = merging.conflicts.iter_mut().filter(|conflict| conflict.path == *path);
             of.for_each(|conflict| conflict.beside.push(beside.clone()));

@@ -20,10 +20,11 @@ use crate::tree::select::Selection;
 
 use super::super::open::Target;
 use super::super::read::no_such_path;
+use super::super::revert::META_REVERTS;
 use super::super::{Address, Did, Engine};
 use super::parents::{Ancestry, known_version};
 use super::parts::parts_of;
-use super::rules::{META_OTHERWISE, META_RULES, META_SOLVED, side_of};
+use super::rules::{META_OTHERWISE, META_REFRESHES, META_RULES, META_SOLVED, side_of};
 use super::{MergeParent, MergeSide};
 
 /// Roots of manifests that are read ahead: as many again as were needed, up to so many.
@@ -60,6 +61,8 @@ pub struct WhyStep {
 pub enum How {
     /// It did this itself.
     Did(Did),
+    /// It took back what another version, which is called this, had changed.
+    Reverted { undone: String, rule: MergeRule },
     /// It is a merge of versions that differ there.
     Merged {
         rule: MergeRule,
@@ -73,7 +76,7 @@ pub enum How {
 /// What decided a merge at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum MergeRule {
-    /// The others had left alone what one of them did.
+    /// One side had left alone what the other did.
     OnlyChange,
     /// `GLOB=CHOICE`, or the choice for all other paths.
     Given(String),
@@ -129,6 +132,10 @@ impl Engine {
                     Ok(())
                 })?;
                 let Some(change) = changed else { return Ok(Some(Place { version: *parent, ..at })) };
+                let record = self.version_records(&target.store, &[state])?.remove(0);
+                if let Some(undone) = reverted_by(target, &record) {
+                    return self.step_back_from_revert(target, at, state, (undone, &record, &change.before), steps);
+                }
                 let what = match (change.before, change.after) {
                     (None, _) => Did::Added,
                     (_, None) => Did::Deleted,
@@ -139,6 +146,33 @@ impl Engine {
             }
             _ => self.step_back_from_merge(target, at, state, steps),
         }
+    }
+
+    /// Of a version that took another one back, where it changed the path of the head before it.
+    fn step_back_from_revert(
+        &self,
+        target: &Target,
+        at: Place,
+        state: &VersionState,
+        (undone, record, head): (&VersionState, &Version, &Option<Entry>),
+        steps: &mut Vec<WhyStep>,
+    ) -> Result<Option<Place>> {
+        let entry_in = |version: &Id| -> Result<Option<Entry>> {
+            Ok(self.manifest_of(target, version)?.find(at.path.as_str())?.map(|leaf| leaf.entry))
+        };
+        let rule = match entry_in(&undone.row.version)? == *head {
+            true => MergeRule::OnlyChange,
+            false => rule_at(record, &at.path).unwrap_or(MergeRule::ByHand),
+        };
+        let (_, dataset) = target.home_of(&undone.row.version)?;
+        let how = How::Reverted { undone: dataset.called(&undone.row.version), rule };
+        steps.push(self.why_step(target, state, &at.path, how)?);
+        for before in &undone.row.parents {
+            if entry_in(before)? == at.entry {
+                return Ok(Some(Place { version: *before, ..at }));
+            }
+        }
+        Ok(None)
     }
 
     fn step_back_from_merge(
@@ -181,7 +215,12 @@ impl Engine {
                     steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took, sides })?);
                     return Ok(Some(Place { entry: at.entry, ..place_in(&parents[head], &from)? }));
                 }
-                None => (MergeRule::ByHand, lineage.speaking().collect()),
+                None => {
+                    // A refresh judges its parents themselves, not what was made of them before.
+                    let refreshed = record.meta.0.contains_key(META_REFRESHES);
+                    let rule = refreshed.then(|| rule_at(&record, &at.path).unwrap_or(MergeRule::OnlyChange));
+                    (rule.unwrap_or(MergeRule::ByHand), lineage.speaking().collect())
+                }
             },
             Outcome::Open(standing) => (rule_at(&record, &at.path).unwrap_or(MergeRule::ByHand), standing),
         };
@@ -199,13 +238,7 @@ impl Engine {
     fn why_step(&self, target: &Target, state: &VersionState, path: &RepoPath, how: How) -> Result<WhyStep> {
         let record = self.version_records(&target.store, &[state])?.remove(0);
         let version = state.row.version;
-        let datasets = &target.store.timeline.fold().datasets;
-        let known_as =
-            |(_, dataset): &(&DatasetName, &crate::history::fold::Dataset)| dataset.versions.contains_key(&version);
-        let own = datasets.get_key_value(&target.dataset).filter(known_as);
-        let (dataset, known) = own
-            .or_else(|| datasets.iter().find(known_as))
-            .ok_or_else(|| Error::not_found(format!("no dataset has version {}", version.short())))?;
+        let (dataset, known) = target.home_of(&version)?;
         Ok(WhyStep {
             dataset: dataset.clone(),
             version,
@@ -221,6 +254,14 @@ impl Engine {
     fn manifest_of<'t>(&self, target: &'t Target, version: &Id) -> Result<crate::tree::manifest::Manifest<'t>> {
         let row = &known_version(target, version)?.row;
         Ok(crate::tree::manifest::Manifest::new(&target.store.content, row.manifest, Some(row.manifest_place)))
+    }
+}
+
+/// The version that a version takes back, if it does and the store has it.
+fn reverted_by<'t>(target: &'t Target, record: &Version) -> Option<&'t VersionState> {
+    match record.meta.0.get(META_REVERTS) {
+        Some(Value::Text(id)) => target.version_state(&Id::from_hex(id)?).ok(),
+        _ => None,
     }
 }
 

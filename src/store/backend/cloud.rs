@@ -112,7 +112,8 @@ impl Remote {
         let mut signed_in_again = false;
         for tries in 1.. {
             let client = self.client().map_err(Fault::Other)?;
-            let attempt = Attempt::new(observer.clone());
+            observer.go_on().map_err(Fault::Other)?;
+            let attempt = Attempt::new(observer.clone(), asked.watch.cloned());
             let began = Instant::now();
             let runtime = runtime()
                 .map_err(|fault| Fault::Other(Error::new(Kind::Failed, "no thread could be started").because(fault)))?;

@@ -26,6 +26,7 @@ use tokio::time::{Sleep, sleep, timeout, timeout_at};
 use super::answer::{Answer, Trouble, Unsigned};
 use super::throttle::{Limits, Throttle};
 use crate::base::{Counter, Observer};
+use crate::store::objects::Watch;
 
 /// The most of an error's body that is read.
 const ERROR_BODY_MAX_BYTES: usize = 64 * 1024;
@@ -45,12 +46,13 @@ tokio::task_local! {
 /// One try of a request: who counts it, and what came of it.
 pub(super) struct Attempt {
     observer: Observer,
+    watch: Option<Watch>,
     answer: Mutex<Answer>,
 }
 
 impl Attempt {
-    pub(super) fn new(observer: Observer) -> Arc<Attempt> {
-        Arc::new(Attempt { observer, answer: Mutex::default() })
+    pub(super) fn new(observer: Observer, watch: Option<Watch>) -> Arc<Attempt> {
+        Arc::new(Attempt { observer, watch, answer: Mutex::default() })
     }
 
     /// Runs `future`; all requests that it makes count as this try's.
@@ -61,6 +63,13 @@ impl Attempt {
     /// What the server said last.
     pub(super) fn answer(&self) -> Answer {
         self.answer.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn moved(&self, counter: Counter, bytes: usize) {
+        self.observer.add(counter, bytes as u64);
+        if let Some(watch) = &self.watch {
+            watch(bytes as u64);
+        }
     }
 
     fn note(&self, change: impl FnOnce(&mut Answer)) {
@@ -157,7 +166,7 @@ impl Wire {
             pause: None,
             is_paid: false,
             moved: moved.clone(),
-            observer: attempt.observer.clone(),
+            attempt: attempt.clone(),
         };
         let request = as_reqwest(request, |body| reqwest::Body::wrap(upload(body)))?;
 
@@ -315,7 +324,7 @@ struct Upload {
     is_paid: bool,
     /// When a piece was last taken from here.
     moved: Arc<Mutex<Instant>>,
-    observer: Observer,
+    attempt: Arc<Attempt>,
 }
 
 impl Body for Upload {
@@ -343,7 +352,7 @@ impl Body for Upload {
         }
         self.is_paid = false;
         *self.moved.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
-        self.observer.add(Counter::SentBytes, piece as u64);
+        self.attempt.moved(Counter::SentBytes, piece);
         Poll::Ready(Some(Ok(Frame::data(self.left.split_to(piece)))))
     }
 
@@ -384,7 +393,7 @@ impl Body for Download {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let bytes = frame.data_ref().map_or(0, Bytes::len);
-                self.attempt.observer.add(Counter::ReceivedBytes, bytes as u64);
+                self.attempt.moved(Counter::ReceivedBytes, bytes);
                 self.pause = self.throttle.as_ref().map(|throttle| Box::pin(sleep(throttle.reserve(bytes))));
                 self.put_off_silence();
                 Poll::Ready(Some(Ok(frame)))

@@ -7,7 +7,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::path::Path as Key;
 use object_store::{Error as StoreError, GetOptions, GetRange, ObjectStore, ObjectStoreExt, PutMode, PutOptions};
@@ -16,7 +16,7 @@ use self::cloud::Remote;
 use self::connect::{Cloud, Plan};
 use self::local::Local;
 use super::access::Access;
-use super::objects::{Below, Bucket, Created, Listing, ObjectMeta, Objects, check_name};
+use super::objects::{Below, Bucket, Created, Listing, ObjectMeta, Objects, Watch, check_name};
 use super::probe::Approach;
 use crate::base::{Error, Kind, Observer, Result, Time};
 
@@ -136,6 +136,7 @@ struct Asked<'a> {
     shown: &'a str,
     /// Whether one try is enough.
     once: bool,
+    watch: Option<&'a Watch>,
 }
 
 /// What a failed request means.
@@ -159,7 +160,7 @@ impl Backend {
         F: Fn(Arc<dyn ObjectStore>) -> Fut,
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
-        self.ask(&Asked { doing, name, shown: &self.shown, once: false }, make)
+        self.ask(&Asked { doing, name, shown: &self.shown, once: false, watch: None }, make)
     }
 
     fn ask<T, F, Fut>(&self, asked: &Asked<'_>, make: F) -> Result<T, Fault>
@@ -182,15 +183,24 @@ impl Backend {
             .map_err(|fault| Error::usage(format!("not a name of a stored object: {name:?}")).because(fault))
     }
 
-    fn fetch(&self, name: &str, range: Option<GetRange>, once: bool) -> Result<Fetched, Fault> {
+    fn fetch(&self, name: &str, range: Option<GetRange>, once: bool, watch: Option<&Watch>) -> Result<Fetched, Fault> {
         let key = self.key(name).map_err(Fault::Other)?;
-        let asked = Asked { doing: "read from", name, shown: &self.shown, once };
+        let asked = Asked { doing: "read from", name, shown: &self.shown, once, watch };
         let fetched = self.ask(&asked, |store| {
-            let (key, range) = (key.clone(), range.clone());
+            let (key, range, watch) = (key.clone(), range.clone(), watch.cloned());
             async move {
                 let answer = store.get_opts(&key, GetOptions { range, ..GetOptions::default() }).await?;
                 let (start, length) = (answer.range.start, answer.meta.size);
-                Ok(Fetched { start, length, bytes: answer.bytes().await? })
+                let Some(watch) = watch else { return Ok(Fetched { start, length, bytes: answer.bytes().await? }) };
+                let mut bytes = BytesMut::with_capacity((answer.range.end - start) as usize);
+                let mut pieces = answer.into_stream();
+                while let Some(piece) = pieces.next().await {
+                    bytes.extend_from_slice(&piece?);
+                    if !watch(0) {
+                        break;
+                    }
+                }
+                Ok(Fetched { start, length, bytes: bytes.freeze() })
             }
         });
         match fetched {
@@ -204,8 +214,45 @@ impl Backend {
         }
     }
 
+    fn put(&self, name: &str, bytes: Bytes, watch: Option<&Watch>) -> Result<Created> {
+        let key = self.key(name)?;
+        if let Reach::Local(local) = &self.reach {
+            local.before_create(name, &self.shown)?;
+        }
+        let asked = Asked { doing: "write to", name, shown: &self.shown, once: false, watch };
+        let put = self.ask(&asked, |store| {
+            let (key, bytes) = (key.clone(), bytes.clone());
+            async move { store.put_opts(&key, bytes.into(), PutOptions::from(PutMode::Create)).await.map(|_| ()) }
+        });
+        let created = match put {
+            Ok(()) => Created::New,
+            Err(Fault::Exists) => Created::Exists,
+            Err(fault) => return Err(self.fault(name, fault)),
+        };
+        if let Reach::Local(local) = &self.reach {
+            local.after_create(name, created, &self.shown)?;
+        }
+        Ok(created)
+    }
+
+    fn range(&self, name: &str, offset: u64, bytes: u64, watch: Option<&Watch>) -> Result<Bytes> {
+        check_name(name)?;
+        let Some(end) = offset.checked_add(bytes) else { return Err(self.too_short(name, None)) };
+        let short = || self.too_short(name, Some(end));
+        if bytes == 0 {
+            let length = self.size(name)?.ok_or_else(|| self.absent(name))?;
+            return if offset <= length { Ok(Bytes::new()) } else { Err(short()) };
+        }
+        let is_enough = |read: u64| read == bytes || read < bytes && watch.is_some_and(|watch| !watch(0));
+        match self.fetch(name, Some(GetRange::Bounded(offset..end)), false, watch) {
+            Ok(fetched) if fetched.start == offset && is_enough(fetched.bytes.len() as u64) => Ok(fetched.bytes),
+            Ok(_) | Err(Fault::OutOfRange) => Err(short()),
+            Err(fault) => Err(self.fault(name, fault)),
+        }
+    }
+
     fn get_whole(&self, name: &str, once: bool) -> Result<Bytes> {
-        let fetched = self.fetch(name, None, once).map_err(|fault| self.fault(name, fault))?;
+        let fetched = self.fetch(name, None, once, None).map_err(|fault| self.fault(name, fault))?;
         match fetched.bytes.len() as u64 == fetched.length {
             true => Ok(fetched.bytes),
             false => Err(self.too_short(name, Some(fetched.length))),
@@ -229,12 +276,12 @@ impl Backend {
     fn fetch_tail(&self, name: &str, bytes: u64) -> Result<Fetched, Fault> {
         let knows_tails = !matches!(&self.reach, Reach::Remote { remote, .. } if remote.is_azure());
         if knows_tails {
-            return self.fetch(name, Some(GetRange::Suffix(bytes)), false);
+            return self.fetch(name, Some(GetRange::Suffix(bytes)), false, None);
         }
         let length = self.size(name).map_err(Fault::Other)?.ok_or(Fault::Absent)?;
         match length {
             0 => Err(Fault::OutOfRange),
-            _ => self.fetch(name, Some(GetRange::Bounded(length.saturating_sub(bytes)..length)), false),
+            _ => self.fetch(name, Some(GetRange::Bounded(length.saturating_sub(bytes)..length)), false, None),
         }
     }
 
@@ -278,21 +325,14 @@ struct Fetched {
 
 impl Objects for Backend {
     fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
-        let key = self.key(name)?;
-        if let Reach::Local(local) = &self.reach {
-            local.before_create(name, &self.shown)?;
-        }
-        let put = self.run("write to", name, |store| {
-            let (key, bytes) = (key.clone(), bytes.clone());
-            async move { store.put_opts(&key, bytes.into(), PutOptions::from(PutMode::Create)).await.map(|_| ()) }
-        });
-        let created = match put {
-            Ok(()) => Created::New,
-            Err(Fault::Exists) => Created::Exists,
-            Err(fault) => return Err(self.fault(name, fault)),
-        };
-        if let Reach::Local(local) = &self.reach {
-            local.after_create(name, created, &self.shown)?;
+        self.put(name, bytes, None)
+    }
+
+    fn create_watched(&self, name: &str, bytes: Bytes, watch: &Watch) -> Result<Created> {
+        let length = bytes.len() as u64;
+        let created = self.put(name, bytes, Some(watch))?;
+        if let Reach::Local(_) = self.reach {
+            watch(length);
         }
         Ok(created)
     }
@@ -306,18 +346,15 @@ impl Objects for Backend {
     }
 
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes> {
-        check_name(name)?;
-        let Some(end) = offset.checked_add(bytes) else { return Err(self.too_short(name, None)) };
-        let short = || self.too_short(name, Some(end));
-        if bytes == 0 {
-            let length = self.size(name)?.ok_or_else(|| self.absent(name))?;
-            return if offset <= length { Ok(Bytes::new()) } else { Err(short()) };
+        self.range(name, offset, bytes, None)
+    }
+
+    fn get_range_watched(&self, name: &str, offset: u64, bytes: u64, watch: &Watch) -> Result<Bytes> {
+        let read = self.range(name, offset, bytes, Some(watch))?;
+        if let Reach::Local(_) = self.reach {
+            watch(bytes);
         }
-        match self.fetch(name, Some(GetRange::Bounded(offset..end)), false) {
-            Ok(fetched) if fetched.start == offset && fetched.bytes.len() as u64 == bytes => Ok(fetched.bytes),
-            Ok(_) | Err(Fault::OutOfRange) => Err(short()),
-            Err(fault) => Err(self.fault(name, fault)),
-        }
+        Ok(read)
     }
 
     fn get_tail(&self, name: &str, bytes: u64) -> Result<(Bytes, u64)> {

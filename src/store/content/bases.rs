@@ -17,9 +17,10 @@ pub struct Base {
 }
 
 impl Content {
-    /// A chunk as a base; `None` where this store itself has no plain copy.
+    /// A chunk as a base; `None` where this store itself has no plain copy that isn't condemned.
     pub fn plain_base(&self, id: &Id) -> Result<Option<Base>> {
-        Ok(self.plain_place(ItemKind::Chunk, id)?.map(|place| Base { id: *id, place }))
+        let mut lasting = self.plain_places(ItemKind::Chunk, id)?.filter(|place| self.is_lasting(place));
+        Ok(lasting.next().map(|place| Base { id: *id, place }))
     }
 
     /// What a chunk that is like `like` can be compressed against: that chunk, or the base that all its copies here need.
@@ -68,15 +69,11 @@ impl Content {
         let mut bases = Vec::new();
         for frame in &frames {
             let Encoding::Based(id) = frame.encoding else { continue };
-            let found = kinds_of_bases(folder).iter().find_map(|kind| self.plain_place(*kind, &id).ok().flatten());
+            let found = kinds_of_bases(folder).iter().find_map(|kind| self.plain_places(*kind, &id).ok()?.next());
             bases.extend(found.map(|place| place.frame));
         }
         frames.extend(bases);
         frames
-    }
-
-    fn plain_place(&self, kind: ItemKind, id: &Id) -> Result<Option<Place>> {
-        Ok(self.plain_places(kind, id)?.next())
     }
 
     fn plain_places(&self, kind: ItemKind, id: &Id) -> Result<impl Iterator<Item = Place>> {

@@ -1,0 +1,141 @@
+//! `gc`: what no ref leads to any more is condemned, and deleted once the grace period is over.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::base::{DatasetName, Id, RefName, Result, Time};
+use crate::flow::gc::{Collector, Gone, clock};
+use crate::history::fold::Fold;
+use crate::history::timeline::Timeline;
+use crate::store::folder::sweep_staging;
+
+use super::open::OpenStore;
+use super::{Address, Engine};
+
+/// How long what was deleted can be brought back, unless the user says otherwise.
+pub const DEFAULT_GRACE: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Staging files of writers are left alone for so long, however short the grace: they may be half written.
+const STAGING_AGE: Duration = Duration::from_secs(3600);
+
+/// How to collect.
+#[derive(Debug, Clone)]
+pub struct GcOptions {
+    /// How long what was deleted can be brought back.
+    pub grace: Duration,
+    pub dry_run: bool,
+}
+
+/// A version that goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GcVersion {
+    pub dataset: DatasetName,
+    pub version: Id,
+    pub name: Option<RefName>,
+    pub time: Time,
+}
+
+/// What a step of a collection came to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GcStep {
+    /// Newest first.
+    pub versions: Vec<GcVersion>,
+    pub packs: u64,
+    /// Bytes of the packs.
+    pub bytes: u64,
+}
+
+/// What a collection did, or would do.
+#[derive(Debug, Clone)]
+pub struct GcReport {
+    /// The store's path or URL.
+    pub store: String,
+    pub grace: Duration,
+    pub dry_run: bool,
+    /// What can still be rescued until the grace period is over.
+    pub condemned: GcStep,
+    /// What was condemned before the grace period, and is gone.
+    pub reclaimed: GcStep,
+    /// Objects that were deleted, and their bytes. A dry run counts the packs in that it would reclaim.
+    pub deleted_objects: u64,
+    pub deleted_bytes: u64,
+    /// Versions and packs that are condemned now, by this run or before.
+    pub waiting_versions: u64,
+    pub waiting_packs: u64,
+}
+
+impl Engine {
+    /// Collects a store, or the versions of one dataset in it.
+    ///
+    /// Safe beside any number of writers and other collectors, and when it is cut off at any point: the next run goes on. Needs the right to
+    /// delete. Errors: [`Kind::Damaged`](crate::base::Kind::Damaged) where a live version can't be followed; nothing is collected then.
+    pub fn gc(&self, place: &Address, options: &GcOptions) -> Result<GcReport> {
+        let (mut store, only) = self.open_log(place)?;
+        let root = store.root.clone();
+        let now = match options.grace.is_zero() || options.dry_run {
+            true => Time::now(),
+            false => clock::store_time(store.timeline.bucket())?,
+        };
+        let cutoff = if options.grace.is_zero() { Time(i64::MAX) } else { clock::before(now, options.grace) };
+        let old = self.old_record(&store, options.grace, cutoff)?;
+        let content_of = |timeline: &Timeline| self.content_at(&root, timeline);
+        let before = store.timeline.fold().clone();
+        let mut collector = Collector {
+            actor: self.actor(),
+            observer: self.observer.clone(),
+            content_of: &content_of,
+            only,
+            old,
+            dry_run: options.dry_run,
+        };
+        let timeline = &mut store.timeline;
+        let reclaimed = collector.reclaim(timeline)?;
+        let condemned = collector.condemn(timeline)?;
+        if options.grace.is_zero() {
+            collector.old = timeline.fold().number;
+        }
+        let garbage = collector.sweep(timeline, cutoff)?;
+        let mut deleted = (garbage.len() as u64, garbage.iter().map(|it| it.bytes).sum::<u64>());
+        if options.dry_run {
+            deleted = (deleted.0 + reclaimed.packs, deleted.1 + reclaimed.bytes);
+        } else if let Some(folder) = Some(self.absolute(&root)).filter(|root| Path::new(root).is_dir()) {
+            let swept = sweep_staging(Path::new(&folder), now, options.grace.max(STAGING_AGE))?;
+            deleted = (deleted.0 + swept.files, deleted.1 + swept.bytes);
+        }
+        let waiting = &store.timeline.fold().condemned;
+        Ok(GcReport {
+            store: root.clone(),
+            grace: options.grace,
+            dry_run: options.dry_run,
+            condemned: step(&before, condemned),
+            reclaimed: step(&before, reclaimed),
+            deleted_objects: deleted.0,
+            deleted_bytes: deleted.1,
+            waiting_versions: waiting.versions.len() as u64,
+            waiting_packs: waiting.packs.len() as u64,
+        })
+    }
+
+    /// The newest record that is older than the grace period by the store's own times.
+    fn old_record(&self, store: &OpenStore, grace: Duration, cutoff: Time) -> Result<u64> {
+        let head = store.timeline.fold().number;
+        match grace.is_zero() {
+            true => Ok(head),
+            false => clock::newest_record_before(store.timeline.bucket(), head, cutoff),
+        }
+    }
+}
+
+fn step(fold: &Fold, gone: Gone) -> GcStep {
+    let deleted = fold.deleted.iter().map(|((_, name), dataset)| (name, dataset));
+    let datasets: Vec<_> = fold.datasets.iter().chain(deleted).collect();
+    let told = |id: &Id| {
+        let (name, dataset) = datasets.iter().find(|(_, dataset)| dataset.versions.contains_key(id))?;
+        let row = &dataset.versions.get(id)?.row;
+        let version_name = dataset.name_of(id).cloned();
+        Some(GcVersion { dataset: (*name).clone(), version: *id, name: version_name, time: row.time })
+    };
+    let mut versions: Vec<GcVersion> = gone.versions.iter().filter_map(told).collect();
+    versions.sort_by_key(|it| (std::cmp::Reverse(it.time), it.version));
+    GcStep { versions, packs: gone.packs, bytes: gone.bytes }
+}

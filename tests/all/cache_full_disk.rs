@@ -1,0 +1,90 @@
+//! A cache on a disk that is full, or nearly: nothing goes from it for what wouldn't fit all the same, and what it has can be used.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::cache_bounds::staged;
+use crate::env::{TestEnv, everything_below};
+use crate::full_disk::SmallDisk;
+use crate::stage::contents_read;
+
+/// Of each version, on the disk.
+const VERSION: u64 = 20 * 40_960;
+
+/// The store of [`staged`], and a cache on a disk of 8 MiB with versions `1` and `2` in it; a tenth of the disk stays free.
+fn on_small_disk(test: &str) -> Option<(TestEnv, SmallDisk)> {
+    let disk = SmallDisk::mount(test)?;
+    disk.resize("8m");
+    let mut env = staged();
+    let cache = disk.path().join("cache").to_str().unwrap().to_owned();
+    let _ = env.run(["cache", "init", &cache, "--max", "1G", "--keep-free", "10"]).exits(0);
+    env.set("DAGSET_CACHE", &cache);
+    let _ = env.run(["warm", "./store/set@1", "./store/set@2"]).exits(0);
+    Some((env, disk))
+}
+
+/// Fills the disk until so many bytes are free.
+fn leave_free(disk: &SmallDisk, bytes: u64) {
+    let filler = disk.path().join("filler");
+    fs::remove_file(&filler).ok();
+    let space = rustix::fs::statvfs(disk.path()).unwrap();
+    let free = space.f_bavail * space.f_frsize;
+    fs::write(filler, vec![1; (free - bytes) as usize]).unwrap();
+}
+
+fn cached_bytes(env: &TestEnv) -> Value {
+    env.run(["cache", "info", "--json"]).json()["caches"][0]["bytes"].clone()
+}
+
+fn get(env: &TestEnv, version: u64, folder: &Path) -> (Value, String) {
+    let folder = folder.to_str().unwrap();
+    let said = env.run(["get", &format!("./store/set@{version}"), folder, "--link", "copy", "--json"]).exits(0);
+    assert_eq!(contents_read(Path::new(folder)), contents_read(&env.path(&format!("v{version}"))));
+    (said.document(), said.stderr)
+}
+
+#[test]
+fn what_would_not_fit_beside_the_cache_takes_nothing_out_of_it() {
+    let Some((env, disk)) = on_small_disk("a get beside a cache on a full disk") else { return };
+    let _ = env.run(["cache", "pin", "./store/set@1"]).exits(0);
+    leave_free(&disk, VERSION * 3 / 2);
+    let (got, said) = get(&env, 3, &disk.path().join("job"));
+    let why = "what the cache lacks comes straight from the store: 819.2 kB are missing and don't fit into the cache";
+    assert!(said.contains(why) && said.contains("819.2 kB go beside it"), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!((&got["made_room"]["files"], cached_bytes(&env)), (&json!(0), json!(VERSION * 2)));
+    // What it has is used all the same, and it doesn't matter that it can take no more.
+    let (_, said) = get(&env, 2, &env.path("elsewhere"));
+    assert_eq!(said, "");
+}
+
+#[test]
+fn as_much_goes_as_is_needed_and_that_is_said() {
+    let Some((env, disk)) = on_small_disk("a get that makes room in a cache") else { return };
+    // A tenth of the disk stays free: that is two of the twenty files too little.
+    leave_free(&disk, (8 << 20) / 10 + VERSION - 2 * 40_960);
+    let (got, said) = get(&env, 3, &env.path("elsewhere"));
+    let made_room = &got["made_room"];
+    assert!((2..=5).contains(&made_room["files"].as_u64().unwrap()), "{made_room}");
+    assert!(said.contains("used longest ago, went from the cache") && said.contains("to make room"), "{said}");
+    assert_eq!(cached_bytes(&env), json!(VERSION * 3 - made_room["bytes"].as_u64().unwrap()));
+    let report = env.run(["warm", "./store/set@4", "--json"]).json();
+    assert!(report["versions"][0]["made_room"]["files"].as_u64().unwrap() < 30, "{report}");
+}
+
+#[test]
+fn a_warm_up_of_what_is_there_needs_no_room() {
+    let Some((env, disk)) = on_small_disk("a warm-up on a full disk") else { return };
+    leave_free(&disk, 0);
+    for arguments in [&["warm", "./store/set@1", "./store/set@2"][..], &["warm", "./store/set@2", "--check"]] {
+        let _ = env.run(arguments).exits(0);
+    }
+    assert_eq!(cached_bytes(&env), json!(VERSION * 2));
+    let _ = env.run(["cache", "verify"]).exits(0);
+    let _ = get(&env, 1, &env.path("elsewhere"));
+    let said = env.run(["warm", "./store/set@3"]).exits(1);
+    assert!(said.stderr.contains("must stay so, and of the 1.6 MB in use 1.6 MB can be removed"), "{}", said.stderr);
+    assert_eq!(everything_below(&disk.path().join("cache/holds")), Vec::<std::path::PathBuf>::new());
+}

@@ -1,0 +1,300 @@
+//! `gc`: what is dead goes, what is alive stays, whoever writes, sleeps or is killed meanwhile.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use dagset::base::{Kind, Observer};
+use dagset::engine::{Address, Engine, GcOptions, GcReport};
+use dagset::store::faulty::{Fault, Faulty, Plan};
+use dagset::store::recording::Recording;
+use dagset::store::{Bucket, Verb, backend};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::env::{TestEnv, everything_below};
+use crate::stage::{STORE, assert_comes_back, copy_of, findings, ingest, lay_out, noise, objects, serving, whole_text};
+
+/// Bytes of all files below a folder.
+fn size_of(folder: &Path) -> u64 {
+    let files = everything_below(folder).into_iter().map(|path| fs::symlink_metadata(path).unwrap());
+    files.filter(fs::Metadata::is_file).map(|meta| meta.len()).sum()
+}
+
+fn size_of_folders(store: &Path, folders: &[&str]) -> u64 {
+    folders.iter().map(|folder| size_of(&store.join(folder))).sum()
+}
+
+/// A store with versions on `main`, others on the branch `trial`, and a dataset of its own; some chunks are shared by all.
+fn begin(env: &TestEnv) {
+    env.write("data/common.bin", noise(1, 400_000));
+    env.write("data/small.txt", "the same all along");
+    for version in ["1.0", "1.1"] {
+        env.write("data/changes.txt", version);
+        let _ = env.run(["ingest", "data", "--into", "./store/set", "--create", "--as", version]).exits(0);
+    }
+    env.write("trial/common.bin", noise(1, 400_000));
+    env.write("trial/large.bin", noise(2, 3_000_000));
+    let _ = env.run(["ingest", "trial", "--into", "./store/set", "--branch", "trial"]).exits(0);
+    env.write("other/common.bin", noise(1, 400_000));
+    env.write("other/large.bin", noise(3, 2_000_000));
+    let _ = env.run(["ingest", "other", "--into", "./store/other", "--create"]).exits(0);
+}
+
+fn delete_all_but_main(env: &TestEnv) {
+    let _ = env.run(["branch", "-d", "./store/set", "trial", "--force"]).exits(0);
+    let _ = env.run(["dataset", "delete", "./store/other", "--yes"]).exits(0);
+}
+
+fn collect(env: &TestEnv, more: &[&str]) -> Value {
+    env.run([&["gc", "./store", "--json"], more].concat()).answer()
+}
+
+fn assert_whole(env: &TestEnv) {
+    assert_eq!(env.run(["verify", "./store", "--json"]).json()["findings"], Value::Array(Vec::new()));
+    for version in ["1.0", "1.1"] {
+        let out = format!("out-{version}");
+        let _ = env.run(["get", &format!("./store/set@{version}"), &out]).exits(0);
+        assert_eq!(fs::read(env.path(&out).join("common.bin")).unwrap(), noise(1, 400_000));
+        assert_eq!(fs::read_to_string(env.path(&out).join("changes.txt")).unwrap(), version);
+        fs::remove_dir_all(env.path(&out)).unwrap();
+    }
+}
+
+#[test]
+fn two_runs_without_grace_leave_what_a_fresh_store_would_have() {
+    let env = TestEnv::new();
+    begin(&env);
+    let fresh = TestEnv::new();
+    begin(&fresh);
+    delete_all_but_main(&env);
+    let planned = collect(&env, &["--grace", "0s", "--dry-run"]);
+    let first = collect(&env, &["--grace", "0s"]);
+    assert_eq!(planned["condemned"], first["condemned"], "a dry run says what comes");
+    assert_eq!(first["condemned"]["versions"].as_array().unwrap().len(), 2);
+    assert!(first["condemned"]["bytes"].as_u64().unwrap() > 5_000_000, "{first}");
+    assert_eq!(
+        env.run(["list", "./store", "--json"]).json()["datasets"][0]["versions"],
+        2,
+        "condemned ones aren't listed"
+    );
+    assert_whole(&env);
+
+    let second = collect(&env, &["--grace", "0s"]);
+    assert_eq!(second["reclaimed"]["packs"], first["condemned"]["packs"]);
+    assert!(second["deleted"]["bytes"].as_u64().unwrap() > 5_000_000, "{second}");
+    assert_whole(&env);
+    let data = size_of(&env.path("store/packs"));
+    assert!(data < 500_000, "{data} bytes of data are left");
+    let third = collect(&env, &["--grace", "0s"]);
+    assert_eq!((&third["condemned"]["packs"], &third["waiting"]["packs"]), (&Value::from(0), &Value::from(0)));
+    assert_eq!(third["condemned"]["versions"], Value::Array(Vec::new()));
+
+    // The same versions, and nothing else, in a store of their own.
+    let only = TestEnv::new();
+    only.write("data/common.bin", noise(1, 400_000));
+    only.write("data/small.txt", "the same all along");
+    for version in ["1.0", "1.1"] {
+        only.write("data/changes.txt", version);
+        let _ = only.run(["ingest", "data", "--into", "./store/set", "--create", "--as", version]).exits(0);
+    }
+    assert_eq!(data, size_of(&only.path("store/packs")), "not a byte of data more than in a fresh store");
+    let meta = |env: &TestEnv| size_of_folders(&env.path("store"), &["meta", "index"]);
+    assert!(meta(&env) < meta(&only) + 2_000, "{} bytes, {} in a fresh store", meta(&env), meta(&only));
+}
+
+#[test]
+fn what_was_deleted_within_the_grace_comes_back() {
+    let env = TestEnv::new();
+    begin(&env);
+    delete_all_but_main(&env);
+    for _ in 0..3 {
+        let report = collect(&env, &[]);
+        assert_eq!((&report["condemned"]["packs"], &report["deleted"]["objects"]), (&Value::from(0), &Value::from(0)));
+    }
+    let _ = env.run(["undo", "./store/other"]).exits(0);
+    let _ = env.run(["get", "./store/other", "back"]).exits(0);
+    assert_eq!(fs::read(env.path("back/large.bin")).unwrap(), noise(3, 2_000_000));
+    let _ = env.run(["undo", "./store/set"]).exits(0);
+    let _ = env.run(["get", "./store/set@trial", "tried"]).exits(0);
+    assert_whole(&env);
+}
+
+#[test]
+fn what_is_condemned_is_rescued_by_naming_it() {
+    let env = TestEnv::new();
+    begin(&env);
+    let trial = env.run(["show", "./store/set@trial", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    delete_all_but_main(&env);
+    let _ = collect(&env, &["--grace", "0s"]);
+    let condemned = format!("./store/set@{trial}");
+    let _ = env.run(["get", &condemned, "readable"]).exits(0);
+    let _ = env.run(["tag", &condemned, "kept"]).exits(0);
+    let after = collect(&env, &["--grace", "0s"]);
+    assert_eq!(after["reclaimed"]["packs"], 0, "a rescued version has all its packs: {after}");
+    let _ = collect(&env, &["--grace", "0s"]);
+    let _ = env.run(["get", "./store/set@kept", "kept"]).exits(0);
+    assert_eq!(fs::read(env.path("kept/large.bin")).unwrap(), noise(2, 3_000_000));
+    let gone = env.run(["undo", "./store/other"]);
+    assert_ne!(gone.code, Some(0), "its versions are gone for good");
+    assert_whole(&env);
+}
+
+#[test]
+fn content_that_is_condemned_is_stored_anew_and_lives() {
+    let env = TestEnv::new();
+    begin(&env);
+    delete_all_but_main(&env);
+    let _ = collect(&env, &["--grace", "0s"]);
+    let again = env.run(["ingest", "trial", "--into", "./store/set", "--branch", "again", "--json"]).json();
+    assert!(again["new_bytes"].as_u64().unwrap() >= 3_000_000, "nothing is built on condemned packs: {again}");
+    let _ = collect(&env, &["--grace", "0s"]);
+    let _ = collect(&env, &["--grace", "0s"]);
+    let _ = env.run(["get", "./store/set@again", "again"]).exits(0);
+    assert_eq!(fs::read(env.path("again/large.bin")).unwrap(), noise(2, 3_000_000));
+    assert_whole(&env);
+}
+
+#[test]
+fn a_writer_that_sleeps_through_a_collection_begins_anew() {
+    let env = TestEnv::new();
+    begin(&env);
+    // What is about to be collected is what the writer has found in the store.
+    for number in 0..40 {
+        env.write(&format!("much/{number}.bin"), noise(100 + number, 2_000_000));
+    }
+    env.write("much/0-large.bin", noise(2, 3_000_000));
+    let packs = || fs::read_dir(env.path("store/packs")).unwrap().count();
+    let before = packs();
+    let mut command = env.command();
+    command.args(["ingest", "much", "--into", "./store/set", "--branch", "slow", "--jobs", "1", "-v"]);
+    let writer = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let pid = Pid::from_child(&writer);
+    while packs() == before {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    kill_process(pid, Signal::STOP).unwrap();
+    delete_all_but_main(&env);
+    for _ in 0..2 {
+        let _ = collect(&env, &["--grace", "0s"]);
+    }
+    kill_process(pid, Signal::CONT).unwrap();
+    let ended = writer.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{said}");
+    assert!(said.contains("beginning anew"), "{said}");
+    let _ = env.run(["get", "./store/set@slow", "slow"]).exits(0);
+    assert_eq!(fs::read(env.path("slow/0-large.bin")).unwrap(), noise(2, 3_000_000));
+    assert_eq!(fs::read(env.path("slow/39.bin")).unwrap(), noise(139, 2_000_000));
+    assert_whole(&env);
+}
+
+#[test]
+fn two_collectors_at_once_do_the_work_of_one() {
+    let env = TestEnv::new();
+    begin(&env);
+    delete_all_but_main(&env);
+    for _ in 0..3 {
+        let start = || {
+            let mut command = env.command();
+            command.args(["gc", "./store", "--grace", "0s"]);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+        };
+        for collector in [start(), start(), start()] {
+            let ended = collector.wait_with_output().unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        }
+    }
+    assert!(size_of(&env.path("store/packs")) < 500_000);
+    assert_whole(&env);
+}
+
+/// A store in memory in which a branch was deleted; the sources of what is alive, and of what isn't.
+fn with_a_deleted_branch() -> (Bucket, tempfile::TempDir) {
+    let folders = tempfile::tempdir().expect("a folder");
+    let bucket = backend::memory();
+    let engine = serving(&bucket);
+    engine.create_store(STORE).expect("creates");
+    for (name, seed) in [("kept", 1), ("dead", 2)] {
+        lay_out(&folders.path().join(name), seed);
+        fs::write(folders.path().join(name).join("own.bin"), noise(seed, 200_000)).expect("writes");
+        ingest(&engine, &folders.path().join(name), &format!("/store//{name}"), None).expect("ingests");
+    }
+    let dead = Address::parse("/store//dead", None).expect("an address");
+    engine.delete_branch(&dead, "main", true, None).expect("deletes");
+    (bucket, folders)
+}
+
+fn run(engine: &Engine, dry_run: bool) -> dagset::base::Result<GcReport> {
+    let store = Address::parse(STORE, None).expect("an address");
+    engine.gc(&store, &GcOptions { grace: Duration::ZERO, dry_run })
+}
+
+#[test]
+fn a_collector_is_cut_off_at_every_call_and_the_next_one_ends_its_work() {
+    let (base, folders) = with_a_deleted_branch();
+    let one = copy_of(&base);
+    run(&serving(&one), false).expect("condemns");
+    let wanted = copy_of(&one);
+    run(&serving(&wanted), false).expect("reclaims");
+    let packs = |bucket: &Bucket| objects(bucket).into_iter().filter(|name| name.starts_with("packs/")).count();
+    assert!(packs(&wanted) < packs(&base));
+    for stage in [&base, &one] {
+        let counting = Faulty::new(copy_of(stage));
+        run(&serving(&counting.bucket()), false).expect("collects");
+        for call in 1..=counting.calls() {
+            for fault in [Fault::Before, Fault::After] {
+                let what = format!("call {call}: {fault:?}");
+                let healthy = copy_of(stage);
+                let faulty = Faulty::new(healthy.clone());
+                faulty.plan(Plan::at(call, fault).and_power_loss());
+                let _ = run(&serving(&faulty.bucket()), false);
+                let engine = serving(&healthy);
+                assert_eq!(findings(&engine, STORE), [""; 0], "{what}");
+                assert_comes_back(&engine, "/store//kept", &folders.path().join("kept"));
+                for _ in 0..2 {
+                    run(&engine, false).unwrap_or_else(|fault| panic!("{what}: {}", whole_text(&fault)));
+                }
+                assert_eq!(findings(&engine, STORE), [""; 0], "{what}");
+                assert_eq!(packs(&healthy), packs(&wanted), "{what}");
+                assert_comes_back(&engine, "/store//kept", &folders.path().join("kept"));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_version_that_cannot_be_followed_stops_the_collection() {
+    let (bucket, _folders) = with_a_deleted_branch();
+    for name in objects(&bucket).into_iter().filter(|name| name.starts_with("meta/")) {
+        bucket.delete(&name).expect("deletes");
+    }
+    let before = objects(&bucket);
+    assert_eq!(run(&serving(&bucket), false).expect_err("damage").kind(), Kind::Damaged);
+    assert_eq!(objects(&bucket), before, "nothing was written and nothing deleted");
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_a_run_writes_little() {
+    let (bucket, _folders) = with_a_deleted_branch();
+    let recording = Recording::keeping_calls(bucket.clone(), Observer::new());
+    let engine = serving(&recording.bucket());
+    let before = objects(&bucket);
+    let planned = run(&engine, true).expect("plans");
+    assert_eq!(objects(&bucket), before);
+    recording.take_calls();
+    let condemned = run(&engine, false).expect("condemns");
+    assert_eq!(condemned.condemned, planned.condemned);
+    let creates = |calls: &[dagset::store::recording::Call]| {
+        calls.iter().filter(|call| call.verb == Verb::Create).map(|call| call.name.clone()).collect::<Vec<_>>()
+    };
+    let written = creates(&recording.take_calls());
+    assert!(written.len() <= 2 && written.iter().all(|name| name.starts_with("log/")), "{written:?}");
+    let reclaimed = run(&engine, false).expect("reclaims");
+    assert_eq!(reclaimed.reclaimed.versions, condemned.condemned.versions);
+    let calls = recording.take_calls();
+    let deletes = calls.iter().filter(|call| call.verb == Verb::Delete).count() as u64;
+    assert_eq!(deletes, reclaimed.deleted_objects, "one request for each object that goes");
+    assert!(creates(&calls).len() <= 3, "{:?}", creates(&calls));
+}
