@@ -28,6 +28,7 @@ use super::lanes::side_by_side;
 use super::objects::Bucket;
 
 mod lasting;
+mod renewal;
 
 /// Roots that are read ahead are kept so many: two versions may be compared.
 const PARTS: usize = 2;
@@ -74,6 +75,7 @@ pub struct Content {
     /// The record of the log that this is the content of.
     record: u64,
     condemned: HashSet<ObjectName>,
+    renewal: Option<renewal::Renewal>,
     /// The packs that the own indexes name; asked for only where others lend.
     own_packs: Once<HashSet<ObjectName>>,
 }
@@ -137,6 +139,7 @@ impl Content {
             lenders: Vec::new(),
             record: 0,
             condemned: HashSet::new(),
+            renewal: None,
             own_packs: Once::new(),
         }
     }
@@ -174,7 +177,8 @@ impl Content {
     pub fn indexes(&self) -> Result<&[Index]> {
         let most = if self.bucket.is_far() { INDEXES_AT_ONCE } else { 1 };
         let load = || {
-            let loaded = side_by_side(&self.rows, most, |row| self.index(row)).into_iter().collect::<Result<_>>()?;
+            let loaded = side_by_side(&self.rows, most, |row| self.index(row)).into_iter().collect();
+            let loaded = self.or_newer_indexes(loaded)?;
             if let Some(kept) = &self.kept_indexes {
                 kept.remove_others(&self.rows);
             }
@@ -229,7 +233,7 @@ impl Content {
         self.item(id, kind, hint)
     }
 
-    fn item(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
+    fn item_as_known(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
         let own_hint = match hint {
             // A hint of another store's: to look for its pack here would cost a failing request for each item.
             Some(place) if !self.lenders.is_empty() && !self.owns(&place.frame.pack)? => None,

@@ -5,9 +5,15 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use dagset::base::{Kind, Observer};
+use dagset::base::{DatasetName, Kind, Observer};
 use dagset::engine::{Address, Engine, GcOptions, GcReport};
+use dagset::format::pack::ItemKind;
+use dagset::format::store_file::StoreFile;
+use dagset::history::fold::Fold;
+use dagset::history::timeline::Timeline;
+use dagset::store::content::Content;
 use dagset::store::faulty::{Fault, Faulty, Plan};
+use dagset::store::locate::STORE_FILE;
 use dagset::store::recording::Recording;
 use dagset::store::{Bucket, Verb, backend};
 use rustix::process::{Pid, Signal, kill_process};
@@ -119,6 +125,91 @@ fn what_was_deleted_within_the_grace_comes_back() {
     let _ = env.run(["undo", "./store/set"]).exits(0);
     let _ = env.run(["get", "./store/set@trial", "tried"]).exits(0);
     assert_whole(&env);
+}
+
+/// Has the store say of all its objects that they were written so many days before they were.
+fn age(env: &TestEnv, days: u64) {
+    for path in everything_below(&env.path("store")).into_iter().filter(|path| path.is_file()) {
+        let file = fs::File::open(&path).unwrap();
+        let written = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(written - Duration::from_secs(days * 86_400)).unwrap();
+    }
+}
+
+#[test]
+fn the_grace_goes_by_what_the_store_says_of_its_objects() {
+    let env = TestEnv::new();
+    begin(&env);
+    delete_all_but_main(&env);
+    let condemned = |report: &Value| report["condemned"]["versions"].as_array().unwrap().len();
+    let reclaimed = |report: &Value| report["reclaimed"]["versions"].as_array().unwrap().len();
+    age(&env, 13);
+    assert_eq!(condemned(&collect(&env, &[])), 0, "the deletions are 13 days old");
+    age(&env, 2);
+    let report = collect(&env, &[]);
+    assert_eq!((condemned(&report), reclaimed(&report)), (2, 0));
+    age(&env, 13);
+    let report = collect(&env, &[]);
+    assert_eq!((condemned(&report), reclaimed(&report)), (0, 0), "condemned 13 days ago");
+    age(&env, 2);
+    let report = collect(&env, &["--dry-run"]);
+    assert_eq!((reclaimed(&report), &report["waiting"]["versions"]), (2, &Value::from(2)));
+    let report = collect(&env, &[]);
+    assert_eq!((condemned(&report), reclaimed(&report)), (0, 2));
+    assert!(size_of(&env.path("store/packs")) < 500_000);
+    assert_whole(&env);
+}
+
+#[test]
+fn du_says_what_is_a_versions_own_and_what_would_be_freed() {
+    let env = TestEnv::new();
+    begin(&env);
+    let version = |address: &str| env.run(["du", address, "--json"]).answer();
+    let trial = version("./store/set@trial");
+    let own = trial["own_bytes"].as_u64().unwrap();
+    assert!((3_000_000..3_100_000).contains(&own), "{trial}");
+    assert!(trial["stored_bytes"].as_u64().unwrap() > own + 390_000, "it shares a file: {trial}");
+    assert!(trial["freed_bytes"].as_u64().unwrap() >= 3_000_000, "{trial}");
+    assert!(version("./store/set@1.1")["own_bytes"].as_u64().unwrap() < 20_000);
+    let store = || env.run(["du", "./store", "--json"]).answer();
+    assert_eq!(store()["collectable_bytes"], 0);
+    delete_all_but_main(&env);
+    let collectable = store()["collectable_bytes"].as_u64().unwrap();
+    assert!(collectable > 5_000_000);
+    let before = size_of(&env.path("store"));
+    let _ = collect(&env, &["--grace", "0s"]);
+    let _ = collect(&env, &["--grace", "0s"]);
+    let freed = before - size_of(&env.path("store"));
+    assert!(freed.abs_diff(collectable) < 20_000, "{freed} freed, {collectable} said");
+}
+
+#[test]
+fn a_reader_that_a_collection_overtakes_looks_at_the_log_once_more() {
+    let (bucket, _folders) = with_a_deleted_branch();
+    let timeline = || {
+        let file = StoreFile::parse(&bucket.get(STORE_FILE).expect("a store"), STORE).expect("a store's file");
+        Timeline::open(bucket.clone(), file.store, Observer::new()).expect("a log")
+    };
+    let content = |fold: &Fold| {
+        let rows = fold.indexes.values().cloned().collect();
+        Content::new(bucket.clone(), rows).as_of(fold.number, Default::default())
+    };
+    let before = timeline().fold().clone();
+    let version = |name: &str| {
+        let dataset = &before.datasets[&DatasetName::new(name).expect("a name")];
+        dataset.newest().expect("a version").row.version
+    };
+    let (kept, dead) = (version("kept"), version("dead"));
+    run(&serving(&bucket), false).expect("condemns");
+    run(&serving(&bucket), false).expect("reclaims");
+    let read = |content: &Content, id| content.meta(&id, ItemKind::Version, None).map(|item| item.bytes().len());
+    assert_eq!(read(&content(&before), kept).expect_err("an index of that time is gone").kind(), Kind::Damaged);
+    let now = timeline().fold().clone();
+    let (bucket, rows) = (bucket.clone(), now.indexes.values().cloned().collect::<Vec<_>>());
+    let mut overtaken = content(&before);
+    overtaken.renew_by(move || Ok(Content::new(bucket.clone(), rows.clone()).as_of(now.number, Default::default())));
+    assert!(read(&overtaken, kept).expect("is alive") > 0);
+    assert!(read(&overtaken, dead).is_err(), "is gone");
 }
 
 #[test]

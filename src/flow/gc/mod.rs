@@ -20,7 +20,9 @@ use crate::store::content::Content;
 
 pub mod clock;
 mod mark;
+mod needs;
 pub mod sweep;
+pub mod weigh;
 
 use mark::Marker;
 
