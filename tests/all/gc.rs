@@ -20,6 +20,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::env::{TestEnv, everything_below};
+use crate::s3::{Server, server};
 use crate::stage::{STORE, assert_comes_back, copy_of, findings, ingest, lay_out, noise, objects, serving, whole_text};
 
 /// Bytes of all files below a folder.
@@ -388,4 +389,55 @@ fn a_dry_run_writes_nothing_and_a_run_writes_little() {
     let deletes = calls.iter().filter(|call| call.verb == Verb::Delete).count() as u64;
     assert_eq!(deletes, reclaimed.deleted_objects, "one request for each object that goes");
     assert!(creates(&calls).len() <= 3, "{:?}", creates(&calls));
+}
+
+#[test]
+fn what_a_workspace_stands_on_stays() {
+    let env = TestEnv::new();
+    fs::create_dir(env.path("work")).unwrap();
+    let run = |arguments: &[&str]| env.run_with("work", arguments, b"").exits(0);
+    let _ = run(&["init", "--dataset", "set"]);
+    env.write("work/large.bin", noise(1, 500_000));
+    let _ = run(&["commit", "-a", "-m", "first"]);
+    let first = run(&["show", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    env.write("work/large.bin", noise(2, 500_000));
+    let _ = run(&["commit", "-a", "-m", "second"]);
+    let _ = run(&["switch", &first]);
+    let _ = run(&["branch", "-d", "main", "--force"]);
+    for _ in 0..2 {
+        let _ = run(&["gc", "--grace", "0s"]);
+    }
+    let _ = env.run(["verify", "./work/.dagset/store"]).exits(0);
+    fs::remove_file(env.path("work/large.bin")).unwrap();
+    let _ = run(&["restore", "large.bin"]);
+    assert_eq!(fs::read(env.path("work/large.bin")).unwrap(), noise(1, 500_000));
+    let packs = size_of(&env.path("work/.dagset/store/packs"));
+    assert!((500_000..600_000).contains(&packs), "the second version is gone: {packs}");
+}
+
+#[test]
+fn a_bucket_is_collected_by_its_own_clock_and_few_requests() {
+    let Some(s3) = server(Server::Real) else { return };
+    let mut env = TestEnv::new();
+    s3.reach_from(&mut env);
+    let store = s3.url("gc");
+    let _ = env.run(["store", "create", &store]).exits(0);
+    for (name, seed) in [("kept", 1), ("dead", 2)] {
+        env.write(&format!("{name}/own.bin"), noise(seed, 500_000));
+        env.write(&format!("{name}/common.bin"), noise(3, 500_000));
+        let _ = env.run(["ingest", name, "--into", &format!("{store}//{name}"), "--create"]).exits(0);
+    }
+    let _ = env.run(["dataset", "delete", &format!("{store}//dead"), "--yes"]).exits(0);
+    let collect = |grace: &str| env.run(["gc", &store, "--grace", grace, "--json"]).json();
+    let young = collect("1d");
+    assert_eq!(young["condemned"]["packs"], 0, "{young}");
+    let put = &young["requests"]["put"];
+    assert_eq!((put, &young["requests"]["delete"]), (&Value::from(1), &Value::from(1)), "to ask what time it is");
+    assert_eq!(collect("0s")["condemned"]["versions"].as_array().unwrap().len(), 1);
+    let gone = collect("0s");
+    assert_eq!(gone["requests"]["delete"], gone["deleted"]["objects"]);
+    assert!((500_000..600_000).contains(&gone["reclaimed"]["bytes"].as_u64().unwrap()), "{gone}");
+    let _ = env.run(["verify", &store]).exits(0);
+    let _ = env.run(["get", &format!("{store}//kept"), "out"]).exits(0);
+    assert_eq!(fs::read(env.path("out/common.bin")).unwrap(), noise(3, 500_000));
 }
