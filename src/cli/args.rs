@@ -157,6 +157,7 @@ pub enum Command {
     Store(super::store::Store),
     Cache(super::cache::CacheArgs),
     Gc(super::gc::Gc),
+    Du(super::du::Du),
     Verify(super::verify::Verify),
     Config(super::config::Config),
     Completions(super::generate::Completions),

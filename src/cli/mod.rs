@@ -26,6 +26,7 @@ mod dataset;
 mod deeds;
 mod diff;
 mod diff_page;
+mod du;
 mod gc;
 mod generate;
 mod get;
@@ -261,6 +262,7 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Remote(args) => remote::run(context, args),
         Command::Store(args) => store::run(context, &args),
         Command::Cache(args) => cache::run(context, args),
+        Command::Du(args) => du::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Config(args) => config::run(context, &args),

@@ -258,7 +258,7 @@ impl Engine {
     }
 
     /// The workspace that commands run in, if this is its home store.
-    fn workspace_on(&self, store: &OpenStore) -> Result<Option<(Control, Config)>> {
+    pub(super) fn workspace_on(&self, store: &OpenStore) -> Result<Option<(Control, Config)>> {
         let Some(control) = Control::find(&self.settings.folder) else { return Ok(None) };
         let config = control.config()?;
         let plain = |root: &str| self.absolute(root).trim_end_matches('/').to_owned();

@@ -85,6 +85,7 @@ impl Engine {
             observer: self.observer.clone(),
             content_of: &content_of,
             only,
+            kept: self.worked_on(&store)?,
             old,
             dry_run: options.dry_run,
         };
@@ -114,6 +115,22 @@ impl Engine {
             waiting_versions: waiting.versions.len() as u64,
             waiting_packs: waiting.packs.len() as u64,
         })
+    }
+
+    /// The versions that the workspaces which are known here stand on: the one that the store is embedded in, and the one that the command is run in.
+    fn worked_on(&self, store: &OpenStore) -> Result<Vec<Id>> {
+        let around = self.embedding(&store.root)?.map(|(control, _)| control);
+        let here = self.workspace_on(store)?.map(|(control, _)| control);
+        let mut versions = Vec::new();
+        for control in around.into_iter().chain(here) {
+            let state = control.state()?;
+            versions
+                .extend([state.at(), state.base, state.checkout.as_ref().map(|it| it.version)].into_iter().flatten());
+            if let Some(merging) = control.merging(&state)? {
+                versions.extend(merging.base.into_iter().chain(merging.parents.iter().map(|(id, _)| *id)));
+            }
+        }
+        Ok(versions)
     }
 
     /// The newest record that is older than the grace period by the store's own times.

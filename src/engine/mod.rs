@@ -19,6 +19,7 @@ mod datasets;
 mod deeds;
 mod diff;
 mod diff_summary;
+mod du;
 mod filter;
 mod gc;
 mod get;
@@ -80,6 +81,7 @@ pub use datasets::{CopiedDataset, DeleteOptions, DeletedDataset, RenamedDataset}
 pub use deeds::{Deed, LogRecord, Point, What};
 pub use diff::{DiffEntry, DiffReport, Rename};
 pub use diff_summary::{DiffCounts, DiffSummary};
+pub use du::{StoreUsage, VersionUsage};
 pub use filter::Filter;
 pub use gc::{DEFAULT_GRACE, GcOptions, GcReport, GcStep, GcVersion};
 pub use get::{GetOptions, GetReport, LinkMode};

@@ -228,6 +228,8 @@ impl Engine {
             content.keep_frames_in(mirror.frame_folder());
         }
         self.borrow_for(root, &mut content)?;
+        let (engine, store) = (self.clone(), root.to_owned());
+        content.renew_by(move || Ok(engine.open_store(&store)?.0.content));
         Ok(content)
     }
 

@@ -17,6 +17,8 @@ pub struct Grace<'r> {
     pub old: u64,
     /// All records behind that one.
     pub young: &'r [RecordCore],
+    /// Versions that somebody works on, whatever refs say.
+    pub kept: &'r [Id],
 }
 
 /// All versions of a fold, in datasets and set aside, by id.
@@ -27,7 +29,7 @@ pub fn all_versions(fold: &Fold) -> HashMap<Id, &VersionRow> {
 
 /// The versions that stay. With `only`, all that are in any other dataset stay too.
 pub fn live_versions(fold: &Fold, grace: Grace<'_>, only: Option<&DatasetName>) -> HashSet<Id> {
-    let mut roots: Vec<Id> = Vec::new();
+    let mut roots: Vec<Id> = grace.kept.to_vec();
     let is_meant = |name: &DatasetName| only.is_none_or(|only| only == name);
     for (name, dataset) in &fold.datasets {
         roots.extend(refs_of(dataset));

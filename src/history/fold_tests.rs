@@ -195,6 +195,90 @@ fn restore(deletion: u64) -> Operation {
     Operation::RestoreDataset { dataset: dataset(), deletion }
 }
 
+fn things(versions: &[u8], packs: &[u8]) -> Things {
+    let pack = |seed: &u8| version_row(*seed, &[]).version_place.frame.pack;
+    Things { versions: versions.iter().map(|seed| version(*seed)).collect(), packs: packs.iter().map(pack).collect() }
+}
+
+fn condemn(mark: u64, versions: &[u8], packs: &[u8]) -> Operation {
+    Operation::Condemn { mark, things: things(versions, packs) }
+}
+
+/// The store of [`begun`] with a version 3 that no ref leads to, which record 3 condemned, with its pack.
+fn collecting() -> Fold {
+    let mut fold = begun();
+    assert!(apply(&mut fold, vec![add(3, &[1])]));
+    let mark = fold.number;
+    assert!(apply(&mut fold, vec![condemn(mark, &[3], &[3])]));
+    fold
+}
+
+#[test]
+fn what_is_condemned_may_not_be_used_but_by_rescue() {
+    let with = |operations: Vec<Operation>| apply(&mut collecting(), operations);
+    let rely = |versions: &[u8], packs: &[u8]| Operation::Rely(things(versions, packs));
+    let rescue = |versions: &[u8], packs: &[u8]| Operation::Rescue(things(versions, packs));
+    for uses in
+        [set_branch("new", None, Some(3)), set_tag("new", None, Some(3)), take_name("new", 3), publish(3), add(3, &[])]
+    {
+        assert!(!with(vec![uses.clone()]), "{uses:?}");
+        assert!(with(vec![rescue(&[3], &[]), uses]));
+    }
+    assert!(!with(vec![rely(&[3], &[])]) && !with(vec![rely(&[], &[3])]) && with(vec![rely(&[2], &[2])]));
+    assert!(with(vec![rescue(&[], &[3]), rely(&[], &[3])]));
+    let mut fold = collecting();
+    assert!(apply(&mut fold, vec![rescue(&[3], &[])]));
+    assert!(fold.condemned.is_empty(), "the packs of a rescued version come back with it");
+    let settled = collecting().settle(vec![rely(&[2], &[2, 3]), set_branch("new", None, Some(3))]);
+    assert!(with(settled.clone()), "{settled:?}");
+    assert_eq!(settled[0], rescue(&[3], &[3]));
+    assert_eq!(settled[1], rely(&[2], &[3]), "packs that aren't condemned need not be named");
+}
+
+#[test]
+fn a_condemnation_stands_right_behind_its_mark_and_spares_what_refs_name() {
+    let mark = begun().number;
+    assert!(!apply(&mut begun(), vec![condemn(mark - 1, &[], &[3])]));
+    assert!(!apply(&mut begun(), vec![condemn(mark, &[2], &[])]), "main is there");
+    assert!(!apply(&mut begun(), vec![condemn(mark, &[7], &[])]), "no such version");
+    assert!(apply(&mut begun(), vec![condemn(mark, &[], &[3])]));
+}
+
+#[test]
+fn what_is_reclaimed_was_condemned_before_all_sessions_that_go_on() {
+    let by = collecting().number;
+    let void = |born| Operation::VoidBefore { born };
+    let reclaim = |versions: &[u8], packs: &[u8]| Operation::Reclaim(things(versions, packs));
+    let with = |operations: Vec<Operation>| apply(&mut collecting(), operations);
+    assert!(!with(vec![void(by + 1)]), "nobody can have begun behind the newest record");
+    assert!(!with(vec![reclaim(&[3], &[3])]) && !with(vec![void(by - 1), reclaim(&[3], &[3])]));
+    assert!(!with(vec![void(by), reclaim(&[2], &[])]), "that one isn't condemned");
+    assert!(!with(vec![void(by), reclaim(&[], &[3])]), "its version could still be rescued");
+    let mut fold = collecting();
+    assert!(apply(&mut fold, vec![void(by), reclaim(&[3], &[3])]));
+    assert!(fold.condemned.is_empty() && fold.version(&version(3)).is_none());
+    assert!(!apply(&mut fold, vec![register(9, 1)]) && !apply(&mut fold, vec![add(9, &[])]), "from before");
+    assert!(apply(&mut fold, vec![register(1, 1), replace(&[1], &[])]), "what is registered stays");
+    assert!(apply(&mut fold, vec![Operation::CreateDataset { dataset: other() }]));
+    let copied = Operation::AddVersion { dataset: other(), row: Box::new(version_row(2, &[1])) };
+    assert!(apply(&mut fold, vec![copied]), "what the store has can be copied in it");
+}
+
+#[test]
+fn a_dataset_set_aside_goes_whole_once_a_ref_of_it_leads_nowhere() {
+    let mut fold = begun();
+    assert!(apply(&mut fold, vec![delete()]));
+    let deletion = fold.number;
+    assert!(apply(&mut fold, vec![condemn(deletion, &[1, 2], &[1, 2])]));
+    assert!(!apply(&mut fold, vec![restore(deletion)]));
+    let settled = fold.settle(vec![restore(deletion)]);
+    assert!(apply(&mut fold.clone(), settled));
+    let by = fold.number;
+    let reclaim = Operation::Reclaim(things(&[1, 2], &[1, 2]));
+    assert!(apply(&mut fold, vec![Operation::VoidBefore { born: by }, reclaim]));
+    assert!(fold.deleted.is_empty() && !apply(&mut fold, vec![restore(deletion)]));
+}
+
 fn drop_name(text: &str, seed: u8) -> Operation {
     Operation::DropName { dataset: dataset(), name: named(text), version: version(seed) }
 }
@@ -248,7 +332,8 @@ fn unknown_operations() {
     let mut fold = begun();
     assert!(apply(&mut fold, unknown(false)));
     assert!(fold.datasets[&dataset()].tags.contains_key(&named("u")), "skipped, the others hold");
-    for operations in [unknown(true), vec![set_tag("u", None, Some(1)), Operation::Mark]] {
+    let expel = Operation::Expel { contents: vec![version(1)], reason: String::new() };
+    for operations in [unknown(true), vec![set_tag("u", None, Some(1)), expel]] {
         let mut fold = begun();
         let before = fold.clone();
         let fault = fold.apply(&next(&before, operations), Id::MAX).expect_err("a newer dagset is needed");
@@ -297,6 +382,12 @@ fn any_step() -> impl Strategy<Value = Operation> {
         Just(delete()),
         (1u64..12).prop_map(restore),
         Just(Operation::CreateDataset { dataset: dataset() }),
+        (1u64..12, seed()).prop_map(|(mark, seed)| condemn(mark, &[seed], &[seed])),
+        (seed(), any::<bool>())
+            .prop_map(|(seed, pack)| Operation::Rescue(things(if pack { &[] } else { &[1] }, &[seed]))),
+        seed().prop_map(|seed| Operation::Reclaim(things(&[seed], &[seed]))),
+        (1u64..12).prop_map(|born| Operation::VoidBefore { born }),
+        seed().prop_map(|seed| Operation::Rely(things(&[], &[seed]))),
     ]
 }
 

@@ -29,6 +29,7 @@ use super::objects::Bucket;
 
 mod bases;
 mod lasting;
+mod renewal;
 
 pub use bases::Base;
 
@@ -77,6 +78,7 @@ pub struct Content {
     /// The record of the log that this is the content of.
     record: u64,
     condemned: HashSet<ObjectName>,
+    renewal: Option<renewal::Renewal>,
     /// The packs that the own indexes name; asked for only where others lend.
     own_packs: Once<HashSet<ObjectName>>,
 }
@@ -140,6 +142,7 @@ impl Content {
             lenders: Vec::new(),
             record: 0,
             condemned: HashSet::new(),
+            renewal: None,
             own_packs: Once::new(),
         }
     }
@@ -177,7 +180,8 @@ impl Content {
     pub fn indexes(&self) -> Result<&[Index]> {
         let most = if self.bucket.is_far() { INDEXES_AT_ONCE } else { 1 };
         let load = || {
-            let loaded = side_by_side(&self.rows, most, |row| self.index(row)).into_iter().collect::<Result<_>>()?;
+            let loaded = side_by_side(&self.rows, most, |row| self.index(row)).into_iter().collect();
+            let loaded = self.or_newer_indexes(loaded)?;
             if let Some(kept) = &self.kept_indexes {
                 kept.remove_others(&self.rows);
             }
@@ -232,7 +236,7 @@ impl Content {
         self.item(id, kind, hint)
     }
 
-    fn item(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
+    fn item_as_known(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
         let own_hint = match hint {
             // A hint of another store's: to look for its pack here would cost a failing request for each item.
             Some(place) if !self.lenders.is_empty() && !self.owns(&place.frame.pack)? => None,

@@ -75,6 +75,7 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "check"],
     &["verify"],
     &["gc"],
+    &["du"],
     &["config"],
     &["config", "get"],
     &["config", "set"],
@@ -170,6 +171,7 @@ fn the_first_screen() {
       audit        Tell who did what, when and from where, and check the log
       verify       Read a store or a version, and say what is damaged
       gc           Delete what no name, tag or branch leads to any more
+      du           Say what a store or a version takes, and what could be freed
       config       Show or change your configuration
       completions  Print completions for a shell
 

@@ -5,15 +5,22 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use dagset::base::{Kind, Observer};
+use dagset::base::{DatasetName, Kind, Observer};
 use dagset::engine::{Address, Engine, GcOptions, GcReport};
+use dagset::format::pack::ItemKind;
+use dagset::format::store_file::StoreFile;
+use dagset::history::fold::Fold;
+use dagset::history::timeline::Timeline;
+use dagset::store::content::Content;
 use dagset::store::faulty::{Fault, Faulty, Plan};
+use dagset::store::locate::STORE_FILE;
 use dagset::store::recording::Recording;
 use dagset::store::{Bucket, Verb, backend};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::env::{TestEnv, everything_below};
+use crate::s3::{Server, server};
 use crate::stage::{STORE, assert_comes_back, copy_of, findings, ingest, lay_out, noise, objects, serving, whole_text};
 
 /// Bytes of all files below a folder.
@@ -119,6 +126,91 @@ fn what_was_deleted_within_the_grace_comes_back() {
     let _ = env.run(["undo", "./store/set"]).exits(0);
     let _ = env.run(["get", "./store/set@trial", "tried"]).exits(0);
     assert_whole(&env);
+}
+
+/// Has the store say of all its objects that they were written so many days before they were.
+fn age(env: &TestEnv, days: u64) {
+    for path in everything_below(&env.path("store")).into_iter().filter(|path| path.is_file()) {
+        let file = fs::File::open(&path).unwrap();
+        let written = file.metadata().unwrap().modified().unwrap();
+        file.set_modified(written - Duration::from_secs(days * 86_400)).unwrap();
+    }
+}
+
+#[test]
+fn the_grace_goes_by_what_the_store_says_of_its_objects() {
+    let env = TestEnv::new();
+    begin(&env);
+    delete_all_but_main(&env);
+    let condemned = |report: &Value| report["condemned"]["versions"].as_array().unwrap().len();
+    let reclaimed = |report: &Value| report["reclaimed"]["versions"].as_array().unwrap().len();
+    age(&env, 13);
+    assert_eq!(condemned(&collect(&env, &[])), 0, "the deletions are 13 days old");
+    age(&env, 2);
+    let report = collect(&env, &[]);
+    assert_eq!((condemned(&report), reclaimed(&report)), (2, 0));
+    age(&env, 13);
+    let report = collect(&env, &[]);
+    assert_eq!((condemned(&report), reclaimed(&report)), (0, 0), "condemned 13 days ago");
+    age(&env, 2);
+    let report = collect(&env, &["--dry-run"]);
+    assert_eq!((reclaimed(&report), &report["waiting"]["versions"]), (2, &Value::from(2)));
+    let report = collect(&env, &[]);
+    assert_eq!((condemned(&report), reclaimed(&report)), (0, 2));
+    assert!(size_of(&env.path("store/packs")) < 500_000);
+    assert_whole(&env);
+}
+
+#[test]
+fn du_says_what_is_a_versions_own_and_what_would_be_freed() {
+    let env = TestEnv::new();
+    begin(&env);
+    let version = |address: &str| env.run(["du", address, "--json"]).answer();
+    let trial = version("./store/set@trial");
+    let own = trial["own_bytes"].as_u64().unwrap();
+    assert!((3_000_000..3_100_000).contains(&own), "{trial}");
+    assert!(trial["stored_bytes"].as_u64().unwrap() > own + 390_000, "it shares a file: {trial}");
+    assert!(trial["freed_bytes"].as_u64().unwrap() >= 3_000_000, "{trial}");
+    assert!(version("./store/set@1.1")["own_bytes"].as_u64().unwrap() < 20_000);
+    let store = || env.run(["du", "./store", "--json"]).answer();
+    assert_eq!(store()["collectable_bytes"], 0);
+    delete_all_but_main(&env);
+    let collectable = store()["collectable_bytes"].as_u64().unwrap();
+    assert!(collectable > 5_000_000);
+    let before = size_of(&env.path("store"));
+    let _ = collect(&env, &["--grace", "0s"]);
+    let _ = collect(&env, &["--grace", "0s"]);
+    let freed = before - size_of(&env.path("store"));
+    assert!(freed.abs_diff(collectable) < 20_000, "{freed} freed, {collectable} said");
+}
+
+#[test]
+fn a_reader_that_a_collection_overtakes_looks_at_the_log_once_more() {
+    let (bucket, _folders) = with_a_deleted_branch();
+    let timeline = || {
+        let file = StoreFile::parse(&bucket.get(STORE_FILE).expect("a store"), STORE).expect("a store's file");
+        Timeline::open(bucket.clone(), file.store, Observer::new()).expect("a log")
+    };
+    let content = |fold: &Fold| {
+        let rows = fold.indexes.values().cloned().collect();
+        Content::new(bucket.clone(), rows).as_of(fold.number, Default::default())
+    };
+    let before = timeline().fold().clone();
+    let version = |name: &str| {
+        let dataset = &before.datasets[&DatasetName::new(name).expect("a name")];
+        dataset.newest().expect("a version").row.version
+    };
+    let (kept, dead) = (version("kept"), version("dead"));
+    run(&serving(&bucket), false).expect("condemns");
+    run(&serving(&bucket), false).expect("reclaims");
+    let read = |content: &Content, id| content.meta(&id, ItemKind::Version, None).map(|item| item.bytes().len());
+    assert_eq!(read(&content(&before), kept).expect_err("an index of that time is gone").kind(), Kind::Damaged);
+    let now = timeline().fold().clone();
+    let (bucket, rows) = (bucket.clone(), now.indexes.values().cloned().collect::<Vec<_>>());
+    let mut overtaken = content(&before);
+    overtaken.renew_by(move || Ok(Content::new(bucket.clone(), rows.clone()).as_of(now.number, Default::default())));
+    assert!(read(&overtaken, kept).expect("is alive") > 0);
+    assert!(read(&overtaken, dead).is_err(), "is gone");
 }
 
 #[test]
@@ -297,4 +389,55 @@ fn a_dry_run_writes_nothing_and_a_run_writes_little() {
     let deletes = calls.iter().filter(|call| call.verb == Verb::Delete).count() as u64;
     assert_eq!(deletes, reclaimed.deleted_objects, "one request for each object that goes");
     assert!(creates(&calls).len() <= 3, "{:?}", creates(&calls));
+}
+
+#[test]
+fn what_a_workspace_stands_on_stays() {
+    let env = TestEnv::new();
+    fs::create_dir(env.path("work")).unwrap();
+    let run = |arguments: &[&str]| env.run_with("work", arguments, b"").exits(0);
+    let _ = run(&["init", "--dataset", "set"]);
+    env.write("work/large.bin", noise(1, 500_000));
+    let _ = run(&["commit", "-a", "-m", "first"]);
+    let first = run(&["show", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    env.write("work/large.bin", noise(2, 500_000));
+    let _ = run(&["commit", "-a", "-m", "second"]);
+    let _ = run(&["switch", &first]);
+    let _ = run(&["branch", "-d", "main", "--force"]);
+    for _ in 0..2 {
+        let _ = run(&["gc", "--grace", "0s"]);
+    }
+    let _ = env.run(["verify", "./work/.dagset/store"]).exits(0);
+    fs::remove_file(env.path("work/large.bin")).unwrap();
+    let _ = run(&["restore", "large.bin"]);
+    assert_eq!(fs::read(env.path("work/large.bin")).unwrap(), noise(1, 500_000));
+    let packs = size_of(&env.path("work/.dagset/store/packs"));
+    assert!((500_000..600_000).contains(&packs), "the second version is gone: {packs}");
+}
+
+#[test]
+fn a_bucket_is_collected_by_its_own_clock_and_few_requests() {
+    let Some(s3) = server(Server::Real) else { return };
+    let mut env = TestEnv::new();
+    s3.reach_from(&mut env);
+    let store = s3.url("gc");
+    let _ = env.run(["store", "create", &store]).exits(0);
+    for (name, seed) in [("kept", 1), ("dead", 2)] {
+        env.write(&format!("{name}/own.bin"), noise(seed, 500_000));
+        env.write(&format!("{name}/common.bin"), noise(3, 500_000));
+        let _ = env.run(["ingest", name, "--into", &format!("{store}//{name}"), "--create"]).exits(0);
+    }
+    let _ = env.run(["dataset", "delete", &format!("{store}//dead"), "--yes"]).exits(0);
+    let collect = |grace: &str| env.run(["gc", &store, "--grace", grace, "--json"]).json();
+    let young = collect("1d");
+    assert_eq!(young["condemned"]["packs"], 0, "{young}");
+    let put = &young["requests"]["put"];
+    assert_eq!((put, &young["requests"]["delete"]), (&Value::from(1), &Value::from(1)), "to ask what time it is");
+    assert_eq!(collect("0s")["condemned"]["versions"].as_array().unwrap().len(), 1);
+    let gone = collect("0s");
+    assert_eq!(gone["requests"]["delete"], gone["deleted"]["objects"]);
+    assert!((500_000..600_000).contains(&gone["reclaimed"]["bytes"].as_u64().unwrap()), "{gone}");
+    let _ = env.run(["verify", &store]).exits(0);
+    let _ = env.run(["get", &format!("{store}//kept"), "out"]).exits(0);
+    assert_eq!(fs::read(env.path("out/common.bin")).unwrap(), noise(3, 500_000));
 }

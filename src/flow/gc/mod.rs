@@ -20,7 +20,9 @@ use crate::store::content::Content;
 
 pub mod clock;
 mod mark;
+mod needs;
 pub mod sweep;
+pub mod weigh;
 
 use mark::Marker;
 
@@ -48,6 +50,8 @@ pub struct Collector<'a> {
     pub content_of: &'a ContentOf<'a>,
     /// Only versions of this dataset are condemned.
     pub only: Option<DatasetName>,
+    /// Versions that stay whatever refs say.
+    pub kept: Vec<Id>,
     /// The newest record that is older than the grace period.
     pub old: u64,
     /// Nothing is written.
@@ -102,7 +106,7 @@ impl Collector<'_> {
     ) -> Result<(Things, BTreeMap<ObjectName, IndexPack>)> {
         let fold = timeline.fold();
         let young = self.young(timeline)?;
-        let live = live_versions(fold, Grace { old: self.old, young: &young }, self.only.as_ref());
+        let live = live_versions(fold, Grace { old: self.old, young: &young, kept: &self.kept }, self.only.as_ref());
         let known = all_versions(fold);
         for row in known.values().filter(|row| live.contains(&row.version)) {
             marker.mark(content, row)?;
