@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn a_pack_waits_for_those_that_hold_its_bases() {
         let content = Content::new(backend::memory(), Vec::new());
-        let mut registrar = Registrar::new(backend::memory(), &content, 1, Often::default());
+        let mut registrar = Registrar::new(backend::memory(), &content, Often::default());
         let mut complete = |packs| {
             let complete = registrar.complete(packs).expect("no index fails");
             complete.iter().map(|pack| pack.name.random[0]).collect::<Vec<_>>()
