@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::base::{Id, ObjectName, Result};
 use crate::format::operation::Things;
 use crate::format::pack::ItemKind;
-use crate::format::place::Place;
+use crate::format::place::{Encoding, Place};
 use crate::store::content::Content;
 
 const SHARDS: usize = 64;
@@ -46,14 +46,21 @@ impl<'a> Known<'a> {
         lock(&self.claimed[usize::from(id.0[31]) % SHARDS])
     }
 
-    /// Where the store has a chunk, which is used then.
+    /// Where the store has a chunk, which is used then, with its base where it needs one: where nothing else needed the chunk, the base may be gone.
     pub fn chunk(&self, id: &Id) -> Result<Option<Place>> {
-        Ok(self.content.lasting_chunk(id)?.inspect(|place| self.use_pack(place.frame.pack)))
+        let Some(place) = self.content.lasting_chunk(id)? else { return Ok(None) };
+        if let Encoding::Based(base) = &place.frame.encoding {
+            let Some(base) = self.content.plain_base(base)? else { return Ok(None) };
+            self.use_pack(base.place.frame.pack);
+        }
+        self.use_pack(place.frame.pack);
+        Ok(Some(place))
     }
 
-    /// Where the store has a meta object, which is used then.
+    /// Where the store has a meta object in a frame that needs no base, which is used then.
     pub fn meta(&self, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
-        Ok(self.content.lasting_meta(id, kind)?.inspect(|place| self.use_pack(place.frame.pack)))
+        let place = self.content.lasting_meta(id, kind)?.filter(|place| !place.frame.encoding.needs_base());
+        Ok(place.inspect(|place| self.use_pack(place.frame.pack)))
     }
 
     /// Notes that a version is used, with all that it needs.

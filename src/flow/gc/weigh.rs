@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use crate::base::{Id, ObjectName, Result};
 use crate::format::operation::VersionRow;
 use crate::format::pack::ItemKind;
+use crate::format::place::Encoding;
 use crate::store::content::Content;
 
 use super::needs::Needs;
@@ -54,6 +55,11 @@ fn note(content: &Content, frames: &mut HashMap<(ObjectName, u32), u32>, id: &Id
         kind => content.find_meta(id, kind)?,
     };
     let frame = place.map(|place| place.frame);
-    frames.extend(frame.map(|frame| ((frame.pack, frame.offset), frame.stored_bytes)));
+    let base = match frame.map(|frame| frame.encoding) {
+        Some(Encoding::Based(base)) => content.plain_base(&base)?.map(|base| base.place.frame),
+        _ => None,
+    };
+    let found = frame.into_iter().chain(base);
+    frames.extend(found.map(|frame| ((frame.pack, frame.offset), frame.stored_bytes)));
     Ok(frame.is_some())
 }
