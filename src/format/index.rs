@@ -90,6 +90,15 @@ impl Index {
         (0..self.layout.metas).map(|number| self.meta(number))
     }
 
+    /// The frames that need a base: the pack of each, and the base.
+    pub fn needed_bases(&self) -> impl Iterator<Item = (ObjectName, Id)> {
+        let frames = (0..self.layout.frames).map(|number| self.frame(number));
+        frames.filter_map(|frame| match frame.encoding {
+            Encoding::Based(base) => Some((frame.pack, base)),
+            _ => None,
+        })
+    }
+
     /// Where a chunk lies; a copy that needs no base if there is one.
     pub fn find_chunk(&self, id: &Id) -> Option<Place> {
         plainest(self.places_of_chunk(id))

@@ -40,6 +40,7 @@ mod first_switch;
 mod frozen;
 mod full_disk;
 mod gc;
+mod gc_bases;
 mod gc_model;
 mod guards;
 mod indexes;

@@ -10,6 +10,9 @@ use crate::store::content::Content;
 
 use super::needs::Needs;
 
+/// What may be a base.
+const BASES: [ItemKind; 4] = [ItemKind::Chunk, ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot];
+
 /// What was found to be needed, version by version. Content of a newer fold may be marked on top: what was found stays.
 #[derive(Default)]
 pub struct Marker {
@@ -40,14 +43,37 @@ impl Marker {
     }
 
     /// The packs that stay: those with the only copy of something, and one pack for all else; the last choice is one that is condemned.
-    pub fn live_packs(&self, is_condemned: impl Fn(&ObjectName) -> bool) -> HashSet<ObjectName> {
+    ///
+    /// All frames of a pack that stays stay readable, those too that nothing needs: a pack with a plain copy of each base stays with it.
+    pub fn live_packs(
+        &self,
+        content: &Content,
+        is_condemned: impl Fn(&ObjectName) -> bool,
+    ) -> Result<HashSet<ObjectName>> {
         let mut live = self.found.packs.clone();
+        let keep_one = |packs: &[ObjectName], live: &mut HashSet<ObjectName>| {
+            let chosen = packs.iter().min_by_key(|pack| (is_condemned(pack), **pack));
+            let chosen = chosen.filter(|_| !packs.iter().any(|pack| live.contains(pack)));
+            chosen.is_some_and(|pack| live.insert(*pack))
+        };
         for packs in self.found.copies.values() {
-            if !packs.iter().any(|pack| live.contains(pack)) {
-                live.extend(packs.iter().min_by_key(|pack| (is_condemned(pack), **pack)));
+            keep_one(packs, &mut live);
+        }
+        let mut bases: HashSet<(ObjectName, Id)> = HashSet::new();
+        for index in content.indexes()?.iter() {
+            bases.extend(index.needed_bases());
+        }
+        let mut grown = !bases.is_empty();
+        while grown {
+            grown = false;
+            for (_, base) in bases.iter().filter(|(pack, _)| live.contains(pack)).copied().collect::<Vec<_>>() {
+                for kind in BASES {
+                    let plain = content.all_places(&base, kind)?.into_iter().filter(is_plain);
+                    grown |= keep_one(&plain.map(|place| place.frame.pack).collect::<Vec<_>>(), &mut live);
+                }
             }
         }
-        live
+        Ok(live)
     }
 }
 
@@ -57,9 +83,8 @@ impl Found {
         let places = content.all_places(&id, kind)?;
         for place in &places {
             if let Encoding::Based(base) = place.frame.encoding {
-                for kind in [ItemKind::Chunk, ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot] {
-                    let plain = content.all_places(&base, kind)?.into_iter();
-                    self.note(base, kind, plain.filter(|place| !matches!(place.frame.encoding, Encoding::Based(_))));
+                for kind in BASES {
+                    self.note(base, kind, content.all_places(&base, kind)?.into_iter().filter(is_plain));
                 }
             }
         }
@@ -77,6 +102,10 @@ impl Found {
         }
         true
     }
+}
+
+fn is_plain(place: &Place) -> bool {
+    !place.frame.encoding.needs_base()
 }
 
 /// What can't be followed can't be told from what is dead.

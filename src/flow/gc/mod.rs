@@ -121,7 +121,7 @@ impl Collector<'_> {
         }
         // A dead version that is to stay readable keeps its packs: with `only`, those of other datasets are live.
         let condemned = &fold.condemned.packs;
-        let live_packs = marker.live_packs(|name| condemned.contains_key(name));
+        let live_packs = marker.live_packs(content, |name| condemned.contains_key(name))?;
         let is_dead =
             |name: &&ObjectName| name.born < self.old && !live_packs.contains(*name) && !condemned.contains_key(*name);
         let dead = packs.keys().filter(is_dead).copied().take(THINGS_A_RECORD).collect();
