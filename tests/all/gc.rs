@@ -441,3 +441,30 @@ fn a_bucket_is_collected_by_its_own_clock_and_few_requests() {
     let _ = env.run(["get", &format!("{store}//kept"), "out"]).exits(0);
     assert_eq!(fs::read(env.path("out/common.bin")).unwrap(), noise(3, 500_000));
 }
+
+#[test]
+fn the_base_of_a_frame_that_stays_stays_too() {
+    let env = TestEnv::new();
+    let large = noise(1, 2_000_000);
+    let edited = [&large[..1_000_000], b"an edit", &large[1_000_000..]].concat();
+    env.write("first/large.bin", &large);
+    env.write("second/large.bin", &edited);
+    env.write("second/other.bin", noise(2, 200_000));
+    env.write("third/other.bin", noise(2, 200_000));
+    for (folder, into) in [("first", "both"), ("second", "both"), ("third", "other")] {
+        let _ = env.run(["ingest", folder, "--into", &format!("./store/{into}"), "--create"]).exits(0);
+    }
+    let _ = env.run(["dataset", "delete", "./store/both", "--yes"]).exits(0);
+    for _ in 0..2 {
+        let _ = collect(&env, &["--grace", "0s"]);
+    }
+    let left = size_of(&env.path("store/packs"));
+    assert!(
+        (2_200_000..2_300_000).contains(&left),
+        "the edit stays beside what is alive, and its base with it: {left}"
+    );
+    let _ = env.run(["verify", "./store"]).exits(0);
+    let _ = env.run(["ingest", "second", "--into", "./store/again", "--create"]).exits(0);
+    let _ = env.run(["get", "./store/again", "out"]).exits(0);
+    assert_eq!(fs::read(env.path("out/large.bin")).unwrap(), edited);
+}

@@ -11,6 +11,8 @@ use crate::base::{DatasetName, Error, Event, Id, Kind, ObjectName, Observer, Res
 use crate::format::header::ObjectKind;
 use crate::format::index::{Index, IndexPack, merge};
 use crate::format::operation::{IndexRow, Operation, Things};
+use crate::format::pack::ItemKind;
+use crate::format::place::Encoding;
 use crate::format::record::RecordCore;
 use crate::history::alive::{Grace, all_versions, live_versions};
 use crate::history::fold::Fold;
@@ -121,7 +123,8 @@ impl Collector<'_> {
         }
         // A dead version that is to stay readable keeps its packs: with `only`, those of other datasets are live.
         let condemned = &fold.condemned.packs;
-        let live_packs = marker.live_packs(|name| condemned.contains_key(name));
+        let mut live_packs = marker.live_packs(|name| condemned.contains_key(name));
+        keep_bases(content, &mut live_packs)?;
         let is_dead =
             |name: &&ObjectName| name.born < self.old && !live_packs.contains(*name) && !condemned.contains_key(*name);
         let dead = packs.keys().filter(is_dead).copied().take(THINGS_A_RECORD).collect();
@@ -193,6 +196,28 @@ impl Collector<'_> {
         self.observer.tell(Event::Phase("deleting"));
         sweep::delete(timeline.bucket(), &garbage)?;
         Ok(garbage)
+    }
+}
+
+/// Keeps a plain copy of the base of every frame in a pack that stays, needed or not: a pack that stays can be read whole.
+fn keep_bases(content: &Content, live: &mut HashSet<ObjectName>) -> Result<()> {
+    loop {
+        let mut more = HashSet::new();
+        for (_, place) in content.indexes()?.iter().flat_map(Index::chunks) {
+            let Encoding::Based(base) = place.frame.encoding else { continue };
+            if !live.contains(&place.frame.pack) {
+                continue;
+            }
+            let mut plain = content.all_places(&base, ItemKind::Chunk)?;
+            plain.retain(|place| !place.frame.encoding.needs_base());
+            if !plain.iter().any(|place| live.contains(&place.frame.pack)) {
+                more.extend(plain.iter().map(|place| place.frame.pack).min());
+            }
+        }
+        if more.is_empty() {
+            return Ok(());
+        }
+        live.extend(more);
     }
 }
 
