@@ -32,7 +32,7 @@ fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() 
     let cold = || Machine::new(&recording.bucket());
     for version in [1, VERSIONS / 2 + 1, VERSIONS] {
         for folder in [0, BUSY_FOLDER, FOLDERS - 1] {
-            let text = format!("{FAR}/{}@v{version}:part-{folder:04}/", dataset());
+            let text = format!("{FAR}/{}@v{version}:part-{folder:03}/", dataset());
             let (listed, cost) = cold().run(|engine| engine.list_entries(&address(&text), false));
             assert_eq!(listed.len() as u64, FILES);
             assert_eq!(listed[7].path, path(folder, 7));
@@ -52,7 +52,7 @@ fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() 
         assert_is_cheap(&cost, &recording);
         println!("get v{version}: {cost:?}");
         let machine = cold();
-        let patterns = [path(333, 33), format!("part-{BUSY_FOLDER:04}/image-003?.jpg")].to_vec();
+        let patterns = [path(333, 33), "part-502/image-003?.jpg".to_owned()].to_vec();
         let options = GetOptions { folder: machine.path("out"), patterns, ..GetOptions::default() };
         let all = address(&format!("{FAR}/{}@v{version}", dataset()));
         let (got, cost) = machine.run(|engine| engine.get(&all, &options));

@@ -36,7 +36,7 @@ pub const FOLDERS: u64 = 800;
 pub const FILES: u64 = 1_250;
 pub const VERSIONS: u64 = 1_000;
 /// The folder in which half of the changes are.
-pub const BUSY_FOLDER: u64 = FOLDERS / 2;
+pub const BUSY_FOLDER: u64 = 502;
 /// Contents that all files share, and the bytes of each.
 const CONTENTS: u64 = 64;
 pub const CONTENT_BYTES: usize = 1_000;
@@ -46,7 +46,7 @@ pub fn dataset() -> DatasetName {
 }
 
 pub fn path(folder: u64, file: u64) -> String {
-    format!("part-{folder:04}/image-{file:04}.jpg")
+    format!("part-{folder:03}/image-{file:04}.jpg")
 }
 
 /// A node as it lies in the store.
@@ -64,6 +64,9 @@ struct History {
     root: Id,
     parent: Option<Id>,
     folders: u64,
+    /// The folder in which half of the changes are.
+    busy: u64,
+    path: fn(u64, u64) -> String,
     /// Entries and bytes of each version.
     weight: (u64, u64),
 }
@@ -79,8 +82,10 @@ pub fn fill(bucket: &Bucket) {
 
 /// As [`fill`], in which each file has a content of its own that nobody has, with so many folders and versions.
 pub fn fill_wide(bucket: &Bucket, folders: u64, versions: u64) {
+    let path = |folder: u64, file: u64| format!("part-{folder:04}/image-{file:04}.jpg");
     let entry = |number: u64| (path(number / FILES, number % FILES), Id::of(&number.to_le_bytes()));
-    History::begin(bucket, folders, |_| (0..folders * FILES).map(entry).collect()).change_to(versions);
+    let history = History::begin(bucket, folders, |_| (0..folders * FILES).map(entry).collect());
+    History { busy: folders / 2, path, ..history }.change_to(versions);
 }
 
 /// Fills an empty store with one version of a million files in so many folders, each of another content that nobody has.
@@ -174,6 +179,8 @@ impl History {
             root: new.root.id,
             parent: None,
             folders,
+            busy: BUSY_FOLDER,
+            path,
             weight,
         };
         history.publish(1, new.id, new.version_place, new.manifest_place, indexes);
@@ -209,8 +216,8 @@ impl History {
         let name = ObjectName { born: self.timeline.fold().number, random: random_bytes().expect("random") };
         let mut pack = PackBuilder::new(ObjectKind::MetaPack);
         // Every other time in one folder, so that its leaves come to lie in as many packs.
-        let folder = if number.is_multiple_of(2) { self.folders / 2 } else { number * 7_919 % self.folders };
-        let key = path(folder, number * 31 % FILES).into_bytes();
+        let folder = if number.is_multiple_of(2) { self.busy } else { number * 7_919 % self.folders };
+        let key = (self.path)(folder, number * 31 % FILES).into_bytes();
         let mut way = vec![self.root];
         while let Some(node) = way.last().map(|id| self.node(*id)).filter(|node| node.level() > 0) {
             way.push(node.child(node.lower_bound(&key)).id);
