@@ -12,7 +12,7 @@ use crate::base::{Id, ObjectName, Result};
 
 use super::header::ObjectKind;
 use super::pack::ItemKind;
-use super::place::{FramePlace, Place};
+use super::place::{Encoding, FramePlace, Place};
 
 mod build;
 mod layout;

@@ -3,16 +3,23 @@
 use std::fs;
 use std::path::PathBuf;
 
-use dagset::base::{Error, Id, Kind, ObjectName, Observer};
+use dagset::base::{Error, Id, Kind, Observer, RepoPath};
 use dagset::engine::{
     Address, CloneOptions, CommitOptions, Engine, InitOptions, Missing, Opener, Published, PushOptions, RefExpr,
     Settings, SquashOptions,
 };
+use dagset::flow::registrar::Often;
+use dagset::flow::session::{LargeFiles, Session};
 use dagset::format::header::ObjectKind;
-use dagset::format::operation::Operation;
+use dagset::format::manifest::Entry;
 use dagset::format::pack::{Footer, parse_pack};
+use dagset::format::store_file::StoreFile;
+use dagset::history::timeline::Timeline;
+use dagset::store::content::Content;
+use dagset::store::locate::STORE_FILE;
 use dagset::store::recording::Recording;
-use dagset::store::{Bucket, Verb, backend, log};
+use dagset::store::{Bucket, Verb, backend};
+use dagset::tree::scan::{ScanOptions, scan};
 
 use crate::stage::{STORE, findings, ingest, noise, objects, serving, whole_text};
 
@@ -132,30 +139,34 @@ fn a_file_that_outgrew_a_chunk_and_one_cut_in_fixed_pieces_have_bases_too() {
     }
 }
 
-/// What the newest record says that it relies on.
-fn relied(store: &Bucket) -> Vec<ObjectName> {
-    let number = log::head(store).expect("lists");
-    let (record, _) = log::read(store, number).expect("reads").expect("is there");
-    let relied = record.core.operations.into_iter().find_map(|operation| match operation {
-        Operation::Rely(things) => Some(things.packs),
-        _ => None,
-    });
-    relied.unwrap_or_default()
+/// The data packs on which a session relies that stores `bytes` as the next version, and doesn't publish it.
+fn relied(scene: &Scene, before: &[u8], bytes: &[u8]) -> Vec<String> {
+    let file = StoreFile::parse(&scene.store.get(STORE_FILE).expect("a store"), "here").expect("a store's file");
+    let timeline = Timeline::open(scene.store.clone(), file.store, Observer::new()).expect("a log");
+    let content = Content::new(scene.store.clone(), timeline.fold().indexes.values().cloned().collect());
+    let mut session = Session::new(scene.store.clone(), &content, 1, Often::default(), Observer::new());
+    fs::write(scene.root.path().join(FILE), bytes).expect("writes");
+    let found = scan(scene.root.path(), &ScanOptions::default()).expect("scans").found;
+    let then = LargeFiles::from([(FILE.into(), (Id::of(before), before.len() as u64))]);
+    session.store(scene.root.path(), &found, &then, &mut |_| Ok(())).expect("stores");
+    let nothing = std::iter::empty::<Result<(RepoPath, Entry), Error>>();
+    let relies = session.finish(nothing, |_| Ok(None)).expect("finishes").relies;
+    relies.packs.iter().map(|pack| format!("packs/{pack}")).filter(|name| scene.store.get(name).is_ok()).collect()
 }
 
 #[test]
 fn a_version_relies_on_the_packs_of_its_bases() {
     let scene = Scene::new();
-    let first = noise(1, 1_000_000);
+    let first = noise(1, 200_000);
     scene.ingest(&first);
-    assert_eq!(relied(&scene.store), []);
-    let second = overwritten(&first, 2, &[300_000]);
     let bases = packs(&scene.store).collect::<Vec<_>>();
-    let names = |store: &Bucket| relied(store).iter().map(|pack| format!("packs/{pack}")).collect::<Vec<_>>();
+    // Every chunk is new, so no pack is used but for bases.
+    let places: Vec<usize> = (0..first.len() - 1_000).step_by(15_000).collect();
+    let second = overwritten(&first, 2, &places);
+    assert_eq!(relied(&scene, &first, &noise(9, 200_000)), Vec::<String>::new());
+    assert_eq!(relied(&scene, &first, &second), bases);
     scene.ingest(&second);
-    assert_eq!(names(&scene.store), bases);
-    scene.ingest(&overwritten(&second, 3, &[300_000]));
-    assert_eq!(names(&scene.store), bases, "a base has none itself");
+    assert_eq!(relied(&scene, &second, &overwritten(&second, 3, &places)), bases, "a base has none itself");
 }
 
 #[test]
