@@ -7,13 +7,26 @@ use dagset::engine::{Address, Location};
 
 use super::Context;
 
-/// An address; in a workspace a bare word is a ref of its dataset, elsewhere a dataset.
+/// An address; in a workspace a bare word is a ref of its dataset, elsewhere a dataset. A dataset without its store is of the one that was
+/// given by `--store`.
 pub fn parse(context: &Context, text: &str) -> Result<Address> {
     let engine = context.engine()?;
-    match engine.in_workspace() {
+    let address = match engine.in_workspace() {
         true => Address::parse_in_workspace(text, engine.settings.home.as_deref()),
         false => Address::parse(text, engine.settings.home.as_deref()),
-    }
+    }?;
+    let location = match (address.location, typed_store(context)?) {
+        (Location::Dataset(dataset), Some(store)) => {
+            Location::Store { text: format!("{}//{dataset}", store.trim_end_matches('/')) }
+        }
+        (location, _) => location,
+    };
+    Ok(Address { location, ..address })
+}
+
+/// The store given by `--store`, which wins over that of a workspace.
+fn typed_store(context: &Context) -> Result<Option<String>> {
+    Ok(context.engine()?.settings.default_store.clone().filter(|_| context.global.store.is_some()))
 }
 
 /// An address, or what the workspace is based on where none is given.
@@ -30,11 +43,11 @@ pub fn here(context: &Context) -> Result<Option<Address>> {
     Ok(context.engine()?.in_workspace().then_some(address))
 }
 
-/// A store that is named as such, else the default store.
+/// A store that is named as such, else that of `--store`, of the workspace, or the default store.
 pub fn store(context: &Context, given: Option<&str>) -> Result<String> {
     let engine = context.engine()?;
-    match given {
-        Some(text) => checked_store(text),
+    match given.map_or_else(|| typed_store(context), |text| checked_store(text).map(Some))? {
+        Some(store) => Ok(store),
         None if engine.in_workspace() => engine.home_store(),
         None => engine.settings.default_store.clone().ok_or_else(|| {
             Error::usage("no store is named, and there is no default store")

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use dagset::base::{Error, Result};
-use dagset::engine::{Access, Attrs, CachePlace, Settings, TOOL, Value};
+use dagset::engine::{Access, Attrs, CachePlace, Settings, TOOL, Value, refuse_secret};
 
 use super::args::Global;
 use super::run_id::github_url;
@@ -21,6 +21,7 @@ pub fn settings(global: &Global) -> Result<Settings> {
     let user = UserConfig::load()?;
     let folder = folder(global)?;
     let home = home();
+    global.store.iter().try_for_each(|store| refuse_secret(store, "a store's URL"))?;
     let default_store = global.store.clone().or_else(|| text("DAGSET_STORE")).or_else(|| user.get("default_store"));
     let author = global
         .author

@@ -9,7 +9,7 @@ use crate::format::store_file::StoreFile;
 use crate::store::address::{Address, Location, divide};
 use crate::store::backend;
 use crate::store::fault::is_denied;
-use crate::store::locate::{STORE_FILE, STORE_FILE_MAX_BYTES};
+use crate::store::locate::read_store_file;
 use crate::store::log;
 use crate::store::objects::Bucket;
 use crate::store::probe::{Approach, FileSystem};
@@ -195,7 +195,7 @@ impl Engine {
             Ok(_) => check.ok(LIST, "the store's objects"),
             Err(fault) => check.failed(LIST, &fault),
         }
-        match bucket.get_tail(STORE_FILE, STORE_FILE_MAX_BYTES) {
+        match read_store_file(bucket, &check.root) {
             Ok((bytes, _)) => match StoreFile::parse(&bytes, &check.root) {
                 // Each object has rights of its own, in a folder: what was written last tells more than what was written first.
                 Ok(file) => match log::head(bucket)

@@ -12,10 +12,10 @@ use crate::history::local_copy::LocalCopy;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
 use crate::store::access::Access;
-use crate::store::address::{Address, Location, RefExpr, divide, is_remote};
+use crate::store::address::{Address, Location, RefExpr, divide, is_remote, without_mark};
 use crate::store::backend;
 use crate::store::content::Content;
-use crate::store::locate::{Located, candidates, locate, place_for_creation};
+use crate::store::locate::{Located, candidates, locate, place_for_creation, read_store_file};
 use crate::store::nested::{stores_in_bucket, stores_in_folder};
 use crate::store::objects::Bucket;
 use crate::store::offline::Offline;
@@ -362,7 +362,7 @@ impl Engine {
 
     /// The store at `text`, if its creation was cut off before the first record of its log.
     pub(super) fn unfinished_store(&self, text: &str) -> Result<Option<(String, StoreFile, Bucket)>> {
-        let found = match self.locate_as_written(text.strip_suffix("//").unwrap_or(text)) {
+        let found = match self.locate_as_written(without_mark(text)) {
             Err(fault) if fault.kind() == Kind::NotFound => return Ok(None),
             found => found?,
         };
@@ -383,7 +383,7 @@ impl Engine {
 
     /// Creates an empty store at `text`; it must not be one already, nor lie in one.
     pub(super) fn make_store(&self, text: &str) -> Result<(String, StoreFile, Bucket)> {
-        let root = text.strip_suffix("//").unwrap_or(text);
+        let root = without_mark(text);
         if let Some((store, dataset)) = divide(root) {
             return Err(Error::usage(format!(
                 "`//` parts a store from its dataset, and this is to be a store: {root}"
@@ -413,9 +413,7 @@ impl Engine {
         match bucket.create(crate::store::locate::STORE_FILE, file.encode().into())? {
             crate::store::objects::Created::New => Ok((root.to_owned(), file, bucket)),
             // The echo of an answer that was lost, perhaps.
-            crate::store::objects::Created::Exists
-                if bucket.get(crate::store::locate::STORE_FILE)? == file.encode().as_slice() =>
-            {
+            crate::store::objects::Created::Exists if read_store_file(&bucket, root)?.0 == file.encode().as_slice() => {
                 Ok((root.to_owned(), file, bucket))
             }
             crate::store::objects::Created::Exists => {

@@ -367,9 +367,9 @@ fn moved(proposal: &Proposal) -> Error {
 
 /// What was stored for a version that came to nothing is registered all the same where another try makes sense: it finds that, and stores
 /// nothing twice. Gives the fault of the version.
-fn keep_stored(timeline: &mut Timeline, actor: &Actor, indexes: Vec<IndexRow>, fault: Error) -> Error {
+pub(super) fn keep_stored(timeline: &mut Timeline, actor: &Actor, indexes: Vec<IndexRow>, fault: Error) -> Error {
     match fault.kind() {
-        Kind::Conflict => match register_now(timeline, actor, indexes) {
+        Kind::Conflict | Kind::Busy => match register_now(timeline, actor, indexes) {
             Ok(()) => fault,
             Err(other) => fault.because(other),
         },

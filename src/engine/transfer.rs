@@ -20,7 +20,7 @@ use crate::tree::manifest::Manifest;
 use crate::workspace::control::EMBEDDED;
 
 use super::open::{OpenStore, Target};
-use super::publish::register_now;
+use super::publish::{keep_stored, register_now};
 use super::{Address, Engine};
 
 /// A record adds no more versions than this.
@@ -265,7 +265,7 @@ impl Engine {
             actor.goes_on(timeline);
         }
         let mut moves = Vec::new();
-        timeline.append(&actor, |fold, record_bytes| {
+        let appended = timeline.append(&actor, |fold, record_bytes| {
             if let Some(tip) = last.last_mut().filter(|_| way == Way::Out) {
                 tip.stored_bytes = stored_bytes + record_bytes;
             }
@@ -274,7 +274,8 @@ impl Engine {
             operations.extend(moves.iter().filter_map(|step| operation(name, step)));
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
-        })?;
+        });
+        appended.map_err(|fault| keep_stored(timeline, &actor, indexes, fault))?;
         actor.goes_on(timeline);
         bring_rest(timeline, &actor, name, &missing.said)?;
         if !missing.rows.is_empty() {

@@ -168,7 +168,7 @@ impl<'a> Carrier<'a> {
     /// Writes the rest.
     pub fn finish(mut self, register: &mut Register<'_>) -> Result<Arrived> {
         self.copy_wanted(register)?;
-        let indexes = self.flush()?;
+        let indexes = self.flush(register)?;
         let mut rows = std::mem::take(&mut self.carried);
         if let Some(uploads) = self.uploads.take() {
             uploads.finish()?;
@@ -203,7 +203,7 @@ impl<'a> Carrier<'a> {
         }
         if self.queued_bytes >= QUEUED_BYTES {
             self.copy_wanted(register)?;
-            let rows = self.flush()?;
+            let rows = self.flush(register)?;
             register(rows)?;
         }
         Ok(())
@@ -285,43 +285,50 @@ impl<'a> Carrier<'a> {
             part.decide(&mut self.based, &self.known)?;
         }
         let mut packer = Packer::new(uploads, self.tail.take())?;
-        // Read by all cores, packed in order: a group is what the cores hold at a time. From afar, groups are on their way before.
-        let mut groups = parts.chunks(GROUP_FRAMES);
-        let mut coming = VecDeque::new();
-        loop {
-            while coming.is_empty() || (from.is_far() && from.may_read_on()) {
-                let Some(group) = groups.next() else { break };
-                let frames: Vec<FramePlace> = group.iter().filter_map(|part| part.frame).collect();
-                let bytes = if self.sent.is_some() { 0 } else { group.iter().map(Part::bytes).sum() };
-                let tally = Tally::new(&self.observer, bytes);
-                coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames, Some(&tally)), tally));
-            }
-            let Some((group, ahead, tally)) = coming.pop_front() else { break };
-            ahead.wait()?;
-            let read = group.par_iter().map(|part| part.read(from)).collect::<Result<Vec<_>>>()?;
-            for (part, read) in group.iter().zip(read) {
-                tally.note(Stage::Placed, part.bytes());
-                match read {
-                    Read::Frame(frame, stored) => packer.add_stored_frame(&frame, &stored, &part.items())?,
-                    Read::Chunks(items) => {
-                        for (chunk, item) in part.chunks.iter().zip(items) {
-                            packer.add_chunk(chunk.id, item.bytes(), Compress::Try)?;
+        let fill = || {
+            // Read by all cores, packed in order: a group is what the cores hold at a time. From afar, groups are on their way before.
+            let mut groups = parts.chunks(GROUP_FRAMES);
+            let mut coming = VecDeque::new();
+            loop {
+                while coming.is_empty() || (from.is_far() && from.may_read_on()) {
+                    let Some(group) = groups.next() else { break };
+                    let frames: Vec<FramePlace> = group.iter().filter_map(|part| part.frame).collect();
+                    let bytes = if self.sent.is_some() { 0 } else { group.iter().map(Part::bytes).sum() };
+                    let tally = Tally::new(&self.observer, bytes);
+                    coming.push_back((group, from.read_ahead(ObjectKind::Pack, &frames, Some(&tally)), tally));
+                }
+                let Some((group, ahead, tally)) = coming.pop_front() else { break };
+                ahead.wait()?;
+                let read = group.par_iter().map(|part| part.read(from)).collect::<Result<Vec<_>>>()?;
+                for (part, read) in group.iter().zip(read) {
+                    tally.note(Stage::Placed, part.bytes());
+                    match read {
+                        Read::Frame(frame, stored) => packer.add_stored_frame(&frame, &stored, &part.items())?,
+                        Read::Chunks(items) => {
+                            for (chunk, item) in part.chunks.iter().zip(items) {
+                                packer.add_chunk(chunk.id, item.bytes(), Compress::Try)?;
+                            }
                         }
                     }
                 }
             }
-            self.registrar.register_if_due(uploads, register)?;
-        }
-        self.tail = Some(packer.into_tail()?);
+            packer.into_tail()
+        };
+        self.tail = Some(self.registrar.while_registering(uploads, register, fill)?);
         Ok(())
     }
 
     /// Writes what waits, and an index of all since the last flush; gives its row, if there is anything.
-    fn flush(&mut self) -> Result<Vec<IndexRow>> {
+    fn flush(&mut self, register: &mut Register<'_>) -> Result<Vec<IndexRow>> {
         let mut queue = std::mem::take(&mut self.queue);
         self.queued_bytes = 0;
         let Some(uploads) = self.uploads.take() else { return Ok(Vec::new()) };
-        let sent = self.tail.take().filter(|tail| !tail.builder.is_empty()).map_or(Ok(()), |tail| uploads.send(tail));
+        let tail = self.tail.take().filter(|tail| !tail.builder.is_empty());
+        let sent = self.registrar.while_registering(&uploads, register, || {
+            tail.map_or(Ok(()), |tail| uploads.send(tail))?;
+            uploads.wait();
+            Ok(())
+        });
         let ((), packs) = uploads.conclude(sent)?;
         let data = self.registrar.gather(packs)?;
         let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());

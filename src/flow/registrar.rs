@@ -1,8 +1,10 @@
 //! What one writer stored becomes indexes, and long work is registered now and then: a later run finds its chunks and goes on.
 //!
-//! Packs that are durable are indexed while others are still on their way: nobody who fills packs waits for those.
+//! Packs that are durable are indexed while others are still on their way: nobody who fills packs waits for those. A thread of its own does it,
+//! so that it goes on where all others wait for a slow store.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::base::files::random_bytes;
@@ -30,6 +32,9 @@ impl Default for Often {
         Often { bytes: 1 << 30, time: Duration::from_secs(60) }
     }
 }
+
+/// As good as forever, and no sum of times overflows.
+const LONG: Duration = Duration::from_secs(24 * 3600);
 
 /// Puts indexes into the log.
 pub type Register<'r> = dyn FnMut(Vec<IndexRow>) -> Result<()> + Send + 'r;
@@ -71,12 +76,44 @@ impl<'a> Registrar<'a> {
         &self.own
     }
 
-    /// Indexes and registers the packs that are durable by now, if it is time to. To be called while packs are filled, after every few MiB.
-    pub fn register_if_due(&mut self, uploads: &Uploads, register: &mut Register<'_>) -> Result<()> {
-        let bytes = uploads.stored_bytes();
-        if bytes == 0 || (bytes < self.often.bytes && self.last.elapsed() < self.often.time) {
-            return Ok(());
+    /// Does `work`, which fills packs or waits for them, and meanwhile indexes and registers those that are durable as often as is asked.
+    ///
+    /// A fault of that ends the `uploads`: whoever fills packs, or concludes, gets it.
+    pub fn while_registering<T>(
+        &mut self,
+        uploads: &Uploads,
+        register: &mut Register<'_>,
+        work: impl FnOnce() -> T,
+    ) -> T {
+        let ended = AtomicBool::new(false);
+        let ending = Ending { uploads, ended: &ended };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                if let Err(fault) = self.register_until(&ended, uploads, register) {
+                    uploads.give_up(fault);
+                }
+            });
+            let _ending = ending;
+            work()
+        })
+    }
+
+    fn register_until(&mut self, ended: &AtomicBool, uploads: &Uploads, register: &mut Register<'_>) -> Result<()> {
+        while !ended.load(Ordering::Acquire) {
+            let bytes = uploads.stored_bytes();
+            let rest = self.often.time.saturating_sub(self.last.elapsed());
+            if bytes == 0 {
+                uploads.wait_for_stored(|bytes| bytes > 0, ended, LONG);
+            } else if bytes < self.often.bytes && !rest.is_zero() {
+                uploads.wait_for_stored(|bytes| bytes >= self.often.bytes, ended, rest.min(LONG));
+            } else {
+                self.register_stored(uploads, register)?;
+            }
         }
+        Ok(())
+    }
+
+    fn register_stored(&mut self, uploads: &Uploads, register: &mut Register<'_>) -> Result<()> {
         let packs = self.complete(uploads.take_stored())?;
         let rest = self.index(packs)?;
         let rows = self.write(rest, Vec::new())?;
@@ -141,6 +178,18 @@ impl<'a> Registrar<'a> {
         self.content.keep_index(&row, index.bytes());
         self.own.push(index);
         Ok(Some(row))
+    }
+}
+
+/// Ends the registering beside some work, also where that panics.
+struct Ending<'e> {
+    uploads: &'e Uploads,
+    ended: &'e AtomicBool,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.uploads.end_wait(self.ended);
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::Mutex;
 
 use crate::base::{Event, Id, Observer, Result};
 use crate::format::hint::{self, ChildShape};
@@ -31,7 +30,7 @@ use super::packer::join_tails;
 use super::places::{NODE_RANK, Places};
 use super::registrar::{Often, Register, Registrar, Unindexed};
 use super::store_files::{Outcome, PendingRecipe, Workshop};
-use super::upload::{OpenPack, Uploads};
+use super::upload::Uploads;
 
 /// Nodes of a manifest that are held back, to lie together, are written when there are so many bytes of them.
 const HELD_BYTES: usize = 16 << 20;
@@ -70,7 +69,6 @@ pub struct Session<'a> {
     jobs: usize,
     /// `None`: nothing is stored.
     uploads: Option<Uploads>,
-    tail: Option<OpenPack>,
     recipes: Vec<PendingRecipe>,
     registrar: Registrar<'a>,
 }
@@ -82,7 +80,7 @@ impl<'a> Session<'a> {
         let uploads = Some(Uploads::new(bucket.clone(), born, observer.clone()));
         let registrar = Registrar::new(bucket.clone(), content, often);
         let known = Known::new(content);
-        Session { bucket, content, known, observer, born, jobs, uploads, tail: None, recipes: Vec::new(), registrar }
+        Session { bucket, content, known, observer, born, jobs, uploads, recipes: Vec::new(), registrar }
     }
 
     /// A session that reads, hashes and counts, and writes nothing.
@@ -104,7 +102,7 @@ impl<'a> Session<'a> {
 
     /// Stores what the store lacks of `files` (in path order, below `source`); gives what became of each.
     ///
-    /// `register` is called with indexes that a log record should name now.
+    /// `register` is called with indexes that a log record should name now. In the end all that was stored is durable.
     pub fn store(
         &mut self,
         source: &Path,
@@ -114,15 +112,6 @@ impl<'a> Session<'a> {
     ) -> Result<Vec<Outcome>> {
         self.observer.tell(Event::Phase("storing"));
         let uploads = self.uploads.as_ref();
-        let desk = Mutex::new((&mut self.registrar, register));
-        // One worker registers, the others need not wait for it.
-        let pause = || match (uploads, desk.try_lock()) {
-            (Some(uploads), Ok(mut desk)) => {
-                let (registrar, register) = &mut *desk;
-                registrar.register_if_due(uploads, *register)
-            }
-            _ => Ok(()),
-        };
         let workshop = Workshop {
             source,
             content: self.content,
@@ -131,14 +120,19 @@ impl<'a> Session<'a> {
             observer: &self.observer,
             jobs: self.jobs,
             parent,
-            pause: &pause,
         };
-        let stored = workshop.store(files).and_then(|mut round| {
-            let tails = std::mem::take(&mut round.tails);
-            let tail = uploads.map_or(Ok(None), |uploads| join_tails(tails, uploads))?;
-            Ok((round, tail))
-        });
-        let (round, tail) = match (stored, self.uploads.take()) {
+        let stored = match uploads {
+            None => workshop.store(files),
+            Some(uploads) => self.registrar.while_registering(uploads, register, || {
+                let mut round = workshop.store(files)?;
+                if let Some(tail) = join_tails(std::mem::take(&mut round.tails), uploads)? {
+                    uploads.send(tail)?;
+                }
+                uploads.wait();
+                Ok(round)
+            }),
+        };
+        let round = match (stored, self.uploads.take()) {
             (Err(fault), Some(uploads)) => return uploads.conclude(Err(fault)).map(|(never, _)| never),
             (stored, uploads) => {
                 self.uploads = uploads;
@@ -146,7 +140,6 @@ impl<'a> Session<'a> {
             }
         };
         self.recipes.extend(round.recipes);
-        self.tail = tail;
         Ok(round.outcomes)
     }
 
@@ -211,9 +204,7 @@ impl<'a> Session<'a> {
 
     fn finish_data(&mut self) -> Result<Unindexed> {
         let uploads = self.uploads.take().expect("a session that stores has its uploads");
-        let sent = self.tail.take().map_or(Ok(()), |tail| uploads.send(tail));
-        let ((), packs) = uploads.conclude(sent)?;
-        self.registrar.gather(packs)
+        self.registrar.gather(uploads.finish()?)
     }
 
     fn write_recipes(&mut self, meta: &mut MetaPacker<'_>, data: &Index) -> Result<()> {

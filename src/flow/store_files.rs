@@ -57,8 +57,6 @@ pub struct Workshop<'a> {
     pub jobs: usize,
     /// Content and size in the parent version of the files that are large now, by path.
     pub parent: &'a HashMap<Box<str>, (Id, u64)>,
-    /// Called by the workers after every few MiB.
-    pub pause: &'a (dyn Fn() -> Result<()> + Sync),
 }
 
 /// What a round of storing gives.
@@ -126,7 +124,6 @@ impl Workshop<'_> {
                 self.observer.add(Counter::Files, 1);
             }
             done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
-            (self.pause)()?;
         }
         if let Some(packer) = packer {
             let tail = packer.into_tail()?;

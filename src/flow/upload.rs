@@ -4,7 +4,8 @@
 //! workers. The first error wins: every later `send` returns at once and [`Uploads::finish`] gives that error.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -59,6 +60,8 @@ struct Shared {
     born: u64,
     failed: AtomicBool,
     outcome: Mutex<Outcome>,
+    /// A pack became durable, or whoever waits for one is to look up.
+    stored: Condvar,
     spare: Arc<Spare>,
     tally: Option<Arc<Tally>>,
 }
@@ -94,6 +97,12 @@ struct Outcome {
     fault: Option<Error>,
 }
 
+impl Outcome {
+    fn stored_bytes(&self) -> u64 {
+        self.stored.iter().map(|pack| pack.bytes).sum()
+    }
+}
+
 impl Uploads {
     /// Uploads to `bucket`, none yet; `born` is the log number that the session has seen.
     pub fn new(bucket: Bucket, born: u64, observer: Observer) -> Uploads {
@@ -109,6 +118,7 @@ impl Uploads {
             born,
             failed: AtomicBool::new(false),
             outcome: Mutex::default(),
+            stored: Condvar::new(),
             spare: Arc::default(),
             tally,
         };
@@ -135,12 +145,36 @@ impl Uploads {
 
     /// Bytes of the packs that are durable and were not taken.
     pub fn stored_bytes(&self) -> u64 {
-        self.shared.outcome().stored.iter().map(|pack| pack.bytes).sum()
+        self.shared.outcome().stored_bytes()
     }
 
     /// Takes the packs that are durable by now; others go on.
     pub fn take_stored(&self) -> Vec<StoredPack> {
         std::mem::take(&mut self.shared.outcome().stored)
+    }
+
+    /// Waits until a pack is durable that wasn't taken (told to `is_enough` by the bytes of all such), `ended`, or at most so long.
+    pub fn wait_for_stored(&self, is_enough: impl Fn(u64) -> bool, ended: &AtomicBool, at_most: Duration) {
+        let outcome = self.shared.outcome();
+        let goes_on = |outcome: &mut Outcome| !ended.load(Ordering::Acquire) && !is_enough(outcome.stored_bytes());
+        drop(self.shared.stored.wait_timeout_while(outcome, at_most, goes_on).unwrap_or_else(PoisonError::into_inner));
+    }
+
+    /// Ends [`Uploads::wait_for_stored`].
+    pub fn end_wait(&self, ended: &AtomicBool) {
+        let _held = self.shared.outcome();
+        ended.store(true, Ordering::Release);
+        self.shared.stored.notify_all();
+    }
+
+    /// Writes no more; whoever waits for the end gets `fault`, if there was none before.
+    pub fn give_up(&self, fault: Error) {
+        self.shared.fail(fault);
+    }
+
+    /// Waits until what was sent is durable, or came to an error that [`Uploads::finish`] gives.
+    pub fn wait(&self) {
+        self.lanes.wait();
     }
 
     /// Waits until all is durable and gives what was stored and not taken; or the first error.
@@ -176,6 +210,7 @@ impl Shared {
         let stored = self.write(pack).map_err(|fault| self.fail(fault)).ok()?;
         let bytes = stored.bytes;
         self.outcome().stored.push(stored);
+        self.stored.notify_all();
         Some(bytes)
     }
 

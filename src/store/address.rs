@@ -159,6 +159,11 @@ pub fn divide(text: &str) -> Option<(&str, &str)> {
     (at > from && !store.trim_end_matches('/').is_empty() && !dataset.is_empty()).then_some((store, dataset))
 }
 
+/// The store of `STORE//`; any other text as it is.
+pub fn without_mark(text: &str) -> &str {
+    text.strip_suffix("//").filter(|store| store.len() > scheme_end(text)).unwrap_or(text)
+}
+
 /// Whether the text of a store is a URL of something else than a folder.
 pub fn is_remote(text: &str) -> bool {
     scheme_end(text) > 0 && !text.starts_with("file://")

@@ -130,7 +130,12 @@ fn a_helper_that_fails_is_named_and_its_output_is_not_shown() {
         assert!(!fault.in_one_line().contains("hush"), "{fault}");
     }
     let absent = Signer { program: vec!["/nowhere/helper".to_owned()], profile: "p".to_owned(), because: "x" };
-    assert!(absent.run(&Access::default()).unwrap_err().in_one_line().contains("/nowhere/helper"));
+    let fault = absent.run(&Access::default()).unwrap_err();
+    assert!(fault.in_one_line().contains("/nowhere/helper"));
+    assert_eq!(fault.next_step(), Some("check the profile p in ~/.aws/config"));
+    let environment = [("AWS_CONFIG_FILE".to_owned(), "/etc/aws".to_owned())].into();
+    let fault = absent.run(&Access { environment, ..Access::default() }).unwrap_err();
+    assert_eq!(fault.next_step(), Some("check the profile p in /etc/aws"));
 }
 
 #[test]

@@ -47,7 +47,7 @@ impl Reached {
 /// The store said no.
 pub(super) fn refused(doing: &str, shown: &str) -> Error {
     Error::new(Kind::Unreachable, format!("cannot {doing} the store {shown}: permission denied")).hint(match doing {
-        "read from" => "check as whom this runs, and who may read that file",
+        "read from" => "check as whom this runs, and who may read that file; its owner shares the store with the group of its folder by `chmod -R g+rX`",
         _ => "check as whom this runs, and that the store's file system has hard links",
     })
 }

@@ -8,7 +8,7 @@
 //! - It makes folders up to and above the store's root: an unmounted store would come back as a fresh one. `Settled`
 //!   looks for the root first.
 //! - Its files have the modes that the writer's umask leaves: one writer with 077 would lock all others out. `Settled` gives them
-//!   the rights that the root gives.
+//!   the rights that the root gives, and so it does, when the store is opened, to what was there before the root got its rights.
 //! - A crash leaves `NAME#1`, which its listings hide. [`sweep_staging`] removes those.
 
 use std::collections::HashSet;
@@ -19,6 +19,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::locate::STORE_FILE;
+use super::log::record_name;
 use crate::base::{Error, ObjectName, Result, Time, files};
 
 /// The folders of one store whose entries this process knows to be on disk.
@@ -32,7 +34,10 @@ pub(super) struct Settled {
 impl Settled {
     pub(super) fn new(root: PathBuf) -> Settled {
         let mode = fs::metadata(&root).map_or(0, |meta| meta.permissions().mode());
-        Settled { root, mode, known: Mutex::default() }
+        let settled = Settled { root, mode, known: Mutex::default() };
+        // Where the folder got its rights after the store was made in it. Another's, or not there: there is nothing to see to.
+        [STORE_FILE.to_owned(), record_name(1)].iter().for_each(|name| settled.share(name).unwrap_or_default());
+        settled
     }
 
     pub(super) fn root(&self) -> &Path {

@@ -24,7 +24,7 @@ struct Shared {
     state: Mutex<State>,
     /// Something changed for the lanes.
     work: Condvar,
-    /// Something changed for those that wait to submit.
+    /// Something changed for those that wait to submit, or for the end.
     room: Condvar,
 }
 
@@ -64,6 +64,12 @@ impl Lanes {
         let full = |state: &mut State| state.waiting.len() >= most;
         let state = self.shared.room.wait_while(state, full).unwrap_or_else(PoisonError::into_inner);
         self.shared.push(state, Box::new(job));
+    }
+
+    /// Waits until all that was submitted by now has run.
+    pub fn wait(&self) {
+        let busy = |state: &mut State| state.running > 0 || !state.waiting.is_empty();
+        drop(self.shared.room.wait_while(self.shared.lock(), busy).unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Waits until all that was submitted has run. False if a job panicked.
@@ -122,7 +128,7 @@ impl Shared {
             state.running += 1;
             state.pace.started(Instant::now());
             drop(state);
-            self.room.notify_one();
+            self.room.notify_all();
             let outcome = catch_unwind(AssertUnwindSafe(job));
             state = self.lock();
             state.running -= 1;
@@ -135,6 +141,7 @@ impl Shared {
             self.open_lanes(&mut state);
             // The pace may let more of them run now, or the last job may have been taken.
             self.work.notify_all();
+            self.room.notify_all();
         }
     }
 }
@@ -187,8 +194,9 @@ mod tests {
                 Some(1)
             });
         }
-        assert!(lanes.finish());
+        lanes.wait();
         assert_eq!(done.load(Ordering::SeqCst), 200);
+        assert!(lanes.finish());
         assert!(most.load(Ordering::SeqCst) <= 3);
     }
 

@@ -11,6 +11,7 @@ use super::address::{authority_end, divide, scheme_end};
 use super::fault::is_denied;
 use super::objects::Bucket;
 use crate::base::{Error, Kind, Result};
+use crate::format::store_file::StoreFile;
 
 /// The object that makes a folder or a prefix a store.
 pub const STORE_FILE: &str = "dagset.json";
@@ -88,9 +89,17 @@ pub fn cut_for_creation(text: &str) -> Result<(String, String)> {
     }
 }
 
-fn look(root: &str, open: impl Fn(&str) -> Result<Bucket>) -> Result<Option<(Bucket, Bytes)>> {
+/// What [`STORE_FILE`] of the store at `root` holds, at most [`STORE_FILE_MAX_BYTES`] from its end, and its length. What makes no sense is read once
+/// more, as a byte may have been flipped on its way.
+pub fn read_store_file(bucket: &Bucket, root: &str) -> Result<(Bytes, u64)> {
     // A bucket's tail read bounds what a foreign file of that name can make us read.
-    let read = open(root).and_then(|bucket| Ok((bucket.get_tail(STORE_FILE, STORE_FILE_MAX_BYTES)?, bucket)));
+    let read = || bucket.get_tail(STORE_FILE, STORE_FILE_MAX_BYTES);
+    let first = read()?;
+    if StoreFile::parse(&first.0, root).is_ok() { Ok(first) } else { read() }
+}
+
+fn look(root: &str, open: impl Fn(&str) -> Result<Bucket>) -> Result<Option<(Bucket, Bytes)>> {
+    let read = open(root).and_then(|bucket| Ok((read_store_file(&bucket, root)?, bucket)));
     match read {
         Ok(((bytes, length), bucket)) if length <= STORE_FILE_MAX_BYTES => Ok(Some((bucket, bytes))),
         Ok(((_, length), _)) => {

@@ -66,6 +66,41 @@ fn each_kind_has_its_code() {
 }
 
 #[test]
+fn a_url_with_nothing_behind_it_makes_no_store() {
+    let env = TestEnv::new();
+    let before = everything_below(&env.path("."));
+    for url in ["s3://", "gs://", "az://", "file://", "s3:///", "s3:///x", "s3:////"] {
+        let of = |command: &[&str]| refused(&env, &[command, &[url]].concat(), 2, "usage")["message"].clone();
+        let said = of(&["store", "create"]);
+        assert_eq!([of(&["store", "check"]), of(&["list"])], [said.clone(), said], "{url}");
+    }
+    assert_eq!(everything_below(&env.path(".")), before);
+}
+
+#[test]
+fn a_store_that_is_typed_wins_over_that_of_the_workspace() {
+    let env = three_versions();
+    let _ = env.run(["init", "ws", "--dataset", "own"]).exits(0);
+    let store = env.path("store");
+    let store = store.to_str().unwrap();
+    let both = |command: &[&str]| {
+        let of = |folder: &str| {
+            let typed = ["-C", folder, "--store", store, "--json"];
+            let mut answer = env.run([&typed[..], command].concat()).json();
+            let sums = ["requests", "sent_bytes", "received_bytes"];
+            answer.as_object_mut().unwrap().retain(|key, _| !sums.contains(&key.as_str()));
+            answer
+        };
+        assert_eq!(of("ws"), of("."), "{command:?}");
+        of("ws")
+    };
+    assert_eq!(both(&["list"])["datasets"].as_array().unwrap().len(), 1);
+    assert_eq!(both(&["store", "info"])["root"], store);
+    let dataset = both(&["list"])["datasets"][0]["dataset"].as_str().unwrap().to_owned();
+    assert!(both(&["log", &format!("{dataset}@main")])["versions"].as_array().unwrap().len() > 1);
+}
+
+#[test]
 fn a_hint_can_be_run_as_it_stands() {
     let env = three_versions();
     for (arguments, code, commands) in [

@@ -313,7 +313,7 @@ fn a_fault_that_lasts_is_named() {
     ];
     let said: Vec<String> = spoils.into_iter().map(|spoil| text(&play, &lasting(&play, spoil))).collect();
     insta::assert_snapshot!(said.join("\n\n"), @r#"
-    cannot read from the store STORE: SERVER answered 503 10 times
+    cannot read from the store STORE: SERVER answered 503 at the last of 10 tries
     dagset.json: SERVER answered 503 SlowDown: Made up.
     hint: try again later
 

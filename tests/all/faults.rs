@@ -207,6 +207,27 @@ fn a_store_whose_creation_was_cut_off_is_made_by_the_same_command() {
 }
 
 #[test]
+fn a_byte_flipped_while_reading_spoils_no_creation_and_no_check() {
+    let mut flipped = 0;
+    for verb in [Verb::Get, Verb::GetTail] {
+        let healthy = Faulty::new(backend::memory());
+        serving(&healthy.bucket()).create_store(STORE).expect("creates");
+        serving(&healthy.bucket()).check_store(STORE).expect("checks");
+        for call in 1..=healthy.calls_of(verb) {
+            let faulty = Faulty::new(backend::memory());
+            faulty.plan(Plan::at(call, Fault::Flip { offset: 7 }).of(verb));
+            let engine = serving(&faulty.bucket());
+            let made = engine.create_store(STORE);
+            made.unwrap_or_else(|fault| panic!("{verb:?} {call}: {}", whole_text(&fault)));
+            let check = engine.check_store(STORE).expect("a store's address");
+            assert_eq!(check.failure(), None, "{verb:?} {call}: {check:?}");
+            flipped += u32::from(faulty.fired());
+        }
+    }
+    assert!(flipped > 8, "{flipped}");
+}
+
+#[test]
 fn a_landed_ingest_with_an_expected_head_is_recognised() {
     let folders = Folders::new();
     let store = backend::memory();

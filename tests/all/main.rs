@@ -89,6 +89,7 @@ mod source;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
 mod stage;
 mod stalls;
+mod steered;
 mod store_check;
 mod store_users;
 mod strangers;

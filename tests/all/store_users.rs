@@ -42,3 +42,25 @@ fn a_check_finds_what_only_another_may_read() {
     let said = users.run(&users.both[0], &["store", "check", store.to_str().unwrap()]).exits(6);
     assert!(said.stdout.contains("failed    may read"), "{}", said.stdout);
 }
+
+#[test]
+fn a_store_is_shared_by_the_next_command_after_its_folder() {
+    let Some(users) = Users::new() else { return };
+    let [private, open] = &users.both;
+    let place = private.home("made");
+    let store = place.to_str().unwrap();
+    let _ = users.run(private, &["store", "create", store]).exits(0);
+    let group = users.group_number();
+    crate::env::everything_below(&place)
+        .iter()
+        .chain([&place])
+        .for_each(|path| chown(path, None, Some(group)).unwrap());
+    assert!(users.can(private, &format!("chmod 755 {} && chmod 2775 {store}", private.home("").display())));
+    let said = users.run(open, &["store", "info", store]).exits(6).stderr;
+    assert!(said.contains("chmod -R g+rX"), "{said}");
+    let _ = users.run(private, &["store", "info", store]).exits(0);
+    let _ = users.run(open, &["store", "check", store]).exits(0);
+    assert!(users.can(open, &format!("mkdir -p {0} && echo 1 > {0}/f", open.home("data").display())));
+    let _ = users.run(open, &["ingest", "data", "--into", &format!("{store}//set"), "--create"]).exits(0);
+    assert_eq!(users.run(private, &["cat", &format!("{store}//set@:f")]).exits(0).stdout, "1\n");
+}

@@ -118,3 +118,26 @@ fn the_silence_of_a_server_is_told_while_it_lasts() {
         assert!(line.starts_with("SERVER hasn't answered for 0.") && line.ends_with(&tries), "{line}");
     }
 }
+
+#[test]
+fn a_server_that_cannot_now_is_told_of_while_that_lasts() {
+    let stranger = Stranger::new(|mut client| {
+        client.read(&mut [0; 4096]).ok();
+        let body = "<Error><Code>SlowDown</Code></Error>";
+        let head = format!("HTTP/1.1 503 Busy\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        client.write_all(format!("{head}{body}").as_bytes()).ok();
+    });
+    let mut access = stranger.s3.access();
+    // Long enough for a try, and all pauses together are far longer.
+    access.patience.idle = Duration::from_millis(200);
+    access.patience.tries = 8;
+    access.patience.first_pause = Duration::from_millis(100);
+    let observer = Observer::new();
+    let bucket = backend::open("s3://bucket/x", &access, &observer).unwrap();
+    let fault = bucket.get("dagset.json").unwrap_err();
+    let said = fault.to_string().replace(&stranger.s3.endpoint, "SERVER");
+    assert!(said.ends_with("SERVER answered 503 at the last of 8 tries"), "{said}");
+    let told = observer.take_events();
+    let Some(Event::Warning(last)) = told.last() else { panic!("{told:?}") };
+    assert_eq!(last.replace(&stranger.s3.endpoint, "SERVER"), "SERVER answered 503; trying again (8 of 8)");
+}

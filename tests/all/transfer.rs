@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 
 use dagset::base::{Kind, Observer};
 use dagset::engine::{
@@ -13,6 +14,7 @@ use dagset::store::recording::Recording;
 use dagset::store::{Bucket, Verb, backend};
 
 use crate::stage::{contents, copy_of, findings, noise, whole_text};
+use crate::steered::Steered;
 
 /// Where everybody's remote is.
 const FAR: &str = "s3://far";
@@ -232,6 +234,31 @@ fn both_sides_went_on_is_a_conflict_and_nothing_moves() {
     assert_eq!(objects_of(&team.far), before);
     assert_eq!(team.engine("bob").pull(None).expect_err("diverged").kind(), Kind::Conflict);
     assert_eq!(fs::read_to_string(team.path("bob/x")).expect("reads"), "bob");
+}
+
+#[test]
+fn what_a_refused_push_sent_is_not_sent_again() {
+    let team = Team::new();
+    team.author("ada");
+    team.push("ada");
+    team.clone("bob");
+    team.write("ada/x", "ada");
+    team.commit("ada", Some("ada-1"));
+    team.write("bob/large.bin", noise(9, 3_000_000));
+    team.commit("bob", Some("bob-1"));
+
+    // Ada is faster, while what Bob pushes is on its way.
+    let faster = Mutex::new(Some(team.engine("ada")));
+    let meanwhile = Steered::bucket(&team.far, move |name| {
+        let ada = faster.lock().expect("no push panics").take_if(|_| name.starts_with("packs/"));
+        ada.iter().for_each(|ada| drop(ada.push(&to_far(&[])).expect("pushes")));
+    });
+    let refused = team.engine_over("bob", meanwhile).push(&to_far(&["main"])).expect_err("the branch moved");
+    assert_eq!(refused.kind(), Kind::Conflict, "{}", whole_text(&refused));
+
+    let again = team.engine("bob").push(&to_far(&["bob-1"])).expect("pushes");
+    assert!(again.stored_bytes < 100_000, "{} bytes were stored again", again.stored_bytes);
+    team.assert_is_sound();
 }
 
 fn objects_of(bucket: &Bucket) -> Vec<String> {

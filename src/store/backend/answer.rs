@@ -93,7 +93,6 @@ impl Answer {
 
     /// What to do; `tries` is how often a request is made at most.
     pub(super) fn next(&self, tries: u32) -> Next {
-        const SPOILT: [&str; 4] = ["RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"];
         let code = self.code.as_deref().unwrap_or_default();
         let again = |most: u32| Next::Again { tries: most.min(tries) };
         if let Some(unsigned) = &self.unsigned {
@@ -110,7 +109,7 @@ impl Answer {
         }
         match self.status {
             Some(_) if self.says_expired() => Next::SignInAgain,
-            Some(_) if SPOILT.contains(&code) => again(tries),
+            Some(_) if self.says_spoilt() => again(tries),
             Some(200..=299) | None => again(TRIES_TO_UNDERSTAND),
             Some(_) if self.is_foreign() => Next::GiveUp,
             // An answer to HEAD has no body to say why: new credentials may help.
@@ -138,6 +137,12 @@ impl Answer {
     fn says_expired(&self) -> bool {
         const EXPIRED: [&str; 4] = ["ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "RequestExpired"];
         self.code.as_deref().is_some_and(|code| EXPIRED.contains(&code))
+    }
+
+    /// Whether what was sent came late, or not as it was sent.
+    fn says_spoilt(&self) -> bool {
+        const SPOILT: [&str; 4] = ["RequestTimeout", "IncompleteBody", "BadDigest", "XAmzContentSHA256Mismatch"];
+        self.code.as_deref().is_some_and(|code| SPOILT.contains(&code))
     }
 
     /// Whether it is known who asks, and that isn't allowed. An answer to HEAD doesn't say why.
@@ -189,6 +194,10 @@ impl Answer {
             });
         }
         let code = self.code.as_deref().unwrap_or_default();
+        let answered = |status: u16| match tries {
+            1 => unreachable(format!("{server} answered {status}")),
+            _ => unreachable(format!("{server} answered {status} at the last of {tries} tries")),
+        };
         asked(match self.status {
             _ if self.is_foreign() => {
                 let what = if reached.is_s3 { "an S3 server" } else { "a server of buckets" };
@@ -210,6 +219,10 @@ impl Answer {
             _ if self.says_expired() => {
                 unreachable(format!("the credentials have expired ({who})")).hint(reached.sign_in.clone())
             }
+            Some(400) if code == "AuthorizationHeaderMalformed" => unreachable(format!("{server} expects another region"))
+                .hint("set AWS_REGION to the bucket's region, or `region` of the remote"),
+            Some(_) if code == "InvalidObjectState" => unreachable("an object of it is archived".to_owned())
+                .hint("have it restored (`aws s3api restore-object`); a rule of the bucket that archives must spare the store"),
             Some(401 | 403) => unreachable(format!("access denied ({who})")).hint(match code {
                 "InvalidAccessKeyId" => {
                     "the server doesn't know this access key: check it, and the endpoint".to_owned()
@@ -217,13 +230,14 @@ impl Answer {
                 "SignatureDoesNotMatch" => "the secret doesn't fit the access key: check both".to_owned(),
                 _ => format!("ask for the right to {} in the bucket {bucket}", reached.right_to(doing)),
             }),
-            Some(status @ (408 | 409 | 425 | 429 | 500..=599)) => {
-                unreachable(format!("{server} answered {status} {tries} times")).hint("try again later")
-            }
+            Some(status) if self.says_spoilt() => answered(status)
+                .hint("try again; if that doesn't help, something between here and the server spoils what is sent"),
+            Some(501) => answered(501).hint("the server can't do what a store needs: `dagset store check` shows what"),
+            Some(status @ (408 | 409 | 425 | 429 | 500..=599)) => answered(status).hint("try again later"),
             Some(200..=299) => {
                 unreachable(format!("an answer of {server} can't be understood")).hint(reached.check_endpoint())
             }
-            Some(status) => unreachable(format!("{server} answered {status}")),
+            Some(status) => answered(status),
             None => unreachable("the request could not be made".to_owned()),
         })
     }

@@ -55,6 +55,28 @@ fn what_follows_from_an_answer() {
 }
 
 #[test]
+fn what_a_refusal_means_is_said() {
+    let said = |status, code: &str, tries| {
+        let fault = refused(status, code).error("read from", "x", &reached(), tries, Time(0));
+        let text = fault.to_string().replace("cannot read from the store s3://b/p: ", "");
+        format!("{text} | {}", fault.next_step().unwrap_or_default())
+    };
+    let cases = [
+        (403, "InvalidObjectState", 1, "an object of it is archived | have it restored"),
+        (501, "NotImplemented", 1, "https://h answered 501 | the server can't do what a store needs"),
+        (501, "NotImplemented", 3, "https://h answered 501 at the last of 3 tries | "),
+        (503, "SlowDown", 7, "https://h answered 503 at the last of 7 tries | try again later"),
+        (400, "RequestTimeout", 7, "https://h answered 400 at the last of 7 tries | try again; "),
+        (400, "BadDigest", 7, "https://h answered 400 at the last of 7 tries | try again; "),
+        (400, "AuthorizationHeaderMalformed", 1, "https://h expects another region | set AWS_REGION"),
+    ];
+    for (status, code, tries, start) in cases {
+        let said = said(status, code, tries);
+        assert!(said.starts_with(start), "{status} {code}: {said}");
+    }
+}
+
+#[test]
 fn a_web_server_is_told_from_a_clouds() {
     let plain = |status| Answer { status: Some(status), is_plain: true, ..Answer::default() };
     for status in [301, 302, 400, 401, 403, 404, 405, 501] {

@@ -46,11 +46,11 @@ pub(super) struct Remote {
     client: Mutex<Option<Arc<dyn ObjectStore>>>,
     /// Whether the server has ever answered.
     has_answered: AtomicBool,
-    /// The try that the user was told of last while nobody had answered: of several requests at once, one is told of.
+    /// The try that the user was told of last since a request was done: of several requests at once, one is told of.
     told: AtomicU32,
 }
 
-/// Longer than this nobody is left without a word while the first answer is awaited.
+/// Longer than this nobody is left without a word while the first answer is awaited, or the server says that it can't now.
 const LONGEST_MUTE: Duration = Duration::from_secs(10);
 
 impl Remote {
@@ -121,6 +121,7 @@ impl Remote {
             let fault = match ran {
                 Ok(Ok(done)) => {
                     self.has_answered.store(true, Ordering::Relaxed);
+                    self.told.store(0, Ordering::Relaxed);
                     return Ok(done);
                 }
                 Ok(Err(fault)) => fault,
@@ -139,8 +140,12 @@ impl Remote {
                     self.sign_in_again(&client);
                 }
                 Next::Again { tries: most } if tries < most && started.elapsed() < patience.in_all => {
-                    if answer.is_first && began.elapsed() >= patience.idle.min(LONGEST_MUTE) {
-                        self.tell_of_silence(observer, began.elapsed(), tries + 1, most);
+                    let mute = patience.idle.min(LONGEST_MUTE);
+                    if answer.is_first && began.elapsed() >= mute {
+                        let seconds = (began.elapsed().as_secs_f32() * 10.0).round() / 10.0;
+                        self.tell(observer, &format!("hasn't answered for {seconds} s"), tries + 1, most);
+                    } else if let (Some(status), true) = (answer.status, started.elapsed() >= mute) {
+                        self.tell(observer, &format!("answered {status}"), tries + 1, most);
                     }
                     thread::sleep(pause(patience, tries).map_err(Fault::Other)?);
                 }
@@ -152,13 +157,12 @@ impl Remote {
         unreachable!("the last try returns")
     }
 
-    fn tell_of_silence(&self, observer: &Observer, waited: Duration, next: u32, most: u32) {
-        if self.told.fetch_max(next, Ordering::Relaxed) >= next {
-            return;
+    /// Says what keeps a request from being done, unless another one's as many tries were told of.
+    fn tell(&self, observer: &Observer, why: &str, next: u32, most: u32) {
+        if self.told.fetch_max(next, Ordering::Relaxed) < next {
+            let server = self.plan.reached("").server;
+            observer.tell(Event::Warning(format!("{server} {why}; trying again ({next} of {most})")));
         }
-        let (server, seconds) = (self.plan.reached("").server, (waited.as_secs_f32() * 10.0).round() / 10.0);
-        let text = format!("{server} hasn't answered for {seconds} s; trying again ({next} of {most})");
-        observer.tell(Event::Warning(text));
     }
 
     fn error(&self, asked: &Asked<'_>, answer: &Answer, tries: u32, fault: StoreError) -> Error {
