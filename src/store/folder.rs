@@ -135,7 +135,7 @@ pub struct Swept {
 /// Age alone is no proof that a writer is dead: a machine may sleep for a week between write and link. If its staging
 /// file were swept and another writer's took the same name, it would wake up and link the other's half-written bytes as
 /// its own. So a leftover goes only where that can't happen: where `NAME` exists (a link would fail), or where `NAME`
-/// ends in random bytes (nobody else would use it, and the sleeper's link fails for want of its file). A leftover of a
+/// ends in random bytes (nobody else would use it, and the sleeper's link fails for want of its file), or lies in the folder of a trial. A leftover of a
 /// log number not yet taken stays until it is.
 pub fn sweep_staging(root: &Path, now: Time, age: Duration) -> Result<Swept> {
     let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
@@ -154,7 +154,8 @@ pub fn sweep_staging(root: &Path, now: Time, age: Duration) -> Result<Swept> {
             let modified = meta.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
             let modified_ms = i64::try_from(modified.as_millis()).unwrap_or(i64::MAX);
             let old = now.0.saturating_sub(modified_ms) > age_ms;
-            if !old || !meta.is_file() || !(is_random(&target) || folder.join(&target).exists()) {
+            let is_of_nobody = is_of_trial(&folder, root) || is_random(&target) || folder.join(&target).exists();
+            if !old || !meta.is_file() || !is_of_nobody {
                 continue;
             }
             match fs::remove_file(&path) {
@@ -165,9 +166,18 @@ pub fn sweep_staging(root: &Path, now: Time, age: Duration) -> Result<Swept> {
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
                 Err(fault) => return Err(Error::io("remove the leftover", &path, fault)),
             }
+            if is_of_trial(&folder, root) {
+                remove_if_empty(&folder);
+            }
         }
     }
     Ok(swept)
+}
+
+/// Whether a trial of the place wrote into `folder`: its name is random, so that nobody else does.
+fn is_of_trial(folder: &Path, root: &Path) -> bool {
+    let name = folder.file_name().and_then(|name| name.to_str());
+    folder.parent() == Some(root) && name.and_then(|name| name.strip_prefix("check-")).is_some_and(is_random)
 }
 
 fn staged_for(file_name: &str) -> Option<&str> {
@@ -189,20 +199,22 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let pack = format!("packs/{}", ObjectName { born: 3, random: [7; 16] });
-        for sub in ["packs", "log/000/000", "uses/ab"] {
+        let random = "0123456789abcdef0123456789abcdef";
+        let trial = format!("check-{random}");
+        for sub in ["packs", "log/000/000", "uses/ab", &trial] {
             fs::create_dir_all(root.join(sub)).unwrap();
         }
         let make = |name: &str| fs::write(root.join(name), b"half").unwrap();
-        let random = "0123456789abcdef0123456789abcdef";
-        let gone = [format!("{pack}#1"), "log/000/000/001#2".into(), format!("uses/ab/{random}#12")];
+        let gone =
+            [format!("{pack}#1"), "log/000/000/001#2".into(), format!("uses/ab/{random}#12"), format!("{trial}/2#16")];
         let kept = ["log/000/000/001".into(), "log/000/000/002#1".into(), "packs/x#y".into(), format!("{pack}#")];
         gone.iter().chain(&kept).for_each(|name| make(name));
 
         let age = Duration::from_secs(3600);
         assert_eq!(sweep_staging(root, Time::now(), age).unwrap(), Swept::default(), "all are young");
         let later = Time(Time::now().0 + 3_700_000);
-        assert_eq!(sweep_staging(root, later, age).unwrap(), Swept { files: 3, bytes: 12 });
-        assert!(gone.iter().all(|name| !root.join(name).exists()));
+        assert_eq!(sweep_staging(root, later, age).unwrap(), Swept { files: 4, bytes: 16 });
+        assert!(gone.iter().all(|name| !root.join(name).exists()) && !root.join(trial).exists());
         assert!(kept.iter().all(|name| root.join(name).exists()));
     }
 
