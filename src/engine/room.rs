@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::base::{Error, Event, Kind, Result, size};
 use crate::cache::{Cache, Link, Pruned};
+use crate::flow::materialize::is_of_its_own;
 use crate::format::operation::VersionRow;
 use crate::tree::manifest::Manifest;
 
@@ -110,14 +111,14 @@ fn is_same_disk(one: &Path, other: &Path) -> bool {
     device(one) == device(other)
 }
 
-/// What files take of the disk that don't stand in a folder yet, as far as their size tells.
+/// What files take of the disk that don't stand in a folder yet as files of their own, as far as their size tells.
 fn missing_below(folder: &Path, cache: &Cache, scope: &Scope, manifest: &Manifest<'_>) -> Result<u64> {
     let mut bytes = 0;
     for placed in scope.entries(manifest) {
         let placed = placed?;
         let size = placed.leaf.entry.bytes();
         let there = fs::symlink_metadata(folder.join(&placed.target));
-        if !there.is_ok_and(|meta| meta.is_file() && meta.len() == size) {
+        if !there.is_ok_and(|meta| meta.len() == size && is_of_its_own(&meta)) {
             bytes += cache.on_disk(size);
         }
     }

@@ -138,7 +138,12 @@ impl<'a> ByCache<'a> {
 
     /// Whether `target` is a link to the cached file.
     pub fn is_linked(&self, key: Key, size: u64, target: &Path) -> bool {
-        matches!(self.link, Link::Hardlink | Link::Symlink) && self.filler.chain.filled().is_linked(key, size, target)
+        self.links(size) && self.filler.chain.filled().is_linked(key, size, target)
+    }
+
+    /// Whether files of this size are to be links to cached ones. What is empty has nothing to share.
+    pub fn links(&self, size: u64) -> bool {
+        self.link == Link::Symlink || self.link == Link::Hardlink && size > 0
     }
 }
 

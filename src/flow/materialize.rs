@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -24,6 +25,8 @@ use super::by_cache::ByCache;
 use super::fill::{Filler, Wanted};
 use super::read_content::{read_content, read_files_ahead};
 use super::runs::{FAR, Placed, each_run};
+
+const OWNER_WRITES: u32 = 0o200;
 
 /// Where files come from.
 pub enum Source<'a> {
@@ -46,7 +49,7 @@ impl Source<'_> {
 pub enum Existing {
     /// Nothing is expected to be there: a file that is there was written by a run that was cut off, and is kept if it is right.
     Resume,
-    /// It is replaced unless it is right already.
+    /// It is replaced unless it is right already: the content, and whether it is a file of its own or a link to a cache.
     Replace,
 }
 
@@ -71,6 +74,21 @@ pub fn write_entries(
     let (limits, workers) = Filler::pace(source.content(), jobs);
     let writer = Writer { source, folder, existing, keep, observer, made: Mutex::default() };
     each_run(entries, limits, workers, observer, |run, stop, written| writer.write_run(run, stop, written))
+}
+
+/// What stands where a file goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stands {
+    Nothing,
+    /// Its content is right, but it is a link where a file of its own was asked for, or the other way round.
+    InOtherForm,
+    AsAsked,
+    Other,
+}
+
+/// Whether a file that stands in a folder can be written to, and is no other file as well: a write would change that too.
+pub fn is_of_its_own(there: &fs::Metadata) -> bool {
+    there.is_file() && there.nlink() == 1 && there.mode() & OWNER_WRITES != 0
 }
 
 /// What is known of a folder that files go into.
@@ -140,15 +158,22 @@ impl Writer<'_> {
         read_files_ahead(content, &files, tally).map(Some)
     }
 
-    /// Whether no file of this size stands where this one goes.
+    /// Whether no file of this size, and as it was asked for, stands where this one goes.
     fn is_missing(&self, placed: &Placed) -> bool {
         let target = self.folder.join(&placed.target);
         // A fault is met again when it is written.
         if target.parent().is_some_and(|parent| matches!(self.make_folder(parent), Ok(Known::Fresh))) {
             return true;
         }
+        let EntryKind::File { size, content, executable } = placed.leaf.entry.kind else { return false };
+        if let Source::Cache(by) = &self.source
+            && by.is_linked(Key { content, executable }, size, &target)
+        {
+            return false;
+        }
         let there = stat_file(&target);
-        !there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == placed.leaf.entry.bytes())
+        let is_there = there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == size);
+        !is_there || !self.is_in_form(&target, size)
     }
 
     fn write(&self, placed: &Placed, tally: &Arc<Tally>) -> Result<Stat> {
@@ -171,13 +196,15 @@ impl Writer<'_> {
                 }
             }
             EntryKind::File { size, content, executable } => {
-                if is_fresh || !self.is_right(&target, content, *size, *executable)? {
-                    if !is_fresh {
+                let stands =
+                    if is_fresh { Stands::Nothing } else { self.look(&target, content, *size, *executable)? };
+                match stands {
+                    Stands::AsAsked => tally.note(Stage::Placed, *size),
+                    Stands::InOtherForm | Stands::Nothing => self.write_file(placed, &target, tally)?,
+                    Stands::Other => {
                         self.make_room(&target)?;
+                        self.write_file(placed, &target, tally)?;
                     }
-                    self.write_file(placed, &target, tally)?;
-                } else {
-                    tally.note(Stage::Placed, *size);
                 }
                 self.observer.add(Counter::Files, 1);
             }
@@ -209,19 +236,31 @@ impl Writer<'_> {
         new.publish(Durability::Renamed)
     }
 
-    /// Whether exactly this file stands there already.
-    fn is_right(&self, target: &Path, content: &Id, size: u64, executable: bool) -> Result<bool> {
+    /// What stands where a file goes.
+    fn look(&self, target: &Path, content: &Id, size: u64, executable: bool) -> Result<Stands> {
         if let Source::Cache(by) = &self.source
             && by.is_linked(Key { content: *content, executable }, size, target)
         {
-            return Ok(true);
+            return Ok(Stands::AsAsked);
         }
-        let Ok((stat, kind)) = stat_file(target) else { return Ok(false) };
+        let Ok((stat, kind)) = stat_file(target) else { return Ok(Stands::Nothing) };
         if kind != (NodeKind::File { executable }) || stat.size != size {
-            return Ok(false);
+            return Ok(Stands::Other);
         }
         let mut file = fs::File::open(target).map_err(|fault| Error::io("open", target, fault))?;
-        Ok(crate::tree::read_file::hash_file(target, &mut file)? == *content)
+        match crate::tree::read_file::hash_file(target, &mut file)? == *content {
+            true if self.is_in_form(target, size) => Ok(Stands::AsAsked),
+            true => Ok(Stands::InOtherForm),
+            false => Ok(Stands::Other),
+        }
+    }
+
+    /// Whether a file that stands there, and isn't the cached one that was asked for, is as files are that were.
+    fn is_in_form(&self, target: &Path, size: u64) -> bool {
+        match &self.source {
+            Source::Cache(by) if by.links(size) => false,
+            _ => fs::symlink_metadata(target).is_ok_and(|meta| is_of_its_own(&meta)),
+        }
     }
 
     /// Takes an empty folder away that stands where a file goes. What a rename replaces may stay where that was asked for; a folder with

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -153,6 +154,35 @@ fn versions_replace_one_another_by_each_link() {
             assert_eq!(contents_read(&env.path("other-job")), contents_read(&env.path("v1")), "{before} then {link}");
             let _ = env.run(["cache", "verify"]).exits(0);
         }
+    }
+}
+
+/// How many files below a folder have another name too, and how many their owner may write to.
+fn linked_and_writable(folder: &Path) -> (usize, usize) {
+    let files = everything_below(folder).into_iter().filter_map(|path| fs::symlink_metadata(path).ok());
+    let files: Vec<_> = files.filter(|meta| meta.is_file() && meta.len() > 0).collect();
+    let count = |is: fn(&fs::Metadata) -> bool| files.iter().filter(|meta| is(meta)).count();
+    (count(|meta| meta.nlink() > 1), count(|meta| meta.mode() & 0o200 != 0))
+}
+
+#[test]
+fn files_of_one_version_become_what_is_asked_for_last() {
+    let env = staged();
+    let _ = get(&env, "v1", "job", &["--link", "hardlink"]);
+    let (all, writable) = linked_and_writable(&env.path("job"));
+    assert!(all > 0 && writable == 0);
+    for copies in [&["--link", "copy"][..], &["--writable"], &["--no-cache"], &[]] {
+        let _ = get(&env, "v1", "job", &[copies, &["--overwrite"]].concat());
+        assert_eq!(linked_and_writable(&env.path("job")), (0, all), "{copies:?}");
+        let file = env.path("job/only-1");
+        let before = fs::metadata(&file).unwrap().ino();
+        let _ = get(&env, "v1", "job", &[copies, &["--overwrite"]].concat());
+        assert_eq!(fs::metadata(&file).unwrap().ino(), before, "what is right already stays: {copies:?}");
+        fs::File::options().write(true).open(&file).unwrap().write_all(b"GONE").unwrap();
+        let _ = env.run(["cache", "verify"]).exits(0);
+        let _ = get(&env, "v1", "job", &["--link", "hardlink", "--overwrite"]);
+        assert_eq!(linked_and_writable(&env.path("job")), (all, 0), "{copies:?}");
+        assert_eq!(contents_read(&env.path("job")), contents_read(&env.path("v1")), "{copies:?}");
     }
 }
 
