@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::{DatasetName, Id, RefName, Result, Time};
+use crate::base::{DatasetName, Error, Id, RefName, Result, Time};
 use crate::flow::gc::{Collector, Gone, clock};
 use crate::history::fold::Fold;
 use crate::history::timeline::Timeline;
@@ -72,7 +72,11 @@ impl Engine {
     pub fn gc(&self, place: &Address, options: &GcOptions) -> Result<GcReport> {
         let (mut store, only) = self.open_log(place)?;
         let root = store.root.clone();
-        let now = match options.grace.is_zero() || options.dry_run {
+        if let Some(name) = &only {
+            is_there(store.timeline.fold(), name, &root)?;
+        }
+        // Who may not delete is told before anything is written to the log.
+        let now = match options.dry_run {
             true => Time::now(),
             false => clock::store_time(store.timeline.bucket())?,
         };
@@ -90,12 +94,12 @@ impl Engine {
             dry_run: options.dry_run,
         };
         let timeline = &mut store.timeline;
-        let reclaimed = collector.reclaim(timeline)?;
         let condemned = collector.condemn(timeline)?;
+        let reclaimed = collector.reclaim(timeline)?;
         if options.grace.is_zero() {
             collector.old = timeline.fold().number;
         }
-        let garbage = collector.sweep(timeline, cutoff)?;
+        let garbage = collector.sweep(timeline, cutoff, cutoff.min(clock::before(now, STAGING_AGE)))?;
         let mut deleted = (garbage.len() as u64, garbage.iter().map(|it| it.bytes).sum::<u64>());
         if options.dry_run {
             deleted = (deleted.0 + reclaimed.packs, deleted.1 + reclaimed.bytes);
@@ -141,6 +145,13 @@ impl Engine {
             false => clock::newest_record_before(store.timeline.bucket(), head, cutoff),
         }
     }
+}
+
+fn is_there(fold: &Fold, name: &DatasetName, root: &str) -> Result<()> {
+    if fold.datasets.contains_key(name) || fold.deleted.keys().any(|(_, deleted)| deleted == name) {
+        return Ok(());
+    }
+    Err(Error::not_found(format!("{root} has no dataset {name}")).hint(format!("`dagset list {root}` shows them")))
 }
 
 fn step(fold: &Fold, gone: Gone) -> GcStep {

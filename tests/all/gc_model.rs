@@ -290,7 +290,7 @@ impl World {
         let mut ended = false;
         let next = match collector {
             Collector::Begins if run == RUNS - who => return false,
-            Collector::Begins => self.reclaim(who, run, self.fold.number),
+            Collector::Begins => self.mark(who, run, self.fold.number),
             Collector::Replaces { old, things, versions, removed, added } => {
                 let operations = vec![
                     Operation::VoidBefore { born: old },
@@ -298,15 +298,15 @@ impl World {
                     Operation::ReplaceIndexes { removed, added: added.into_iter().map(index_row).collect() },
                 ];
                 match self.append(operations) {
-                    true => self.mark(old),
+                    true => Collector::Lists,
                     false => self.reclaim(who, run, old),
                 }
             }
             Collector::Condemns { old, mark, versions, packs } => {
                 let mark = if broken == Broken::Mark { self.fold.number } else { mark };
                 match self.append(vec![Operation::Condemn { mark, things: Things { versions, packs } }]) {
-                    true => Collector::Lists,
-                    false => self.mark(old),
+                    true => self.reclaim(who, run, old),
+                    false => self.mark(who, run, old),
                 }
             }
             Collector::Lists => {
@@ -330,13 +330,13 @@ impl World {
 
     fn reclaim(&mut self, who: u8, run: u8, old: u64) -> Collector {
         let things = self.fold.condemned.up_to(old);
-        if things == Things::default() { self.mark(old) } else { self.replace(who, run, old, things) }
+        if things == Things::default() { Collector::Lists } else { self.replace(who, run, old, things) }
     }
 
-    fn mark(&self, old: u64) -> Collector {
+    fn mark(&mut self, who: u8, run: u8, old: u64) -> Collector {
         let (versions, packs) = self.dead(old);
         match versions.is_empty() && packs.is_empty() {
-            true => Collector::Lists,
+            true => self.reclaim(who, run, old),
             false => Collector::Condemns { old, mark: self.fold.number, versions, packs },
         }
     }

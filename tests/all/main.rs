@@ -41,6 +41,7 @@ mod frozen;
 mod full_disk;
 mod gc;
 mod gc_bases;
+mod gc_copies;
 mod gc_model;
 mod guards;
 mod indexes;

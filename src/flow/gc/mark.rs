@@ -1,8 +1,9 @@
 //! Marking: which packs hold something that a live version needs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::base::{Error, Id, ObjectName, Result};
+use crate::format::index::IndexPack;
 use crate::format::operation::VersionRow;
 use crate::format::pack::ItemKind;
 use crate::format::place::{Encoding, Place};
@@ -19,6 +20,8 @@ pub struct Marker {
     versions: HashSet<Id>,
     needs: Needs,
     found: Found,
+    /// All packs there were.
+    seen: HashSet<ObjectName>,
 }
 
 #[derive(Default)]
@@ -42,7 +45,15 @@ impl Marker {
         Ok(())
     }
 
-    /// The packs that stay: those with the only copy of something, and one pack for all else; the last choice is one that is condemned.
+    /// Begins anew where a pack is gone that was there before: what was found in it may lie elsewhere now, or nowhere.
+    pub fn forget_unless_in(&mut self, packs: &BTreeMap<ObjectName, IndexPack>) {
+        if !self.seen.iter().all(|name| packs.contains_key(name)) {
+            *self = Marker::default();
+        }
+        self.seen.extend(packs.keys());
+    }
+
+    /// The packs that stay: those with the only copy of something, and one pack for all else. A condemned one is among them only where there is no other, and is to be rescued then.
     ///
     /// All frames of a pack that stays stay readable, those too that nothing needs: a pack with a plain copy of each base stays with it.
     pub fn live_packs(
@@ -52,8 +63,7 @@ impl Marker {
     ) -> Result<HashSet<ObjectName>> {
         let mut live = self.found.packs.clone();
         let keep_one = |packs: &[ObjectName], live: &mut HashSet<ObjectName>| {
-            let chosen = packs.iter().min_by_key(|pack| (is_condemned(pack), **pack));
-            let chosen = chosen.filter(|_| !packs.iter().any(|pack| live.contains(pack)));
+            let chosen = packs.iter().min_by_key(|pack| (is_condemned(pack), !live.contains(*pack), **pack));
             chosen.is_some_and(|pack| live.insert(*pack))
         };
         for packs in self.found.copies.values() {

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::base::files::random_bytes;
-use crate::base::{DatasetName, Error, Event, Id, Kind, ObjectName, Observer, Result};
+use crate::base::{DatasetName, Error, Event, Id, Kind, ObjectName, Observer, Result, Time};
 use crate::format::header::ObjectKind;
 use crate::format::index::{Index, IndexPack, merge};
 use crate::format::operation::{IndexRow, Operation, Things};
@@ -43,6 +43,15 @@ pub struct Gone {
     pub bytes: u64,
 }
 
+/// What a round of marking found.
+struct Survey {
+    /// Condemned, and alive.
+    alive: Things,
+    /// Dead, and not condemned.
+    dead: Things,
+    packs: BTreeMap<ObjectName, IndexPack>,
+}
+
 /// A collector at work on one store.
 pub struct Collector<'a> {
     pub actor: Actor,
@@ -69,25 +78,37 @@ impl Collector<'_> {
         Ok(young)
     }
 
-    /// Condemns what is dead and isn't condemned yet.
+    /// Condemns what is dead and isn't condemned yet. What is condemned and alive after all is rescued first: it is to be reclaimed only behind this.
     pub fn condemn(&self, timeline: &mut Timeline) -> Result<Gone> {
         let mut marker = Marker::default();
         let mut gone = Gone::default();
         for _ in 0..PATIENCE {
             self.observer.tell(Event::Phase("marking"));
             let mark = timeline.fold().number;
-            let content = (self.content_of)(timeline)?;
-            let (things, packs) = self.dead(timeline, &content, &mut marker)?;
-            let wrote = match things == Things::default() {
+            let survey = match self.survey(timeline, &mut marker) {
+                Err(fault) if !self.moved(timeline, mark)? => return Err(fault),
+                // What couldn't be followed was collected by somebody else meanwhile.
+                Err(_) => {
+                    marker = Marker::default();
+                    continue;
+                }
+                Ok(survey) => survey,
+            };
+            let Survey { alive, dead, packs } = survey;
+            let rescues = alive != Things::default() && !self.dry_run;
+            let wrote = match dead == Things::default() && !rescues {
                 true => return Ok(gone),
                 false if self.dry_run => true,
                 false => timeline.append(&self.actor, |fold, _| {
-                    let condemn = Operation::Condemn { mark, things: things.clone() };
-                    Ok(if fold.number == mark { vec![condemn] } else { Vec::new() })
+                    let step = match rescues {
+                        true => Operation::Rescue(alive.clone()),
+                        false => Operation::Condemn { mark, things: dead.clone() },
+                    };
+                    Ok(if fold.number == mark { vec![step] } else { Vec::new() })
                 })?,
             };
-            if wrote {
-                count(&mut gone, &things, &packs);
+            if wrote && !rescues {
+                count(&mut gone, &dead, &packs);
             }
             if self.dry_run {
                 return Ok(gone);
@@ -96,39 +117,49 @@ impl Collector<'_> {
         Err(too_busy(timeline))
     }
 
-    /// The next things to condemn: versions first, and packs once all dead versions are condemned, so that none of these can be brought
-    /// into use without its packs.
-    fn dead(
-        &self,
-        timeline: &Timeline,
-        content: &Content,
-        marker: &mut Marker,
-    ) -> Result<(Things, BTreeMap<ObjectName, IndexPack>)> {
-        let fold = timeline.fold();
-        let young = self.young(timeline)?;
-        let live = live_versions(fold, Grace { old: self.old, young: &young, kept: &self.kept }, self.only.as_ref());
-        let known = all_versions(fold);
-        for row in known.values().filter(|row| live.contains(&row.version)) {
-            marker.mark(content, row)?;
-        }
-        let is_dead = |id: &&Id| !live.contains(*id) && !fold.condemned.versions.contains_key(*id);
-        let mut versions: Vec<Id> = known.keys().filter(is_dead).copied().collect();
-        versions.sort_unstable();
-        let packs = packs_of(content)?;
-        if versions.len() > THINGS_A_RECORD {
-            versions.truncate(THINGS_A_RECORD);
-            return Ok((Things { versions, packs: Vec::new() }, packs));
-        }
-        // A dead version that is to stay readable keeps its packs: with `only`, those of other datasets are live.
-        let condemned = &fold.condemned.packs;
-        let live_packs = marker.live_packs(content, |name| condemned.contains_key(name))?;
-        let is_dead =
-            |name: &&ObjectName| name.born < self.old && !live_packs.contains(*name) && !condemned.contains_key(*name);
-        let dead = packs.keys().filter(is_dead).copied().take(THINGS_A_RECORD).collect();
-        Ok((Things { versions, packs: dead }, packs))
+    fn moved(&self, timeline: &mut Timeline, mark: u64) -> Result<bool> {
+        timeline.refresh()?;
+        Ok(timeline.fold().number != mark)
     }
 
-    /// Reclaims what was condemned before the grace period.
+    /// Marks, and gives the next things to do: versions are condemned first, and packs once all dead versions are, so that none of these can be
+    /// brought into use without its packs.
+    fn survey(&self, timeline: &Timeline, marker: &mut Marker) -> Result<Survey> {
+        let content = (self.content_of)(timeline)?;
+        let packs = packs_of(&content)?;
+        marker.forget_unless_in(&packs);
+        let fold = timeline.fold();
+        let young = self.young(timeline)?;
+        let grace = Grace { old: self.old, young: &young, kept: &self.kept };
+        let condemned = &fold.condemned;
+        // By a longer grace than the one that condemned it, or for a workspace, a version may be alive.
+        let alive = live_versions(fold, grace, None).into_iter().filter(|id| condemned.versions.contains_key(id));
+        let mut alive = Things { versions: alive.collect(), packs: Vec::new() };
+        alive.versions.sort_unstable();
+        let live = live_versions(fold, grace, self.only.as_ref());
+        let known = all_versions(fold);
+        let stays = |id: &Id| live.contains(id) && !condemned.versions.contains_key(id);
+        for row in known.values().filter(|row| stays(&row.version)) {
+            marker.mark(&content, row)?;
+        }
+        let is_dead = |id: &&Id| !live.contains(*id) && !condemned.versions.contains_key(*id);
+        let mut versions: Vec<Id> = known.keys().filter(is_dead).copied().collect();
+        versions.sort_unstable();
+        if versions.len() > THINGS_A_RECORD {
+            versions.truncate(THINGS_A_RECORD);
+            return Ok(Survey { alive, dead: Things { versions, packs: Vec::new() }, packs });
+        }
+        let live_packs = marker.live_packs(&content, |name| condemned.packs.contains_key(name))?;
+        alive.packs.extend(live_packs.iter().filter(|name| condemned.packs.contains_key(name)));
+        alive.packs.sort_unstable();
+        let is_dead = |name: &&ObjectName| {
+            name.born < self.old && !live_packs.contains(*name) && !condemned.packs.contains_key(*name)
+        };
+        let dead = packs.keys().filter(is_dead).copied().take(THINGS_A_RECORD).collect();
+        Ok(Survey { alive, dead: Things { versions, packs: dead }, packs })
+    }
+
+    /// Reclaims what was condemned before the grace period, where [`Collector::condemn`] has rescued what is alive.
     pub fn reclaim(&self, timeline: &mut Timeline) -> Result<Gone> {
         let mut gone = Gone::default();
         for _ in 0..PATIENCE {
@@ -167,13 +198,13 @@ impl Collector<'_> {
 
     /// Finds what nobody can need any more and deletes it; gives what it was. Sessions that began before [`Collector::old`] are made void where
     /// that frees something.
-    pub fn sweep(&self, timeline: &mut Timeline, cutoff: crate::base::Time) -> Result<Vec<sweep::Garbage>> {
+    pub fn sweep(&self, timeline: &mut Timeline, cutoff: Time, trials: Time) -> Result<Vec<sweep::Garbage>> {
         self.observer.tell(Event::Phase("listing"));
         timeline.refresh()?;
         let content = (self.content_of)(timeline)?;
         let void_before = timeline.fold().void_before.max(self.old);
         let young = self.young(timeline)?;
-        let mut garbage = sweep::find_garbage(timeline, &content, void_before, &young, cutoff)?;
+        let mut garbage = sweep::find_garbage(timeline, &content, void_before, &young, (cutoff, trials))?;
         if self.dry_run {
             return Ok(garbage);
         }

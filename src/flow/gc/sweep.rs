@@ -28,14 +28,14 @@ pub struct Garbage {
 
 /// What may be deleted once all sessions that began before `void_before` are void.
 ///
-/// `young` are the records of the grace period: indexes that were replaced in it stay for readers that are under way. States and the
-/// leftovers of trials go when they were written at `cutoff` or before.
+/// `young` are the records of the grace period: indexes that were replaced in it stay for readers that are under way. States that were
+/// written at `cutoff` or before go, and what trials left that was at `trials`: one may be under way.
 pub fn find_garbage(
     timeline: &Timeline,
     content: &Content,
     void_before: u64,
     young: &[RecordCore],
-    cutoff: Time,
+    (cutoff, trials): (Time, Time),
 ) -> Result<Vec<Garbage>> {
     let bucket = timeline.bucket();
     let mut kept: HashSet<ObjectName> = timeline.fold().indexes.keys().copied().collect();
@@ -61,7 +61,7 @@ pub fn find_garbage(
         }
     }
     for folder in bucket.list("")?.folders.iter().filter(|folder| folder.starts_with("check-")) {
-        let old = bucket.list(folder)?.objects.into_iter().filter(|object| object.modified <= cutoff);
+        let old = bucket.list(folder)?.objects.into_iter().filter(|object| object.modified <= trials);
         let found = |it: ObjectMeta| Garbage { object: format!("{folder}/{}", it.name), bytes: it.bytes, born: None };
         garbage.extend(old.map(found));
     }
