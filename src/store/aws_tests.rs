@@ -90,9 +90,10 @@ fn endpoint_and_region_have_an_order() {
 
 #[test]
 fn sso_and_roles_are_left_to_the_aws_cli() {
-    for (profile, hint) in
-        [("sso", "`aws sso login --profile sso`"), ("role", "check the profile role in ~/.aws/config")]
-    {
+    for (profile, hint) in [
+        ("sso", "`aws sso login --profile sso`"),
+        ("role", "check the profile role in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)"),
+    ] {
         let way = by_profile(profile);
         assert_eq!(way.sign_in, hint);
         let Source::Signer(signer) = way.source else { panic!("{:?}", way.source) };
