@@ -92,7 +92,7 @@ impl Way {
         let region = region.or_else(|| variable("AWS_DEFAULT_REGION")).or_else(|| profile.get("region"));
         let (source, who) = source(access, settings, &profile)?;
         let sign_in = match &source {
-            Source::Signer(signer) => signer.sign_in(access),
+            Source::Signer(signer) => signer.sign_in(),
             Source::Keys(_) => "get new credentials: a session token lives for some hours".to_owned(),
             Source::WebIdentity { .. } => {
                 "check the role and the token's file: AWS_ROLE_ARN, AWS_WEB_IDENTITY_TOKEN_FILE, or the profile"
@@ -200,7 +200,7 @@ impl Signer {
         let failed = |why: String| {
             Error::new(Kind::Unreachable, format!("profile {profile} {because}, and that failed"))
                 .because(why)
-                .hint(self.sign_in(access))
+                .hint(self.sign_in())
         };
         let name = program.first().ok_or_else(|| failed("its credential_process is empty".to_owned()))?;
         let mut command = Command::new(name);
@@ -230,14 +230,14 @@ impl Signer {
             .ok_or_else(|| failed(format!("{name} printed no credentials of version 1")))
     }
 
-    fn sign_in(&self, access: &Access) -> String {
+    fn sign_in(&self) -> String {
         match self.because {
             "signs in by SSO" => format!("`aws sso login --profile {}`", self.profile),
             "signs in by `aws login`" => format!("`aws login --profile {}`", self.profile),
-            _ => {
-                let file = access.variable("AWS_CONFIG_FILE").unwrap_or("~/.aws/config");
-                format!("check the profile {} in {file}", self.profile)
-            }
+            _ => format!(
+                "check the profile {} in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)",
+                self.profile
+            ),
         }
     }
 }

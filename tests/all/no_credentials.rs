@@ -27,19 +27,19 @@ fn a_program_that_gives_no_credentials_is_named() {
       because:
        1. profile default has a credential_process, and that failed
        2. /bin/sh: no session (exit status: 3)
-    hint: check the profile default in ~/.aws/config
+    hint: check the profile default in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)
     nonsense:
     error: cannot read from the store s3://bucket/x
       because:
        1. profile default has a credential_process, and that failed
        2. /bin/sh printed no credentials of version 1
-    hint: check the profile default in ~/.aws/config
+    hint: check the profile default in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)
     an end:
     error: cannot read from the store s3://bucket/x
       because:
        1. profile default has a credential_process, and that failed
        2. /bin/sh: said nothing (signal: 9 (SIGKILL))
-    hint: check the profile default in ~/.aws/config
+    hint: check the profile default in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)
     no aws:
     error: cannot read from the store s3://bucket/x
       because:
