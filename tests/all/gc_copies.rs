@@ -19,14 +19,14 @@ fn twice_stored() -> TestEnv {
     let deletion = newest_record(&env);
     let _ = env.run(["gc", "./store", "--grace", "0s"]).exits(0);
     let _ = env.run(["ingest", "left", "--into", "./store/left", "--create"]).exits(0);
-    let _ = env.run(["undo", "./store", &deletion, "--yes"]).exits(0);
+    let _ = env.run(["undo", "./store", &deletion]).exits(0);
     assert_eq!(packs(&env), 2, "the content lies in two packs");
     env
 }
 
 fn newest_record(env: &TestEnv) -> String {
     let records = env.run(["oplog", "./store", "--json"]).json()["records"].clone();
-    records[0]["number"].to_string()
+    records[0]["record"].to_string()
 }
 
 fn packs(env: &TestEnv) -> usize {
