@@ -378,15 +378,18 @@ fn a_dry_run_writes_nothing_and_a_run_writes_little() {
     recording.take_calls();
     let condemned = run(&engine, false).expect("condemns");
     assert_eq!(condemned.condemned, planned.condemned);
+    // But for the object that the store's clock is asked by, and who may delete is told by.
+    let is_work = |call: &&dagset::store::recording::Call| !call.name.starts_with("check-");
     let creates = |calls: &[dagset::store::recording::Call]| {
-        calls.iter().filter(|call| call.verb == Verb::Create).map(|call| call.name.clone()).collect::<Vec<_>>()
+        let creates = calls.iter().filter(is_work).filter(|call| call.verb == Verb::Create);
+        creates.map(|call| call.name.clone()).collect::<Vec<_>>()
     };
     let written = creates(&recording.take_calls());
     assert!(written.len() <= 2 && written.iter().all(|name| name.starts_with("log/")), "{written:?}");
     let reclaimed = run(&engine, false).expect("reclaims");
     assert_eq!(reclaimed.reclaimed.versions, condemned.condemned.versions);
     let calls = recording.take_calls();
-    let deletes = calls.iter().filter(|call| call.verb == Verb::Delete).count() as u64;
+    let deletes = calls.iter().filter(is_work).filter(|call| call.verb == Verb::Delete).count() as u64;
     assert_eq!(deletes, reclaimed.deleted_objects, "one request for each object that goes");
     assert!(creates(&calls).len() <= 3, "{:?}", creates(&calls));
 }
