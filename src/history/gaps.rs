@@ -37,7 +37,8 @@ impl Graph<'_> {
     fn hides(&self, a: &Node, b: &Node, missing: &HashMap<Id, Id>) -> Option<Id> {
         let (of_a, of_b) = (self.ancestors(a), self.ancestors(b));
         let is_missing = |node: &&Node| missing.contains_key(&node.version);
-        let apart = |these: &HashSet<Node>, those| these.difference(those).filter(is_missing).min().map(|it| it.version);
+        let apart =
+            |these: &HashSet<Node>, those| these.difference(those).filter(is_missing).min().map(|it| it.version);
         let common = self.best(&of_a, &of_b);
         let known = common.iter().find(|node| missing.contains_key(&node.version)).map(|node| node.version);
         known.or_else(|| apart(&of_a, &of_b).zip(apart(&of_b, &of_a)).map(|(hidden, _)| hidden))

@@ -28,6 +28,7 @@ pub use solve::{Aborted, Resolved};
 pub use why::{How, MergeRule, Why, WhyStep};
 
 use parents::{Ancestry, known_version, message, no_parents, role};
+pub(super) use parts::record_parts;
 use refresh::{Afresh, Recorded};
 use rules::recorded;
 pub(super) use rules::{choices, conflict_of, recorded_choice};
