@@ -87,7 +87,10 @@ impl Engine {
         }
         let from_here: Vec<Id> = order.iter().filter(|(distance, _)| *distance >= 0).map(|(_, id)| *id).collect();
         let wanted = Wanted { versions: &from_here, run: None, model: None, most: MOST_USES };
-        let found = self.find_uses(&target.store, &wanted)?;
+        let mut found = self.find_uses(&target.store, &wanted)?;
+        if let Some(fault) = found.damaged.pop() {
+            return Err(fault);
+        }
         let shown = |(state, (distance, id)): (&&VersionState, &(i64, Id))| {
             let own = fold.datasets.get(&target.dataset).filter(|dataset| dataset.versions.contains_key(id));
             let others = || fold.datasets.iter().find(|(_, dataset)| dataset.versions.contains_key(id));
