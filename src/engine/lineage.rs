@@ -6,6 +6,7 @@ use crate::base::{Id, RefName, Result, Time};
 use crate::history::fold::{Fold, VersionState};
 use crate::store::uses::Wanted;
 
+use super::refs::{GoneParent, gone};
 use super::uses::{UseCard, card};
 use super::{Address, Engine};
 
@@ -25,6 +26,8 @@ pub struct LineageVersion {
     pub distance: i64,
     /// Whether it has more neighbours on its side than are shown.
     pub is_cut: bool,
+    /// Parents that no dataset of the store has; of the version and of what it was made from.
+    pub gone_parents: Vec<GoneParent>,
 }
 
 /// That one version was made from another.
@@ -102,6 +105,7 @@ impl Engine {
                 time: state.row.time,
                 distance: *distance,
                 is_cut: cut.contains(id),
+                gone_parents: if *distance <= 0 { gone(fold, &state.row.parents) } else { Vec::new() },
             }
         };
         Ok(Lineage {
