@@ -150,14 +150,15 @@ fn called(card: &VersionCard) -> Option<String> {
 
 /// A line for each parent that the store doesn't have.
 fn gone(card: &VersionCard) -> Vec<String> {
-    let line = |gone: &GoneParent| {
-        let id = gone.version.short();
-        match &gone.deleted {
-            Some((dataset, record)) => format!("its parent {id} went with {dataset}, deleted by record {record}"),
-            None => format!("its parent {id} isn't in this store"),
-        }
-    };
-    card.gone_parents.iter().map(line).collect()
+    card.gone_parents.iter().map(|gone| format!("its parent {} {}", gone.version.short(), why_gone(gone))).collect()
+}
+
+/// What is said of a parent that the store doesn't have.
+pub fn why_gone(gone: &GoneParent) -> String {
+    match &gone.deleted {
+        Some((dataset, record)) => format!("went with {dataset}, deleted by record {record}"),
+        None => "isn't in this store".to_owned(),
+    }
 }
 
 /// An author without the mail address, unless there is nothing else.

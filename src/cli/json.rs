@@ -316,6 +316,7 @@ struct LineageVersion {
     time: String,
     distance: i64,
     cut: bool,
+    gone_parents: Vec<serde_json::Value>,
 }
 
 #[derive(Serialize)]
@@ -334,6 +335,7 @@ impl From<&FoundLineage> for Lineage {
             time: version.time.to_string(),
             distance: version.distance,
             cut: version.is_cut,
+            gone_parents: version.gone_parents.iter().map(gone_parent).collect(),
         };
         let edge = |edge: &dagset::engine::LineageEdge| LineageEdge {
             parent: id(&edge.parent),

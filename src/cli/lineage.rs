@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use dagset::base::{Id, Result};
 use dagset::engine::{Lineage, LineageVersion, UseCard};
 
+use super::history::why_gone;
 use super::ui::Paint;
 use super::{Context, Ending, addresses, json, table, ui};
 
@@ -97,7 +98,11 @@ impl<'a> Side<'a> {
 
     fn below(&mut self, id: Id) -> Vec<Node> {
         let next = self.next.get(&id).cloned().unwrap_or_default();
-        next.into_iter().filter_map(|(id, role)| self.node(id, role)).collect()
+        let mut below: Vec<Node> = next.into_iter().filter_map(|(id, role)| self.node(id, role)).collect();
+        let gone = self.known.get(&id).filter(|_| !self.with_uses).map(|version| version.gone_parents.iter());
+        below
+            .extend(gone.into_iter().flatten().map(|gone| Node::new(gone.version.short(), why_gone(gone), Vec::new())));
+        below
     }
 
     fn node(&mut self, id: Id, role: &str) -> Option<Node> {
@@ -171,6 +176,13 @@ fn dot(lineage: &Lineage) -> String {
         let style = if version.version == lineage.version { ", style=bold" } else { "" };
         let label = format!("{}\\n{}", escaped(&called(version)), version.version.short());
         line(format!("\"{}\" [label=\"{label}\"{style}]", version.version));
+    }
+    for version in &lineage.versions {
+        for gone in &version.gone_parents {
+            let label = format!("{}\\n{}", gone.version.short(), escaped(&why_gone(gone)));
+            line(format!("\"{}\" [label=\"{label}\", style=dashed]", gone.version));
+            line(format!("\"{}\" -> \"{}\"", gone.version, version.version));
+        }
     }
     for edge in &lineage.edges {
         let label = if edge.role.is_empty() { String::new() } else { format!(" [label=\"{}\"]", escaped(&edge.role)) };

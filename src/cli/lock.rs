@@ -15,7 +15,8 @@ The file names each dataset with its store, what was asked for (a branch, say),
 and the version and manifest that this is now. `get`, `warm` and `run` with
 --locked use just these. A store in a folder below the file's is named from there.
 
-With --check nothing is written: exits with 4 if a pin's branch or tag moved on.
+With --check nothing is written: exits with 4 if a pin's branch or tag moved on,
+or its manifest isn't that of its version.
 
 Examples:
   dagset lock s3://bucket/data/signs@main ./store/maps@1.0
@@ -109,6 +110,11 @@ fn tell(context: &mut Context, pin: &PinReport, is_check: bool) {
     let asked = paint.cyan(ui::clean(&pin.reference));
     let now = shown(paint, &pin.now);
     match &pin.before {
+        Some(before) if pin.moved() && before.version == pin.now.version => {
+            let (is, was) = (pin.now.manifest.short(), before.manifest.short());
+            let verb = if is_check { "says" } else { "said" };
+            writeln!(context.out, "{name} has another manifest: that of {now} is {is}, and the file {verb} {was}");
+        }
         Some(before) if pin.moved() => {
             let verb = if is_check { "has moved" } else { "moved" };
             writeln!(context.out, "{name} {verb}: {asked} is no longer {}, but {now}", shown(paint, before));

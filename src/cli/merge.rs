@@ -41,11 +41,14 @@ pub struct Merge {
     #[command(flatten)]
     outcome: Outcome,
     /// Drop the merge in progress; the folder is as before it
-    #[arg(long, conflicts_with_all = ["parents", "branch", "name", "message", "on_conflict", "rules", "dry_run", "go_on"])]
+    #[arg(long, conflicts_with_all = ["parents", "branch", "name", "message", "on_conflict", "rules", "allow_missing", "dry_run", "go_on"])]
     abort: bool,
     /// Commit the merge in progress; go on where it was cut off
-    #[arg(long = "continue", conflicts_with_all = ["parents", "on_conflict", "rules", "dry_run"])]
+    #[arg(long = "continue", conflicts_with_all = ["parents", "on_conflict", "rules", "allow_missing", "dry_run"])]
     go_on: bool,
+    /// Go on where the store lacks what tells deleted files
+    #[arg(long)]
+    allow_missing: bool,
 }
 
 /// The version that is made of others, and who wins where they disagree.
@@ -79,6 +82,7 @@ impl Outcome {
             message: self.message,
             on_conflict: self.on_conflict,
             rules: self.rules,
+            allow_missing: false,
             dry_run: self.dry_run,
         }
     }
@@ -112,6 +116,9 @@ pub struct Refresh {
     /// Say what the version is about
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
+    /// Go on where the store lacks what tells deleted files
+    #[arg(long)]
+    allow_missing: bool,
     /// Store nothing; show what would come of it
     #[arg(short = 'n', long)]
     dry_run: bool,
@@ -123,6 +130,7 @@ pub fn refresh(context: &mut Context, args: Refresh) -> Result<Ending> {
         bump: args.naming.bump(),
         name: args.naming.name,
         message: args.message,
+        allow_missing: args.allow_missing,
         dry_run: args.dry_run,
         ..MergeOptions::default()
     };
@@ -178,7 +186,7 @@ pub fn run(context: &mut Context, args: Merge) -> Result<Ending> {
         return Ok(ingest::tell(context, &published, ""));
     }
     let parents = args.parents.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
-    let options = args.outcome.options();
+    let options = MergeOptions { allow_missing: args.allow_missing, ..args.outcome.options() };
     let report = context.watched(|engine| engine.merge(&parents, &options))?;
     Ok(tell(context, &report))
 }

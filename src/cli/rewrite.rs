@@ -89,6 +89,7 @@ pub fn squash(context: &mut Context, args: Squash) -> Result<Ending> {
                 "version": squashed.version.as_ref().map(json::id),
                 "name": squashed.name.to_string(),
                 "base": point(&squashed.base),
+                "merged": squashed.merged.iter().map(point).collect::<Vec<_>>(),
                 "replaced": squashed.replaced.iter().map(point).collect::<Vec<_>>(),
                 "branches": squashed.branches.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 "files": squashed.files,
@@ -108,6 +109,10 @@ fn tell(context: &mut Context, squashed: &Squashed) {
     match squashed.version {
         Some(id) => writeln!(context.out, "{name} {} follows {base}: {what}", paint.yellow(id.short())),
         None => writeln!(context.out, "{name} would follow {base}: {what}; a dry run"),
+    }
+    if !squashed.merged.is_empty() {
+        let merged = squashed.merged.iter().map(deeds::shown).collect::<Vec<_>>().join(", ");
+        writeln!(context.out, "and what was merged on the way: {merged}");
     }
     let verb = if squashed.version.is_some() { "replaces" } else { "would replace" };
     writeln!(context.out, "{verb} {}: {listed}", ui::count(squashed.replaced.len() as u64, "version"));

@@ -1,8 +1,8 @@
 //! `use` and `uses`: which run used which version, recorded and asked for.
 
 use clap::Args;
-use dagset::base::Result;
-use dagset::engine::{Run, UseCard, UseOptions, UsesOptions, parse_metadata};
+use dagset::base::{Error, Kind, Result};
+use dagset::engine::{Run, UseCard, UseOptions, UsesOptions, UsesReport, parse_metadata};
 use serde_json::json;
 
 use super::table::{left, print};
@@ -95,13 +95,25 @@ pub fn list(context: &mut Context, args: Uses) -> Result<Ending> {
     let report = context.watched(|engine| engine.uses(&address, &options))?;
     if !context.for_people() {
         let uses: Vec<_> = report.uses.iter().map(json::Used::from).collect();
-        context.out.document(&json::document(json!({ "uses": uses, "left_out": report.left_out })));
-        return Ok(Ending::Done);
+        let damaged: Vec<String> = report.damaged.iter().map(Error::in_one_line).collect();
+        let document = json!({ "uses": uses, "left_out": report.left_out, "damaged": damaged });
+        context.out.document(&json::document(document));
+        return Ok(if damaged.is_empty() { Ending::Done } else { Ending::Failed(Kind::Damaged) });
     }
-    if report.uses.is_empty() {
-        context.say("no uses are recorded");
-        return Ok(Ending::Done);
+    match report.uses.is_empty() {
+        true if report.damaged.is_empty() => context.say("no uses are recorded"),
+        true => {}
+        false => show(context, &report),
     }
+    let (count, one) = (report.damaged.len() as u64, report.damaged.into_iter().next());
+    match one {
+        None => Ok(Ending::Done),
+        Some(fault) if count == 1 => Err(fault),
+        Some(fault) => Err(fault.within(format!("{} can't be read", ui::count(count, "use")))),
+    }
+}
+
+fn show(context: &mut Context, report: &UsesReport) {
     let columns = [
         left("RUN").flexible().painted(Paint::bold),
         left("MODEL").flexible().painted(Paint::green),
@@ -115,7 +127,6 @@ pub fn list(context: &mut Context, args: Uses) -> Result<Ending> {
     if report.left_out > 0 {
         context.say(&format!("and {} (-n N shows more)", ui::count(report.left_out as u64, "older use")));
     }
-    Ok(Ending::Done)
 }
 
 fn row(card: &UseCard) -> Vec<String> {

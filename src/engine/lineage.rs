@@ -6,6 +6,7 @@ use crate::base::{Id, RefName, Result, Time};
 use crate::history::fold::{Fold, VersionState};
 use crate::store::uses::Wanted;
 
+use super::refs::{GoneParent, gone};
 use super::uses::{UseCard, card};
 use super::{Address, Engine};
 
@@ -25,6 +26,8 @@ pub struct LineageVersion {
     pub distance: i64,
     /// Whether it has more neighbours on its side than are shown.
     pub is_cut: bool,
+    /// Parents that no dataset of the store has; of the version and of what it was made from.
+    pub gone_parents: Vec<GoneParent>,
 }
 
 /// That one version was made from another.
@@ -87,7 +90,10 @@ impl Engine {
         }
         let from_here: Vec<Id> = order.iter().filter(|(distance, _)| *distance >= 0).map(|(_, id)| *id).collect();
         let wanted = Wanted { versions: &from_here, run: None, model: None, most: MOST_USES };
-        let found = self.find_uses(&target.store, &wanted)?;
+        let mut found = self.find_uses(&target.store, &wanted)?;
+        if let Some(fault) = found.damaged.pop() {
+            return Err(fault);
+        }
         let shown = |(state, (distance, id)): (&&VersionState, &(i64, Id))| {
             let own = fold.datasets.get(&target.dataset).filter(|dataset| dataset.versions.contains_key(id));
             let others = || fold.datasets.iter().find(|(_, dataset)| dataset.versions.contains_key(id));
@@ -99,6 +105,7 @@ impl Engine {
                 time: state.row.time,
                 distance: *distance,
                 is_cut: cut.contains(id),
+                gone_parents: if *distance <= 0 { gone(fold, &state.row.parents) } else { Vec::new() },
             }
         };
         Ok(Lineage {

@@ -38,9 +38,10 @@ pub struct PinReport {
 }
 
 impl PinReport {
-    /// Whether what was asked for is another version by now.
+    /// Whether what was asked for isn't what is pinned: another version by now, or its manifest isn't the one that the file says.
     pub fn moved(&self) -> bool {
-        self.before.as_ref().is_some_and(|before| before.version != self.now.version)
+        let pinned = |it: &Pinned| (it.version, it.manifest);
+        self.before.as_ref().is_some_and(|before| pinned(before) != pinned(&self.now))
     }
 }
 

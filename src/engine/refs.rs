@@ -261,7 +261,7 @@ pub(super) fn card(target: &Target, state: &VersionState, record: Version) -> Re
     })
 }
 
-fn gone(fold: &Fold, parents: &[Id]) -> Vec<GoneParent> {
+pub(super) fn gone(fold: &Fold, parents: &[Id]) -> Vec<GoneParent> {
     let told = |version: &Id| GoneParent {
         version: *version,
         deleted: fold.deletion_with(version).map(|(record, dataset)| (dataset.clone(), record)),

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use crate::base::{BranchName, Counter, DatasetName, Error, Id, RefName, Result, Time};
 use crate::flow::session::NewVersion;
-use crate::format::attrs::Attrs;
 use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::version::{Parent, Version};
 use crate::history::dag::{ancestry, is_ancestor};
@@ -16,6 +15,10 @@ use crate::tree::manifest::Manifest;
 use super::deeds::{Names, Point};
 use super::open::OpenStore;
 use super::{Address, Engine, RefExpr};
+
+mod merged;
+
+use merged::Merged;
 
 /// What to squash, and as what.
 #[derive(Debug, Clone)]
@@ -40,6 +43,8 @@ pub struct Squashed {
     pub version: Option<Id>,
     pub name: RefName,
     pub base: Point,
+    /// Its other parents: what was merged between base and tip.
+    pub merged: Vec<Point>,
     /// The versions that it stands for, newest first. They stay, and are found by their names and ids.
     pub replaced: Vec<Point>,
     /// Those that were at the tip.
@@ -49,7 +54,7 @@ pub struct Squashed {
 }
 
 impl Engine {
-    /// Makes a version of the tip's content, with the base as its only parent; branches that are at the tip move to it, and the
+    /// Makes a version of the tip's content, with the base as its first parent and what was merged in between as the others; branches that are at the tip move to it, and the
     /// workspace goes along.
     ///
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a version that it would replace is published or has a protected tag and
@@ -71,13 +76,16 @@ impl Engine {
                 Error::conflict(format!("the name {name} is taken in {}", target.dataset)).hint("choose another name")
             );
         }
-        let replaced = replaceable(dataset, &base, &tip.version, options.reason.as_ref())?;
+        let merged = Merged::between(self, &target, base, tip.version)?;
+        let parents: Vec<Id> = [base].into_iter().chain(merged.parents.iter().map(|parent| parent.id)).collect();
+        let replaced = replaceable(dataset, &parents, &tip.version, options.reason.as_ref())?;
         let names = Names::of(target.store.timeline.fold());
         let mut report = Squashed {
             dataset: target.dataset.clone(),
             version: None,
             name,
             base: names.point(&base),
+            merged: parents[1..].iter().map(|id| names.point(id)).collect(),
             replaced: replaced.iter().map(|id| names.point(id)).collect(),
             branches: at(dataset, &tip.version),
             files: tip.files,
@@ -91,11 +99,11 @@ impl Engine {
             manifest: tip.manifest,
             files: tip.files,
             bytes: tip.bytes,
-            parents: vec![Parent { id: base, role: String::new() }],
+            parents: [Parent { id: base, role: String::new() }].into_iter().chain(merged.parents).collect(),
             author: self.settings.author.clone(),
             time,
             message: options.message.clone().unwrap_or_else(|| message(&report)),
-            meta: Attrs::default(),
+            meta: merged.meta,
             provenance: self.provenance(),
             extensions: Vec::new(),
         };
@@ -104,10 +112,10 @@ impl Engine {
         let mut branches = Vec::new();
         target.store.timeline.append(&self.actor(), |fold, record_bytes| {
             let known = fold.dataset(dataset)?;
-            replaceable(known, &base, &tip.version, options.reason.as_ref())?;
+            replaceable(known, &parents, &tip.version, options.reason.as_ref())?;
             branches = at(known, &tip.version);
             let stored_bytes = self.observer.get(Counter::StoredBytes) + record_bytes;
-            let mut operations = operations(fold, dataset, &new, &tip, base, (time, stored_bytes), name, &branches);
+            let mut operations = operations(fold, dataset, &new, &tip, &parents, (time, stored_bytes), name, &branches);
             operations.insert(0, Operation::Register { indexes: indexes.clone() });
             operations.insert(1, Operation::Rely(relies.clone()));
             guarded(fold, operations, options.reason.as_ref())
@@ -148,11 +156,11 @@ impl Engine {
     }
 }
 
-/// What is an ancestor of the tip, or it, and not of the base; newest first. Without a reason, none that is published or held by a tag.
-fn replaceable(dataset: &Dataset, base: &Id, tip: &Id, reason: Option<&Reason>) -> Result<Vec<Id>> {
-    let versions = |tip: &Id| ancestry(dataset, &[*tip]).into_iter().map(|state| state.row.version);
-    let kept: HashSet<Id> = versions(base).collect();
-    let replaced: Vec<Id> = versions(tip).filter(|id| !kept.contains(id)).collect();
+/// What is an ancestor of the tip, or it, and not of the new parents; newest first. Without a reason, none that is published or held by a tag.
+fn replaceable(dataset: &Dataset, parents: &[Id], tip: &Id, reason: Option<&Reason>) -> Result<Vec<Id>> {
+    let versions = |heads: &[Id]| ancestry(dataset, heads).into_iter().map(|state| state.row.version);
+    let kept: HashSet<Id> = versions(parents).collect();
+    let replaced: Vec<Id> = versions(&[*tip]).filter(|id| !kept.contains(id)).collect();
     if reason.is_some() {
         return Ok(replaced);
     }
@@ -185,14 +193,14 @@ fn operations(
     dataset: &DatasetName,
     new: &NewVersion,
     tip: &VersionRow,
-    base: Id,
+    parents: &[Id],
     (time, stored_bytes): (Time, u64),
     name: &RefName,
     branches: &[BranchName],
 ) -> Vec<Operation> {
     let row = VersionRow {
         version: new.id,
-        parents: vec![base],
+        parents: parents.to_vec(),
         time,
         stored_bytes,
         version_place: new.version_place,
@@ -205,8 +213,9 @@ fn operations(
         old: fold.datasets.get(dataset).and_then(|known| known.branches.get(branch)).copied(),
         new: Some(new.id),
     };
+    let relied = parents.iter().chain([&tip.version]).filter(|id| fold.version(id).is_some());
     let mut operations = vec![
-        Operation::Rely(Things { versions: vec![base, tip.version], packs: Vec::new() }),
+        Operation::Rely(Things { versions: relied.copied().collect(), packs: Vec::new() }),
         Operation::AddVersion { dataset: dataset.clone(), row: Box::new(row) },
         Operation::TakeName { dataset: dataset.clone(), name: name.clone(), version: new.id },
     ];

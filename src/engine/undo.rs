@@ -46,6 +46,18 @@ fn whole_of(store: &OpenStore, core: RecordCore) -> Result<(RecordCore, u64)> {
     Ok((first, last))
 }
 
+/// Whether a record only notes where a remote's branches are, and what came with them; `remotes` are what such branches begin with.
+fn only_tracks(core: &RecordCore, remotes: &[String]) -> bool {
+    let mut notes = core.operations.iter().filter_map(|operation| match operation {
+        Operation::SetBranch { branch, .. } => {
+            Some(remotes.iter().any(|remote| branch.as_str().starts_with(remote.as_str())))
+        }
+        Operation::AddVersion { .. } | Operation::TakeName { .. } => None,
+        operation => operation.dataset().map(|_| false),
+    });
+    notes.next().is_some_and(|first| first && notes.all(|notes| notes))
+}
+
 /// Newer records that an error names.
 const SHOWN_RECORDS: usize = 5;
 
@@ -64,7 +76,7 @@ pub struct UndoReport {
 
 impl Engine {
     /// Takes back a record of a store's log by a new one: the given one, else the newest that is this author's own and took effect on the
-    /// place's dataset (on any, where it names a store alone). Undoing what undid something does it again.
+    /// place's dataset (on any, where it names a store alone), but for what only notes where a remote's branches are. Undoing what undid something does it again.
     ///
     /// Versions stay, and are found by their ids. Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where something newer depends on
     /// the record, it did what isn't taken back, or what is published or protected stands against it and no reason is given.
@@ -132,10 +144,13 @@ impl Engine {
 
     fn newest_own(&self, store: &OpenStore, dataset: Option<crate::base::DatasetName>) -> Result<RecordCore> {
         let author = &self.settings.author;
+        let config = self.workspace_on(store)?.map(|(_, config)| config);
+        let remotes: Vec<String> =
+            config.iter().flat_map(|config| config.remotes.keys()).map(|name| format!("{name}/")).collect();
         for core in self.records_of(store, dataset, None)? {
             let core = core?;
             let moves = |operation: &Operation| operation.dataset().is_some();
-            if core.actor == *author && core.operations.iter().any(moves) {
+            if core.actor == *author && core.operations.iter().any(moves) && !only_tracks(&core, &remotes) {
                 return Ok(core);
             }
         }

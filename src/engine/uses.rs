@@ -77,11 +77,13 @@ pub struct UsesOptions {
 }
 
 /// The uses that were found, newest first.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct UsesReport {
     pub uses: Vec<UseCard>,
     /// How many older ones there are.
     pub left_out: usize,
+    /// What is wrong with those that are damaged, and so aren't among `uses`.
+    pub damaged: Vec<Error>,
 }
 
 impl Engine {
@@ -153,7 +155,11 @@ impl Engine {
         let (run, model) = (options.run.as_deref(), options.model.as_deref());
         let found = self.find_uses(store, &Wanted { versions, run, model, most: options.most })?;
         let fold = store.timeline.fold();
-        Ok(UsesReport { uses: found.uses.into_iter().map(|used| card(fold, used)).collect(), left_out: found.left_out })
+        Ok(UsesReport {
+            uses: found.uses.into_iter().map(|used| card(fold, used)).collect(),
+            left_out: found.left_out,
+            damaged: found.damaged,
+        })
     }
 
     /// Brings uses of a dataset's versions from one store to another, as far as it may: what else is done is done. Gives how many.

@@ -70,7 +70,8 @@ impl Graph<'_> {
         heads.iter().map(by_another).collect()
     }
 
-    /// The regions of a merge of `heads`, of which the first is whole: by folder, the root first.
+    /// The regions of a merge of `heads`, of which the first is whole: by folder, the root first. They leave out what the store lacks; see
+    /// [`Graph::gap`].
     pub fn regions(&self, heads: &[(Id, Part)]) -> Vec<Region> {
         let mut regions: Vec<Region> = Vec::new();
         for folder in self.folders(heads) {
@@ -127,7 +128,9 @@ impl Graph<'_> {
                         if lineage.bases.contains_key(&pair) {
                             continue;
                         }
-                        let bases = self.best(&reached[a], &reached[b]).into_iter().map(|node| {
+                        let best = self.best(&reached[a], &reached[b]).into_iter();
+                        let known = best.filter(|node| self.fold.version(&node.version).is_some());
+                        let bases = known.map(|node| {
                             *numbers.entry(node).or_insert_with_key(|node| {
                                 nodes.push(Some(node.clone()));
                                 nodes.len() - 1
@@ -151,7 +154,7 @@ impl Graph<'_> {
 
     /// What both reach and nothing else that both reach has for a parent: with a node all of its ancestors are common, so that one which
     /// is an ancestor of another is the parent of some.
-    fn best(&self, a: &HashSet<Node>, b: &HashSet<Node>) -> Vec<Node> {
+    pub(super) fn best(&self, a: &HashSet<Node>, b: &HashSet<Node>) -> Vec<Node> {
         let common: HashSet<&Node> = a.intersection(b).collect();
         let inner: HashSet<Node> = common.iter().flat_map(|node| self.parents(node)).collect();
         let mut best: Vec<Node> = common.into_iter().filter(|node| !inner.contains(node)).cloned().collect();
@@ -159,7 +162,7 @@ impl Graph<'_> {
         best
     }
 
-    fn ancestors(&self, node: &Node) -> HashSet<Node> {
+    pub(super) fn ancestors(&self, node: &Node) -> HashSet<Node> {
         let mut seen = HashSet::from([node.clone()]);
         let mut open = vec![node.clone()];
         while let Some(node) = open.pop() {

@@ -4,6 +4,7 @@ pub mod alive;
 pub mod bases;
 pub mod dag;
 pub mod fold;
+pub mod gaps;
 pub mod guard;
 pub mod local_copy;
 pub mod numbers;

@@ -42,6 +42,8 @@ pub struct FoundUses {
     pub uses: Vec<Use>,
     /// How many more there are, older than these by the store's clock.
     pub left_out: usize,
+    /// What is wrong with those that are damaged and were to be read.
+    pub damaged: Vec<Error>,
 }
 
 /// A use as a list shows it.
@@ -63,7 +65,7 @@ pub fn record(bucket: &Bucket, used: &Use) -> Result<Created> {
     bucket.create(&used.object_name(), Bytes::from(used.encode()?))
 }
 
-/// Finds uses by their names, and reads those that nobody kept.
+/// Finds uses by their names, and reads those that nobody kept. Damaged ones hide no others.
 pub fn find(bucket: &Bucket, wanted: &Wanted<'_>, keeper: Option<&dyn Keeper>) -> Result<FoundUses> {
     let mut listed = list(bucket, wanted)?;
     // The store's clock decides which are read; what they say themselves, in which order they are given.
@@ -81,17 +83,26 @@ pub fn find(bucket: &Bucket, wanted: &Wanted<'_>, keeper: Option<&dyn Keeper>) -
         }
     }
     let read = side_by_side(&missing, at_once(bucket), |name| bucket.read_verified(|| read(bucket, name)));
-    let read = read.into_iter().collect::<Result<Vec<_>>>()?;
-    if let Some(keeper) = keeper.filter(|_| !read.is_empty()) {
-        let bodies = missing.into_iter().zip(read.iter().map(|(_, bytes)| bytes.to_vec()));
-        keeper.keep(&bodies.collect::<Vec<_>>());
+    let mut bodies = Vec::new();
+    let mut damaged = Vec::new();
+    for (name, read) in missing.into_iter().zip(read) {
+        match read {
+            Ok((used, bytes)) => {
+                bodies.push((name, bytes.to_vec()));
+                uses.push(used);
+            }
+            Err(fault) if fault.kind() == Kind::Damaged => damaged.push(fault),
+            Err(fault) => return Err(fault),
+        }
     }
-    uses.extend(read.into_iter().map(|(used, _)| used));
+    if let Some(keeper) = keeper.filter(|_| !bodies.is_empty()) {
+        keeper.keep(&bodies);
+    }
     // A name holds parts of hashes only.
     uses.retain(|used| wanted.run.is_none_or(|run| used.run == run));
     uses.retain(|used| wanted.model.is_none_or(|model| used.model.as_deref() == Some(model)));
     uses.sort_by(|a, b| b.time.cmp(&a.time).then_with(|| a.run.cmp(&b.run)));
-    Ok(FoundUses { uses, left_out })
+    Ok(FoundUses { uses, left_out, damaged })
 }
 
 /// What is wrong with a use under this name, if anything is.

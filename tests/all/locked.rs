@@ -123,3 +123,17 @@ fn what_a_lock_cannot_mean_is_said() {
     let _ = run(&env, &["get", "--locked", "old"]).exits(0);
     assert_eq!(content(&env, "old/a"), "one");
 }
+
+#[test]
+fn a_manifest_that_is_not_the_version_s_is_found_by_a_check_and_put_right_by_an_update() {
+    let env = project();
+    let before = content(&env, "dagset.lock");
+    let line = before.lines().find(|line| line.starts_with("manifest")).unwrap();
+    let other = format!("manifest = \"{}\"", "0".repeat(64));
+    env.write("project/dagset.lock", before.replacen(line, &other, 1));
+    let checked = run(&env, &["lock", "--check", "--json"]).exits(4).document();
+    assert_eq!((&checked["pins"][0]["moved"], &checked["pins"][1]["moved"]), (&json!(true), &json!(false)));
+    let said = run(&env, &["lock", "--update"]).text();
+    assert!(said.contains("signs has another manifest") && said.contains("the file said 000000000000"), "{said}");
+    assert_eq!(content(&env, "dagset.lock"), before);
+}

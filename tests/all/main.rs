@@ -64,6 +64,7 @@ mod merging_parts;
 mod metadata;
 mod mirror;
 mod mirror_processes;
+mod missing_parents;
 mod naming;
 mod nested;
 mod no_credentials;

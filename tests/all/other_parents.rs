@@ -63,6 +63,12 @@ fn where_the_other_dataset_was_deleted_it_is_said() {
     assert_eq!(names(&log).len(), 2);
     let gone = &log["versions"][0]["gone_parents"];
     assert_eq!((&gone[0]["dataset"], &gone[0]["deleted_by"]), (&json!("dogs"), &deletion));
+    let lineage = bench.0.run(["lineage", "./store/set", "--json"]).json();
+    assert_eq!(&lineage["versions"].as_array().unwrap().last().unwrap()["gone_parents"], gone);
+    for form in ["tree", "dot"] {
+        let drawn = bench.0.run(["lineage", "./store/set", "--format", form]).text();
+        assert!(drawn.contains(&format!("went with dogs, deleted by record {deletion}")), "{drawn}");
+    }
     let said = bench.0.run(["log", "./store/set"]).text();
     assert!(said.contains(&format!("went with dogs, deleted by record {deletion}")), "{said}");
     for words in [["show", "./store/set@2.0^2"], ["ls", "./store/set@2.0^2~1"]] {

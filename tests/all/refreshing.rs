@@ -113,3 +113,20 @@ fn what_is_no_merge_cannot_be_refreshed() {
     let said = bench.0.run(["refresh", "./store/set@base"]).exits(2);
     assert!(said.stderr.contains("4 branches"), "{}", said.stderr);
 }
+
+#[test]
+fn a_dataset_that_was_renamed_since_is_followed_in_roles_and_rules() {
+    let bench = Bench::new();
+    bench.publish("main", "1.0", &[], &[("l", "own")]);
+    let dogs = |into: &str, content: &str| {
+        bench.0.write("dogs/l", content);
+        bench.0.run(["ingest", "dogs", "--into", into, "--create"]).text();
+    };
+    dogs("./store/dogs", "1");
+    let merge = "merge ./store/set@main ./store/dogs@main --branch out --rule l=dogs@main";
+    bench.0.run(merge.split(' ')).text();
+    bench.0.run("dataset rename ./store/dogs hounds".split(' ')).text();
+    dogs("./store/hounds", "2");
+    refresh(&bench, &[]);
+    assert_eq!(bench.files("out"), owned(&[("l", "2")]));
+}

@@ -111,3 +111,40 @@ fn a_revert_needs_something_to_go_back_to() {
     life.run("revert ./store/set@merged --parent 1").text();
     assert_eq!(life.files("set"), ["a=2", "b=1", "c=1"]);
 }
+
+#[test]
+fn what_was_merged_between_stays_a_parent_so_that_the_next_merge_knows_what_was_deleted() {
+    let life = Life::new();
+    life.publish("other", "1", &[("x", "1"), ("y", "1")]);
+    life.run("merge ./store/set@main ./store/other@1:=o/ --branch main --as 1.3").text();
+    life.0.run(["get", "./store/set@1.3", "tree"]).text();
+    std::fs::remove_file(life.0.path("tree/o/x")).unwrap();
+    life.run("ingest tree --into ./store/set --as 1.4").text();
+    let planned = life.json("squash ./store/set@1.0..main --as 2.0 --dry-run");
+    let said = life.json("squash ./store/set@1.0..main --as 2.0");
+    assert_eq!((&said["merged"][0]["name"], &planned["merged"]), (&json!("1"), &said["merged"]));
+    let made = life.json("show ./store/set");
+    assert_eq!(made["roles"], json!(["", "other@1:=o/"]));
+    life.publish("other", "2", &[("x", "1"), ("y", "2")]);
+    life.run("merge ./store/set@main ./store/other@2:=o/ --branch main --as 2.1").text();
+    assert_eq!(life.files("set"), ["a=2", "b=1", "c=1", "o/y=2"]);
+}
+
+#[test]
+fn a_branch_that_was_merged_between_stays_a_parent() {
+    let life = Life::new();
+    life.run("branch ./store/set@1.0 side").text();
+    life.0.write("tree/a", "1");
+    life.0.write("tree/b", "1");
+    life.0.write("tree/d", "1");
+    life.run("ingest tree --into ./store/set --branch side --as s1").text();
+    life.run("merge ./store/set@main ./store/set@side --branch main --as 1.3").text();
+    life.publish("set", "1.4", &[("a", "2"), ("b", "1"), ("c", "1")]);
+    let said = life.run("squash ./store/set@1.0..main --as 2.0").exits(0);
+    assert!(said.stdout.contains("and what was merged on the way: s1"), "{}", said.stdout);
+    assert!(said.stdout.contains("replaces 4 versions: 1.4, 1.3, 1.2, 1.1"), "{}", said.stdout);
+    life.0.write("tree/b", "2");
+    life.run("ingest tree --into ./store/set --branch side --as s2").text();
+    life.run("merge ./store/set@main ./store/set@side --branch main").text();
+    assert_eq!(life.files("set"), ["a=2", "b=2", "c=1"]);
+}

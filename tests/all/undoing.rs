@@ -145,3 +145,22 @@ fn in_a_workspace_the_first_commit_undone_leaves_its_files_to_commit_again() {
     run("switch main").text();
     assert_eq!(std::fs::read_to_string(life.0.path("work/a")).unwrap(), "1");
 }
+
+#[test]
+fn what_a_push_noted_of_the_remote_is_not_what_undo_takes_back() {
+    let life = Life::new();
+    life.run("clone ./store/set cl").text();
+    life.0.write("cl/d", "1");
+    let here = |line: &str| life.0.run_with("cl", line.split(' '), b"");
+    here("add d").text();
+    here("commit -m d --as 1.3").text();
+    here("push").text();
+    let undone = here("undo --json").json();
+    let deeds: Vec<_> = undone["operations"].as_array().unwrap().iter().map(|it| it["kind"].clone()).collect();
+    assert!(deeds.contains(&json!("branch")), "{undone}");
+    assert_eq!(here("show main --json").json()["name"], "1.2");
+    assert_eq!(
+        here("show origin/main --json").json()["parents"],
+        json!([life.json("show ./store/set@1.2")["version"]])
+    );
+}

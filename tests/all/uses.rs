@@ -159,8 +159,11 @@ fn a_damaged_use_is_found_by_verify_and_by_who_reads_it() {
     bytes[40] ^= 1;
     std::fs::remove_file(&object).unwrap();
     std::fs::write(&object, bytes).unwrap();
+    let _ = env.run(["use", "./store/signs@1.0", "--run", "whole"]).exits(0);
     let said = env.run(["uses", "./store/signs@1.0"]).exits(5);
-    assert!(said.stderr.contains("dagset verify"), "{}", said.stderr);
+    assert!(said.stderr.contains("dagset verify") && said.stdout.contains("whole"), "{}{}", said.stdout, said.stderr);
+    let said = env.run(["uses", "./store/signs@1.0", "--json"]).exits(5).document();
+    assert_eq!((told(&said).len(), said["damaged"].as_array().unwrap().len()), (1, 1));
     let _ = env.run(["verify", "./store"]).exits(5);
 }
 

@@ -28,6 +28,7 @@ pub use solve::{Aborted, Resolved};
 pub use why::{How, MergeRule, Why, WhyStep};
 
 use parents::{Ancestry, known_version, message, no_parents, role};
+pub(super) use parts::record_parts;
 use refresh::{Afresh, Recorded};
 use rules::recorded;
 pub(super) use rules::{choices, conflict_of, recorded_choice};
@@ -46,6 +47,8 @@ pub struct MergeOptions {
     pub on_conflict: Option<String>,
     /// `GLOB=CHOICE` for some paths; the first that fits counts.
     pub rules: Vec<String>,
+    /// Also where the store lacks parents that hide what the versions have in common: what one side deleted may come back then.
+    pub allow_missing: bool,
     pub dry_run: bool,
 }
 
@@ -139,8 +142,8 @@ impl Engine {
     /// version is made, and the branch moves on to that one. In a workspace its branch is merged into, and the folder becomes the outcome;
     /// conflicts are laid into it, to be solved there, unless `on_conflict` is `fail`.
     ///
-    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, a name is taken, or the branch moved meanwhile. Parents that
-    /// disagree are no error: the report has them.
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, a name is taken, the branch moved
+    /// meanwhile, or the store lacks what tells what the parents have in common. Parents that disagree are no error: the report has them.
     pub fn merge(&self, parents: &[Address], options: &MergeOptions) -> Result<MergeReport> {
         let given = options.branch.as_deref().map(BranchName::new).transpose()?;
         let own = if self.in_workspace() { self.workspace_branch()? } else { None };
@@ -241,6 +244,9 @@ impl Engine {
         }
         let (sources, choices) = afresh.as_ref().map_or((used, choices), |afresh| (&afresh.used, &afresh.choices));
         let ancestry = Ancestry::of(self, target, sources)?;
+        if let Some(fault) = ancestry.gap(self, target)?.filter(|_| !options.allow_missing) {
+            return Err(fault);
+        }
         let OpenStore { timeline, content, .. } = &mut target.store;
         let plan = ancestry.plan(self, content, choices)?;
         report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, sources)).collect();

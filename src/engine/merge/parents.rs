@@ -6,6 +6,7 @@ use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, Result};
 use crate::flow::merge::{Region, Regions, Tree, plan};
 use crate::history::bases::{self, Graph};
 use crate::history::fold::VersionState;
+use crate::history::gaps::Gap;
 use crate::history::refs;
 use crate::store::content::Content;
 use crate::tree::manifest::Manifest;
@@ -19,10 +20,12 @@ use super::parts::part_of;
 
 /// Longest role of a parent, in bytes (docs/format.md §10).
 const MAX_ROLE: usize = 255;
+const MERGE_ANYWAY: &str = "with --allow-missing it is merged all the same, and what one side deleted may come back";
 
 /// What a merge is about: its parents, and what they came from.
 pub(super) struct Ancestry {
     regions: Vec<bases::Region>,
+    gap: Option<Gap>,
     states: HashMap<Id, VersionState>,
     heads: Vec<Head>,
 }
@@ -34,6 +37,7 @@ impl Ancestry {
         let graph = Graph { fold: target.store.timeline.fold(), parts: &parts };
         let heads: Vec<(Id, Part)> = used.iter().map(|parent| (parent.version, parent.part.clone())).collect();
         let regions = graph.regions(&heads);
+        let gap = graph.gap(&regions);
         let nodes = regions.iter().flat_map(|region| region.nodes.iter().flatten());
         let versions: HashSet<Id> = nodes.map(|node| node.version).chain(heads.iter().map(|(id, _)| *id)).collect();
         let states = versions.into_iter().map(|id| Ok((id, known_version(target, &id)?.clone())));
@@ -41,7 +45,30 @@ impl Ancestry {
         let head =
             |parent: &MergeParent| Head { word: parent.word().to_owned(), time: states[&parent.version].row.time.0 };
         let heads = used.iter().map(head).collect();
-        Ok(Ancestry { regions, states, heads })
+        Ok(Ancestry { regions, gap, states, heads })
+    }
+
+    /// What stands against judging the parents, where the store doesn't tell what they have in common.
+    pub(super) fn gap(&self, engine: &Engine, target: &Target) -> Result<Option<Error>> {
+        let Some(Gap { parent, child }) = self.gap else { return Ok(None) };
+        let state = known_version(target, &child)?;
+        let record = engine.version_records(&target.store, &[state])?.remove(0);
+        let role = record.parents.into_iter().find(|known| known.id == parent).map(|known| known.role);
+        let role = role.filter(|role| !role.is_empty());
+        let (missing, child) = (parent.short(), child.short());
+        let called = role.as_deref().map_or_else(|| missing.clone(), |role| format!("{missing} ({role})"));
+        let message = |why: &str| {
+            format!("what the parents have in common can't be told: {called}, from which {child} was made, {why}")
+        };
+        let Some((record, dataset)) = target.store.timeline.fold().deletion_with(&parent) else {
+            let dataset = role.as_deref().and_then(|role| role.split_once('@')).map_or("DATASET", |(it, _)| it);
+            return Ok(Some(Error::conflict(message("isn't in this store")).hint(format!(
+                "`dagset remote add NAME STORE/{dataset}` and `dagset fetch NAME`, in a workspace, bring it from a store that has it; {MERGE_ANYWAY}"
+            ))));
+        };
+        let fault = Error::conflict(message(&format!("went with {dataset}, deleted by record {record}")));
+        let undo = format!("`dagset undo {} {record}` brings {dataset} back", target.store.root);
+        Ok(Some(fault.hint(format!("{undo}; {MERGE_ANYWAY}"))))
     }
 
     /// The manifest of one of the versions.

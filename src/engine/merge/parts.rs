@@ -11,7 +11,6 @@ use crate::tree::part::Part;
 
 use super::super::Engine;
 use super::super::open::Target;
-use super::MergeParent;
 
 /// Metadata of a merged version: a line `VERSION PART` for each parent of which a part was taken.
 pub(super) const META_PARTS: &str = "merge.parts";
@@ -35,9 +34,9 @@ pub(super) fn part_of(part: Part, shown: &str, manifest: &Manifest<'_>) -> Resul
 }
 
 /// What the metadata of a merge says of its parents that are parts.
-pub(super) fn recorded_parts(used: &[MergeParent]) -> Result<Option<(String, String)>> {
-    let taken = used.iter().filter(|parent| !parent.part.is_whole());
-    let lines: Vec<String> = taken.map(|parent| format!("{} {}", parent.version, parent.part)).collect();
+pub(super) fn recorded_parts<'p>(parents: impl Iterator<Item = (Id, &'p Part)>) -> Result<Option<(String, String)>> {
+    let taken = parents.filter(|(_, part)| !part.is_whole());
+    let lines: Vec<String> = taken.map(|(version, part)| format!("{version} {part}")).collect();
     let text = lines.join("\n");
     if text.len() > MOST_BYTES {
         return Err(
@@ -45,6 +44,12 @@ pub(super) fn recorded_parts(used: &[MergeParent]) -> Result<Option<(String, Str
         );
     }
     Ok((!text.is_empty()).then(|| (META_PARTS.to_owned(), text)))
+}
+
+/// The same as metadata of a version.
+pub(in crate::engine) fn record_parts<'p>(parents: impl Iterator<Item = (Id, &'p Part)>) -> Result<Attrs> {
+    let recorded = recorded_parts(parents)?.into_iter();
+    Ok(Attrs(recorded.map(|(key, text)| (key, Value::Text(text))).collect()))
 }
 
 /// The parents of which a part was taken, as a merge recorded them.
@@ -66,7 +71,7 @@ pub(super) fn parts_of(version: &Id, meta: &Attrs) -> Result<Vec<(Id, Part)>> {
 impl Engine {
     /// The parts that the versions and their ancestors took. Only a version with a parent in another dataset can have taken one: no
     /// other's record is read.
-    pub(super) fn parts_before(&self, target: &Target, versions: impl Iterator<Item = Id>) -> Result<Parts> {
+    pub(in crate::engine) fn parts_before(&self, target: &Target, versions: impl Iterator<Item = Id>) -> Result<Parts> {
         let fold = target.store.timeline.fold();
         let mut open: Vec<Id> = versions.collect();
         let mut seen: HashSet<Id> = open.iter().copied().collect();

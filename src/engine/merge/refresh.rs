@@ -7,6 +7,7 @@ use crate::base::{BranchName, DatasetName, Error, Id, Result};
 use crate::format::attrs::{Attrs, Value};
 use crate::format::version::Version;
 use crate::history::bases::reaches;
+use crate::history::fold::Fold;
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::store::address::RefBase;
 use crate::tree::resolve::Choices;
@@ -19,7 +20,7 @@ use super::{MergeOptions, MergeParent, MergeReport, Question};
 
 impl Engine {
     /// Merges again what the newest merge in the first line of the address's history was of, with the rules that it recorded: each parent
-    /// by what it was called then, so that a branch is what it is now. The address is a branch, or a version that one branch has in its
+    /// by what it was called then, so that a branch is what it is now, also in a dataset that was renamed since. The address is a branch, or a version that one branch has in its
     /// history; who wins is as it was recorded, whatever the options say of that.
     ///
     /// Errors: [`Kind::NotFound`](crate::base::Kind::NotFound) where there is no such merge, or a parent's branch is gone.
@@ -27,13 +28,17 @@ impl Engine {
         let mut target = self.open_target(address)?;
         let (branch, version) = self.branch_to_refresh(&target, address)?;
         let recorded = self.newest_merge(&target, version)?;
-        let text = |key: &str| recorded.text(key).map(str::to_owned);
-        let parents = recorded.asked().into_iter().map(|role| parent_again(&target, address, role));
+        let fold = target.store.timeline.fold();
+        let parents = recorded.asked().into_iter().map(|role| parent_again(&target, address, &now_called(fold, role)));
         let parents = parents.collect::<Result<Vec<_>>>()?;
+        let rule_again = |rule: &str| match rule.rsplit_once('=') {
+            Some((glob, choice)) => format!("{glob}={}", now_called(fold, choice)),
+            None => rule.to_owned(),
+        };
         let again = MergeOptions {
             branch: Some(branch.to_string()),
-            on_conflict: text(META_OTHERWISE),
-            rules: text(META_RULES).iter().flat_map(|rules| rules.lines()).map(str::to_owned).collect(),
+            on_conflict: recorded.text(META_OTHERWISE).map(|choice| now_called(fold, choice)),
+            rules: recorded.text(META_RULES).into_iter().flat_map(str::lines).map(rule_again).collect(),
             ..options.clone()
         };
         if address.location == Location::Here && self.workspace_branch()?.as_ref() == Some(&branch) {
@@ -173,6 +178,15 @@ impl Afresh {
         meta.0.insert(META_REFRESHES.to_owned(), Value::Text(self.origin.to_string()));
         Ok(meta)
     }
+}
+
+/// A role, or who wins by a rule, with the name that its dataset has now.
+fn now_called(fold: &Fold, words: &str) -> String {
+    let renamed = words.split_once('@').and_then(|(dataset, rest)| {
+        let dataset = DatasetName::new(dataset).ok().filter(|name| !fold.datasets.contains_key(name))?;
+        Some(format!("{}@{rest}", fold.new_name(&dataset)?.0))
+    });
+    renamed.unwrap_or_else(|| words.to_owned())
 }
 
 /// The address of a parent by its role: REF, or DATASET@REF, perhaps with a part.

@@ -196,7 +196,10 @@ pub(super) fn recorded_words(
     let all = || parents.iter().map(|parent| parent.reference.as_str()).collect::<Vec<_>>().join("\n");
     let is_told = |parent: &MergeParent| !parent.adds_nothing && role(&parent.reference) == parent.reference;
     let asked = (!parents.iter().all(is_told)).then(|| (META_PARENTS.to_owned(), all()));
-    Ok(recorded_choice(options).chain(asked).chain(recorded_parts(used)?).collect())
+    Ok(recorded_choice(options)
+        .chain(asked)
+        .chain(recorded_parts(used.iter().map(|parent| (parent.version, &parent.part)))?)
+        .collect())
 }
 
 /// What the metadata of a version says of who won, as it was asked for.

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use crate::base::{DatasetName, Error, Id, RefName, RepoPath, Result, Time};
+use crate::base::{DatasetName, Error, Event, Id, RefName, RepoPath, Result, Time};
 use crate::flow::merge::Regions;
 use crate::format::attrs::Value;
 use crate::format::header::ObjectKind;
@@ -193,6 +193,9 @@ impl Engine {
         };
         let parents: Vec<MergeParent> = record.parents.iter().map(parent).collect();
         let ancestry = Ancestry::of(self, target, &parents)?;
+        if let Some(gap) = ancestry.gap(self, target)? {
+            self.observer.tell(Event::Warning(format!("{gap}: the merge may have seen more")));
+        }
         let regions = ancestry.regions(&target.store.content);
         let (lineage, values) = (regions.lineage_at(at.path.as_str()), regions.values_at(at.path.as_str())?);
         let heads = &values[..parents.len()];
