@@ -196,8 +196,7 @@ impl Writer<'_> {
                 }
             }
             EntryKind::File { size, content, executable } => {
-                let stands =
-                    if is_fresh { Stands::Nothing } else { self.look(&target, content, *size, *executable)? };
+                let stands = if is_fresh { Stands::Nothing } else { self.look(&target, content, *size, *executable)? };
                 match stands {
                     Stands::AsAsked => tally.note(Stage::Placed, *size),
                     Stands::InOtherForm | Stands::Nothing => self.write_file(placed, &target, tally)?,
