@@ -24,6 +24,9 @@ use super::{Cache, Key};
 /// Nobody can tell whether a job on another machine lives: its lease ends a day after it was last renewed.
 pub const LEASE_MS: i64 = 24 * 3600 * 1000;
 
+/// Room on the disk for holds, marks and the like, without which a full one takes nothing more.
+const NOTES: u64 = 64 << 10;
+
 /// What is held.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -143,6 +146,7 @@ impl Cache {
         let name = Id::of(&bytes).to_string();
         let path = self.folder.join("lists").join(&name);
         if !path.exists() {
+            self.clear_disk(self.on_disk(bytes.len() as u64) + NOTES, false, contents)?;
             self.write_common(&path, &bytes, Durability::Renamed)?;
         }
         Ok(name)
@@ -152,6 +156,7 @@ impl Cache {
     pub fn hold(&self, hold: &Hold) -> Result<String> {
         let name: String = random_bytes()?[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let _nobody_removes = self.lock_room()?;
+        self.clear_locked_disk(NOTES, false, &[])?;
         if let (true, Held::List(list)) = (hold.is_pin, &hold.held) {
             // A pin outlives the power.
             files::sync(&self.folder.join("lists").join(list))?;

@@ -62,6 +62,13 @@ impl Kept {
         self.all || self.held.binary_search(&list_entry(key)).is_ok()
     }
 
+    /// With these contents, as if somebody held them.
+    pub(super) fn and_held(mut self, contents: &[u128]) -> Kept {
+        self.held.extend(contents);
+        self.held.sort_unstable();
+        self
+    }
+
     pub(super) fn has_view(&self, key: &str) -> bool {
         self.all || self.views.has(key)
     }

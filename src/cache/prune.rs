@@ -109,7 +109,7 @@ impl Cache {
         }
         let left = self.count_files()?;
         if let Some(excess) = most_bytes.and_then(|most| left.checked_sub(most)).filter(|excess| *excess > 0) {
-            removed = removed.and(self.remove(excess)?);
+            removed = removed.and(self.remove(excess, &[])?);
         }
         self.note_usage(self.count_usage(self.at_work()?.reserved)?)?;
         Ok(removed)
@@ -233,8 +233,8 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes at least `bytes` if that can be. The lock on the room is held by the caller.
-    pub(super) fn remove(&self, bytes: u64) -> Result<Pruned> {
+    /// Removes at least `bytes` if that can be, but nothing of what is `wanted`, sorted. The lock on the room is held by the caller.
+    pub(super) fn remove(&self, bytes: u64, wanted: &[u128]) -> Result<Pruned> {
         let mut removed = Pruned::default();
         self.sweep();
         self.remove_quarantined(i64::MAX, &mut removed)?;
@@ -242,8 +242,8 @@ impl Cache {
         // First without views that were used today, then with all that nobody holds.
         for newest in [today, i64::MAX] {
             self.remove_views(newest, &mut removed)?;
-            let wanted = bytes - removed.bytes.min(bytes);
-            self.remove_files(&self.kept()?, wanted, i64::MAX, &mut removed)?;
+            let rest = bytes - removed.bytes.min(bytes);
+            self.remove_files(&self.kept()?.and_held(wanted), rest, i64::MAX, &mut removed)?;
             if removed.bytes >= bytes {
                 break;
             }

@@ -265,7 +265,7 @@ impl Cache {
             // What isn't enough stays.
             if lacks > 0 && !was_in_vain && lacks <= self.removable(&[])?.removable_bytes {
                 let slack = (used.bytes / SLACK_SHARE).min(self.room.to_come.load(Ordering::Relaxed));
-                used = used.without(self.make_room(lacks, slack)?);
+                used = used.without(self.make_room(lacks, slack, &[])?);
                 if lacking(used, self.space()?).1 > 0 {
                     // Some file systems (btrfs) give back what was removed with their next commit.
                     rustix::fs::syncfs(&self.files).ok();
@@ -284,9 +284,44 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes what was used least; gives its bytes.
-    fn make_room(&self, bytes: u64, slack: u64) -> Result<u64> {
-        let went = self.remove(bytes.saturating_add(slack))?;
+    /// Sees to it that so many bytes of the disk are free, by removing what was used least, but nothing of what is `wanted`, sorted. What isn't
+    /// enough stays. With a floor, that stays free beside them.
+    pub fn clear_disk(&self, bytes: u64, with_floor: bool, wanted: &[u128]) -> Result<()> {
+        if self.lacks_on_disk(bytes, with_floor, 0)? == 0 || !self.is_writable {
+            return Ok(());
+        }
+        let _lock = self.lock_room()?;
+        self.clear_locked_disk(bytes, with_floor, wanted)
+    }
+
+    /// Likewise, where the caller holds the lock on the room.
+    pub(super) fn clear_locked_disk(&self, bytes: u64, with_floor: bool, wanted: &[u128]) -> Result<()> {
+        let reserved = self.at_work()?.reserved;
+        let lacks = self.lacks_on_disk(bytes, with_floor, reserved)?;
+        if lacks == 0 || !self.is_writable {
+            return Ok(());
+        }
+        let there = self.removable(wanted)?;
+        if lacks > there.removable_bytes {
+            return Ok(());
+        }
+        let went = self.make_room(lacks, there.bytes / SLACK_SHARE, wanted)?;
+        if self.lacks_on_disk(bytes, with_floor, reserved)? > 0 {
+            rustix::fs::syncfs(&self.files).ok();
+        }
+        // Without a number that can be relied on, the next one counts.
+        self.noted_usage().map_or(Ok(()), |used| self.note_usage(used.without(went)))
+    }
+
+    fn lacks_on_disk(&self, bytes: u64, with_floor: bool, reserved: u64) -> Result<u64> {
+        let space = self.space()?;
+        let floor = if with_floor { space.floor } else { 0 };
+        Ok(floor.saturating_add(reserved).saturating_add(bytes).saturating_sub(space.free))
+    }
+
+    /// Removes what was used least, but nothing of what is `wanted`; gives its bytes.
+    fn make_room(&self, bytes: u64, slack: u64, wanted: &[u128]) -> Result<u64> {
+        let went = self.remove(bytes.saturating_add(slack), wanted)?;
         let mut removed = self.room.removed.lock().unwrap_or_else(PoisonError::into_inner);
         *removed = removed.and(went);
         Ok(went.bytes)

@@ -91,7 +91,8 @@ impl Cache {
     pub fn recount(&self) -> Result<u64> {
         let _lock = self.lock_room()?;
         let usage = self.count_usage(self.at_work()?.reserved)?;
-        self.note_usage(usage)?;
+        // On a disk without room for it, the next one counts.
+        self.note_usage(usage).ok();
         Ok(usage.bytes)
     }
 

@@ -7,7 +7,7 @@ use dagset::base::{Error, Result, Time};
 use dagset::engine::{CacheCard, CacheList, Hold, Limits, Sharing};
 use serde_json::json;
 
-use super::settings::{group, group_name, parse_duration, parse_size};
+use super::settings::{group, group_name, parse_duration, parse_lasting, parse_size};
 use super::table::{left, print_within, right};
 use super::ui::Paint;
 use super::{Context, Ending, json, ui};
@@ -44,7 +44,7 @@ enum CacheCommand {
         #[arg(value_name = "ADDRESS")]
         address: String,
         /// For how long: 12h, 7d [default: for ever]
-        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        #[arg(long, value_name = "DURATION", value_parser = parse_lasting)]
         r#for: Option<std::time::Duration>,
     },
     /// Let go what a pin or a job holds

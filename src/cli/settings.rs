@@ -141,7 +141,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// A time that something lasts, of at most a hundred years: a number with `m`, `h`, `d` or `w`.
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("not a duration: {text:?} (write 30m, 12h, 7d, 2w)");
+    let bad = || format!("not a duration: {text:?} (write 90s, 30m, 12h, 7d, 2w)");
     let text = text.trim();
     let unit = text.chars().next_back().ok_or_else(bad)?;
     let seconds = match unit {
@@ -157,6 +157,14 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     match duration <= LONGEST {
         true => Ok(duration),
         false => Err(format!("too long: {text:?} (36500d, a hundred years, is the most)")),
+    }
+}
+
+/// Parses a duration that isn't none: what lasts so long.
+pub fn parse_lasting(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        Duration::ZERO => Err(format!("too short: {text:?} is no time at all (write 90s, 30m, 12h, 7d, 2w)")),
+        duration => Ok(duration),
     }
 }
 

@@ -9,7 +9,7 @@ use dagset::engine::{Until, WarmOptions, WarmReport};
 use serde_json::json;
 
 use super::progress::left_out;
-use super::settings::{parse_duration, with_hint};
+use super::settings::{parse_lasting, with_hint};
 use super::{Context, Ending, json, path_list, ui};
 
 /// Unknown paths that are shown to people.
@@ -54,7 +54,7 @@ pub struct Warm {
     #[arg(long)]
     check: bool,
     /// Keep it, for ever or for so long: 12h, 7d
-    #[arg(long, value_name = "DURATION", num_args = 0..=1, value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", num_args = 0..=1, value_parser = parse_lasting)]
     pin: Option<Option<Duration>>,
     /// Record that run ID uses it [default: the job's that this is part of]
     #[arg(long, value_name = "ID")]

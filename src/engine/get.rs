@@ -163,13 +163,13 @@ impl Engine {
             }
         })?;
         let (link, plan) = begun.map_or((None, None), |(link, plan)| (Some(link), plan));
+        let removed = chain.as_ref().map(|chain| chain.filled().removed_for_room()).unwrap_or_default();
         let why_not = match (&chain, link, &plan) {
             (Some(chain), Some(link), None) => {
                 self.why_not_to_fill(chain.filled(), link, &state.row, (&scope, &manifest), &folder)?
             }
             _ => None,
         };
-        let removed = chain.as_ref().map(|chain| chain.filled().removed_for_room()).unwrap_or_default();
         if scope.is_whole() {
             self.expect(state.row.files, state.row.bytes);
             // What stands there already needs no room, and nobody knows yet how much that is.

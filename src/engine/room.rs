@@ -81,6 +81,10 @@ impl Engine {
         let plan = self.plan(cache, scope, manifest)?;
         let beside = if is_beside { missing_below(folder, cache, scope, manifest)? } else { 0 };
         match self.check_fit(cache, &plan, beside) {
+            // Nobody else would make room for the copies.
+            Ok(()) if is_beside => {
+                cache.clear_disk(plan.missing_bytes.saturating_add(beside), true, &plan.list()).map(|()| None)
+            }
             Ok(()) => Ok(None),
             Err(fault) if matches!(fault.kind(), Kind::Failed | Kind::Busy) => Ok(Some(fault.to_string())),
             Err(fault) => Err(fault),

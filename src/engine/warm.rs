@@ -84,6 +84,7 @@ impl Engine {
         }
         let Some(first) = choices.first().filter(|_| !options.check) else { return Ok(reports) };
         self.check_fit(cache, &all, 0)?;
+        let mut removed = cache.removed_for_room();
         // What is all there takes no room, not even for a hold: the disk may be full.
         let is_held = !all.is_complete() || options.pin.is_some();
         let hold = is_held.then(|| self.hold_all(cache, &first.target, &all)).transpose()?;
@@ -94,9 +95,9 @@ impl Engine {
         self.observer.tell(Event::Phase("warming"));
         let mut met = cache.changes();
         let filled = choices.iter().zip(&mut reports).try_for_each(|(choice, report)| {
-            let removed = cache.removed_for_room();
             let done = self.fill_choice(&chain, choice, options.pin);
             report.removed = self.tell_removed(cache, removed);
+            removed = cache.removed_for_room();
             report.pin = done?;
             report.is_complete = true;
             report.changes = report.changes.and(chain.filled().changes().since(met));

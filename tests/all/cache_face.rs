@@ -137,7 +137,7 @@ fn a_dry_run_says_what_a_prune_then_removes() {
 fn errors_name_the_next_step() {
     let mut env = used();
     env.bind_by_permissions();
-    let cases: [(&[&str], i32, &str); 13] = [
+    let cases: [(&[&str], i32, &str); 15] = [
         (&["cache", "init", "new", "--shared", "no-such-group"], 3, "`getent group` shows all"),
         (&["cache", "init", "new", "--shared", "0"], 1, "you must be a member of the group; `id` shows yours"),
         (&["cache", "init", "new", "--max", "lots"], 2, "not a size: \"lots\" (write 500G, 2T, 100GiB)"),
@@ -148,6 +148,12 @@ fn errors_name_the_next_step() {
         (&["cache", "prune"], 2, "`dagset cache prune --unused 30d`"),
         (&["cache", "pin", "./store/set@1", "--for", "999999999d"], 2, "too long: \"999999999d\" (36500d, a hundred"),
         (&["warm", "./store/set@1", "--pin=99999999999999999999999s"], 2, "not a duration"),
+        (
+            &["warm", "./store/set@1", "--pin", "0h"],
+            2,
+            "too short: \"0h\" is no time at all (write 90s, 30m, 12h, 7d, 2w)",
+        ),
+        (&["cache", "pin", "./store/set@1", "--for", "0"], 2, "not a duration: \"0\" (write 90s, 30m, 12h, 7d, 2w)"),
         (&["cache", "prune", "--unused", "5300w"], 2, "too long"),
         (&["cache", "info", "--cache", "./new:rw"], 2, "a folder of this name is written ./new:rw/"),
         (&["warm", "./store/set@1", "--cache", "cache:ro:RO"], 2, "followed by :ro or nothing, not by :RO"),

@@ -75,6 +75,44 @@ fn as_much_goes_as_is_needed_and_that_is_said() {
 }
 
 #[test]
+fn copies_beside_the_cache_get_room_from_it() {
+    let Some((env, disk)) = on_small_disk("a get of copies that makes room in a cache") else { return };
+    let floor = (8 << 20) / 10;
+    // What comes into the cache fits, and so do half of the copies.
+    leave_free(&disk, floor + VERSION * 3 / 2);
+    let (got, said) = get(&env, 3, &disk.path().join("job"));
+    assert!(said.contains("to make room") && !said.contains("straight from the store"), "{said}");
+    assert!((10..=13).contains(&got["made_room"]["files"].as_u64().unwrap()), "{got}");
+    let free = |disk: &SmallDisk| rustix::fs::statvfs(disk.path()).map(|disk| disk.f_bavail * disk.f_frsize).unwrap();
+    assert!(free(&disk) >= floor, "{}", free(&disk));
+    // All is cached: only the copies need room, and nothing of the version goes.
+    let _ = env.run(["warm", "./store/set@3", "--check"]).exits(0);
+    leave_free(&disk, floor + VERSION / 2);
+    let (got, said) = get(&env, 3, &disk.path().join("job-2"));
+    assert!(got["made_room"]["files"].as_u64().unwrap() >= 10, "{got} {said}");
+    let _ = env.run(["warm", "./store/set@3", "--check"]).exits(0);
+    assert!(free(&disk) >= floor, "{}", free(&disk));
+}
+
+#[test]
+fn a_full_disk_gets_room_from_the_cache_for_what_holds_a_version() {
+    for (test, command) in [
+        ("a warm-up on a full disk", &["warm", "./store/set@3"][..]),
+        ("a run on a full disk", &["run", "./store/set@2", "--", "true"]),
+        ("a view on a full disk", &["get", "./store/set@2", "job", "--link", "view"]),
+        ("symlinks on a full disk", &["get", "./store/set@2", "job", "--link", "symlink"]),
+    ] {
+        let Some((env, disk)) = on_small_disk(test) else { return };
+        let cache = disk.path().join("cache").to_str().unwrap().to_owned();
+        let _ = env.run(["cache", "init", &cache, "--keep-free", "0"]).exits(0);
+        leave_free(&disk, 0);
+        let _ = env.run(command).exits(0);
+        let version = if command[0] == "warm" { "./store/set@3" } else { "./store/set@2" };
+        let _ = env.run(["warm", version, "--check"]).exits(0);
+    }
+}
+
+#[test]
 fn a_warm_up_of_what_is_there_needs_no_room() {
     let Some((env, disk)) = on_small_disk("a warm-up on a full disk") else { return };
     leave_free(&disk, 0);
