@@ -112,8 +112,10 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
     let get_one = |engine: &Engine, (address, folder): &(Address, PathBuf)| {
         engine.get(address, &GetOptions { folder: folder.clone(), ..options.clone() })
     };
-    let reports: Vec<GetReport> =
-        context.watched(|engine| wanted.iter().map(|wanted| get_one(engine, wanted)).collect())?;
+    let reports: Vec<GetReport> = context.watched(|engine| match is_locked {
+        true => engine.get_each(&wanted, &options),
+        false => wanted.iter().map(|wanted| get_one(engine, wanted)).collect(),
+    })?;
     if context.for_people() {
         if !context.global.quiet {
             reports.iter().try_for_each(|report| tell(context, report, options.hold.as_ref()))?;

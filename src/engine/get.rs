@@ -111,7 +111,7 @@ impl Engine {
         Ok(report)
     }
 
-    fn get_target(&self, target: &Target, options: &GetOptions) -> Result<GetReport> {
+    pub(super) fn get_target(&self, target: &Target, options: &GetOptions) -> Result<GetReport> {
         let counted = |counter| self.observer.get(counter);
         // Others may have been got before by the same command.
         let before_this = [Counter::Files, Counter::Bytes].map(counted);
@@ -264,9 +264,7 @@ impl Engine {
                 }
                 Ok(resumes)
             }
-            false => Err(Error::conflict(format!("{} isn't empty", folder.display())).hint(
-                "choose an empty folder, or give --overwrite (and --delete to remove what the version doesn't have)",
-            )),
+            false => Err(not_empty(folder)),
         }
     }
 
@@ -284,6 +282,11 @@ impl Engine {
         others.iter().try_for_each(|path| remove_with_empty_folders(folder, path))?;
         Ok(others.into_iter().map(str::to_owned).collect())
     }
+}
+
+pub(super) fn not_empty(folder: &Path) -> Error {
+    Error::conflict(format!("{} isn't empty", folder.display()))
+        .hint("choose an empty folder, or give --overwrite (and --delete to remove what the version doesn't have)")
 }
 
 /// The link for a folder: what was asked for if the file systems can have it, else an error that says what they can.
@@ -390,19 +393,19 @@ pub(super) fn check_space(folder: &Path, bytes: u64) -> Result<()> {
 }
 
 /// The mark of a `get` that hasn't ended: a temporary of ours, so that no scan takes it for data.
-struct Marker {
+pub(super) struct Marker {
     path: PathBuf,
     text: String,
 }
 
 impl Marker {
     /// For a choice with this id.
-    fn new(folder: &Path, what: &Id) -> Marker {
+    pub(super) fn new(folder: &Path, what: &Id) -> Marker {
         let text = format!("dagset get, not ended: run the same command again\n{what}\n");
         Marker { path: folder.join(GET_MARKER), text }
     }
 
-    fn is_there(&self) -> bool {
+    pub(super) fn is_there(&self) -> bool {
         fs::read_to_string(&self.path).is_ok_and(|text| text == self.text)
     }
 

@@ -23,6 +23,7 @@ mod du;
 mod filter;
 mod gc;
 mod get;
+mod get_each;
 mod here;
 mod ingest;
 mod lend;

@@ -137,3 +137,20 @@ fn a_manifest_that_is_not_the_version_s_is_found_by_a_check_and_put_right_by_an_
     assert!(said.contains("signs has another manifest") && said.contains("the file said 000000000000"), "{said}");
     assert_eq!(content(&env, "dagset.lock"), before);
 }
+
+#[test]
+fn a_get_of_all_pins_writes_nothing_unless_all_can_be_got_and_passes_over_what_is_there() {
+    let env = project();
+    env.write("project/vision/maps/mine", "x");
+    let refused = run(&env, &["get", "--locked"]).exits(4);
+    assert!(refused.stderr.contains("vision/maps isn't empty"), "{}", refused.stderr);
+    assert!(!env.path("project/signs").exists(), "the pin before it was not written either");
+    fs::remove_dir_all(env.path("project/vision")).unwrap();
+    let _ = run(&env, &["get", "--locked", "signs"]).exits(0);
+    let before = fs::metadata(env.path("project/signs/a")).unwrap().modified().unwrap();
+    let both = run(&env, &["get", "--locked", "--json"]).json();
+    assert_eq!((&both["datasets"][0]["files"], content(&env, "vision/maps/a").as_str()), (&json!(1), "map"));
+    assert_eq!(fs::metadata(env.path("project/signs/a")).unwrap().modified().unwrap(), before);
+    env.write("project/signs/a", "two");
+    let _ = run(&env, &["get", "--locked", "signs"]).exits(4);
+}
