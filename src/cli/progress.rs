@@ -20,6 +20,9 @@ const REDRAW: Duration = Duration::from_millis(100);
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const JSON_EVERY: Duration = Duration::from_secs(1);
 
+/// Work that hasn't moved for so long waits for something.
+const STILL: Duration = Duration::from_secs(4);
+
 /// Columns of the gauge, and how few still say something.
 const GAUGE: usize = 10;
 const LEAST_GAUGE: usize = 4;
@@ -99,8 +102,8 @@ impl Shown {
             match self.mode {
                 Mode::Bar if !ended && self.started.elapsed() >= BLINK => self.redraw(),
                 Mode::Lines if is_due && !ended => stderr_line(&self.line()),
-                // The last one says where it ended, however soon that was.
-                Mode::Json if is_due || ended => stderr_line(&self.json()),
+                // The last one says where it ended, however soon that was; what never began ended nowhere.
+                Mode::Json if is_due || ended && !self.phase.is_empty() => stderr_line(&self.json(ended)),
                 _ => {}
             }
             if is_due {
@@ -159,13 +162,16 @@ impl Shown {
         bar.tick();
     }
 
+    fn phase(&self) -> &'static str {
+        if self.phase.is_empty() { "working" } else { self.phase }
+    }
+
     /// `storing  1,200/5,000 files  1.2/4.0 GB  310.0 MB/s  9 s left`
     fn line(&self) -> String {
         let get = |counter| self.observer.get(counter);
         let (files, files_total) = (get(Counter::Files), get(Counter::FilesTotal));
         let (bytes, bytes_total) = (get(Counter::Bytes), get(Counter::BytesTotal));
-        let phase = if self.phase.is_empty() { "working" } else { self.phase };
-        let mut parts = vec![phase.to_owned()];
+        let mut parts = vec![self.phase().to_owned()];
         match (files, files_total) {
             (0, 0) => {}
             (0, total) if bytes == 0 => parts.push(format!("{} found", ui::count(total, "file"))),
@@ -185,24 +191,31 @@ impl Shown {
         parts.join("  ")
     }
 
+    /// Unknown while nothing has moved for a while: a process that waits for another's fetch can't tell.
     fn seconds_left(&self) -> Option<u64> {
+        if self.rate.is_still(Instant::now()) {
+            return None;
+        }
         let rate = self.rate.bytes_per_second().filter(|rate| *rate > 0)?;
         let left = self.observer.get(Counter::BytesTotal).checked_sub(self.observer.get(Counter::Bytes))?;
         (left > 0).then(|| left.div_ceil(rate))
     }
 
-    fn json(&self) -> String {
+    /// `ended`: this is the last one.
+    fn json(&self, ended: bool) -> String {
         let get = |counter| self.observer.get(counter);
+        let (bytes, bytes_total) = (get(Counter::Bytes), get(Counter::BytesTotal));
+        let is_all = ended && bytes_total > 0 && bytes >= bytes_total;
         json!({
             "schema": 1,
-            "phase": self.phase,
+            "phase": self.phase(),
             "files": get(Counter::Files),
             "files_total": get(Counter::FilesTotal),
-            "bytes": get(Counter::Bytes),
-            "bytes_total": get(Counter::BytesTotal),
+            "bytes": bytes,
+            "bytes_total": bytes_total,
             "bytes_per_second": self.rate.bytes_per_second(),
             "seconds": self.started.elapsed().as_secs_f64(),
-            "seconds_left": self.seconds_left(),
+            "seconds_left": if is_all { Some(0) } else { self.seconds_left() },
         })
         .to_string()
     }
@@ -223,6 +236,7 @@ fn gauge(paint: Paint, done: u64, total: u64, cells: usize) -> String {
 #[derive(Default)]
 struct Rate {
     last: Option<(Instant, u64)>,
+    moved: Option<Instant>,
     bytes: f64,
     seconds: f64,
 }
@@ -237,10 +251,18 @@ impl Rate {
         if seconds < 0.05 || is_first && bytes <= before {
             return;
         }
+        if bytes > before {
+            self.moved = Some(now);
+        }
         let weight = 0.5_f64.powf(seconds / HALF_LIFE_SECONDS);
         self.bytes = self.bytes * weight + bytes.saturating_sub(before) as f64;
         self.seconds = self.seconds * weight + seconds;
         self.last = Some((now, bytes));
+    }
+
+    /// Whether nothing has moved for so long that the rate says nothing of what is to come.
+    fn is_still(&self, now: Instant) -> bool {
+        self.moved.is_some_and(|moved| now.duration_since(moved) > STILL)
     }
 
     fn bytes_per_second(&self) -> Option<u64> {
@@ -275,6 +297,18 @@ mod tests {
             let rate = found[second * 10 - 1].unwrap();
             assert!((800..=1250).contains(&rate), "{rate} in second {second}");
         }
+    }
+
+    #[test]
+    fn a_rate_says_nothing_of_the_time_left_while_nothing_moves() {
+        let (mut rate, start) = (Rate::default(), Instant::now());
+        let is_still = |rate: &Rate, seconds| rate.is_still(start + Duration::from_secs(seconds));
+        for (at, bytes) in [(0, 0), (1, 500), (2, 500), (4, 500)] {
+            rate.note(start + Duration::from_secs(at), bytes);
+        }
+        assert_eq!([4, 6].map(|seconds| is_still(&rate, seconds)), [false, true]);
+        rate.note(start + Duration::from_secs(7), 600);
+        assert!(!is_still(&rate, 8));
     }
 
     #[test]

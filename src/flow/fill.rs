@@ -55,6 +55,23 @@ impl Wanted {
     }
 }
 
+/// A file that one of the caches has.
+struct Cached<'a> {
+    cache: &'a Cache,
+    file: Wanted,
+}
+
+impl Cached<'_> {
+    /// Reads it; one that isn't right is put aside, and that is said.
+    fn is_right(&self) -> bool {
+        let checked = self.cache.check_bytes(self.file.key);
+        if checked.as_ref().is_err_and(|fault| fault.kind() == Kind::Damaged) {
+            self.cache.quarantine(self.file.key);
+        }
+        checked.is_ok()
+    }
+}
+
 /// Fills a cache from a store.
 pub struct Filler<'a> {
     pub content: &'a Content,
@@ -195,36 +212,61 @@ impl Filler<'_> {
         if self.before.is_empty() { FAR.bytes } else { LARGE - 1 }
     }
 
-    /// Makes a large file from an older one that is cached, and what of it is new; `false` where there is none.
+    /// Makes a large file from older ones that are cached, and what of it is new; `false` where there are none. One that turns out to be
+    /// wrong meanwhile is put aside.
     fn rebuild(&self, cache: &Cache, file: &Wanted, tally: &Arc<Tally>) -> Result<bool> {
         if file.size < LARGE {
             return Ok(false);
         }
-        for before in self.before {
-            let Some(older) = before.find(&file.path)?.as_ref().and_then(Wanted::of) else { continue };
-            let keys = [older.key, Key { executable: !older.key.executable, ..older.key }];
-            let cached = self.chain.caches().iter().flat_map(|from| keys.map(|key| (from, key)));
-            let mut cached = cached.filter(|(from, key)| older.size >= LARGE && from.has(*key, older.size));
-            let Some((from, key)) = cached.next() else { continue };
-            let large = |file: &Wanted| Large { content: file.key.content, size: file.size, place: file.place };
-            let Some(plan) = rebuild::plan(self.content, &large(file), &large(&older))? else { continue };
+        let large = |file: &Wanted| Large { content: file.key.content, size: file.size, place: file.place };
+        let mut olders = self.cached_before(file)?;
+        while !olders.is_empty() {
+            let larges: Vec<_> = olders.iter().map(|older| large(&older.file)).collect();
+            let Some(plan) = rebuild::plan(self.content, &large(file), &larges)? else {
+                olders.remove(0);
+                continue;
+            };
             let mut new = cache.begin(file.key)?;
             let write = |bytes: &[u8]| {
                 tally.note(Stage::Cached, bytes.len() as u64);
                 new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
             };
-            match plan.carry_out(self.content, &from.path_of(key), tally, write) {
+            let paths: Vec<_> = olders.iter().map(|older| older.cache.path_of(older.file.key)).collect();
+            match plan.carry_out(self.content, &paths, tally, write) {
                 Ok(()) => {
                     let shared = plan.local;
                     self.observer.tell(Event::Note(format!("{}: {} of it were cached", file.path, size(shared))));
                     return new.publish().map(|()| true);
                 }
-                // The older file is not what it seems: the whole comes from the store.
-                Err(fault) if fault.kind() == Kind::Damaged => self.observer.tell(Event::Note(fault.in_one_line())),
+                // An older file is not what it seems: without those that aren't, the whole may come from the store.
+                Err(fault) if fault.kind() == Kind::Damaged => {
+                    self.observer.tell(Event::Note(fault.in_one_line()));
+                    let count = olders.len();
+                    olders.retain(Cached::is_right);
+                    if olders.len() == count {
+                        break;
+                    }
+                }
                 Err(fault) => return Err(fault),
             }
         }
         Ok(false)
+    }
+
+    /// What stood at a file's path in the versions before, of what is cached, each content once.
+    fn cached_before(&self, file: &Wanted) -> Result<Vec<Cached<'_>>> {
+        let mut seen = HashSet::new();
+        let mut found = Vec::new();
+        for before in self.before {
+            let Some(older) = before.find(&file.path)?.as_ref().and_then(Wanted::of) else { continue };
+            let keys = [older.key, Key { executable: !older.key.executable, ..older.key }];
+            let mut places = self.chain.caches().iter().flat_map(|from| keys.map(|key| (from, key)));
+            let is_wanted = older.size >= LARGE && seen.insert(older.key.content);
+            if let Some((cache, key)) = places.find(|(from, key)| is_wanted && from.has(*key, older.size)) {
+                found.push(Cached { cache, file: Wanted { key, ..older } });
+            }
+        }
+        Ok(found)
     }
 
     /// Copies a file that another cache of the chain has, or this one with the other mode, if it is what it should be.

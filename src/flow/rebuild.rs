@@ -1,13 +1,14 @@
-//! A large file from an older one that lies on this machine: what both share is copied from there, the rest comes from the store.
+//! A large file from older ones that lie on this machine: what they share is copied from there, the rest comes from the store.
 //!
 //! Recipes are compared from the top: a page that both have covers the same bytes in both, so it is not even read. The whole is verified against
-//! the content id, whatever the older file held. What is stored against a chunk of the older file is decoded with that; only where this goes wrong
-//! does the base come from the store too.
+//! the content id, whatever the older files held. What is stored against a chunk of an older file is decoded with that; only where this goes wrong
+//! does the base come from the store too. Bases aren't chained, so one may be of a version long before: where the first of the older files lacks
+//! some, the others are looked into.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -38,13 +39,15 @@ pub struct Large {
 /// The next bytes of the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Step {
-    Local { at: u64, len: u64 },
-    Stored { id: Id, len: u32, place: Option<Place>, base: Option<LocalBase> },
+    Local(Stretch),
+    Stored { id: Id, len: u32, place: Option<Place>, base: Option<Stretch> },
 }
 
-/// Where the base that a chunk's frame needs lies in the older file.
+/// Bytes of one of the older files.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct LocalBase {
+struct Stretch {
+    /// The number of the file.
+    file: usize,
     at: u64,
     len: u64,
 }
@@ -65,70 +68,114 @@ struct Bottom {
     children: Vec<(Child, u64)>,
 }
 
-/// How `new` is made from `old`; `None` where that saves too little.
-pub fn plan(store: &Content, new: &Large, old: &Large) -> Result<Option<Plan>> {
-    let (newer, older) = (bottom(store, new)?, bottom(store, old)?);
-    let wanted: HashSet<Id> = newer.children.iter().map(|((child, _), _)| child.id).collect();
-    let pages = older.children.iter().filter(|_| older.has_pages).map(|((child, _), at)| (child.id, *at));
-    let known_pages: HashMap<Id, u64> = pages.collect();
-    // Of the older recipe, what lies in pages that the newer doesn't have.
-    let mut known_chunks = HashMap::new();
-    let unshared = older.children.iter().filter(|((child, _), _)| !(older.has_pages && wanted.contains(&child.id)));
-    each_chunk(store, older.has_pages, unshared.copied(), |chunk, _, at| {
-        known_chunks.insert(chunk.id, (at, chunk.bytes));
+/// Which chunks lie in the older files, and where.
+#[derive(Default)]
+struct Known {
+    chunks: HashMap<Id, Stretch>,
+    /// Pages that were looked into, or need not be.
+    pages: HashSet<Id>,
+}
+
+impl Known {
+    /// Looks into an older file, but for pages that need not be.
+    fn look_into(&mut self, store: &Content, file: usize, older: &Bottom) -> Result<()> {
+        let is_new = |((page, _), _): &&(Child, u64)| !(older.has_pages && self.pages.contains(&page.id));
+        let unseen: Vec<_> = older.children.iter().filter(is_new).copied().collect();
+        each_chunk(store, older.has_pages, unseen.iter().copied(), |chunk, _, at| {
+            self.chunks.entry(chunk.id).or_insert(Stretch { file, at, len: chunk.bytes });
+            Ok(())
+        })?;
+        self.pages.extend(older.children.iter().map(|((page, _), _)| page.id));
         Ok(())
-    })?;
-    let mut plan = Plan { steps: Vec::new(), content: new.content, local: 0 };
-    prefetch_pages(
-        store,
-        newer.has_pages,
-        newer.children.iter().filter(|((page, _), _)| !known_pages.contains_key(&page.id)),
-    );
+    }
+
+    /// Takes from the older files what they have, of what was to come from the store, and the bases of the rest. Says whether a base is unknown.
+    fn resolve(&self, steps: &mut [Step]) -> bool {
+        let mut lacks_bases = false;
+        for step in steps {
+            let Step::Stored { id, place, base, .. } = step else { continue };
+            if let Some(known) = self.chunks.get(id) {
+                *step = Step::Local(*known);
+            } else if let (None, Some(needed)) = (*base, place.and_then(|place| place.frame.encoding.base())) {
+                *base = self.chunks.get(&needed).copied();
+                lacks_bases |= base.is_none();
+            }
+        }
+        lacks_bases
+    }
+}
+
+/// How `new` is made from `olds`, likeliest first; `None` where that saves too little.
+pub fn plan(store: &Content, new: &Large, olds: &[Large]) -> Result<Option<Plan>> {
+    let Some((first, others)) = olds.split_first() else { return Ok(None) };
+    let (newer, older) = (bottom(store, new)?, bottom(store, first)?);
+    // Of the older recipe, what lies in pages that the newer doesn't have.
+    let mut known = Known { pages: newer.children.iter().map(|((page, _), _)| page.id).collect(), ..Known::default() };
+    known.look_into(store, 0, &older)?;
+    let shared = older.children.iter().filter(|_| older.has_pages).map(|((page, _), at)| (page.id, *at));
+    let shared: HashMap<Id, u64> = shared.collect();
+    let unshared = newer.children.iter().filter(|((page, _), _)| !shared.contains_key(&page.id));
+    prefetch_pages(store, newer.has_pages, unshared);
+    let mut steps = Vec::new();
     for child in newer.children {
         let ((page, _), _) = child;
-        if let Some(at) = known_pages.get(&page.id).filter(|_| newer.has_pages) {
-            plan.take_local(*at, page.bytes);
+        if let Some(at) = shared.get(&page.id).filter(|_| newer.has_pages) {
+            steps.push(Step::Local(Stretch { file: 0, at: *at, len: page.bytes }));
             continue;
         }
         each_chunk(store, newer.has_pages, std::iter::once(child), |chunk, place, _| {
-            match known_chunks.get(&chunk.id) {
-                Some((at, len)) => plan.take_local(*at, *len),
-                None => {
-                    let base = place.and_then(|place| known_chunks.get(&place.frame.encoding.base()?));
-                    let base = base.map(|(at, len)| LocalBase { at: *at, len: *len });
-                    plan.steps.push(Step::Stored { id: chunk.id, len: chunk.bytes as u32, place, base });
-                }
-            }
+            steps.push(Step::Stored { id: chunk.id, len: chunk.bytes as u32, place, base: None });
             Ok(())
         })?;
     }
+    let mut lacks_bases = known.resolve(&mut steps);
+    // What the newer shares with those behind isn't known from the first.
+    known.pages = older.children.iter().map(|((page, _), _)| page.id).collect();
+    for (file, other) in others.iter().enumerate() {
+        if lacks_bases {
+            known.look_into(store, file + 1, &bottom(store, other)?)?;
+            lacks_bases = known.resolve(&mut steps);
+        }
+    }
+    let plan = Plan::of(steps, new.content);
     Ok(Some(plan).filter(|plan| plan.local >= new.size / LEAST_SHARE))
 }
 
 impl Plan {
-    fn take_local(&mut self, at: u64, len: u64) {
-        self.local += len;
-        match self.steps.last_mut() {
-            Some(Step::Local { at: before, len: so_far }) if *before + *so_far == at => *so_far += len,
-            _ => self.steps.push(Step::Local { at, len }),
+    fn of(steps: Vec<Step>, content: Id) -> Plan {
+        let mut plan = Plan { steps: Vec::new(), content, local: 0 };
+        for step in steps {
+            let Step::Local(next) = step else {
+                plan.steps.push(step);
+                continue;
+            };
+            plan.local += next.len;
+            match plan.steps.last_mut() {
+                Some(Step::Local(last)) if (last.file, last.at + last.len) == (next.file, next.at) => {
+                    last.len += next.len;
+                }
+                _ => plan.steps.push(step),
+            }
         }
+        plan
     }
 
     /// Gives the file to `sink` piece by piece, and tells `tally` what has come, from here or there; an error behind the last piece if the whole isn't the content.
     pub fn carry_out(
         &self,
         store: &Content,
-        older: &Path,
+        olders: &[PathBuf],
         tally: &Arc<Tally>,
         mut sink: impl FnMut(&[u8]) -> Result<()> + Send,
     ) -> Result<()> {
-        let file = File::open(older).map_err(|fault| Error::io("open", older, fault))?;
+        let open = |path: &PathBuf| File::open(path).map_err(|fault| Error::io("open", path, fault));
+        let files = olders.iter().map(open).collect::<Result<Vec<_>>>()?;
         let mut hasher = blake3::Hasher::new();
         let mut buffer = vec![0; COPY_BUFFER];
         for window in windows(&self.steps) {
-            let mut stored = fetch(store, window, &file, tally)?.into_iter();
+            let mut stored = fetch(store, window, &files, tally)?.into_iter();
             for step in window {
-                let Step::Local { mut at, mut len } = *step else {
+                let Step::Local(Stretch { file, mut at, mut len }) = *step else {
                     let item = stored.next().ok_or_else(|| Error::damaged("a chunk was not read"))?;
                     hasher.update(item.bytes());
                     sink(item.bytes())?;
@@ -136,7 +183,9 @@ impl Plan {
                 };
                 while len > 0 {
                     let piece = &mut buffer[..(len as usize).min(COPY_BUFFER)];
-                    file.read_exact_at(piece, at).map_err(|fault| Error::io("read", older, fault))?;
+                    let older = files.get(file).zip(olders.get(file));
+                    let (older, path) = older.ok_or_else(|| Error::damaged("an older file is gone"))?;
+                    older.read_exact_at(piece, at).map_err(|fault| Error::io("read", path, fault))?;
                     hasher.update(piece);
                     tally.note(Stage::Came, piece.len() as u64);
                     sink(piece)?;
@@ -147,7 +196,7 @@ impl Plan {
         }
         match hasher.finalize().as_bytes() == &self.content.0 {
             true => Ok(()),
-            false => Err(Error::damaged(format!("{} isn't what it was cached as", older.display()))),
+            false => Err(Error::damaged(format!("what {} is made from isn't right", self.content.short()))),
         }
     }
 }
@@ -169,10 +218,10 @@ fn windows(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     })
 }
 
-fn fetch(store: &Content, window: &[Step], older: &File, tally: &Arc<Tally>) -> Result<Vec<Item>> {
+fn fetch(store: &Content, window: &[Step], olders: &[File], tally: &Arc<Tally>) -> Result<Vec<Item>> {
     let chunks = window.iter().filter_map(|step| match *step {
         Step::Stored { id, len, place, base } => Some((ChunkToRead { id, len, place }, base)),
-        Step::Local { .. } => None,
+        Step::Local(_) => None,
     });
     let chunks: Vec<_> = chunks.collect();
     let frames_of = |has_base: bool| {
@@ -185,10 +234,10 @@ fn fetch(store: &Content, window: &[Step], older: &File, tally: &Arc<Tally>) -> 
     let based = store.read_ahead_alone(ObjectKind::Pack, &frames_of(true), Some(tally));
     ahead.wait()?;
     based.wait()?;
-    let read = |(chunk, base): &(ChunkToRead, Option<LocalBase>)| {
+    let read = |(chunk, base): &(ChunkToRead, Option<Stretch>)| {
         if let (Some(place), Some(base)) = (&chunk.place, base) {
             let mut bytes = vec![0; base.len as usize];
-            let is_read = older.read_exact_at(&mut bytes, base.at).is_ok();
+            let is_read = olders.get(base.file).is_some_and(|older| older.read_exact_at(&mut bytes, base.at).is_ok());
             if let Some(item) = store.chunk_against(&chunk.id, place, &bytes).filter(|_| is_read) {
                 return Ok(item);
             }

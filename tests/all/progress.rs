@@ -35,8 +35,18 @@ fn rate_and_time_left_are_null_until_known_and_then_right() {
     assert!((mean / 2.0..mean * 2.0).contains(&rate), "{line}");
     assert_eq!(left, ((1_600_000.0 - bytes) / rate).ceil());
     drop(others);
-    assert_eq!(lines.map_while(Result::ok).filter(|line| line.contains("error")).count(), 0);
+    let rest: Vec<String> = lines.map_while(Result::ok).collect();
+    assert!(!rest.iter().any(|line| line.contains("error")), "{rest:?}");
+    let last = rest.iter().rev().find_map(|line| serde_json::from_str::<Value>(line).ok()).unwrap();
+    assert_eq!((&last["bytes"], &last["seconds_left"]), (&json!(1_600_000), &json!(0)));
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn what_never_began_has_no_progress() {
+    let env = TestEnv::new();
+    let said = env.run(["push", "--progress", "json"]);
+    assert!(said.code != Some(0) && !said.stderr.contains("\"phase\""), "{}", said.stderr);
 }
 
 const FILE: u64 = 100_000;
