@@ -74,10 +74,13 @@ impl Workspace {
     /// The base version.
     pub fn base(&self) -> Result<Option<&VersionState>> {
         let known = self.state.base.as_ref().map(|id| self.target.version_state(id)).transpose();
+        let lost = |fault: Error| {
+            fault
+                .within("the version that this folder is based on is gone from the store")
+                .hint("its files are as they were: `dagset ingest FOLDER --into STORE/DATASET` makes a version of them")
+        };
         known.map_err(|fault| match fault.kind() {
-            Kind::NotFound => fault.within("the version that this folder is based on is gone from the store").hint(
-                "its files are as they were: `dagset ingest FOLDER --into STORE/DATASET` makes a version of them",
-            ),
+            Kind::NotFound if fault.next_step().is_none() => lost(fault),
             _ => fault,
         })
     }

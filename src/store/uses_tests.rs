@@ -87,7 +87,9 @@ fn a_use_under_another_name_is_damage() {
     let name = Use { version: version(2), ..a_use(1, 1) }.object_name();
     bucket.create(&name, bytes).unwrap();
     let found = find(&bucket, &Wanted { versions: &[version(2)], run: None, model: None, most: 5 }, None);
-    assert_eq!(found.unwrap_err().kind(), Kind::Damaged);
+    let found = found.unwrap();
+    assert!(found.uses.is_empty());
+    assert_eq!(found.damaged.iter().map(|fault| fault.kind()).collect::<Vec<_>>(), [Kind::Damaged]);
 }
 
 /// Keeps what it is given.
