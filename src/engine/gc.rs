@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::{DatasetName, Error, Id, RefName, Result, Time};
+use crate::base::{DatasetName, Id, RefName, Result, Time};
 use crate::flow::gc::{Collector, Gone, clock};
 use crate::history::fold::Fold;
 use crate::history::timeline::Timeline;
@@ -72,8 +72,10 @@ impl Engine {
     pub fn gc(&self, place: &Address, options: &GcOptions) -> Result<GcReport> {
         let (mut store, only) = self.open_log(place)?;
         let root = store.root.clone();
-        if let Some(name) = &only {
-            is_there(store.timeline.fold(), name, &root)?;
+        if let Some(name) = only.as_ref().filter(|name| store.timeline.fold().deletion_of(name).is_none()) {
+            let new_name = |to: &DatasetName, root: &str| format!("write {root}//{to}");
+            let there = store.timeline.fold().dataset(name);
+            there.map_err(|fault| fault.hint(store.where_it_went(name, new_name)))?;
         }
         // Who may not delete is told before anything is written to the log.
         let now = match options.dry_run {
@@ -145,13 +147,6 @@ impl Engine {
             false => clock::newest_record_before(store.timeline.bucket(), head, cutoff),
         }
     }
-}
-
-fn is_there(fold: &Fold, name: &DatasetName, root: &str) -> Result<()> {
-    if fold.datasets.contains_key(name) || fold.deleted.keys().any(|(_, deleted)| deleted == name) {
-        return Ok(());
-    }
-    Err(Error::not_found(format!("{root} has no dataset {name}")).hint(format!("`dagset list {root}` shows them")))
 }
 
 fn step(fold: &Fold, gone: Gone) -> GcStep {

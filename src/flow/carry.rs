@@ -177,7 +177,7 @@ impl<'a> Carrier<'a> {
                 row.manifest_place = self.place_of(&row.manifest, ItemKind::Node)?;
             }
         }
-        self.registrar.own().iter().flat_map(Index::packs).for_each(|pack| self.known.use_pack(pack.name));
+        self.known.use_packs_of(self.registrar.own());
         Ok(Arrived { rows, indexes, relies: self.known.used() })
     }
 

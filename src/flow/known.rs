@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::base::{Id, ObjectName, Result};
+use crate::format::index::Index;
 use crate::format::operation::Things;
 use crate::format::pack::ItemKind;
 use crate::format::place::{Encoding, Place};
@@ -66,6 +67,11 @@ impl<'a> Known<'a> {
     /// Notes that a version is used, with all that it needs.
     pub fn use_version(&self, id: Id) {
         lock(&self.versions).push(id);
+    }
+
+    /// Notes that all packs of indexes that were registered are used.
+    pub fn use_packs_of(&self, indexes: &[Index]) {
+        indexes.iter().flat_map(Index::packs).for_each(|pack| self.use_pack(pack.name));
     }
 
     /// Notes that a pack is used that was registered.

@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
         let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
         let written = self.write_version(&uploads, data.index(), pieces, version);
         let (version, packs) = uploads.conclude(written)?;
-        self.registrar.own().iter().flat_map(Index::packs).for_each(|pack| self.known.use_pack(pack.name));
+        self.known.use_packs_of(self.registrar.own());
         let indexes = self.registrar.write(data, packs)?.into_iter().collect();
         Ok(Finished { version, indexes, relies: self.known.used() })
     }

@@ -17,7 +17,7 @@ fn edited() -> Vec<u8> {
 }
 
 /// How many data packs the store has.
-fn packs(env: &TestEnv) -> usize {
+pub fn packs(env: &TestEnv) -> usize {
     fs::read_dir(env.path("store/packs")).unwrap().count()
 }
 

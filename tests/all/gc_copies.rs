@@ -5,6 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::env::TestEnv;
+use crate::gc_bases::packs;
 use crate::stage::noise;
 
 /// A store in which `shared.bin` of the dataset `kept` lies in a pack of its own, and in one with `other.bin` of the dataset `left`.
@@ -27,10 +28,6 @@ fn twice_stored() -> TestEnv {
 fn newest_record(env: &TestEnv) -> String {
     let records = env.run(["oplog", "./store", "--json"]).json()["records"].clone();
     records[0]["record"].to_string()
-}
-
-fn packs(env: &TestEnv) -> usize {
-    fs::read_dir(env.path("store/packs")).unwrap().count()
 }
 
 fn collect(env: &TestEnv, place: &str, grace: &str) {

@@ -6,7 +6,6 @@ use crate::base::{Error, Id, ObjectName, Result};
 use crate::format::index::IndexPack;
 use crate::format::operation::VersionRow;
 use crate::format::pack::ItemKind;
-use crate::format::place::{Encoding, Place};
 use crate::store::content::Content;
 
 use super::needs::Needs;
@@ -78,8 +77,8 @@ impl Marker {
             grown = false;
             for (_, base) in bases.iter().filter(|(pack, _)| live.contains(pack)).copied().collect::<Vec<_>>() {
                 for kind in BASES {
-                    let plain = content.all_places(&base, kind)?.into_iter().filter(is_plain);
-                    grown |= keep_one(&plain.map(|place| place.frame.pack).collect::<Vec<_>>(), &mut live);
+                    let plain = content.plain_places(kind, &base)?.map(|place| place.frame.pack);
+                    grown |= keep_one(&plain.collect::<Vec<_>>(), &mut live);
                 }
             }
         }
@@ -88,34 +87,19 @@ impl Marker {
 }
 
 impl Found {
-    /// Notes where something lies that is needed, with a plain copy of its base where one needs that; false if it lies in no pack here.
+    /// Notes where something lies that is needed; false if it lies in no pack here. Its base, where it needs one, stays with its pack.
     fn need(&mut self, content: &Content, id: Id, kind: ItemKind) -> Result<bool> {
-        let places = content.all_places(&id, kind)?;
-        for place in &places {
-            if let Encoding::Based(base) = place.frame.encoding {
-                for kind in BASES {
-                    self.note(base, kind, content.all_places(&base, kind)?.into_iter().filter(is_plain));
-                }
-            }
-        }
-        Ok(self.note(id, kind, places.into_iter()))
-    }
-
-    fn note(&mut self, id: Id, kind: ItemKind, places: impl Iterator<Item = Place>) -> bool {
+        let places = content.all_places(&id, kind)?.into_iter();
         let mut packs: Vec<ObjectName> = places.map(|place| place.frame.pack).collect();
         packs.sort_unstable();
         packs.dedup();
         match packs[..] {
-            [] => return false,
+            [] => return Ok(false),
             [pack] => drop(self.packs.insert(pack)),
             _ => drop(self.copies.insert((id, kind), packs)),
         }
-        true
+        Ok(true)
     }
-}
-
-fn is_plain(place: &Place) -> bool {
-    !place.frame.encoding.needs_base()
 }
 
 /// What can't be followed can't be told from what is dead.

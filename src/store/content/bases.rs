@@ -76,9 +76,10 @@ impl Content {
         frames
     }
 
-    fn plain_places(&self, kind: ItemKind, id: &Id) -> Result<impl Iterator<Item = Place>> {
-        let found = self.indexes()?.iter().filter_map(move |index| index.find(id, kind));
-        Ok(found.filter(|place| !place.frame.encoding.needs_base()))
+    /// Every place of a plain copy that the indexes name, condemned or not.
+    pub fn plain_places(&self, kind: ItemKind, id: &Id) -> Result<impl Iterator<Item = Place> + use<>> {
+        let all = self.all_places(id, kind)?.into_iter();
+        Ok(all.filter(|place| !place.frame.encoding.needs_base()))
     }
 }
 
