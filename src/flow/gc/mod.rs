@@ -176,7 +176,12 @@ impl Collector<'_> {
                 count(&mut gone, &things, &packs);
                 return Ok(gone);
             }
-            let replaced = without(timeline, &content, &things.packs)?;
+            let replaced = match without(timeline, &content, &things.packs) {
+                Err(fault) if !self.moved(timeline, at)? => return Err(fault),
+                // Somebody else replaced the indexes meanwhile.
+                Err(_) => continue,
+                Ok(replaced) => replaced,
+            };
             let wrote = timeline.append(&self.actor, |fold, _| {
                 if fold.number != at {
                     return Ok(Vec::new());
