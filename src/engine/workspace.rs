@@ -186,9 +186,18 @@ impl Engine {
 
     /// Compares the workspace with `base`, and keeps what was learned of its files.
     pub(super) fn compare(&self, workspace: &Workspace, base: Option<Manifest<'_>>) -> Result<Compared> {
+        let mut compared = self.look(workspace, base)?;
+        if compared.comparison.rows_changed {
+            compared.index.replace(&compared.comparison.rows)?;
+        }
+        Ok(compared)
+    }
+
+    /// As [`Engine::compare`], and leaves it to the caller to keep what was found out about the files.
+    pub(super) fn look(&self, workspace: &Workspace, base: Option<Manifest<'_>>) -> Result<Compared> {
         let root = workspace.control.root();
         let began_ns = workspace.control.clock_ns()?;
-        let mut index = StatIndex::open(self.settings.state_folder.as_deref(), root)?;
+        let index = StatIndex::open(self.settings.state_folder.as_deref(), root)?;
         let options = ScanOptions { exclude: Vec::new(), jobs: self.settings.jobs, observer: self.observer.clone() };
         self.observer.tell(Event::Phase("scanning"));
         let (found, rows) = std::thread::scope(|scope| {
@@ -197,9 +206,6 @@ impl Engine {
             (scanning.join().expect("a scan doesn't panic"), rows)
         });
         let comparison = compare(root, found?, base, &rows?, began_ns, &self.observer)?;
-        if comparison.rows_changed {
-            index.replace(&comparison.rows)?;
-        }
         Ok(Compared { comparison, index, began_ns })
     }
 

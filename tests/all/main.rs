@@ -27,6 +27,7 @@ mod cli_shapes;
 mod cloud_cli;
 mod cloud_faults;
 mod cold_reads;
+mod committing;
 mod conformance;
 mod credentials;
 mod damage;
