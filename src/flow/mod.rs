@@ -22,6 +22,7 @@ pub mod read_content;
 mod rebuild;
 pub mod ref_moves;
 pub mod registrar;
+pub mod rewrite_pack;
 pub mod runs;
 pub mod said;
 pub mod session;

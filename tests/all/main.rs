@@ -44,6 +44,7 @@ mod gc;
 mod gc_bases;
 mod gc_copies;
 mod gc_model;
+mod gc_sparse;
 mod guards;
 mod indexes;
 mod interrupts;

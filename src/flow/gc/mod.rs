@@ -21,10 +21,13 @@ use crate::store::content::Content;
 pub mod clock;
 mod mark;
 mod needs;
+mod repack;
 pub mod sweep;
 pub mod weigh;
 
-use mark::Marker;
+pub use mark::Marker;
+
+use mark::Live;
 
 /// Versions and packs that one record condemns or reclaims, at most: it must stay far below its limit.
 const THINGS_A_RECORD: usize = 50_000;
@@ -50,6 +53,8 @@ struct Survey {
     /// Dead, and not condemned.
     dead: Things,
     packs: BTreeMap<ObjectName, IndexPack>,
+    /// What stays; `None` where there are too many dead versions for one record.
+    live: Option<Live>,
 }
 
 /// A collector at work on one store.
@@ -79,22 +84,21 @@ impl Collector<'_> {
     }
 
     /// Condemns what is dead and isn't condemned yet. What is condemned and alive after all is rescued first: it is to be reclaimed only behind this.
-    pub fn condemn(&self, timeline: &mut Timeline) -> Result<Gone> {
-        let mut marker = Marker::default();
+    pub fn condemn(&self, timeline: &mut Timeline, marker: &mut Marker) -> Result<Gone> {
         let mut gone = Gone::default();
         for _ in 0..PATIENCE {
             self.observer.tell(Event::Phase("marking"));
             let mark = timeline.fold().number;
-            let survey = match self.survey(timeline, &mut marker) {
+            let survey = match self.survey(timeline, marker) {
                 Err(fault) if !self.moved(timeline, mark)? => return Err(fault),
                 // What couldn't be followed was collected by somebody else meanwhile.
                 Err(_) => {
-                    marker = Marker::default();
+                    *marker = Marker::default();
                     continue;
                 }
                 Ok(survey) => survey,
             };
-            let Survey { alive, dead, packs } = survey;
+            let Survey { alive, dead, packs, .. } = survey;
             let rescues = alive != Things::default() && !self.dry_run;
             let wrote = match dead == Things::default() && !rescues {
                 true => return Ok(gone),
@@ -147,16 +151,15 @@ impl Collector<'_> {
         versions.sort_unstable();
         if versions.len() > THINGS_A_RECORD {
             versions.truncate(THINGS_A_RECORD);
-            return Ok(Survey { alive, dead: Things { versions, packs: Vec::new() }, packs });
+            return Ok(Survey { alive, dead: Things { versions, packs: Vec::new() }, packs, live: None });
         }
         let live_packs = marker.live_packs(&content, |name| condemned.packs.contains_key(name))?;
-        alive.packs.extend(live_packs.iter().filter(|name| condemned.packs.contains_key(name)));
+        alive.packs.extend(live_packs.packs().filter(|name| condemned.packs.contains_key(name)));
         alive.packs.sort_unstable();
-        let is_dead = |name: &&ObjectName| {
-            name.born < self.old && !live_packs.contains(*name) && !condemned.packs.contains_key(*name)
-        };
+        let is_dead =
+            |name: &&ObjectName| name.born < self.old && !live_packs.has(name) && !condemned.packs.contains_key(*name);
         let dead = packs.keys().filter(is_dead).copied().take(THINGS_A_RECORD).collect();
-        Ok(Survey { alive, dead: Things { versions, packs: dead }, packs })
+        Ok(Survey { alive, dead: Things { versions, packs: dead }, packs, live: Some(live_packs) })
     }
 
     /// Reclaims what was condemned before the grace period, where [`Collector::condemn`] has rescued what is alive.
