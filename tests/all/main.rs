@@ -36,6 +36,7 @@ mod diffs;
 mod edits;
 mod env;
 mod faults;
+mod fetched_once;
 mod first_switch;
 mod frozen;
 mod full_disk;
