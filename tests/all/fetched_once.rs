@@ -25,7 +25,8 @@ fn workers_ask_for_each_byte_once() {
     lay_out(&maker);
     maker.ingest("set", "source");
     let names = maker.far().list("packs").expect("is listed").objects.into_iter().map(|pack| pack.name);
-    let stored: u64 = names.map(|name| maker.far().size(&name).expect("asked").expect("is there")).sum();
+    let stored: u64 =
+        names.map(|name| maker.far().size(&format!("packs/{name}")).expect("asked").expect("is there")).sum();
     let recording = Recording::keeping_calls(maker.far().clone(), Observer::new());
     let reader = Machine::new(&recording.bucket());
     let options = GetOptions { folder: reader.path("out"), ..GetOptions::default() };
