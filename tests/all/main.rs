@@ -7,6 +7,7 @@
 )]
 
 mod auditing;
+mod begun_anew;
 mod cache_bounds;
 mod cache_exact;
 mod cache_face;
