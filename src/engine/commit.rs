@@ -23,6 +23,7 @@ use super::get::{check_space, remove_with_empty_folders};
 use super::ingest::cannot_read;
 use super::merge::layout::with_attributes;
 use super::merge::refuse_in_progress;
+use super::metadata::refuse_reserved;
 use super::number::Bump;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
@@ -63,6 +64,7 @@ pub struct Switched {
 impl Engine {
     /// Makes a version of the staged changes, or of all.
     pub fn commit(&self, options: &CommitOptions) -> Result<Published> {
+        refuse_reserved(&options.meta)?;
         self.awake(|| self.commit_once(options))
     }
 

@@ -116,6 +116,13 @@ pub struct LogRecord {
     pub deeds: Vec<Deed>,
 }
 
+impl LogRecord {
+    /// Whether it says only where things lie: packs were registered, or indexes merged, and nothing was undone.
+    pub fn is_bookkeeping(&self) -> bool {
+        self.undoes.is_none() && self.deeds.iter().all(|deed| matches!(deed.what, What::Registered { .. }))
+    }
+}
+
 /// The names of versions, by the present fold.
 pub(super) struct Names<'f>(HashMap<Id, &'f RefName>);
 

@@ -7,6 +7,7 @@
 )]
 
 mod auditing;
+mod begun_anew;
 mod cache_bounds;
 mod cache_exact;
 mod cache_face;
@@ -37,6 +38,7 @@ mod diffs;
 mod edits;
 mod env;
 mod faults;
+mod fetched_once;
 mod first_switch;
 mod frozen;
 mod full_disk;
