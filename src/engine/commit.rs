@@ -27,6 +27,7 @@ use super::metadata::refuse_reserved;
 use super::number::Bump;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
+use super::purged::{PurgedPath, purged_among};
 use super::workspace::{Workspace, changes_at, left_out, unreadable};
 use super::{Address, DiffReport, Engine, RefExpr, ref_names};
 
@@ -59,6 +60,8 @@ pub struct Switched {
     /// Paths written and removed.
     pub written: u64,
     pub removed: u64,
+    /// What of the version was purged, and isn't in the folder.
+    pub purged: Vec<PurgedPath>,
 }
 
 impl Engine {
@@ -255,7 +258,9 @@ impl Engine {
         let version_name = dataset.name_of(&version).cloned();
         let checkout = Some(Checkout { branch: branch.clone(), version });
         workspace.control.write_state(&State { checkout, ..workspace.state.clone() })?;
-        let (gone, come): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| step.after.is_none());
+        let content = &workspace.target.store.content;
+        let is_gone = |entry: &Entry| content.tombstone_of(entry).is_some();
+        let (gone, come): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| step.after.as_ref().is_none_or(is_gone));
         for step in &gone {
             remove_with_empty_folders(workspace.control.root(), step.path.as_str())?;
         }
@@ -278,7 +283,8 @@ impl Engine {
             version_name,
             made_from: None,
             written: written.len() as u64,
-            removed: gone.len() as u64,
+            removed: gone.iter().filter(|step| step.before.is_some()).count() as u64,
+            purged: purged_among(&goal, goal.entries(""))?,
         };
         self.remember(&mut compared, written)?;
         if goes_on {

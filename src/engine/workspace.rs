@@ -384,6 +384,14 @@ impl Engine {
         wanted.sort_unstable();
         wanted.dedup();
         let leaves = manifest.map_or_else(|| Ok(Vec::new()), |manifest| leaves_of(&manifest, wanted.iter()))?;
+        for leaf in &leaves {
+            if let Some(why) = workspace.target.store.content.tombstone_of(&leaf.entry) {
+                let (path, record) = (&leaf.path, why.record);
+                let told = format!("{path} isn't restored: record {record} purged its content: {}", why.reason);
+                self.observer.tell(Event::Warning(told));
+                wanted.retain(|wanted| wanted != path);
+            }
+        }
         let written = self.write_leaves(&workspace, leaves.into_iter().map(Ok))?;
         self.remember(&mut compared, written)?;
         let mut staged = workspace.control.staged()?;
@@ -416,15 +424,18 @@ impl Engine {
         Ok(paths)
     }
 
-    /// Writes entries into the workspace, over the files that are there.
+    /// Writes entries into the workspace, over the files that are there, but for purged ones.
     pub(super) fn write_leaves(
         &self,
         workspace: &Workspace,
         leaves: impl Iterator<Item = Result<Leaf>> + Send,
     ) -> Result<Vec<Written>> {
-        let placed = leaves.map(|leaf| leaf.map(|leaf| Placed { target: leaf.path.to_string(), leaf }));
+        let content = &workspace.target.store.content;
+        let there =
+            leaves.filter(|leaf| leaf.as_ref().map_or(true, |leaf| content.tombstone_of(&leaf.entry).is_none()));
+        let placed = there.map(|leaf| leaf.map(|leaf| Placed { target: leaf.path.to_string(), leaf }));
         write_entries(
-            Source::Store(&workspace.target.store.content),
+            Source::Store(content),
             workspace.control.root(),
             placed,
             Existing::Replace,

@@ -76,6 +76,8 @@ mod other_parents;
 mod progress;
 mod provenance;
 mod proxy;
+mod purge_faults;
+mod purging;
 mod races;
 mod read_only;
 mod reading;

@@ -6,11 +6,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::base::files::random_bytes;
 use crate::base::{DatasetName, Error, Event, Id, Kind, ObjectName, Observer, Result, Time};
-use crate::format::header::ObjectKind;
-use crate::format::index::{Index, IndexPack, merge};
-use crate::format::operation::{IndexRow, Operation, Things};
+use crate::format::index::IndexPack;
+use crate::format::operation::{Operation, Things};
 use crate::format::record::RecordCore;
 use crate::history::alive::{Grace, all_versions, live_versions};
 use crate::history::fold::Fold;
@@ -18,9 +16,11 @@ use crate::history::records::Backwards;
 use crate::history::timeline::{Actor, Timeline};
 use crate::store::content::Content;
 
+use super::without_packs::{packs_of, without};
+
 pub mod clock;
 mod mark;
-mod needs;
+pub mod needs;
 mod repack;
 pub mod sweep;
 pub mod weigh;
@@ -179,7 +179,7 @@ impl Collector<'_> {
                 count(&mut gone, &things, &packs);
                 return Ok(gone);
             }
-            let replaced = match without(timeline, &content, &things.packs) {
+            let replaced = match without(timeline, &content, &things.packs, true) {
                 Err(fault) if !self.moved(timeline, at)? => return Err(fault),
                 // Somebody else replaced the indexes meanwhile.
                 Err(_) => continue,
@@ -246,39 +246,10 @@ fn reclaimable(fold: &Fold, old: u64) -> Things {
     things
 }
 
-fn packs_of(content: &Content) -> Result<BTreeMap<ObjectName, IndexPack>> {
-    Ok(content.indexes()?.iter().flat_map(Index::packs).map(|pack| (pack.name, pack)).collect())
-}
-
 fn count(gone: &mut Gone, things: &Things, packs: &BTreeMap<ObjectName, IndexPack>) {
     gone.versions.extend(&things.versions);
     gone.packs += things.packs.len() as u64;
     gone.bytes += things.packs.iter().filter_map(|name| packs.get(name)).map(|pack| pack.bytes).sum::<u64>();
-}
-
-/// Writes indexes without the rows of dead packs; the operation that puts them in the place of the old ones, if there is any.
-fn without(timeline: &Timeline, content: &Content, dead: &[ObjectName]) -> Result<Option<Operation>> {
-    let dead: HashSet<&ObjectName> = dead.iter().collect();
-    let (mut removed, mut added) = (Vec::new(), Vec::new());
-    for row in timeline.fold().indexes.values() {
-        let index = content.index(row)?;
-        if !index.packs().any(|pack| dead.contains(&pack.name)) {
-            continue;
-        }
-        removed.push(row.name);
-        let live: Vec<IndexPack> = index.packs().filter(|pack| !dead.contains(&pack.name)).collect();
-        if live.is_empty() {
-            continue;
-        }
-        let bytes = merge(&[index], |name| dead.contains(name))?;
-        let name = ObjectName { born: timeline.fold().number, random: random_bytes()? };
-        let mut new = IndexRow { bytes: bytes.len() as u64, id: Id::of(&bytes), ..IndexRow::of_nothing(name) };
-        live.iter().for_each(|pack| new.count(pack.kind, pack.bytes));
-        content.keep_index(&new, &bytes);
-        timeline.bucket().create(&format!("{}/{name}", ObjectKind::Index.folder()), bytes.into())?;
-        added.push(new);
-    }
-    Ok((!removed.is_empty()).then_some(Operation::ReplaceIndexes { removed, added }))
 }
 
 fn too_busy(timeline: &Timeline) -> Error {
