@@ -17,6 +17,7 @@
 //! fetched twice, and no more. Modes are set outright, whatever the umask; nothing of another user's is ever changed but its name.
 
 mod at_work;
+mod ballast;
 mod claims;
 mod config;
 mod files;

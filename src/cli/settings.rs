@@ -143,9 +143,6 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("not a duration: {text:?} (write 90s, 30m, 12h, 7d, 2w)");
     let text = text.trim();
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
     let unit = text.chars().next_back().ok_or_else(bad)?;
     let seconds = match unit {
         's' => 1,
@@ -161,6 +158,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         true => Ok(duration),
         false => Err(format!("too long: {text:?} (36500d, a hundred years, is the most)")),
     }
+}
+
+/// Parses a duration that may be none, which needs no unit.
+pub fn parse_grace(text: &str) -> Result<Duration, String> {
+    if text.trim() == "0" { Ok(Duration::ZERO) } else { parse_duration(text) }
 }
 
 /// Parses a duration that isn't none: what lasts so long.
