@@ -173,6 +173,8 @@ fn the_first_screen() {
       audit        Tell who did what, when and from where, and check the log
       verify       Read a store or a version, and say what is damaged
       gc           Delete what no name, tag or branch leads to any more
+      purge        Remove content from all versions for good
+      unpurge      Let purged content be added again
       du           Say what a store or a version takes, and what could be freed
       config       Show or change your configuration
       completions  Print completions for a shell
