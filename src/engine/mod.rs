@@ -111,6 +111,7 @@ pub use tags::{NamedVersion, TagAt, TagMove};
 pub use transfer::{FetchReport, MovedRef, PushOptions, PushReport, SaidReport};
 pub use undo::UndoReport;
 pub use uses::{Run, UseCard, UseOptions, UseReport, UsesOptions, UsesReport};
+pub use verify::{VerifyOptions, VerifySince};
 pub use warm::{WarmOptions, WarmReport};
 pub use workspace::{InitOptions, Initialised};
 
