@@ -20,7 +20,7 @@ use crate::store::content::Content;
 
 pub mod clock;
 mod mark;
-mod needs;
+pub(super) mod needs;
 pub mod sweep;
 pub mod weigh;
 
@@ -254,7 +254,7 @@ fn count(gone: &mut Gone, things: &Things, packs: &BTreeMap<ObjectName, IndexPac
 }
 
 /// Writes indexes without the rows of dead packs; the operation that puts them in the place of the old ones, if there is any.
-fn without(timeline: &Timeline, content: &Content, dead: &[ObjectName]) -> Result<Option<Operation>> {
+pub(super) fn without(timeline: &Timeline, content: &Content, dead: &[ObjectName]) -> Result<Option<Operation>> {
     let dead: HashSet<&ObjectName> = dead.iter().collect();
     let (mut removed, mut added) = (Vec::new(), Vec::new());
     for row in timeline.fold().indexes.values() {
