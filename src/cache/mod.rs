@@ -44,7 +44,7 @@ use std::sync::Mutex;
 use crate::base::{Error, Observer, Result};
 
 pub use claims::Claim;
-pub use config::{Limits, Sharing, is_cache};
+pub use config::{Limits, Sharing, is_cache, may_write};
 pub use files::{Key, NewCached};
 pub use holds::{Held, Hold, Holds, LEASE_MS, NamedHold, UnreadHold, list_entry};
 pub use link::{Instead, Link, Linked};

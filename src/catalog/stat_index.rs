@@ -63,6 +63,22 @@ impl StatIndex {
         Ok(StatIndex { connection })
     }
 
+    /// Whether the index of a workspace can be read; one that isn't there yet can be made. Writes nothing.
+    ///
+    /// Errors: [`Kind::Damaged`] for one that will be made anew.
+    pub fn look(folder: &Path, root: &Path) -> Result<()> {
+        let file = file_of(folder, root);
+        if !file.exists() {
+            return Ok(());
+        }
+        let damaged = || Error::damaged(format!("{} can't be read", file.display()));
+        match database::is_sound(&file) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(damaged()),
+            Err(fault) => Err(damaged().because(fault)),
+        }
+    }
+
     /// All rows in path order. A page that can't be read is as if it weren't there.
     pub fn rows(&self) -> Result<Vec<StatRow>> {
         let mut statement = self.connection.prepare("SELECT rows FROM pages ORDER BY first").map_err(failed)?;

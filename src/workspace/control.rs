@@ -157,8 +157,9 @@ impl Control {
 
     pub fn config(&self) -> Result<Config> {
         let path = self.file("config.toml");
-        let text = fs::read_to_string(&path).map_err(|fault| Error::io("read", &path, fault))?;
+        let bytes = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
         let damaged = |fault: String| Error::damaged(format!("{} can't be understood: {fault}", path.display()));
+        let text = String::from_utf8(bytes).map_err(|fault| damaged(fault.to_string()))?;
         let toml: ConfigToml = toml::from_str(&text).map_err(|fault| damaged(fault.to_string()))?;
         let dataset = DatasetName::new(&toml.dataset).map_err(|fault| damaged(fault.to_string()))?;
         let remote = |(name, remote): (String, Remote)| Ok((RefName::new(&name)?, remote));
