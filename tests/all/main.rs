@@ -30,6 +30,7 @@ mod cold_reads;
 mod conformance;
 mod credentials;
 mod damage;
+mod damage_matrix;
 mod datasets;
 mod diffs;
 #[allow(dead_code, reason = "a stage has more doors than a play uses")]
@@ -105,4 +106,5 @@ mod uses;
 mod warming;
 mod why;
 mod workspace;
+mod world;
 mod writes;
