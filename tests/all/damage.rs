@@ -7,7 +7,9 @@ use dagset::base::{Error, Kind};
 use dagset::engine::{Address, Engine};
 use dagset::store::{Bucket, backend};
 
-use crate::stage::{STORE, contents, copy_of, findings, get, ingest, lay_out, needed, noise, objects, serving, whole_text};
+use crate::stage::{
+    STORE, contents, copy_of, findings, get, ingest, lay_out, needed, noise, objects, serving, whole_text,
+};
 
 const INTO: &str = "/store//signs";
 

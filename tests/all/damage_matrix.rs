@@ -49,11 +49,8 @@ fn scene() -> World {
 }
 
 fn init(world: &World) {
-    let options = dagset::engine::InitOptions {
-        folder: None,
-        dataset: Some("set".to_owned()),
-        store: Some(HOME.to_owned()),
-    };
+    let options =
+        dagset::engine::InitOptions { folder: None, dataset: Some("set".to_owned()), store: Some(HOME.to_owned()) };
     let engine = world.engine("work");
     engine.init(&options).expect("makes a workspace");
     engine.add_remote("origin", &format!("{FAR}//set"), Default::default()).expect("adds");
@@ -263,7 +260,11 @@ impl Cell<'_> {
         }
     }
 
-    fn lost(&self, before: &BTreeMap<String, BTreeSet<String>>, now: &BTreeMap<String, BTreeSet<String>>) -> Vec<String> {
+    fn lost(
+        &self,
+        before: &BTreeMap<String, BTreeSet<String>>,
+        now: &BTreeMap<String, BTreeSet<String>>,
+    ) -> Vec<String> {
         let gone = before.iter().filter(|(place, known)| !known.is_subset(&now[*place]));
         gone.map(|(place, known)| format!("lost of {place}: {:?}", known - &now[place])).collect()
     }

@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use dagset::base::{Error, Event, Observer};
-use dagset::engine::{Address, CachePlace, Engine, GcOptions, IngestOptions, Opener, Published, Settings};
+use dagset::base::{Event, Observer};
+use dagset::engine::{Address, CachePlace, Engine, GcOptions, IngestOptions, Missing, Opener, Published, Settings};
 use dagset::store::{Bucket, backend};
 
 use crate::stage::{copy_of, whole_text};
@@ -88,11 +88,12 @@ impl World {
             user_cache: None,
         };
         let stores = self.stores.clone();
-        let opener = Opener::new(move |root, _| match stores.get(root) {
-            Some(bucket) => Ok(bucket.clone()),
+        let opener = Opener::new(move |root, missing| match (stores.get(root), missing) {
+            (Some(bucket), _) => Ok(bucket.clone()),
             // Prefixes of a store's URL are asked, too, for the store that they may be.
-            None if root.starts_with("s3://") => Ok(backend::memory()),
-            None => Err(Error::not_found(format!("no such folder: {root}"))),
+            _ if root.starts_with("s3://") => Ok(backend::memory()),
+            (None, Missing::Fails) => backend::open_folder(root),
+            (None, Missing::IsMade) => backend::create_folder(root),
         });
         Engine::with_opener(settings, Observer::new(), opener)
     }
@@ -128,10 +129,10 @@ impl World {
     }
 }
 
-/// What an engine said in notes.
+/// What an engine said in notes and warnings.
 pub fn notes(engine: &Engine) -> String {
     let notes = engine.observer.take_events().into_iter().filter_map(|event| match event {
-        Event::Note(note) => Some(note),
+        Event::Note(text) | Event::Warning(text) => Some(text),
         _ => None,
     });
     notes.collect::<Vec<_>>().join("\n")
@@ -147,7 +148,7 @@ pub fn scratch() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a folder")
 }
 
-/// Copies all that is below a folder; links as links.
+/// Copies all that is below a folder, with the times of files; links as links.
 pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("a folder");
     for entry in fs::read_dir(from).expect("lists").map(|entry| entry.expect("lists")) {
@@ -159,6 +160,8 @@ pub fn copy_folder(from: &Path, to: &Path) {
             symlink(fs::read_link(&from).expect("a link"), &to).expect("links");
         } else {
             fs::copy(&from, &to).expect("copies");
+            let modified = entry.metadata().expect("is there").modified().expect("a time");
+            fs::File::open(&to).expect("opens").set_modified(modified).expect("sets the time");
         }
     }
 }
