@@ -42,6 +42,11 @@ impl Agreement {
         agreement
     }
 
+    /// Whether any index names the pack.
+    pub fn speaks_of(&self, pack: ObjectName) -> bool {
+        self.packs.contains_key(&pack)
+    }
+
     /// Whether all that any index says of the pack is what its footer says.
     pub fn holds(&self, pack: ObjectName, footer: &Footer) -> bool {
         let claims = self.packs.get(&pack).map(Vec::as_slice).unwrap_or_default();
