@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::files::random_bytes;
 use crate::base::lock::FileLock;
-use crate::base::{Error, Kind, Result, size};
+use crate::base::{Error, Kind, Observer, Result, size};
 
 use super::Cache;
 use super::at_work::Mark;
@@ -232,7 +232,7 @@ impl Cache {
 
     /// Keeps others from counting and making room; `None` where locks can't be had: then limits are kept less well.
     pub(super) fn lock_room(&self) -> Result<Option<FileLock>> {
-        match FileLock::take(&self.folder.join("locks").join(LOCK), PATIENCE) {
+        match FileLock::take(&self.folder.join("locks").join(LOCK), PATIENCE, &Observer::new()) {
             Ok(lock) => Ok(Some(lock)),
             Err(fault) if fault.kind() == Kind::Busy => Err(fault),
             Err(_) => Ok(None),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 
 /// The tables of a database, each of columns and without row ids. A database of another version is emptied.
 pub(super) struct Schema {
@@ -59,4 +59,11 @@ pub(super) fn remove(file: &Path) {
         name.push(suffix);
         std::fs::remove_file(name).ok();
     }
+}
+
+/// Whether the database isn't what was written: it should be removed.
+pub(super) fn is_damage(fault: &rusqlite::Error) -> bool {
+    let code = fault.sqlite_error_code();
+    matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown))
+        || matches!(fault, rusqlite::Error::InvalidColumnType(..))
 }

@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
 use crate::base::{Error, Id, Kind, Result};
 
-use super::database::{self, Schema};
+use super::database::{self, Schema, is_damage};
 
 /// Its version changes whenever what is kept does, or how rows of a state are encoded.
 const SCHEMA: Schema = Schema {
@@ -169,12 +169,6 @@ impl Mirror {
 
 fn failed(file: &Path, fault: rusqlite::Error) -> Error {
     Error::new(Kind::Failed, format!("the mirror {} can't be written", file.display())).because(fault)
-}
-
-fn is_damage(fault: &rusqlite::Error) -> bool {
-    let code = fault.sqlite_error_code();
-    matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown))
-        || matches!(fault, rusqlite::Error::InvalidColumnType(..))
 }
 
 fn read(connection: &mut Connection) -> rusqlite::Result<Option<(Mirrored, Id)>> {

@@ -5,6 +5,9 @@
 //!
 //! **The racy-time rule**, after git's: a row is kept only if the file's times lie before the moment at which its hashing began, by the
 //! clock of the file system that holds it. A later change then has a later time, and is seen. Files that are too young are hashed again.
+//!
+//! SQLite doesn't see a flipped bit, so that each page begins with the BLAKE3 of the rest. An index that is damaged is removed, made anew,
+//! and that is noted.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,13 +15,15 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::base::stat::Stat;
-use crate::base::{Error, Id, Kind, RepoPath, Result};
+use crate::base::{Error, Event, Id, Kind, Observer, RepoPath, Result};
 use crate::format::codec::{Put, Reader};
 
-use super::database::{self, Schema};
+use super::database::{self, Schema, is_damage};
 
 /// Its version changes whenever the rows do.
-const SCHEMA: Schema = Schema { version: 1, tables: &[("pages", "first BLOB PRIMARY KEY, rows BLOB NOT NULL")] };
+const SCHEMA: Schema = Schema { version: 2, tables: &[("pages", "first BLOB PRIMARY KEY, rows BLOB NOT NULL")] };
+/// The BLAKE3 that a page begins with.
+const CHECK_LEN: usize = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A file as it was when it was hashed.
@@ -39,28 +44,27 @@ impl StatRow {
 /// The index of one workspace.
 pub struct StatIndex {
     connection: Connection,
+    /// `None`: it lives in memory.
+    file: Option<PathBuf>,
+    observer: Observer,
 }
 
 impl StatIndex {
-    /// Opens the index of the workspace at `root` in `folder`, which must lie on a local disk; makes it where it isn't there or can't be
-    /// read. Without a folder, or where it can't be written, the index lives in memory for this command.
-    pub fn open(folder: Option<&Path>, root: &Path) -> Result<StatIndex> {
+    /// Opens the index of the workspace at `root` in `folder`, which must lie on a local disk; makes it where it isn't there or is
+    /// damaged. Without a folder, or where it can't be written, the index lives in memory for this command.
+    pub fn open(folder: Option<&Path>, root: &Path, observer: &Observer) -> Result<StatIndex> {
         let file = folder.map(|folder| file_of(folder, root));
-        let on_disk = file.and_then(|file| {
-            crate::base::files::create_folders(file.parent()?).ok()?;
-            let open = || database::open(&file, &SCHEMA, PATIENCE);
-            open()
-                .or_else(|_| {
-                    database::remove(&file);
-                    open()
-                })
-                .ok()
-        });
-        let connection = match on_disk {
-            Some(connection) => connection,
-            None => database::open_in_memory(&SCHEMA).map_err(failed)?,
-        };
-        Ok(StatIndex { connection })
+        let file =
+            file.filter(|file| file.parent().is_some_and(|folder| crate::base::files::create_folders(folder).is_ok()));
+        let in_memory = || database::open_in_memory(&SCHEMA).map_err(failed);
+        let mut index = StatIndex { connection: in_memory()?, file, observer: observer.clone() };
+        let Some(file) = &index.file else { return Ok(index) };
+        match database::open(file, &SCHEMA, PATIENCE) {
+            Ok(connection) => index.connection = connection,
+            Err(fault) if is_damage(&fault) => index.make_anew(&fault.to_string())?,
+            Err(_) => index.file = None,
+        }
+        Ok(index)
     }
 
     /// Whether the index of a workspace can be read; one that isn't there yet can be made. Writes nothing.
@@ -79,43 +83,69 @@ impl StatIndex {
         }
     }
 
-    /// All rows in path order. A page that can't be read is as if it weren't there.
-    pub fn rows(&self) -> Result<Vec<StatRow>> {
-        let mut statement = self.connection.prepare("SELECT rows FROM pages ORDER BY first").map_err(failed)?;
-        let mut pages = statement.query([]).map_err(failed)?;
-        let mut rows = Vec::new();
-        while let Some(page) = pages.next().map_err(failed)? {
-            let bytes = page.get_ref(0).ok().and_then(|value| value.as_blob().ok()).unwrap_or_default();
-            rows.extend(decode_page(bytes).unwrap_or_default());
+    /// Puts an empty index in the place of a damaged one.
+    fn make_anew(&mut self, why: &str) -> Result<()> {
+        self.observer.tell(Event::Note(format!("the workspace's stat index is damaged and made anew: {why}")));
+        self.connection = database::open_in_memory(&SCHEMA).map_err(failed)?;
+        if let Some(file) = self.file.take() {
+            database::remove(&file);
+            if let Ok(connection) = database::open(&file, &SCHEMA, PATIENCE) {
+                (self.connection, self.file) = (connection, Some(file));
+            }
         }
-        Ok(rows)
+        Ok(())
+    }
+
+    /// All rows in path order; none where the index is damaged.
+    pub fn rows(&mut self) -> Result<Vec<StatRow>> {
+        let damage = match read_pages(&self.connection) {
+            Ok(pages) => match pages.iter().map(|page| decode_page(page)).collect::<Result<Vec<_>>>() {
+                Ok(rows) => return Ok(rows.into_iter().flatten().collect()),
+                Err(fault) => fault.to_string(),
+            },
+            Err(fault) if is_damage(&fault) => fault.to_string(),
+            Err(fault) => return Err(failed(fault)),
+        };
+        self.make_anew(&damage)?;
+        Ok(Vec::new())
     }
 
     /// Replaces all rows by these, in path order; writes only pages that differ.
     pub fn replace(&mut self, rows: &[StatRow]) -> Result<()> {
-        let transaction =
-            self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(failed)?;
+        match self.try_replace(rows) {
+            Err(fault) if is_damage(&fault) => {
+                self.make_anew(&fault.to_string())?;
+                self.try_replace(rows).map_err(failed)
+            }
+            outcome => outcome.map_err(failed),
+        }
+    }
+
+    fn try_replace(&mut self, rows: &[StatRow]) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         {
-            let mut old = transaction.prepare("SELECT rows FROM pages WHERE first = ?1").map_err(failed)?;
-            let mut put =
-                transaction.prepare("INSERT OR REPLACE INTO pages (first, rows) VALUES (?1, ?2)").map_err(failed)?;
-            let mut drop_between =
-                transaction.prepare("DELETE FROM pages WHERE first > ?1 AND first < ?2").map_err(failed)?;
+            let mut old = transaction.prepare("SELECT rows FROM pages WHERE first = ?1")?;
+            let mut put = transaction.prepare("INSERT OR REPLACE INTO pages (first, rows) VALUES (?1, ?2)")?;
+            let mut drop_between = transaction.prepare("DELETE FROM pages WHERE first > ?1 AND first < ?2")?;
             let mut last_first: &[u8] = b"";
             for page in pages_of(rows) {
                 let first = page[0].path.as_str().as_bytes();
-                drop_between.execute(params![last_first, first]).map_err(failed)?;
+                drop_between.execute(params![last_first, first])?;
                 last_first = first;
                 let bytes = encode_page(page);
-                let known: Option<Vec<u8>> = old.query_row([first], |row| row.get(0)).optional().map_err(failed)?;
+                let known: Option<Vec<u8>> = old.query_row([first], |row| row.get(0)).optional()?;
                 if known.as_deref() != Some(&bytes) {
-                    put.execute(params![first, bytes]).map_err(failed)?;
+                    put.execute(params![first, bytes])?;
                 }
             }
-            transaction.execute("DELETE FROM pages WHERE first > ?1", [last_first]).map_err(failed)?;
+            transaction.execute("DELETE FROM pages WHERE first > ?1", [last_first])?;
         }
-        transaction.commit().map_err(failed)
+        transaction.commit()
     }
+}
+
+fn read_pages(connection: &Connection) -> rusqlite::Result<Vec<Vec<u8>>> {
+    connection.prepare("SELECT rows FROM pages ORDER BY first")?.query_map([], |page| page.get(0))?.collect()
 }
 
 /// The file of a workspace's index, by the workspace's path.
@@ -151,11 +181,15 @@ fn encode_page(rows: &[StatRow]) -> Vec<u8> {
         out.put_id(&row.content);
         before = path;
     }
-    out
+    [&Id::of(&out).0[..], &out].concat()
 }
 
 fn decode_page(bytes: &[u8]) -> Result<Vec<StatRow>> {
-    let mut reader = Reader::new("a page of the stat index", bytes);
+    const NAME: &str = "a page of the stat index";
+    let is_whole = |(check, rest): &(&[u8], &[u8])| *check == Id::of(rest).0;
+    let parts = bytes.split_at_checked(CHECK_LEN).filter(is_whole);
+    let (_, bytes) = parts.ok_or_else(|| Error::damaged(format!("{NAME} isn't what was written")))?;
+    let mut reader = Reader::new(NAME, bytes);
     let count = reader.count(50)?;
     let mut rows = Vec::with_capacity(count);
     let mut path = Vec::new();
@@ -197,7 +231,7 @@ mod tests {
     fn rows_come_back_and_change_by_pages() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut kept = rows(5_000);
-        let mut index = StatIndex::open(Some(folder.path()), Path::new("/w")).expect("opens");
+        let mut index = StatIndex::open(Some(folder.path()), Path::new("/w"), &Observer::new()).expect("opens");
         assert!(index.rows().expect("empty").is_empty());
         index.replace(&kept).expect("writes");
         assert_eq!(index.rows().expect("reads"), kept);
@@ -206,26 +240,46 @@ mod tests {
         kept.push(row("z", 2));
         index.replace(&kept).expect("writes");
         drop(index);
-        let index = StatIndex::open(Some(folder.path()), Path::new("/w")).expect("opens again");
+        let mut index = StatIndex::open(Some(folder.path()), Path::new("/w"), &Observer::new()).expect("opens again");
         assert_eq!(index.rows().expect("reads"), kept);
-        let other = StatIndex::open(Some(folder.path()), Path::new("/other")).expect("opens");
+        let mut other = StatIndex::open(Some(folder.path()), Path::new("/other"), &Observer::new()).expect("opens");
         assert!(other.rows().expect("its own").is_empty());
     }
 
     #[test]
-    fn a_damaged_index_is_made_anew() {
+    fn a_damaged_index_is_made_anew_and_that_is_said() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = file_of(folder.path(), Path::new("/w"));
-        std::fs::create_dir_all(file.parent().expect("a parent")).expect("a folder");
-        std::fs::write(&file, b"this is no database, and long enough to be looked at as one").expect("writes");
-        let mut index = StatIndex::open(Some(folder.path()), Path::new("/w")).expect("opens");
-        index.replace(&rows(3)).expect("writes");
-        assert_eq!(index.rows().expect("reads").len(), 3);
+        let observer = Observer::new();
+        let open = || StatIndex::open(Some(folder.path()), Path::new("/w"), &observer).expect("opens");
+        open().replace(&rows(3_000)).expect("writes");
+        let whole = std::fs::read(&file).expect("is there");
+        let (mut seen, mut unharmed) = (0, 0);
+        for byte in (0..whole.len()).step_by(977) {
+            let mut bytes = whole.clone();
+            bytes[byte] ^= 16;
+            std::fs::write(&file, &bytes).expect("writes");
+            let mut index = open();
+            let read = index.rows().expect("reads");
+            let notes = observer.take_events();
+            match read == rows(3_000) {
+                true => unharmed += 1,
+                false => {
+                    assert!(read.is_empty(), "byte {byte}: {} rows", read.len());
+                    seen += 1;
+                }
+            }
+            let is_said = notes.iter().any(|note| matches!(note, Event::Note(text) if text.contains("made anew")));
+            assert!(is_said || !read.is_empty(), "byte {byte}");
+            index.replace(&rows(5)).expect("writes");
+            assert_eq!(index.rows().expect("reads"), rows(5));
+        }
+        assert!(seen > unharmed, "{seen} {unharmed}");
     }
 
     #[test]
     fn without_a_folder_it_lives_in_memory() {
-        let mut index = StatIndex::open(None, Path::new("/w")).expect("opens");
+        let mut index = StatIndex::open(None, Path::new("/w"), &Observer::new()).expect("opens");
         index.replace(&rows(3)).expect("writes");
         assert_eq!(index.rows().expect("reads").len(), 3);
     }

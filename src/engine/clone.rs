@@ -117,7 +117,7 @@ impl Engine {
         let here = workspace.target.dataset()?;
         report.versions = here.versions.len() as u64;
         report.version_name = here.name_of(&version).cloned();
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         if options.no_content {
             workspace.state = State { branch: report.branch.clone(), unwritten: Some(version), ..State::default() };
             workspace.control.write_state(&workspace.state)?;
@@ -134,7 +134,7 @@ impl Engine {
     pub fn pull(&self, remote: Option<&str>) -> Result<PullReport> {
         let fetched = self.fetch(remote)?;
         let workspace = self.open_workspace()?;
-        let lock = workspace.control.lock()?;
+        let lock = workspace.control.lock(&self.observer)?;
         let branch = workspace.state.branch.clone().ok_or_else(|| {
             Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or `dagset fetch`")
         })?;

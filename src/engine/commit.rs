@@ -73,7 +73,7 @@ impl Engine {
 
     fn commit_once(&self, options: &CommitOptions) -> Result<Published> {
         let mut workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         if workspace.state.checkout.is_some() {
             return Err(unfinished(&workspace));
         }
@@ -214,7 +214,7 @@ impl Engine {
     /// touched. Cut off, the same command goes on.
     pub fn switch(&self, reference: &str) -> Result<Switched> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         let dataset = workspace.target.dataset()?;
         let default = workspace.state.branch.as_ref().map_or(DEFAULT_BRANCH, BranchName::as_str);
         let (fold, name) = (workspace.target.store.timeline.fold(), &workspace.target.dataset);
@@ -234,6 +234,9 @@ impl Engine {
         }
         let branch = BranchName::new(reference).ok().filter(|branch| dataset.branches.get(branch) == Some(&version));
         let branch = branch.filter(|branch| !self.follows_a_remote(branch));
+        // Whoever goes on with what was cut off, by the version that the hint names, comes to where it was going.
+        let begun = workspace.state.checkout.as_ref().filter(|begun| begun.version == version);
+        let branch = branch.or_else(|| begun.and_then(|begun| begun.branch.clone()));
         self.go_to(&workspace, branch, version)
     }
 

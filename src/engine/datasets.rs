@@ -149,7 +149,7 @@ impl Engine {
     pub fn use_dataset(&self, name: &str) -> Result<DatasetName> {
         let name = DatasetName::new(name)?;
         let control = self.find_workspace()?;
-        let _lock = control.lock()?;
+        let _lock = control.lock(&self.observer)?;
         let mut config = control.config()?;
         let (store, _) = self.open_store(&control.store_text(&config))?;
         let dataset = store.timeline.fold().dataset(&name)?;
@@ -227,13 +227,13 @@ impl Engine {
         for operation in operations.iter().filter(|operation| operation.dataset() == Some(&dataset)) {
             match operation {
                 Operation::RenameDataset { to, .. } => {
-                    let _lock = control.lock()?;
+                    let _lock = control.lock(&self.observer)?;
                     config.dataset = to.clone();
                     control.write_config(&config)?;
                     break;
                 }
                 Operation::SetBranch { branch, old, new, .. } => {
-                    let _lock = control.lock()?;
+                    let _lock = control.lock(&self.observer)?;
                     let state = control.state()?;
                     if state.branch.as_ref() != Some(branch) || state.base == *new {
                         continue;

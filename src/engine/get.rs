@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::base::files::{self, Durability, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
-use crate::base::{Counter, Error, Event, Id, Kind, Result, size};
+use crate::base::{Counter, Error, Event, Id, Kind, Observer, Result, size};
 use crate::cache::{Cache, Chain, Held, Link, Pruned, is_cache};
 use crate::flow::by_cache::{ByCache, LinkCounts};
 use crate::flow::fill::Filler;
@@ -418,7 +418,7 @@ impl Marker {
         if !resumed || !self.is_there() {
             files::write_file(&self.path, self.text.as_bytes(), Durability::Synced)?;
         }
-        match FileLock::take(&self.path, Duration::ZERO) {
+        match FileLock::take(&self.path, Duration::ZERO, &Observer::new()) {
             Ok(lock) => Ok(Some(lock)),
             Err(fault) if fault.kind() == Kind::Busy => Err(fault),
             Err(_) => Ok(None),

@@ -38,7 +38,7 @@ impl Engine {
     /// (not for a dry run); [`Kind::Usage`](crate::base::Kind::Usage) on no branch.
     pub(super) fn ready_here(&self, dry_run: bool) -> Result<Ready> {
         let workspace = self.open_workspace()?;
-        let lock = workspace.control.lock()?;
+        let lock = workspace.control.lock(&self.observer)?;
         if workspace.state.checkout.is_some() {
             return Err(unfinished(&workspace));
         }

@@ -225,8 +225,8 @@ impl Engine {
     pub(super) fn content_at(&self, root: &str, timeline: &Timeline) -> Result<Content> {
         let mut content = content_of(timeline);
         if let Some(mirror) = self.mirror_of(root) {
-            content.keep_indexes_in(mirror.index_folder());
-            content.keep_frames_in(mirror.frame_folder());
+            content.keep_indexes_in(mirror.index_folder(), &self.observer);
+            content.keep_frames_in(mirror.frame_folder(), &self.observer);
         }
         self.borrow_for(root, &mut content)?;
         let (engine, store) = (self.clone(), root.to_owned());

@@ -35,7 +35,7 @@ impl Engine {
         let url = self.lasting_store(&text)?;
         self.check_settings(&url, &mut settings)?;
         let control = self.find_workspace()?;
-        let _lock = control.lock()?;
+        let _lock = control.lock(&self.observer)?;
         let mut config = control.config()?;
         if let Some(there) = config.remotes.get(&name) {
             return Err(Error::conflict(format!("there is a remote {name} already: {}", there.url))
@@ -56,7 +56,7 @@ impl Engine {
     pub fn remove_remote(&self, name: &str) -> Result<RemoteCard> {
         let card = self.remote(Some(name))?;
         let control = self.find_workspace()?;
-        let _lock = control.lock()?;
+        let _lock = control.lock(&self.observer)?;
         let mut config = control.config()?;
         config.remotes.remove(&card.name);
         control.write_config(&config)?;

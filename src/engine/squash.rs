@@ -91,7 +91,7 @@ impl Engine {
             base: names.point(&base),
             merged: parents[1..].iter().map(|id| names.point(id)).collect(),
             replaced: replaced.iter().map(|id| names.point(id)).collect(),
-            branches: at(dataset, &tip.version),
+            branches: self.branches_at(dataset, &tip.version),
             files: tip.files,
             bytes: tip.bytes,
         };
@@ -117,7 +117,7 @@ impl Engine {
         target.store.timeline.append(&self.actor(), |fold, record_bytes| {
             let known = fold.dataset(dataset)?;
             replaceable(known, &parents, &tip.version, options.reason.as_ref())?;
-            branches = at(known, &tip.version);
+            branches = self.branches_at(known, &tip.version);
             let stored_bytes = self.observer.get(Counter::StoredBytes) + record_bytes;
             let row = VersionRow {
                 version: new.id,
@@ -142,6 +142,12 @@ impl Engine {
         Ok(report)
     }
 
+    /// The branches at a version, but those that say where a remote's are: these don't move by what is done here.
+    fn branches_at(&self, dataset: &Dataset, version: &Id) -> Vec<BranchName> {
+        let at = dataset.branches.iter().filter(|(_, id)| *id == version).map(|(branch, _)| branch);
+        at.filter(|branch| !self.follows_a_remote(branch)).cloned().collect()
+    }
+
     /// Writes the record of a version whose manifest the store has.
     fn write_record(
         &self,
@@ -162,7 +168,7 @@ impl Engine {
     /// A workspace that is at the tip, on a branch that moved, is at the new version: the same files.
     fn keep_folder(&self, store: &OpenStore, report: &Squashed, tip: Id) -> Result<()> {
         let Some(control) = self.workspace_of(store, &report.dataset)? else { return Ok(()) };
-        let _lock = control.lock()?;
+        let _lock = control.lock(&self.observer)?;
         let state = control.state()?;
         let moved = state.branch.as_ref().is_some_and(|branch| report.branches.contains(branch));
         if moved && state.base == Some(tip) && state.checkout.is_none() {
@@ -191,10 +197,6 @@ fn replaceable(dataset: &Dataset, parents: &[Id], tip: &Id, reason: Option<&Reas
             Err(stands(format!("the protected tag {tag} is on version {version}, which would be replaced")))
         }
     }
-}
-
-fn at(dataset: &Dataset, version: &Id) -> Vec<BranchName> {
-    dataset.branches.iter().filter(|(_, id)| *id == version).map(|(branch, _)| branch.clone()).collect()
 }
 
 fn message(report: &Squashed) -> String {

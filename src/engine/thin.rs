@@ -25,7 +25,7 @@ impl Engine {
     /// Errors: [`Kind::Usage`] where the home store isn't embedded: others may rest on it.
     pub fn prune_pushed(&self, dry_run: bool) -> Result<ThinReport> {
         let control = self.find_workspace()?;
-        let _lock = control.lock()?;
+        let _lock = control.lock(&self.observer)?;
         let config = control.config()?;
         let store = control.store_text(&config);
         if config.store != EMBEDDED {

@@ -189,7 +189,9 @@ impl Engine {
             Error::usage(format!("{} is no remote of this workspace", far.url))
                 .hint(format!("`dagset remote add origin {}`", far.url))
         })?;
-        let there = far.store.timeline.fold().dataset(&far.dataset)?.clone();
+        let there = far.store.timeline.fold().dataset(&far.dataset);
+        let list = || format!("`dagset list {}` shows the datasets that the remote {name} has", far.store.root);
+        let there = there.map_err(|fault| fault.hint(list()))?.clone();
         let mut wanted: Vec<(Carried, Id)> = Vec::new();
         // Where a workspace's own store is the remote, what follows others there is theirs.
         let followed = self.embedding(&far.store.root)?.map(|(_, config)| config.remotes).unwrap_or_default();

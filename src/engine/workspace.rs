@@ -197,7 +197,7 @@ impl Engine {
     pub(super) fn look(&self, workspace: &Workspace, base: Option<Manifest<'_>>) -> Result<Compared> {
         let root = workspace.control.root();
         let began_ns = workspace.control.clock_ns()?;
-        let index = StatIndex::open(self.settings.state_folder.as_deref(), root)?;
+        let mut index = StatIndex::open(self.settings.state_folder.as_deref(), root, &self.observer)?;
         let options = ScanOptions { exclude: Vec::new(), jobs: self.settings.jobs, observer: self.observer.clone() };
         self.observer.tell(Event::Phase("scanning"));
         let (found, rows) = std::thread::scope(|scope| {
@@ -212,7 +212,7 @@ impl Engine {
     /// Stages the changes at and below the paths; gives what is staged now of them.
     pub fn add(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         let mut staged = workspace.control.staged()?;
         let mut merging = workspace.control.merging(&workspace.state)?;
@@ -248,7 +248,7 @@ impl Engine {
     /// Removes files of the base version from the folder and stages that. A file that was changed is refused without `force`.
     pub fn remove(&self, paths: &[PathBuf], force: bool) -> Result<Vec<String>> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         let mut staged = workspace.control.staged()?;
         let manifest = workspace.manifest()?;
@@ -297,7 +297,7 @@ impl Engine {
     /// Renames a file or folder and stages both ends; `to` may be a folder to move into.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(String, String)> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         let root = workspace.control.root();
         let from = RepoPath::new(self.place_in(&workspace, from)?)?;
         let wants_folder = to.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -338,7 +338,7 @@ impl Engine {
     /// Takes paths out of what the next commit takes; the files stay as they are.
     pub fn unstage(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         let mut staged = workspace.control.staged()?;
         let places = paths.iter().map(|path| self.place_in(&workspace, path)).collect::<Result<Vec<_>>>()?;
         let (out, kept): (BTreeSet<_>, BTreeSet<_>) =
@@ -350,7 +350,7 @@ impl Engine {
     /// Makes paths what they are in the base version again; local changes at them are lost, files that no version holds stay.
     pub fn restore(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         let manifest = workspace.manifest()?;
         let mut compared = self.compare(&workspace, manifest)?;
         let mut wanted = Vec::new();
@@ -405,7 +405,7 @@ impl Engine {
     /// Removes what no version holds and no rule leaves out; with `dry_run` only says what.
     pub fn clean(&self, dry_run: bool) -> Result<Vec<String>> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         refuse_in_progress(&workspace)?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         if workspace.state.base.is_none() && !dry_run {

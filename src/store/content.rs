@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use crate::base::once::Once;
-use crate::base::{Error, Id, Kind, ObjectName, Result, Tally};
+use crate::base::{Error, Id, Kind, ObjectName, Observer, Result, Tally};
 use crate::chunk::compress::decompress;
 use crate::format::header::{HEADER_LEN, ObjectKind};
 use crate::format::index::Index;
@@ -152,13 +152,13 @@ impl Content {
     }
 
     /// Keeps indexes as files in `folder`, and reads them from there.
-    pub fn keep_indexes_in(&mut self, folder: PathBuf) {
-        self.kept_indexes = Some(KeptIndexes::new(folder));
+    pub fn keep_indexes_in(&mut self, folder: PathBuf, observer: &Observer) {
+        self.kept_indexes = Some(KeptIndexes::new(folder, observer.clone()));
     }
 
     /// Keeps frames of meta packs as files in `folder`, up to 256 MiB, and reads them from there.
-    pub fn keep_frames_in(&mut self, folder: PathBuf) {
-        self.kept_frames = Some(KeptFrames::new(folder));
+    pub fn keep_frames_in(&mut self, folder: PathBuf, observer: &Observer) {
+        self.kept_frames = Some(KeptFrames::new(folder, observer.clone()));
     }
 
     /// Removes from this machine what is kept of packs that no index names any more.

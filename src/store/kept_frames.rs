@@ -1,7 +1,7 @@
 //! Stored frames of meta packs of a store that is far away, as files: a BLAKE3, then the frame's bytes, which it is of.
 //!
 //! An object's id doesn't cover the hint beside it in its frame, and disks rot: so each file is verified whole when it is read. One that
-//! isn't what was written is removed, and the frame comes from the store. What was written is still verified by whoever reads an object
+//! isn't what was written is removed, which is noted, and the frame comes from the store. What was written is still verified by whoever reads an object
 //! in it, as if it came from there.
 
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use crate::base::files::{Durability, create_folders, sweep_temporaries, write_file};
-use crate::base::{Id, ObjectName};
+use crate::base::{Event, Id, ObjectName, Observer};
 use crate::format::place::FramePlace;
 
 /// So much is kept of one store; beyond it, what was used longest ago leaves, down to three quarters.
@@ -32,13 +32,14 @@ const USE_NOTED: Duration = Duration::from_secs(3600);
 pub(super) struct KeptFrames {
     folder: PathBuf,
     most: u64,
+    observer: Observer,
     /// What was written since the folder was looked through; `None` before the first time.
     unseen: Mutex<Option<u64>>,
 }
 
 impl KeptFrames {
-    pub fn new(folder: PathBuf) -> KeptFrames {
-        KeptFrames { folder, most: KEPT_BYTES, unseen: Mutex::default() }
+    pub fn new(folder: PathBuf, observer: Observer) -> KeptFrames {
+        KeptFrames { folder, most: KEPT_BYTES, observer, unseen: Mutex::default() }
     }
 
     pub fn has(&self, place: &FramePlace) -> bool {
@@ -48,11 +49,15 @@ impl KeptFrames {
     /// The stored bytes of a frame, as they were when it was kept.
     pub fn get(&self, place: &FramePlace) -> Option<Bytes> {
         let mut file = File::open(self.file(place)).ok()?;
-        let meta = file.metadata().ok().filter(|meta| meta.len() == file_bytes(place))?;
-        let mut bytes = Vec::with_capacity(meta.len() as usize);
-        file.read_to_end(&mut bytes).ok()?;
-        let (check, stored) = bytes.split_at_checked(CHECK_LEN)?;
-        if check != Id::of(stored).0 {
+        let meta = file.metadata().ok()?;
+        let mut bytes = Vec::with_capacity(file_bytes(place) as usize);
+        let is_whole = meta.len() == file_bytes(place) && {
+            file.read_to_end(&mut bytes).ok()?;
+            bytes.split_at_checked(CHECK_LEN).is_some_and(|(check, stored)| *check == Id::of(stored).0)
+        };
+        if !is_whole {
+            let note = format!("{} is damaged, and fetched again", self.file(place).display());
+            self.observer.tell(Event::Note(note));
             self.remove(place);
             return None;
         }
@@ -143,7 +148,7 @@ mod tests {
     #[test]
     fn what_was_used_longest_ago_leaves() {
         let folder = tempfile::tempdir().unwrap();
-        let open = || KeptFrames { most: 10 * 8192, ..KeptFrames::new(folder.path().join("meta")) };
+        let open = || KeptFrames { most: 10 * 8192, ..KeptFrames::new(folder.path().join("meta"), Observer::new()) };
         let kept = open();
         let age = |offset: u32, hours: u64| {
             let file = File::open(kept.file(&place(offset))).unwrap();
@@ -163,7 +168,7 @@ mod tests {
     #[test]
     fn a_file_of_another_length_is_no_frame() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = KeptFrames::new(folder.path().to_owned());
+        let kept = KeptFrames::new(folder.path().to_owned(), Observer::new());
         kept.put(&place(1), &[1; 4_999]);
         assert!(!kept.has(&place(1)) && kept.get(&place(1)).is_none() && kept.get(&place(2)).is_none());
         kept.put(&place(1), &[1; 5_000]);
@@ -174,7 +179,7 @@ mod tests {
     #[test]
     fn a_file_with_a_flipped_bit_is_no_frame() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = KeptFrames::new(folder.path().to_owned());
+        let kept = KeptFrames::new(folder.path().to_owned(), Observer::new());
         for byte in [0, CHECK_LEN - 1, CHECK_LEN, CHECK_LEN + 4_999] {
             kept.put(&place(1), &[1; 5_000]);
             let mut bytes = std::fs::read(kept.file(&place(1))).unwrap();

@@ -1,27 +1,34 @@
-//! Indexes of a store that is far away, as files under their own names. Whatever isn't what the log says is fetched again.
+//! Indexes of a store that is far away, as files under their own names. Whatever isn't what the log says is fetched again, and that is
+//! noted.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
 use crate::base::files::{Durability, create_folders, write_file};
-use crate::base::{Id, ObjectName};
+use crate::base::{Event, Id, ObjectName, Observer};
 use crate::format::index::Index;
 use crate::format::operation::IndexRow;
 
 /// A folder of indexes; shared by processes, since a file appears whole and never changes.
 pub(super) struct KeptIndexes {
     folder: PathBuf,
+    observer: Observer,
 }
 
 impl KeptIndexes {
-    pub fn new(folder: PathBuf) -> KeptIndexes {
-        KeptIndexes { folder }
+    pub fn new(folder: PathBuf, observer: Observer) -> KeptIndexes {
+        KeptIndexes { folder, observer }
     }
 
     /// The index of a row, if it is here and what the row says.
     pub fn get(&self, row: &IndexRow) -> Option<Index> {
         let bytes = std::fs::read(self.file(&row.name)).ok()?;
-        if Id::of(&bytes) == row.id { Index::parse(bytes).ok() } else { None }
+        if Id::of(&bytes) == row.id {
+            return Index::parse(bytes).ok();
+        }
+        let note = format!("{} is damaged, and fetched again", self.file(&row.name).display());
+        self.observer.tell(Event::Note(note));
+        None
     }
 
     /// Keeps an index, as far as it may: who can't write here fetches again.

@@ -7,6 +7,9 @@
 //! .dagset/lock          held while the workspace is changed
 //! .dagset/store/        the home store, where it is embedded
 //! ```
+//!
+//! What only dagset writes carries a check of its own, so that a flipped bit is no other branch. Files from before these have none, and are
+//! taken as they are; so is `config.toml`, which its user may edit.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -18,11 +21,15 @@ use serde::{Deserialize, Serialize};
 use crate::base::files::{self, Durability};
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
-use crate::base::{BranchName, DatasetName, Error, Id, RefName, RepoPath, Result};
+use crate::base::{BranchName, DatasetName, Error, Id, Observer, RefName, RepoPath, Result};
 use crate::store::access::StoreSettings;
 
 const SCHEMA: u32 = 1;
 const PATIENCE: Duration = Duration::from_secs(10);
+/// What the last item of `staged` begins with.
+const CHECK_MARK: &str = "//";
+/// What helps where a workspace's own files are lost: nothing says any more where it stood.
+const ANOTHER_WORKSPACE: &str = "the folder's files are untouched: make a workspace beside it (`dagset clone`, or `dagset init` and `dagset switch`) and move them there";
 /// The home store's text where it lies in `.dagset/store`.
 pub const EMBEDDED: &str = "embedded";
 
@@ -88,6 +95,8 @@ struct StateJson {
     unwritten: Option<String>,
     #[serde(default)]
     checkout: Option<CheckoutJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -151,16 +160,20 @@ impl Control {
     }
 
     /// Waits for other commands that change the workspace; [`Kind::Busy`](crate::base::Kind::Busy) after ten seconds.
-    pub fn lock(&self) -> Result<FileLock> {
-        FileLock::take(&self.file("lock"), PATIENCE)
+    pub fn lock(&self, observer: &Observer) -> Result<FileLock> {
+        FileLock::take(&self.file("lock"), PATIENCE, observer)
     }
 
     pub fn config(&self) -> Result<Config> {
         let path = self.file("config.toml");
         let bytes = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
-        let damaged = |fault: String| Error::damaged(format!("{} can't be understood: {fault}", path.display()));
-        let text = String::from_utf8(bytes).map_err(|fault| damaged(fault.to_string()))?;
-        let toml: ConfigToml = toml::from_str(&text).map_err(|fault| damaged(fault.to_string()))?;
+        let damaged = |fault: String| {
+            Error::damaged(format!("{} can't be understood: {}", path.display(), fault.trim_end())).hint(
+                "mend the file: `dataset = \"NAME\"`, `store = \"STORE\"`, and for each remote `[remote.NAME]` with its `url`",
+            )
+        };
+        let text = std::str::from_utf8(&bytes).map_err(|fault| damaged(fault.to_string()))?;
+        let toml: ConfigToml = toml::from_str(text).map_err(|fault| damaged(fault.to_string()))?;
         let dataset = DatasetName::new(&toml.dataset).map_err(|fault| damaged(fault.to_string()))?;
         let remote = |(name, remote): (String, Remote)| Ok((RefName::new(&name)?, remote));
         let remotes = toml.remote.into_iter().map(remote).collect::<Result<_>>();
@@ -178,14 +191,23 @@ impl Control {
 
     pub fn state(&self) -> Result<State> {
         let path = self.file("state.json");
-        let text = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
-        let damaged = || Error::damaged(format!("{} can't be understood", path.display()));
-        let json: StateJson = serde_json::from_slice(&text).map_err(|fault| damaged().because(fault))?;
+        let damaged = |why: &str| Error::damaged(format!("{} {why}", path.display())).hint(ANOTHER_WORKSPACE);
+        let text = match fs::read(&path) {
+            Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Err(damaged("is missing")),
+            read => read.map_err(|fault| Error::io("read", &path, fault))?,
+        };
+        let unclear = || damaged("can't be understood");
+        let mut json: StateJson = serde_json::from_slice(&text).map_err(|fault| unclear().because(fault))?;
+        if json.check.take().is_some_and(|check| check != check_of(&json)) {
+            return Err(damaged("isn't what was written"));
+        }
         if json.schema != SCHEMA {
             return Err(crate::format::needs_newer(path.display()));
         }
-        let branch = |text: Option<String>| text.map(|text| BranchName::new(&text)).transpose();
-        let id = |text: &str| Id::from_hex(text).ok_or_else(damaged);
+        let branch = |text: Option<String>| {
+            text.map(|text| BranchName::new(&text).map_err(|fault| unclear().because(fault))).transpose()
+        };
+        let id = |text: &str| Id::from_hex(text).ok_or_else(unclear);
         let checkout = json.checkout.map(|checkout| {
             Ok::<_, Error>(Checkout { branch: branch(checkout.branch)?, version: id(&checkout.version)? })
         });
@@ -198,7 +220,7 @@ impl Control {
     }
 
     pub fn write_state(&self, state: &State) -> Result<()> {
-        let json = StateJson {
+        let mut json = StateJson {
             schema: SCHEMA,
             branch: state.branch.as_ref().map(BranchName::to_string),
             base: state.base.as_ref().map(Id::to_string),
@@ -207,7 +229,9 @@ impl Control {
                 branch: checkout.branch.as_ref().map(BranchName::to_string),
                 version: checkout.version.to_string(),
             }),
+            check: None,
         };
+        json.check = Some(check_of(&json));
         let text =
             serde_json::to_vec(&json).map_err(|fault| Error::usage("the state can't be written").because(fault))?;
         files::write_file(&self.file("state.json"), &text, Durability::Synced)
@@ -226,7 +250,13 @@ impl Control {
                 .hint("remove the file and `dagset add` the paths again")
         };
         let text = std::str::from_utf8(&bytes).map_err(|fault| damaged().because(fault))?;
-        text.split_terminator('\0').map(|path| RepoPath::new(path).map_err(|fault| damaged().because(fault))).collect()
+        // The check is a last item that is no path.
+        let paths = match text.rsplit_once(CHECK_MARK) {
+            Some((paths, check)) if check.strip_suffix('\0') == Some(&Id::of(paths.as_bytes()).short()) => paths,
+            Some(_) => return Err(damaged()),
+            None => text,
+        };
+        paths.split_terminator('\0').map(|path| RepoPath::new(path).map_err(|fault| damaged().because(fault))).collect()
     }
 
     pub fn write_staged(&self, staged: &BTreeSet<RepoPath>) -> Result<()> {
@@ -237,7 +267,9 @@ impl Control {
                 _ => Ok(()),
             };
         }
-        let text: String = staged.iter().flat_map(|path| [path.as_str(), "\0"]).collect();
+        let mut text: String = staged.iter().flat_map(|path| [path.as_str(), "\0"]).collect();
+        let check = Id::of(text.as_bytes()).short();
+        text.extend([CHECK_MARK, &check, "\0"]);
         files::write_file(&path, text.as_bytes(), Durability::Synced)
     }
 
@@ -248,6 +280,12 @@ impl Control {
         let stat = crate::base::stat::stat_open(new.file(), &path)?.0;
         Ok(stat.mtime_ns)
     }
+}
+
+/// A check of what a file says, which stands in it.
+pub(super) fn check_of(json: &impl Serialize) -> String {
+    let text = serde_json::to_vec(json).unwrap_or_default();
+    Id::of(&text).short()
 }
 
 #[cfg(test)]
@@ -290,6 +328,47 @@ mod tests {
         assert_eq!(control.staged().expect("reads"), staged);
         control.write_staged(&BTreeSet::new()).expect("removes");
         assert!(control.staged().expect("reads").is_empty());
+    }
+
+    #[test]
+    fn a_flipped_bit_changes_neither_state_nor_what_is_staged() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = Config {
+            dataset: DatasetName::new("d").expect("good name"),
+            store: EMBEDDED.to_owned(),
+            remotes: BTreeMap::new(),
+        };
+        let branch = Some(BranchName::new("main").expect("good name"));
+        let state = State { branch, base: Some(Id::of(b"b")), ..State::default() };
+        let control = Control::create(folder.path(), &config, &state).expect("creates");
+        let staged: BTreeSet<_> = ["a", "b/c"].map(|path| RepoPath::new(path).expect("good path")).into();
+        control.write_staged(&staged).expect("writes");
+        for (name, bit) in ["state.json", "staged"].into_iter().flat_map(|name| (0..8).map(move |bit| (name, bit))) {
+            let file = control.file(name);
+            let whole = fs::read(&file).expect("is there");
+            for byte in 0..whole.len() {
+                let mut bytes = whole.clone();
+                bytes[byte] ^= 1 << bit;
+                fs::write(&file, bytes).expect("writes");
+                let is_kept = match name {
+                    "staged" => control.staged().ok().is_none_or(|read| staged.is_subset(&read)),
+                    _ => control.state().ok().is_none_or(|read| read == state),
+                };
+                assert!(is_kept, "{name}, byte {byte}, bit {bit}");
+            }
+            fs::write(&file, whole).expect("writes");
+        }
+    }
+
+    #[test]
+    fn files_without_a_check_are_taken_as_they_are() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let control = Control { root: folder.path().to_owned() };
+        fs::create_dir(control.folder()).expect("a folder");
+        fs::write(control.file("state.json"), r#"{"schema":1,"branch":"main","base":null}"#).expect("writes");
+        fs::write(control.file("staged"), "a\0b\0").expect("writes");
+        assert!(control.state().expect("reads").branch.is_some());
+        assert_eq!(control.staged().expect("reads").len(), 2);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::files::{self, Durability};
 use crate::base::{Error, Id, RepoPath, Result};
 
-use super::control::{Control, State};
+use super::control::{Control, State, check_of};
 
 const FILE: &str = "merge.json";
 const SCHEMA: u32 = 1;
@@ -76,6 +76,8 @@ struct Json {
     meta: BTreeMap<String, String>,
     laid: bool,
     conflicts: Vec<ConflictJson>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,6 +128,7 @@ impl Merging {
             meta: self.meta.clone(),
             laid: self.is_laid,
             conflicts: self.conflicts.iter().map(conflict).collect(),
+            check: None,
         }
     }
 
@@ -174,7 +177,10 @@ impl Control {
             Err(fault) => return Err(Error::io("read", &path, fault)),
         }
         let text = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
-        let json: Json = serde_json::from_slice(&text).map_err(|fault| damaged(&path).because(fault))?;
+        let mut json: Json = serde_json::from_slice(&text).map_err(|fault| damaged(&path).because(fault))?;
+        if json.check.take().is_some_and(|check| check != check_of(&json)) {
+            return Err(damaged(&path));
+        }
         if json.schema != SCHEMA {
             return Err(crate::format::needs_newer(path.display()));
         }
@@ -185,7 +191,9 @@ impl Control {
     /// Replaces what is known of the merge in progress.
     pub fn write_merging(&self, merging: &Merging) -> Result<()> {
         let path = self.folder().join(FILE);
-        let text = serde_json::to_vec(&merging.encode())
+        let mut json = merging.encode();
+        json.check = Some(check_of(&json));
+        let text = serde_json::to_vec(&json)
             .map_err(|fault| Error::usage("the merge can't be written down").because(fault))?;
         if text.len() as u64 > MAX_BYTES {
             return Err(Error::usage("the merge has too many conflicts to solve them in the folder")

@@ -3,19 +3,19 @@
 
 use std::path::{Path, PathBuf};
 
-use dagset::base::{Error, Kind, Observer};
+use dagset::base::{Error, Kind};
 use dagset::engine::{Address, Engine};
-use dagset::format::store_file::StoreFile;
-use dagset::history::timeline::Timeline;
 use dagset::store::{Bucket, backend};
 
-use crate::stage::{STORE, contents, copy_of, findings, get, ingest, lay_out, noise, objects, serving, whole_text};
+use crate::stage::{
+    STORE, contents, copy_of, findings, get, ingest, lay_out, needed, noise, objects, serving, whole_text,
+};
 
 const INTO: &str = "/store//signs";
 
 /// A way to damage an object.
 #[derive(Debug, Clone)]
-enum Damage {
+pub enum Damage {
     Deleted,
     Truncated(usize),
     Flipped { byte: usize, bit: u8 },
@@ -69,15 +69,6 @@ impl Scene {
     }
 }
 
-/// The objects that the store rests on: not the indexes that a merged one stands for, which may be lost without loss.
-fn needed(store: &Bucket) -> Vec<String> {
-    let file = StoreFile::parse(&store.get("dagset.json").expect("is there"), "the store").expect("is a store's");
-    let timeline = Timeline::open(store.clone(), file.store, Observer::new()).expect("opens");
-    let registered: Vec<_> = timeline.fold().indexes.keys().map(|name| format!("index/{name}")).collect();
-    let is_needed = |name: &String| !name.starts_with("index/") || registered.contains(name);
-    objects(store).into_iter().filter(is_needed).collect()
-}
-
 /// Every damage that is tried on an object.
 fn damages(store: &Bucket, object: &str) -> Vec<Damage> {
     let len = store.size(object).expect("is listed").expect("is there") as usize;
@@ -101,7 +92,7 @@ fn replace(store: &Bucket, object: &str, bytes: Vec<u8>) {
     store.create(object, bytes.into()).expect("creates");
 }
 
-fn harm(store: &Bucket, object: &str, damage: &Damage) {
+pub fn harm(store: &Bucket, object: &str, damage: &Damage) {
     let mut bytes = store.get(object).expect("is there").to_vec();
     match damage {
         Damage::Deleted => return store.delete(object).expect("deletes"),
@@ -119,6 +110,12 @@ fn harm(store: &Bucket, object: &str, damage: &Damage) {
 /// A damaged store is refused as such, by an error that names the object and what to do next; what isn't so.
 fn complaint(command: &str, fault: &Error, object: &str, damage: &Damage) -> Option<String> {
     let text = whole_text(fault);
+    (!is_clear(fault, object, damage)).then(|| format!("{command}, {object}: {damage:?}: {:?}: {text}", fault.kind()))
+}
+
+/// Whether the error says that this object is damaged, and what to do next.
+pub fn is_clear(fault: &Error, object: &str, damage: &Damage) -> bool {
+    let text = whole_text(fault);
     let newer = fault.kind() == Kind::Failed && text.contains("newer dagset");
     let envelope = matches!(damage, Damage::Flipped { byte: 7, .. }) && newer;
     let kind_is_right = matches!(fault.kind(), Kind::Damaged | Kind::NotFound) || envelope;
@@ -126,8 +123,7 @@ fn complaint(command: &str, fault: &Error, object: &str, damage: &Damage) -> Opt
     // Without its newest record a log is that of yesterday; without dagset.json there is no store.
     let absent = *object == *"dagset.json" || fault.kind() == Kind::NotFound;
     let is_named = text.contains(object) || swapped || absent;
-    let is_clear = kind_is_right && fault.next_step().is_some() && is_named;
-    (!is_clear).then(|| format!("{command}, {object}: {damage:?}: {:?}: {text}", fault.kind()))
+    kind_is_right && fault.next_step().is_some() && is_named
 }
 
 fn list(engine: &Engine, address: &str) -> Result<Vec<String>, Error> {

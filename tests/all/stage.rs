@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use dagset::base::{Error, Observer, Result};
 use dagset::engine::{Address, Engine, GetOptions, IngestOptions, Opener, Published, Settings};
+use dagset::format::store_file::StoreFile;
+use dagset::history::timeline::Timeline;
 use dagset::store::{Bucket, backend};
 
 /// Where [`serving`] has its store.
@@ -88,6 +90,15 @@ pub fn objects(bucket: &Bucket) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+/// The objects that the store rests on: not the indexes that a merged one stands for, which may be lost without loss.
+pub fn needed(store: &Bucket) -> Vec<String> {
+    let file = StoreFile::parse(&store.get("dagset.json").expect("is there"), "the store").expect("is a store's");
+    let timeline = Timeline::open(store.clone(), file.store, Observer::new()).expect("opens");
+    let registered: Vec<_> = timeline.fold().indexes.keys().map(|name| format!("index/{name}")).collect();
+    let is_needed = |name: &String| !name.starts_with("index/") || registered.contains(name);
+    objects(store).into_iter().filter(is_needed).collect()
 }
 
 /// Lays out a small folder with all that a version can hold; another `seed` gives a few other files.

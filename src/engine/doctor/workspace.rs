@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::lock::FileLock;
 use crate::base::path::CONTROL_FOLDER;
-use crate::base::{BranchName, Error, Kind, Result, files};
+use crate::base::{BranchName, Error, Kind, Observer, Result, files};
 use crate::catalog::stat_index::StatIndex;
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::workspace::control::{Control, State};
@@ -45,7 +45,7 @@ impl Engine {
             found.push(Checkup::broken(AREA, "staged paths", &fault).mended_by(how));
         }
         found.extend(self.look_at_index(control, fix));
-        found.extend(look_at_lock(control));
+        found.extend(look_at_lock(control, &self.observer));
         found.extend(look_at_leftovers(control, fix));
         found.extend(self.look_at_lock_file(control.root()));
         if found.iter().all(|it| it.health == Health::Ok) {
@@ -96,7 +96,7 @@ impl Engine {
 
     /// The state as a fresh clone has it. What can't be read is kept beside it.
     fn write_state_anew(&self, control: &Control) -> Result<()> {
-        let _lock = control.lock()?;
+        let _lock = control.lock(&self.observer)?;
         let branch = BranchName::new(DEFAULT_BRANCH)?;
         let config = control.config()?;
         let (store, _) = self.open_store(&control.store_text(&config))?;
@@ -114,7 +114,7 @@ impl Engine {
         match StatIndex::look(folder, control.root()) {
             Ok(()) => None,
             Err(fault) => {
-                let fixed = fix && StatIndex::open(Some(folder), control.root()).is_ok();
+                let fixed = fix && StatIndex::open(Some(folder), control.root(), &self.observer).is_ok();
                 let found = Checkup { health: Health::Warning, ..Checkup::broken(AREA, "stat index", &fault) };
                 Some(found.mended_by("dagset doctor --fix, or dagset status, which makes it anew").fixed_if(fixed))
             }
@@ -141,12 +141,12 @@ impl Engine {
 }
 
 /// Whether another command works here right now.
-fn look_at_lock(control: &Control) -> Option<Checkup> {
+fn look_at_lock(control: &Control, observer: &Observer) -> Option<Checkup> {
     let path = control.folder().join("lock");
     if !path.exists() {
         return None;
     }
-    match FileLock::take(&path, Duration::ZERO) {
+    match FileLock::take(&path, Duration::ZERO, observer) {
         Ok(_) => None,
         Err(fault) if fault.kind() == Kind::Busy => {
             Some(Checkup::warning(AREA, "lock", "another dagset works here now").mended_by("wait for it to end"))

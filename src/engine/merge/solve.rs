@@ -93,7 +93,7 @@ impl Engine {
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where that would overwrite what no version holds.
     pub fn resolve(&self, paths: &[PathBuf], take: &str) -> Result<Resolved> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         let mut merging = workspace.merging()?;
         let parent = merging.parents.iter().position(|(_, reference)| is_called(reference, take)).ok_or_else(|| {
             let known: Vec<&str> = merging.parents.iter().map(|(_, reference)| reference.as_str()).collect();
@@ -172,7 +172,7 @@ impl Engine {
     /// Drops the merge in progress: the folder is as before it. What no version holds stays, under a name that says so.
     pub fn abort_merge(&self) -> Result<Aborted> {
         let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock()?;
+        let _lock = workspace.control.lock(&self.observer)?;
         let mut merging = workspace.merging()?;
         let open = OpenMerge::of(self, &workspace, &merging)?;
         let (mut first, now) = (open.first_layout(self, &merging)?, open.layout(self, &merging)?);
@@ -199,7 +199,7 @@ impl Engine {
     /// Ends the merge in progress by a commit of what is staged; first goes on with writing its outcome, where that was cut off.
     pub fn continue_merge(&self, options: &CommitOptions) -> Result<Published> {
         let workspace = self.open_workspace()?;
-        let lock = workspace.control.lock()?;
+        let lock = workspace.control.lock(&self.observer)?;
         self.lay_again(&workspace, &mut workspace.merging()?)?;
         drop(lock);
         self.commit(options)
