@@ -1,10 +1,11 @@
 //! Advisory locks on files: they die with their process, and nothing's correctness rests on them.
 
 use std::fs::File;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::{Error, Kind, Result};
 
@@ -24,6 +25,8 @@ impl FileLock {
             .create(true)
             .truncate(false)
             .write(true)
+            // Whoever may write in the folder could have put a link there, or a FIFO, whose opening waits for a reader.
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(path)
             .map_err(|fault| Error::io("open the lock", path, fault))?;
         let deadline = Instant::now() + patience;
