@@ -1,6 +1,8 @@
 //! The one place that writes files outside a store: to a temporary in the same folder, then renamed.
+//!
+//! Where something is to appear is a [`Spot`]: a path, or a name in a folder that is held open, for who writes where others write too.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -8,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use rustix::fs::{AtFlags, CWD, linkat};
+use rustix::fs::{AtFlags, Mode, OFlags, linkat, mkdirat, openat, renameat, symlinkat};
 use rustix::io::Errno;
 
 use super::folders::remove_tree;
 use super::host::Process;
+use super::open_folder::{OpenTree, Spot};
 use super::{Error, Result};
 
 /// Temporary files begin with this and are swept by whoever owns the folder.
@@ -31,24 +34,22 @@ pub enum Durability {
 #[must_use = "a new file appears only when it is published"]
 pub struct NewFile {
     file: Option<File>,
-    temporary: PathBuf,
-    target: PathBuf,
+    temporary: Spot,
+    target: Spot,
 }
 
 impl NewFile {
     /// Begins a file that will appear at `target`, whose folder must exist.
-    #[expect(clippy::disallowed_methods, reason = "the one way that files are written")]
-    pub fn create(target: &Path) -> Result<NewFile> {
-        let folder = target.parent().unwrap_or(Path::new("."));
-        let temporary = folder.join(temporary_name());
+    pub fn create(target: impl Into<Spot>) -> Result<NewFile> {
+        let target = target.into();
+        let temporary = target.beside(&temporary_name());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let _going_on = going_on();
-        let file = File::options()
-            .write(true)
-            .create_new(true)
-            .open(&temporary)
-            .map_err(|fault| Error::io("create", target, fault))?;
-        being_written(|files| files.insert(temporary.clone()));
-        Ok(NewFile { file: Some(file), temporary, target: target.to_owned() })
+        let (folder, name) = temporary.parts();
+        let file = openat(folder, name, flags, Mode::from_raw_mode(0o666))
+            .map_err(|fault| Error::io("create", &target.path(), fault.into()))?;
+        being_written(|all| all.insert(temporary.path(), temporary.clone()));
+        Ok(NewFile { file: Some(file.into()), temporary, target })
     }
 
     /// Makes the file executable for whoever may read it, as far as the umask grants.
@@ -57,13 +58,13 @@ impl NewFile {
             let mode = meta.permissions().mode();
             self.file().set_permissions(fs::Permissions::from_mode(mode | (mode & 0o444) >> 2))
         });
-        result.map_err(|fault| Error::io("set the mode of", &self.target, fault))
+        result.map_err(|fault| Error::io("set the mode of", &self.target.path(), fault))
     }
 
     /// Sets the mode outright, whatever the umask.
     pub fn set_mode(&mut self, mode: u32) -> Result<()> {
         let set = self.file().set_permissions(fs::Permissions::from_mode(mode));
-        set.map_err(|fault| Error::io("set the mode of", &self.target, fault))
+        set.map_err(|fault| Error::io("set the mode of", &self.target.path(), fault))
     }
 
     /// The open file.
@@ -72,7 +73,6 @@ impl NewFile {
     }
 
     /// Renames it into place, over what is there.
-    #[expect(clippy::disallowed_methods, reason = "publishes a whole file")]
     pub fn publish(mut self, durability: Durability) -> Result<()> {
         let file = self.file.take().expect("present until published");
         let outcome = (|| {
@@ -82,24 +82,24 @@ impl NewFile {
             drop(file);
             {
                 let _going_on = going_on();
-                fs::rename(&self.temporary, &self.target)?;
-                being_written(|files| files.remove(&self.temporary));
+                rename_over(&self.temporary, &self.target)?;
+                being_written(|all| all.remove(&self.temporary.path()));
             }
             if durability == Durability::Synced {
-                sync_folder(self.target.parent().unwrap_or(Path::new(".")))?;
+                self.target.sync_folder()?;
             }
             Ok(())
         })();
         outcome.map_err(|fault| {
             self.remove();
-            Error::io("write", &self.target, fault)
+            Error::io("write", &self.target.path(), fault)
         })
     }
 
     fn remove(&self) {
         let _going_on = going_on();
-        fs::remove_file(&self.temporary).ok();
-        being_written(|files| files.remove(&self.temporary));
+        self.temporary.remove_file().ok();
+        being_written(|all| all.remove(&self.temporary.path()));
     }
 }
 
@@ -124,13 +124,13 @@ impl Drop for NewFile {
 /// Held for reading while a file begins or appears; for writing by who ends the process.
 static GOING_ON: RwLock<()> = RwLock::new(());
 /// The temporaries of this process, files and folders.
-static BEING_WRITTEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+static BEING_WRITTEN: Mutex<BTreeMap<PathBuf, Spot>> = Mutex::new(BTreeMap::new());
 
 pub(super) fn going_on() -> RwLockReadGuard<'static, ()> {
     GOING_ON.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-pub(super) fn being_written<T>(with: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+pub(super) fn being_written<T>(with: impl FnOnce(&mut BTreeMap<PathBuf, Spot>) -> T) -> T {
     with(&mut BEING_WRITTEN.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
@@ -142,7 +142,7 @@ pub struct Abandoned(#[expect(dead_code, reason = "is held")] RwLockWriteGuard<'
 pub fn abandon_files() -> Abandoned {
     let alone = Abandoned(GOING_ON.write().unwrap_or_else(PoisonError::into_inner));
     being_written(|all| {
-        for path in all.iter().filter(|path| fs::remove_file(path).is_err()) {
+        for (path, _) in all.iter().filter(|(_, temporary)| temporary.remove_file().is_err()) {
             remove_tree(path).ok();
         }
     });
@@ -177,12 +177,16 @@ pub fn maker_of(name: &str) -> Option<&str> {
 
 /// Removes the temporaries below `folder` whose process has ended, as far as it may; links are not followed.
 pub fn sweep_temporaries(folder: &Path) {
-    let Ok(listing) = fs::read_dir(folder) else { return };
-    for entry in listing.flatten() {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            sweep_temporaries(&entry.path());
-        } else if entry.file_name().to_str().is_some_and(is_abandoned) {
-            fs::remove_file(entry.path()).ok();
+    let Ok(mut tree) = OpenTree::open(folder) else { return };
+    let mut waiting = vec![String::new()];
+    while let Some(path) = waiting.pop() {
+        let Ok(open) = tree.folder(&path) else { continue };
+        for (name, is_folder) in open.list().unwrap_or_default() {
+            if is_folder {
+                waiting.push(if path.is_empty() { name } else { [&path, "/", &name].concat() });
+            } else if is_abandoned(&name) {
+                open.spot(&name).remove_file().ok();
+            }
         }
     }
 }
@@ -223,35 +227,39 @@ fn is_abandoned(name: &str) -> bool {
 }
 
 /// Writes a whole small file.
-pub fn write_file(target: &Path, bytes: &[u8], durability: Durability) -> Result<()> {
+pub fn write_file(target: impl Into<Spot>, bytes: &[u8], durability: Durability) -> Result<()> {
     let mut new = NewFile::create(target)?;
-    new.write_all(bytes).map_err(|fault| Error::io("write", target, fault))?;
+    new.write_all(bytes).map_err(|fault| Error::io("write", &new.target.path(), fault))?;
     new.publish(durability)
 }
 
 /// Puts a symlink at `target`, replacing a file or link there by rename.
-#[expect(clippy::disallowed_methods, reason = "the one way that symlinks are written")]
-pub fn write_symlink(target: &Path, points_to: &str) -> Result<()> {
-    let temporary = target.parent().unwrap_or(Path::new(".")).join(temporary_name());
+pub fn write_symlink(target: impl Into<Spot>, points_to: &str) -> Result<()> {
+    let target = target.into();
+    let temporary = target.beside(&temporary_name());
     let _going_on = going_on();
-    let outcome = std::os::unix::fs::symlink(points_to, &temporary).and_then(|()| fs::rename(&temporary, target));
-    outcome.map_err(|fault| {
-        fs::remove_file(&temporary).ok();
-        Error::io("create the symlink", target, fault)
+    let (folder, name) = temporary.parts();
+    let made = symlinkat(points_to, folder, name).map_err(io::Error::from);
+    made.and_then(|()| rename_over(&temporary, &target)).map_err(|fault| {
+        temporary.remove_file().ok();
+        Error::io("create the symlink", &target.path(), fault)
     })
 }
 
 /// Gives a file, at a path below an open folder, a second name; a file that has that name is replaced by rename.
-#[expect(clippy::disallowed_methods, reason = "a link under a temporary name is published")]
-pub fn hard_link(folder: &File, source: &str, target: &Path) -> io::Result<()> {
+pub fn hard_link(folder: &File, source: &str, target: &Spot) -> io::Result<()> {
+    let link = |to: &Spot| {
+        let (to, name) = to.parts();
+        linkat(folder, source, to, name, AtFlags::empty())
+    };
     let _going_on = going_on();
-    match linkat(folder, source, CWD, target, AtFlags::empty()) {
+    match link(target) {
         Err(Errno::EXIST) => {
-            let temporary = target.parent().unwrap_or(Path::new(".")).join(temporary_name());
-            linkat(folder, source, CWD, &temporary, AtFlags::empty())?;
-            let renamed = fs::rename(&temporary, target);
+            let temporary = target.beside(&temporary_name());
+            link(&temporary)?;
+            let renamed = rename_over(&temporary, target);
             // Where both were one file already, the rename does nothing.
-            fs::remove_file(&temporary).ok();
+            temporary.remove_file().ok();
             renamed
         }
         made => Ok(made?),
@@ -259,9 +267,21 @@ pub fn hard_link(folder: &File, source: &str, target: &Path) -> io::Result<()> {
 }
 
 /// Renames a file or folder of the user's; what stands at `to` must not be there.
-#[expect(clippy::disallowed_methods, reason = "this module is the one that renames")]
-pub fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to).map_err(|fault| Error::io("rename", from, fault))
+pub fn rename(from: impl Into<Spot>, to: impl Into<Spot>) -> Result<()> {
+    let from = from.into();
+    rename_over(&from, &to.into()).map_err(|fault| Error::io("rename", &from.path(), fault))
+}
+
+fn rename_over(from: &Spot, to: &Spot) -> io::Result<()> {
+    let ((from, old), (to, new)) = (from.parts(), to.parts());
+    Ok(renameat(from, old, to, new)?)
+}
+
+/// Makes one folder; whoever is interrupted makes no more.
+pub fn make_folder(at: &Spot) -> io::Result<()> {
+    let _going_on = going_on();
+    let (folder, name) = at.parts();
+    Ok(mkdirat(folder, name, Mode::from_raw_mode(0o777))?)
 }
 
 /// Creates a folder and those above it.
@@ -273,13 +293,7 @@ pub fn create_folders(path: &Path) -> Result<()> {
 /// Waits until a file that is there, and its name, are on the disk.
 pub fn sync(path: &Path) -> Result<()> {
     let synced = File::open(path).and_then(|file| file.sync_all());
-    synced
-        .and_then(|()| sync_folder(path.parent().unwrap_or(Path::new("."))))
-        .map_err(|fault| Error::io("sync", path, fault))
-}
-
-fn sync_folder(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    synced.and_then(|()| Spot::from(path).sync_folder()).map_err(|fault| Error::io("sync", path, fault))
 }
 
 /// 16 bytes from the system's random source.

@@ -3,11 +3,11 @@
 //! Who holds one is asked of the system, which can't be out of date as a note in the file would be; a holder on another machine has no name.
 
 use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock, major, minor};
+use rustix::fs::{FlockOperation, OFlags, flock, major, minor};
 
 use super::{Error, Event, Kind, Observer, Result};
 
@@ -32,6 +32,8 @@ impl FileLock {
             .create(true)
             .truncate(false)
             .write(true)
+            // Whoever may write in the folder could have put a link there, or a FIFO, whose opening waits for a reader.
+            .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(path)
             .map_err(|fault| Error::io("open the lock", path, fault))?;
         let begun = Instant::now();

@@ -7,6 +7,8 @@ use super::{Error, Result};
 
 /// The folder of a workspace's own files; never part of a version.
 pub const CONTROL_FOLDER: &str = ".dagset";
+/// So many characters of a bad path stand in its error.
+const MOST_SHOWN: usize = 300;
 
 /// A path from a dataset's root: `/` between components, ordered by its bytes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,7 +20,11 @@ impl RepoPath {
         let text = text.into();
         match RepoPath::fault(&text) {
             None => Ok(RepoPath(text)),
-            Some(why) => Err(Error::usage(format!("path {text:?} {why}"))),
+            Some(why) => {
+                let shown: String = text.chars().take(MOST_SHOWN).collect();
+                let rest = if shown.len() < text.len() { "…" } else { "" };
+                Err(Error::usage(format!("path {shown:?}{rest} {why}")))
+            }
         }
     }
 

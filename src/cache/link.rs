@@ -1,6 +1,6 @@
 //! From a cache to where a job reads: links where the file system has them, else copies.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use rustix::fs::ioctl_ficlone;
 use rustix::io::Errno;
 
 use crate::base::files::{self, Durability, NewFile};
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, Spot};
 
 use super::{Cache, Key};
 
@@ -50,7 +50,7 @@ pub enum Instead {
 impl Cache {
     /// Puts a file of the cache at `target`, over a file that is there. What is empty is a file of its own but in a view: so many
     /// links to the one empty file would be of no use to anybody.
-    pub fn link_out(&self, key: Key, size: u64, link: Link, target: &Path) -> Result<Linked> {
+    pub fn link_out(&self, key: Key, size: u64, link: Link, target: &Spot) -> Result<Linked> {
         let source = self.path_of(key);
         let by = |by| Linked { by, instead: None };
         match link {
@@ -66,7 +66,7 @@ impl Cache {
             // What is empty too: a file of the view's own would be looked at by nobody.
             Link::InView => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(Link::Hardlink)),
-                Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::io("link", target, fault)),
+                Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::io("link", &target.path(), fault)),
                 Err(_) => self.link_out(key, size, Link::Symlink, target),
             },
             Link::Hardlink if size > 0 => match files::hard_link(&self.files, &key.relative(), target) {
@@ -75,7 +75,7 @@ impl Cache {
                     let instead = match Errno::from_io_error(&fault) {
                         Some(Errno::MLINK) => Instead::TooManyLinks,
                         Some(Errno::PERM | Errno::ACCESS) => Instead::OfAnother,
-                        _ => return Err(Error::io("link", target, fault)),
+                        _ => return Err(Error::io("link", &target.path(), fault)),
                     };
                     copy(&source, target, key)?;
                     Ok(Linked { by: Link::Copy, instead: Some(instead) })
@@ -85,7 +85,8 @@ impl Cache {
             Link::Reflink => {
                 let mut new = NewFile::create(target)?;
                 let from = File::open(&source).map_err(|fault| Error::io("open", &source, fault))?;
-                ioctl_ficlone(new.file(), &from).map_err(|fault| Error::io("clone into", target, fault.into()))?;
+                ioctl_ficlone(new.file(), &from)
+                    .map_err(|fault| Error::io("clone into", &target.path(), fault.into()))?;
                 if key.executable {
                     new.set_executable()?;
                 }
@@ -103,7 +104,7 @@ impl Cache {
     /// Tries which links the file systems of the cache and of `folder` can have: a reflink, a hardlink.
     pub fn probe(&self, folder: &Path) -> Result<(bool, bool)> {
         let tried = self.folder.join("cache.toml");
-        let target = folder.join(files::temporary_name());
+        let target = Spot::from(&folder.join(files::temporary_name()));
         let from = File::open(&tried).map_err(|fault| Error::io("open", &tried, fault))?;
         let new = NewFile::create(&target)?;
         let reflinks = ioctl_ficlone(new.file(), &from).is_ok();
@@ -117,29 +118,29 @@ impl Cache {
             Ok(()) => true,
             Err(fault) => matches!(Errno::from_io_error(&fault), Some(Errno::PERM | Errno::ACCESS | Errno::MLINK)),
         };
-        fs::remove_file(&target).ok();
+        target.remove_file().ok();
         Ok((reflinks, hardlinks))
     }
 
     /// Whether `target` is a link to this very file, which nobody changed.
-    pub fn is_linked(&self, key: Key, size: u64, target: &Path) -> bool {
+    pub fn is_linked(&self, key: Key, size: u64, target: &Spot) -> bool {
         self.is_same(key, target) && self.has(key, size)
     }
 
-    fn is_same(&self, key: Key, target: &Path) -> bool {
+    fn is_same(&self, key: Key, target: &Spot) -> bool {
         let source = self.path_of(key);
-        if fs::read_link(target).is_ok_and(|points_to| points_to == source) {
+        if target.read_link().is_ok_and(|points_to| points_to == source.as_os_str().as_encoded_bytes()) {
             return true;
         }
-        let (Ok(one), Ok(other)) = (rustix::fs::lstat(&source), rustix::fs::lstat(target)) else { return false };
+        let (Ok(one), Ok(other)) = (rustix::fs::lstat(&source), target.raw_stat()) else { return false };
         (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
     }
 }
 
 /// Copies a file, verified on its way; [`Kind::Damaged`](crate::base::Kind::Damaged) if it isn't what its name says.
-fn copy(source: &Path, target: &Path, key: Key) -> Result<()> {
+fn copy(source: &Path, target: &Spot, key: Key) -> Result<()> {
     let mut new = NewFile::create(target)?;
-    let write = |bytes: &[u8]| new.write_all(bytes).map_err(|fault| Error::io("copy to", target, fault));
+    let write = |bytes: &[u8]| new.write_all(bytes).map_err(|fault| Error::io("copy to", &target.path(), fault));
     read_verified(source, key, write)?;
     if key.executable {
         new.set_executable()?;

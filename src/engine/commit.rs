@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
+use crate::base::open_folder::OpenTree;
 use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, Result, files, size};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
@@ -19,7 +20,7 @@ use crate::workspace::control::{Checkout, EMBEDDED, State};
 
 use edits::{edits_of, make_room, pieces, with_fresh};
 
-use super::get::{check_space, remove_with_empty_folders};
+use super::get::check_space;
 use super::ingest::cannot_read;
 use super::merge::layout::with_attributes;
 use super::merge::refuse_in_progress;
@@ -264,9 +265,8 @@ impl Engine {
         let content = &workspace.target.store.content;
         let is_gone = |entry: &Entry| content.tombstone_of(entry).is_some();
         let (gone, come): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| step.after.as_ref().is_none_or(is_gone));
-        for step in &gone {
-            remove_with_empty_folders(workspace.control.root(), step.path.as_str())?;
-        }
+        let mut tree = OpenTree::open(workspace.control.root())?;
+        gone.iter().try_for_each(|step| tree.remove(step.path.as_str()))?;
         self.observer.tell(Event::Phase("writing"));
         if is_empty {
             let row = &workspace.target.version_state(&version)?.row;

@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::base::files::{self, Durability, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::lock::FileLock;
+use crate::base::open_folder::OpenTree;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{Counter, Error, Event, Id, Kind, Observer, Result, size};
 use crate::cache::{Cache, Chain, Held, Link, Pruned, is_cache};
@@ -283,7 +283,8 @@ impl Engine {
             return Err(Error::conflict(format!("{} holds a store: {store}", folder.display()))
                 .hint("choose another folder, or get without --delete"));
         }
-        others.iter().try_for_each(|path| remove_with_empty_folders(folder, path))?;
+        let mut tree = OpenTree::open(folder)?;
+        others.iter().try_for_each(|path| tree.remove(path))?;
         Ok(others.into_iter().map(str::to_owned).collect())
     }
 }
@@ -359,27 +360,6 @@ fn is_link_to_view(folder: &Path) -> bool {
 /// Whether a path lies in a workspace's own folder, which no command takes for data.
 fn in_control_folder(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == CONTROL_FOLDER)
-}
-
-/// Removes a file, link or empty folder, then the folders above it that are empty now.
-pub(super) fn remove_with_empty_folders(root: &Path, path: &str) -> Result<()> {
-    let full = root.join(path);
-    let is_folder = full.symlink_metadata().is_ok_and(|meta| meta.is_dir());
-    let removed = if is_folder { fs::remove_dir(&full) } else { fs::remove_file(&full) };
-    match removed {
-        Ok(()) => {}
-        // What rules leave out may still be in a folder: then it stays.
-        Err(fault) if matches!(fault.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {}
-        Err(fault) => return Err(Error::io("remove", &full, fault)),
-    }
-    let mut above = full.parent();
-    while let Some(parent) = above.filter(|parent| *parent != root) {
-        if fs::remove_dir(parent).is_err() {
-            break;
-        }
-        above = parent.parent();
-    }
-    Ok(())
 }
 
 /// Refuses what can't fit, before the first byte.

@@ -121,8 +121,8 @@ fn missing_below(folder: &Path, cache: &Cache, scope: &Scope, manifest: &Manifes
     for placed in scope.entries(manifest) {
         let placed = placed?;
         let size = placed.leaf.entry.bytes();
-        let there = fs::symlink_metadata(folder.join(&placed.target));
-        if !there.is_ok_and(|meta| meta.len() == size && is_of_its_own(&meta)) {
+        let there = rustix::fs::lstat(folder.join(&placed.target));
+        if !there.is_ok_and(|stat| stat.st_size as u64 == size && is_of_its_own(&stat)) {
             bytes += cache.on_disk(size);
         }
     }

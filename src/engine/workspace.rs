@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use crate::base::open_folder::OpenTree;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, files};
 use crate::catalog::stat_index::{StatIndex, StatRow};
@@ -20,7 +21,6 @@ use crate::workspace::compare::{Comparison, LocalChange, compare};
 use crate::workspace::control::{Config, Control, EMBEDDED, State};
 use crate::workspace::merging::{Merging, Solved};
 
-use super::get::remove_with_empty_folders;
 use super::ingest::LeftOutPath;
 use super::merge::refuse_in_progress;
 use super::open::Target;
@@ -283,9 +283,8 @@ impl Engine {
         }
         removed.sort_unstable();
         removed.dedup();
-        for path in &removed {
-            remove_with_empty_folders(workspace.control.root(), path.as_str())?;
-        }
+        let mut tree = OpenTree::open(workspace.control.root())?;
+        removed.iter().try_for_each(|path| tree.remove(path.as_str()))?;
         staged.extend(removed.iter().cloned());
         workspace.control.write_staged(&staged)?;
         if let Some(merging) = &mut merging {
@@ -323,9 +322,10 @@ impl Engine {
             return Err(Error::usage(format!("{from} can't be moved into itself")));
         }
         if let Some(parent) = new.parent() {
-            crate::base::files::create_folders(parent)?;
+            files::create_folders(parent)?;
         }
-        crate::base::files::rename(&old, &new)?;
+        let mut tree = OpenTree::open(root)?;
+        files::rename(&tree.spot(from.as_str())?, &tree.spot(to.as_str())?)?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         let mut staged = workspace.control.staged()?;
         for place in [from.as_str(), to.as_str()] {
@@ -418,7 +418,8 @@ impl Engine {
             compared.comparison.changes.iter().filter(|change| change.before.is_none() && !is_rules(change));
         let paths: Vec<_> = untracked.map(|change| change.path.to_string()).collect();
         if !dry_run {
-            paths.iter().try_for_each(|path| remove_with_empty_folders(workspace.control.root(), path))?;
+            let mut tree = OpenTree::open(workspace.control.root())?;
+            paths.iter().try_for_each(|path| tree.remove(path))?;
             files::sweep_temporaries(workspace.control.root());
         }
         Ok(paths)

@@ -1,10 +1,9 @@
 //! Files into a folder by way of a cache: brought there, then linked or copied from it.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::base::{Event, Kind, Result, Tally};
+use crate::base::{Event, Kind, Result, Spot, Tally};
 use crate::cache::{Instead, Key, Link};
 use crate::store::content::Content;
 
@@ -88,7 +87,7 @@ impl<'a> ByCache<'a> {
     }
 
     /// Puts one file at `target`; `false` if it has to come straight from the store.
-    pub fn place(&self, file: &Wanted, target: &Path, tally: &Arc<Tally>) -> Result<bool> {
+    pub fn place(&self, file: &Wanted, target: &Spot, tally: &Arc<Tally>) -> Result<bool> {
         let cache = self.filler.chain.filled();
         let mut tries = 0;
         let linked = loop {
@@ -137,7 +136,7 @@ impl<'a> ByCache<'a> {
     }
 
     /// Whether `target` is a link to the cached file.
-    pub fn is_linked(&self, key: Key, size: u64, target: &Path) -> bool {
+    pub fn is_linked(&self, key: Key, size: u64, target: &Spot) -> bool {
         self.links(size) && self.filler.chain.filled().is_linked(key, size, target)
     }
 

@@ -3,23 +3,27 @@
 //! Entries stream from the manifest in path order and are handed out in runs of neighbours, so that files that share a frame are
 //! written by one worker from one decoded frame. From a far store a worker has its whole run read at once, and there are more workers than
 //! cores: while some wait for theirs, others decode and write. By way of a cache a run is brought there first, and then linked or copied.
+//!
+//! Nothing is written through a link that stands in the target, nor through one that somebody puts there meanwhile: all goes through
+//! folders that are held open (`base/open_folder.rs`).
 
 use std::collections::HashMap;
-use std::fs;
 use std::io::Write;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
 use crate::base::files::{self, Durability, NewFile};
-use crate::base::folders::make_folder;
-use crate::base::{Counter, Error, Id, Kind, Observer, Result, Stage, Tally};
+use crate::base::open_folder::{OpenFolder, OpenTree, split};
+use crate::base::{Counter, Error, Id, Kind, Observer, Result, Spot, Stage, Tally};
 use crate::cache::Key;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::store::content::Content;
 use crate::store::fetch::Ahead;
-use crate::tree::stat::{NodeKind, Stat, stat_file};
+use crate::tree::stat::{NodeKind, Stat};
 
 use super::by_cache::ByCache;
 use super::fill::{Filler, Wanted};
@@ -72,7 +76,9 @@ pub fn write_entries(
     observer: &Observer,
 ) -> Result<Vec<Written>> {
     let (limits, workers) = Filler::pace(source.content(), jobs);
-    let writer = Writer { source, folder, existing, keep, observer, made: Mutex::default() };
+    let tree = OpenTree::open(folder)?;
+    let made = Mutex::new(HashMap::from([(String::new(), Known::Old)]));
+    let writer = Writer { source, tree, existing, keep, observer, made };
     each_run(entries, limits, workers, observer, |run, stop, written| writer.write_run(run, stop, written))
 }
 
@@ -87,8 +93,9 @@ enum Stands {
 }
 
 /// Whether a file that stands in a folder can be written to, and is no other file as well: a write would change that too.
-pub fn is_of_its_own(there: &fs::Metadata) -> bool {
-    there.is_file() && there.nlink() == 1 && there.mode() & OWNER_WRITES != 0
+pub fn is_of_its_own(there: &rustix::fs::Stat) -> bool {
+    let is_file = FileType::from_raw_mode(there.st_mode) == FileType::RegularFile;
+    is_file && there.st_nlink == 1 && there.st_mode & OWNER_WRITES != 0
 }
 
 /// What is known of a folder that files go into.
@@ -102,25 +109,27 @@ enum Known {
 
 struct Writer<'a> {
     source: Source<'a>,
-    folder: &'a Path,
+    /// With nothing kept open but the root: each run goes on from a clone.
+    tree: OpenTree,
     existing: Existing,
     keep: bool,
     observer: &'a Observer,
-    /// Folders that are known to be real folders.
-    made: Mutex<HashMap<PathBuf, Known>>,
+    /// Folders that were made or met as real folders, by their path below the target; the target itself is the first.
+    made: Mutex<HashMap<String, Known>>,
 }
 
 impl Writer<'_> {
     fn write_run(&self, run: Vec<Placed>, stop: &AtomicBool, written: &mut Vec<Written>) -> Result<()> {
         let tally = Tally::new(self.observer, run.iter().map(|placed| placed.leaf.entry.bytes()).sum());
+        let mut tree = self.tree.clone();
         let _ahead = match &self.source {
-            Source::Store(content) => self.read_ahead(content, &run, &tally, |_| true)?,
+            Source::Store(content) => self.read_ahead(content, &mut tree, &run, &tally, |_| true)?,
             Source::Cache(by) => {
-                let missing = run.iter().filter(|placed| self.is_missing(placed));
+                let missing = run.iter().filter(|placed| self.is_missing(&mut tree, placed));
                 let missing: Vec<_> = missing.filter_map(|placed| Wanted::of(&placed.leaf)).collect();
                 match by.bring(&missing, stop, &tally)? {
                     true => None,
-                    false => self.read_ahead(by.content(), &run, &tally, |file| by.lacks(file))?,
+                    false => self.read_ahead(by.content(), &mut tree, &run, &tally, |file| by.lacks(file))?,
                 }
             }
         };
@@ -128,7 +137,7 @@ impl Writer<'_> {
             if stop.load(Ordering::Acquire) {
                 break;
             }
-            let stat = match self.write(&placed, &tally) {
+            let stat = match self.write(&mut tree, &placed, &tally) {
                 // What has come of others is finished.
                 Err(fault) if fault.kind() == Kind::Interrupted => continue,
                 stat => stat?,
@@ -145,6 +154,7 @@ impl Writer<'_> {
     fn read_ahead(
         &self,
         content: &Content,
+        tree: &mut OpenTree,
         run: &[Placed],
         tally: &Arc<Tally>,
         comes: impl Fn(&Wanted) -> bool,
@@ -152,43 +162,43 @@ impl Writer<'_> {
         if !content.is_far() {
             return Ok(None);
         }
-        let missing = run.iter().filter(|placed| self.is_missing(placed)).filter_map(|placed| Wanted::of(&placed.leaf));
+        let missing =
+            run.iter().filter(|placed| self.is_missing(tree, placed)).filter_map(|placed| Wanted::of(&placed.leaf));
         let ahead = missing.filter(|file| file.size <= FAR.bytes && comes(file));
         let files: Vec<_> = ahead.map(|file| (file.key.content, file.size, file.place)).collect();
         read_files_ahead(content, &files, tally).map(Some)
     }
 
     /// Whether no file of this size, and as it was asked for, stands where this one goes.
-    fn is_missing(&self, placed: &Placed) -> bool {
-        let target = self.folder.join(&placed.target);
-        // A fault is met again when it is written.
-        if target.parent().is_some_and(|parent| matches!(self.make_folder(parent), Ok(Known::Fresh))) {
-            return true;
-        }
+    fn is_missing(&self, tree: &mut OpenTree, placed: &Placed) -> bool {
+        let (folder, name) = split(&placed.target);
+        let target = match self.enter(tree, folder) {
+            Ok((folder, Known::Old)) => folder.spot(name),
+            // A fault is met again when it is written.
+            Ok((_, Known::Fresh)) | Err(_) => return true,
+        };
         let EntryKind::File { size, content, executable } = placed.leaf.entry.kind else { return false };
         if let Source::Cache(by) = &self.source
             && by.is_linked(Key { content, executable }, size, &target)
         {
             return false;
         }
-        let there = stat_file(&target);
-        let is_there = there.is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == size);
+        let is_there =
+            target.stat().is_ok_and(|(stat, kind)| matches!(kind, NodeKind::File { .. }) && stat.size == size);
         !is_there || !self.is_in_form(&target, size)
     }
 
-    fn write(&self, placed: &Placed, tally: &Arc<Tally>) -> Result<Stat> {
-        let target = self.folder.join(&placed.target);
+    fn write(&self, tree: &mut OpenTree, placed: &Placed, tally: &Arc<Tally>) -> Result<Stat> {
+        let (folder, name) = split(&placed.target);
         let entry = &placed.leaf.entry;
-        let is_fresh = match target.parent() {
-            Some(parent) => self.make_folder(parent)? == Known::Fresh,
-            None => false,
-        };
+        let (folder, known) = self.enter(tree, folder)?;
+        let (target, is_fresh) = (folder.spot(name), known == Known::Fresh);
         match &entry.kind {
             EntryKind::EmptyFolder => {
-                self.make_folder(&target)?;
+                self.enter(tree, &placed.target)?;
             }
             EntryKind::Symlink { target: points_to } => {
-                if !fs::read_link(&target).is_ok_and(|now| now.as_os_str() == &**points_to) {
+                if !target.read_link().is_ok_and(|now| now == points_to.as_bytes()) {
                     if !is_fresh {
                         self.make_room(&target)?;
                     }
@@ -211,10 +221,10 @@ impl Writer<'_> {
         if !self.keep {
             return Ok(Stat::default());
         }
-        stat_file(&target).map(|(stat, _)| stat)
+        target.stat().map(|(stat, _)| stat)
     }
 
-    fn write_file(&self, placed: &Placed, target: &Path, tally: &Arc<Tally>) -> Result<()> {
+    fn write_file(&self, placed: &Placed, target: &Spot, tally: &Arc<Tally>) -> Result<()> {
         let Some(file) = Wanted::of(&placed.leaf) else { return Ok(()) };
         if let Source::Cache(by) = &self.source
             && by.place(&file, target, tally)?
@@ -225,7 +235,7 @@ impl Writer<'_> {
         let mut new = NewFile::create(target)?;
         let write = |bytes: &[u8]| {
             tally.note(Stage::Placed, bytes.len() as u64);
-            new.write_all(bytes).map_err(|fault| Error::io("write", target, fault))
+            new.write_all(bytes).map_err(|fault| Error::io("write", &target.path(), fault))
         };
         read_content(self.source.content(), &file.key.content, file.size, file.place.as_ref(), tally, write)
             .map_err(|fault| fault.within(format!("{} can't be got", file.path)))?;
@@ -236,18 +246,18 @@ impl Writer<'_> {
     }
 
     /// What stands where a file goes.
-    fn look(&self, target: &Path, content: &Id, size: u64, executable: bool) -> Result<Stands> {
+    fn look(&self, target: &Spot, content: &Id, size: u64, executable: bool) -> Result<Stands> {
         if let Source::Cache(by) = &self.source
             && by.is_linked(Key { content: *content, executable }, size, target)
         {
             return Ok(Stands::AsAsked);
         }
-        let Ok((stat, kind)) = stat_file(target) else { return Ok(Stands::Nothing) };
+        let Ok((stat, kind)) = target.stat() else { return Ok(Stands::Nothing) };
         if kind != (NodeKind::File { executable }) || stat.size != size {
             return Ok(Stands::Other);
         }
-        let mut file = fs::File::open(target).map_err(|fault| Error::io("open", target, fault))?;
-        match crate::tree::read_file::hash_file(target, &mut file)? == *content {
+        let mut file = target.open().map_err(|fault| Error::io("open", &target.path(), fault))?;
+        match crate::tree::read_file::hash_file(&target.path(), &mut file)? == *content {
             true if self.is_in_form(target, size) => Ok(Stands::AsAsked),
             true => Ok(Stands::InOtherForm),
             false => Ok(Stands::Other),
@@ -255,56 +265,77 @@ impl Writer<'_> {
     }
 
     /// Whether a file that stands there, and isn't the cached one that was asked for, is as files are that were.
-    fn is_in_form(&self, target: &Path, size: u64) -> bool {
+    fn is_in_form(&self, target: &Spot, size: u64) -> bool {
         match &self.source {
             Source::Cache(by) if by.links(size) => false,
-            _ => fs::symlink_metadata(target).is_ok_and(|meta| is_of_its_own(&meta)),
+            _ => target.raw_stat().is_ok_and(|there| is_of_its_own(&there)),
         }
     }
 
     /// Takes an empty folder away that stands where a file goes. What a rename replaces may stay where that was asked for; a folder with
     /// something in it is never removed.
-    fn make_room(&self, target: &Path) -> Result<()> {
-        match (stat_file(target), self.existing) {
+    fn make_room(&self, target: &Spot) -> Result<()> {
+        match (target.stat(), self.existing) {
             (Err(_), _) => Ok(()),
-            (Ok((_, NodeKind::Folder)), Existing::Replace) => fs::remove_dir(target).map_err(|fault| {
-                Error::conflict(format!("the folder {} stands where a file goes", target.display()))
+            (Ok((_, NodeKind::Folder)), Existing::Replace) => target.remove_folder().map_err(|fault| {
+                Error::conflict(format!("the folder {} stands where a file goes", target.path().display()))
                     .because(fault)
                     .hint("move the folder away, then run the command again")
             }),
             (Ok(_), Existing::Replace) => Ok(()),
             (Ok(_), Existing::Resume) => {
-                Err(Error::conflict(format!("{} was changed since the get that was cut off", target.display()))
+                Err(Error::conflict(format!("{} was changed since the get that was cut off", target.path().display()))
                     .hint("move the file away, or give --overwrite to replace it"))
             }
         }
     }
 
-    /// Makes `folder` and those above it, up to the target, real folders: a symlink there would lead the write elsewhere.
-    fn make_folder(&self, folder: &Path) -> Result<Known> {
-        if folder == self.folder {
-            return Ok(Known::Old);
-        }
-        let known = || self.made.lock().unwrap_or_else(PoisonError::into_inner).get(folder).copied();
-        if let Some(known) = known() {
-            return Ok(known);
-        }
-        if let Some(parent) = folder.parent() {
-            self.make_folder(parent)?;
-        }
-        let mut known = match make_folder(folder) {
-            Ok(()) => Known::Fresh,
-            Err(_) => Known::Old,
-        };
-        if known == Known::Old && !matches!(stat_file(folder), Ok((_, NodeKind::Folder))) {
-            if self.existing != Existing::Replace {
-                return Err(Error::conflict(format!("{} is not a folder", folder.display())));
+    /// Opens a folder below the target. It and those above it are made, or are real folders: a link there would lead the write elsewhere.
+    fn enter(&self, tree: &mut OpenTree, folder: &str) -> Result<(OpenFolder, Known)> {
+        // From the deepest one that is known, which is the folder itself but for the first file in it.
+        let mut done = folder.len();
+        let mut entered = loop {
+            match self.known(&folder[..done]).and_then(|known| Some((tree.folder(&folder[..done]).ok()?, known))) {
+                Some(entered) => break entered,
+                None => done = folder[..done].rfind('/').unwrap_or(0),
             }
-            fs::remove_file(folder).map_err(|fault| Error::io("replace", folder, fault))?;
-            files::create_folders(folder)?;
-            known = Known::Fresh;
+        };
+        while done < folder.len() {
+            let start = if done == 0 { 0 } else { done + 1 };
+            done = folder[start..].find('/').map_or(folder.len(), |length| start + length);
+            let known = self.make_folder(&entered.0.spot(&folder[start..done]))?;
+            let opened = tree.folder(&folder[..done]).map_err(|fault| match fault {
+                Errno::LOOP | Errno::NOTDIR | Errno::NOENT => Error::conflict(format!(
+                    "{} is being changed by others",
+                    entered.0.spot(&folder[start..done]).path().display()
+                ))
+                .hint("find out who does, then run the command again"),
+                fault => Error::io("open the folder", &entered.0.spot(&folder[start..done]).path(), fault.into()),
+            })?;
+            // Another worker may have made it just before: then it said so, and that stands.
+            let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+            entered = (opened, *made.entry(folder[..done].to_owned()).or_insert(known));
         }
-        // Another worker may have made it just before: then it said so, and that stands.
-        Ok(*self.made.lock().unwrap_or_else(PoisonError::into_inner).entry(folder.to_owned()).or_insert(known))
+        Ok(entered)
+    }
+
+    fn known(&self, folder: &str) -> Option<Known> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner).get(folder).copied()
+    }
+
+    /// Has a folder stand there, where what stands there may be replaced in its place.
+    fn make_folder(&self, at: &Spot) -> Result<Known> {
+        if files::make_folder(at).is_ok() {
+            return Ok(Known::Fresh);
+        }
+        match (at.stat(), self.existing) {
+            (Ok((_, NodeKind::Folder)), _) => Ok(Known::Old),
+            (_, Existing::Resume) => Err(Error::conflict(format!("{} is not a folder", at.path().display()))),
+            (_, Existing::Replace) => {
+                at.remove_file().map_err(|fault| Error::io("replace", &at.path(), fault))?;
+                files::make_folder(at).map_err(|fault| Error::io("create the folder", &at.path(), fault))?;
+                Ok(Known::Fresh)
+            }
+        }
     }
 }

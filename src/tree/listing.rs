@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::OwnedFd;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -13,14 +13,12 @@ use super::ignore::{IGNORE_FILE, Rules};
 use super::scan::{LeftOut, LeftOutReason};
 use super::stat::{NodeKind, Stat, from_raw};
 use crate::base::files::is_temporary;
+use crate::base::open_folder::open_for_listing;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{Error, RepoPath, Result};
 
 /// Folders with more items than this are looked at by several threads.
 const MANY_ITEMS: usize = 8_192;
-
-/// The system takes no longer path in one call (4,096 with the NUL); a longer one is opened in steps.
-const STEP_BYTES: usize = 4_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ItemKind {
@@ -107,7 +105,7 @@ pub(super) fn order(a: (&[u8], bool), b: (&[u8], bool)) -> std::cmp::Ordering {
 pub(super) fn read(root: &OwnedFd, prefix: String, rules: &Rules, jobs: usize) -> Result<Outcome> {
     let mut outcome = Outcome { listing: None, left_out: Vec::new(), rules: rules.clone() };
     let path = prefix.trim_end_matches('/').to_owned();
-    let opened = open_folder(root, &path).and_then(|folder| {
+    let opened = open_for_listing(root, if path.is_empty() { "." } else { &path }).and_then(|folder| {
         let stat = from_raw(&rustix::fs::fstat(&folder)?).0;
         let dir = Dir::read_from(&folder)?;
         Ok((folder, dir, stat))
@@ -135,24 +133,6 @@ pub(super) fn read(root: &OwnedFd, prefix: String, rules: &Rules, jobs: usize) -
     look_at_all(&folder, &mut listing, &outcome.rules, jobs, &mut outcome.left_out);
     outcome.listing = Some(listing);
     Ok(outcome)
-}
-
-/// Opens a folder below `root` without following a symlink at its end.
-fn open_folder(root: &OwnedFd, path: &str) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mut from: Option<OwnedFd> = None;
-    let mut rest = if path.is_empty() { "." } else { path };
-    loop {
-        let at = from.as_ref().unwrap_or(root).as_fd();
-        match rest.as_bytes().get(..STEP_BYTES).and_then(|step| step.iter().rposition(|&byte| byte == b'/')) {
-            None => return rustix::fs::openat(at, rest, flags, Mode::empty()),
-            Some(cut) => {
-                let step = rustix::fs::openat(at, &rest[..cut], flags, Mode::empty())?;
-                rest = &rest[cut + 1..];
-                from = Some(step);
-            }
-        }
-    }
 }
 
 /// The names in a folder that may become paths; folders are known by their type already where the file system tells it.

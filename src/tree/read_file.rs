@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::Path;
 
 use super::stat::{Stat, stat_open};
+use crate::base::open_folder::open_file;
 use crate::base::{Error, Id, Result};
 
 /// Bytes read at a time from large files.
@@ -21,7 +22,7 @@ pub const ATTEMPTS: u32 = 3;
 /// `read` gets the open file and its stat, and must read it from the start.
 pub fn read_settled<T>(path: &Path, mut read: impl FnMut(&mut File, &Stat) -> Result<T>) -> Result<Option<(T, Stat)>> {
     for _ in 0..ATTEMPTS {
-        let mut file = File::open(path).map_err(|fault| Error::io("open", path, fault))?;
+        let mut file = open_file(path).map_err(|fault| Error::io("open", path, fault))?;
         let (before, _) = stat_open(&file, path)?;
         let value = read(&mut file, &before)?;
         let (after, _) = stat_open(&file, path)?;

@@ -57,6 +57,7 @@ mod interrupts;
 mod kept_frames;
 mod killed;
 mod layers;
+mod led_out;
 mod life;
 mod lineage;
 mod listing;

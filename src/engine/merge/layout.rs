@@ -4,9 +4,9 @@
 //! same path, or at the path in conflict that they were put beside.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::Path;
 
 use crate::base::files::rename;
+use crate::base::open_folder::OpenTree;
 use crate::base::{Error, Event, Id, RepoPath, Result};
 use crate::format::manifest::Entry;
 use crate::tree::diff::{Change, diff};
@@ -17,7 +17,6 @@ use crate::tree::resolve::{Choice, Choices, Conflict};
 use crate::workspace::compare::LocalChange;
 use crate::workspace::merging::Merging;
 
-use super::super::get::remove_with_empty_folders;
 use super::super::workspace::Workspace;
 use super::super::{Engine, Switched};
 use super::MergeParent;
@@ -248,10 +247,9 @@ impl Engine {
         let (freed, steps): (Vec<_>, Vec<_>) = steps.into_iter().partition(|step| aside.contains(&step.path));
         let (gone, mut come): (Vec<_>, Vec<_>) =
             self.open_steps(workspace, &local, steps)?.into_iter().partition(|step| step.after.is_none());
-        for step in &gone {
-            remove_with_empty_folders(root, step.path.as_str())?;
-        }
-        let kept = aside.iter().map(|path| set_aside(root, path)).collect::<Result<Vec<_>>>()?;
+        let mut tree = OpenTree::open(root)?;
+        gone.iter().try_for_each(|step| tree.remove(step.path.as_str()))?;
+        let kept = aside.iter().map(|path| set_aside(&mut tree, path)).collect::<Result<Vec<_>>>()?;
         come.extend(freed.into_iter().filter(|step| step.after.is_some()));
         self.observer.tell(Event::Phase("writing"));
         let leaf = |step: &Change| {
@@ -347,7 +345,7 @@ fn folders_above(path: &RepoPath) -> impl Iterator<Item = &str> {
 }
 
 /// Renames what stands at a path to a name that nothing has.
-fn set_aside(root: &Path, path: &RepoPath) -> Result<String> {
+fn set_aside(tree: &mut OpenTree, path: &RepoPath) -> Result<String> {
     let text = path.as_str();
     let (folder, name) = text.rsplit_once('/').map_or(("", text), |(folder, name)| (folder, name));
     let (stem, ending) = match name.rfind('.').filter(|at| *at > 0) {
@@ -359,8 +357,9 @@ fn set_aside(root: &Path, path: &RepoPath) -> Result<String> {
     loop {
         let count = if number == 1 { String::new() } else { format!("-{number}") };
         let free = format!("{folder}{stem}.unsaved{count}{ending}");
-        if root.join(&free).symlink_metadata().is_err() {
-            rename(&root.join(text), &root.join(&free))?;
+        let (from, to) = (tree.spot(text)?, tree.spot(&free)?);
+        if to.stat().is_err() {
+            rename(&from, &to)?;
             return Ok(free);
         }
         number += 1;
