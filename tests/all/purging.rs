@@ -263,6 +263,13 @@ fn a_workspace_goes_on_without_it() {
     let first = run(&["switch", "main~1", "--json"]).exits(8).document();
     assert_eq!(first["purged"][0]["path"], "secret.txt", "{first}");
     let _ = run(&["switch", "main"]).exits(0);
+    env.write("work/secret.txt", "no secret any more");
+    let _ = run(&["add", "secret.txt"]).exits(0);
+    let _ = run(&["commit", "-m", "another file at its path"]).exits(0);
+    let _ = run(&["switch", "main~2"]).exits(8);
+    assert!(!env.path("work/secret.txt").exists());
+    let _ = run(&["switch", "main"]).exits(0);
+    assert_eq!(fs::read_to_string(env.path("work/secret.txt")).unwrap(), "no secret any more");
     assert_eq!(fs::read_to_string(env.path("work/rest.txt")).unwrap(), "is edited");
 }
 
