@@ -123,7 +123,9 @@ impl Engine {
             workspace.control.write_state(&workspace.state)?;
             report.to_write = workspace.to_write()?;
         } else {
-            report.written = self.go_to(&workspace, report.branch.clone(), version)?.written;
+            let switched = self.go_to(&workspace, report.branch.clone(), version)?;
+            self.warn_of_purged(&switched.purged);
+            report.written = switched.written;
         }
         Ok(report)
     }
@@ -160,6 +162,7 @@ impl Engine {
         }
         if workspace.state.base != Some(report.new) || workspace.state.checkout.is_some() {
             let switched = self.go_to(&workspace, Some(report.branch.clone()), report.new)?;
+            self.warn_of_purged(&switched.purged);
             (report.written, report.removed) = (switched.written, switched.removed);
         }
         if old != Some(report.new) {

@@ -306,6 +306,7 @@ impl Engine {
         steps: Vec<Change>,
     ) -> Result<Vec<Change>> {
         let by_path: HashMap<&str, &LocalChange> = local.iter().map(|change| (change.path.as_str(), change)).collect();
+        let is_purged = |entry: &Entry| workspace.target.store.content.tombstone_of(entry).is_some();
         let mut open = Vec::with_capacity(steps.len());
         let mut conflicts = Vec::new();
         let leaving: HashSet<String> =
@@ -313,6 +314,8 @@ impl Engine {
         for step in steps {
             let in_the_way = match by_path.get(step.path.as_str()) {
                 Some(change) if self.is_already(workspace, change, step.after.as_ref())? => continue,
+                // It isn't there because it was purged.
+                Some(change) if change.after.is_none() && step.before.as_ref().is_some_and(is_purged) => None,
                 Some(change) => Some(change.path.to_string()),
                 None => blocking(local, &by_path, &step)
                     .or_else(|| unseen_in_the_way(workspace.control.root(), &step, &leaving)),

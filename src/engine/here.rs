@@ -70,6 +70,7 @@ impl Engine {
         // What was just published is found by a store that is opened after it.
         let workspace = self.open_workspace()?;
         let switched = self.go_to(&workspace, Some(report.branch.clone()), version);
+        switched.iter().for_each(|switched| self.warn_of_purged(&switched.purged));
         report.switched = Some(switched.map_err(|fault| {
             fault.within(format!("the outcome is version {}, but the folder isn't switched to it", version.short()))
         })?);

@@ -44,6 +44,14 @@ pub(super) fn purged_among(
 }
 
 impl Engine {
+    /// Warns of files that a folder lacks, where the answer of a command has no place for them.
+    pub(super) fn warn_of_purged(&self, purged: &[PurgedPath]) {
+        let Some(first) = purged.first() else { return };
+        let (count, path, reason) = (purged.len(), &first.path, &first.reason);
+        let told = format!("{count} files were purged, and aren't in the folder; the first is {path}: {reason}");
+        self.observer.tell(Event::Warning(told));
+    }
+
     /// Sets in `to` the tombstones that `from` has of what `missing` versions name: whoever reads them there is told why files are gone. A store
     /// that borrows its content gets all, as it may name any of it. Before a session begins there, since it voids those that are under way.
     pub(super) fn bring_tombstones(

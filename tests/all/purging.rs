@@ -10,6 +10,7 @@ use dagset::format::place::Encoding;
 use serde_json::{Value, json};
 
 use crate::env::{TestEnv, everything_below};
+use crate::s3::{Server, server};
 use crate::stage::noise;
 
 /// Small, so that it shares its frame with neighbours and compresses.
@@ -263,6 +264,13 @@ fn a_workspace_goes_on_without_it() {
     let first = run(&["switch", "main~1", "--json"]).exits(8).document();
     assert_eq!(first["purged"][0]["path"], "secret.txt", "{first}");
     let _ = run(&["switch", "main"]).exits(0);
+    env.write("work/secret.txt", "no secret any more");
+    let _ = run(&["add", "secret.txt"]).exits(0);
+    let _ = run(&["commit", "-m", "another file at its path"]).exits(0);
+    let _ = run(&["switch", "main~2"]).exits(8);
+    assert!(!env.path("work/secret.txt").exists());
+    let _ = run(&["switch", "main"]).exits(0);
+    assert_eq!(fs::read_to_string(env.path("work/secret.txt")).unwrap(), "no secret any more");
     assert_eq!(fs::read_to_string(env.path("work/rest.txt")).unwrap(), "is edited");
 }
 
@@ -305,4 +313,34 @@ fn what_is_purged_goes_to_no_other_store_and_comes_from_none() {
     let _ = env.run(["verify", "./store"]).exits(0);
     let _ = env.run(["get", "./store/set@main", "out"]).exits(8);
     assert_eq!(fs::read_to_string(env.path("out/changes.txt")).unwrap(), "later");
+}
+
+#[test]
+fn a_bucket_and_what_a_mirror_keeps_of_it_lose_it() {
+    let Some(s3) = server(Server::Real) else { return };
+    let mut env = TestEnv::new();
+    s3.reach_from(&mut env);
+    let store = s3.url("purge");
+    let _ = env.run(["store", "create", &store]).exits(0);
+    env.write("data/large.bin", noise(1, 500_000));
+    env.write("data/other.bin", noise(2, 300_000));
+    let _ = env.run(["ingest", "data", "--into", &format!("{store}//set"), "--create", "--as", "1.0"]).exits(0);
+    let _ = env.run(["get", &format!("{store}//set"), "before"]).exits(0);
+    let kept = || {
+        let all = everything_below(&env.home(".cache")).into_iter();
+        let names = all.filter_map(|path| path.file_name()?.to_str().map(str::to_owned));
+        // Frames are files `BORN-RANDOM-OFFSET`.
+        names.filter(|name| name.matches('-').count() == 2 && name.starts_with("000")).collect::<Vec<_>>()
+    };
+    let before = kept();
+    assert!(!before.is_empty());
+    let address = format!("{store}//set:large.bin");
+    let purged = env.run(["purge", &address, "--reason", "it leaked", "--yes", "--json"]).json();
+    let deletes = purged["requests"]["delete"].as_u64().unwrap();
+    assert_eq!(deletes, purged["deleted"]["objects"].as_u64().unwrap() + 1, "one for each object, and the clock's");
+    assert!(purged["freed_bytes"].as_u64().unwrap() >= 500_000, "{purged}");
+    assert!(kept().iter().all(|name| !before.contains(name)), "what is kept of packs that went");
+    let _ = env.run(["verify", &store]).exits(0);
+    let _ = env.run(["get", &format!("{store}//set"), "after"]).exits(8);
+    assert_eq!(fs::read(env.path("after/other.bin")).unwrap(), noise(2, 300_000));
 }

@@ -65,6 +65,8 @@ struct Done {
     born: u64,
     dead: HashSet<Item>,
     packs: HashMap<ObjectName, Option<Rewritten>>,
+    /// The record that purged, where what came behind it failed.
+    record: Option<u64>,
 }
 
 impl Purger<'_> {
@@ -82,7 +84,7 @@ impl Purger<'_> {
                         return Err(fault);
                     }
                     // What couldn't be read was replaced by somebody else meanwhile, perhaps.
-                    done = Done::default();
+                    done = Done { record: done.record, ..Done::default() };
                 }
             }
         }
@@ -121,8 +123,9 @@ impl Purger<'_> {
             if !wrote {
                 return Ok(None);
             }
-            outcome.record = Some(timeline.fold().number);
+            done.record = Some(timeline.fold().number);
         }
+        outcome.record = done.record;
         let garbage = self.garbage(timeline, &(self.content_of)(timeline)?, timeline.fold().void_before)?;
         if !self.dry_run {
             self.observer.tell(Event::Phase("deleting"));
@@ -145,7 +148,7 @@ impl Purger<'_> {
     ) -> Result<Option<Operation>> {
         let fold = timeline.fold();
         if done.dead != outcome.survey.dead || fold.is_void(done.born) {
-            *done = Done { born: fold.number, dead: outcome.survey.dead.clone(), packs: HashMap::new() };
+            *done = Done { born: fold.number, dead: outcome.survey.dead.clone(), ..Done::default() };
         }
         if affected.is_empty() {
             return Ok(None);

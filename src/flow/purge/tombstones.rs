@@ -56,7 +56,8 @@ pub fn bring(
             let Some(tombstone) = from.tombstone(&purged.content) else { continue };
             match to.tombstone(&purged.content) {
                 Some(_) => {}
-                None if holds(&to, purged)? => {}
+                // What is condemned isn't there for long.
+                None if holds_lasting(&to, purged)? => {}
                 None => lacking.push((&tombstone.reason, *purged)),
             }
         }
@@ -91,6 +92,13 @@ pub fn held(from: &Content, to: &Content) -> Result<Vec<Purged>> {
         }
     }
     Ok(held)
+}
+
+fn holds_lasting(content: &Content, purged: &Purged) -> Result<bool> {
+    Ok(match purged.size {
+        size if size <= SMALL_FILE => content.lasting_chunk(&purged.content)?.is_some(),
+        _ => content.lasting_meta(&purged.content, ItemKind::RecipeRoot)?.is_some(),
+    })
 }
 
 /// Whether a store itself has some content.
