@@ -26,6 +26,7 @@ mod kept;
 mod link;
 mod mend;
 mod prune;
+mod purge;
 mod recent;
 mod rehearsal;
 mod room;
@@ -48,6 +49,7 @@ pub use holds::{Held, Hold, Holds, LEASE_MS, NamedHold, UnreadHold, list_entry};
 pub use link::{Instead, Link, Linked};
 pub use mend::Changes;
 pub use prune::{Contents, Pruned, Removable};
+pub use purge::PurgedFiles;
 pub use room::{Reserved, Space};
 pub use views::{NewView, View, ViewCard};
 

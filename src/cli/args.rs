@@ -157,6 +157,8 @@ pub enum Command {
     Store(super::store::Store),
     Cache(super::cache::CacheArgs),
     Gc(super::gc::Gc),
+    Purge(super::purge::Purge),
+    Unpurge(super::purge::Unpurge),
     Du(super::du::Du),
     Verify(super::verify::Verify),
     Config(super::config::Config),

@@ -6,7 +6,7 @@ use dagset::engine::{CommitOptions, parse_metadata};
 use serde_json::json;
 
 use super::naming::Naming;
-use super::{Context, Ending, ingest, json, ui};
+use super::{Context, Ending, ingest, json, purged, ui};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -78,6 +78,7 @@ pub fn switch(context: &mut Context, args: &Switch) -> Result<Ending> {
             "name": switched.version_name.as_ref().map(ToString::to_string),
             "made_from": switched.made_from.as_ref().map(ToString::to_string),
             "written": switched.written, "removed": switched.removed,
+            "purged": purged::document(&switched.purged),
         })));
     } else if !context.global.quiet {
         let paint = context.paint;
@@ -95,5 +96,8 @@ pub fn switch(context: &mut Context, args: &Switch) -> Result<Ending> {
         let (written, removed) = (ui::count(switched.written, "path"), ui::number(switched.removed));
         writeln!(context.out, "at {version}, {place}: {written} written, {removed} removed");
     }
-    Ok(Ending::Done)
+    if context.for_people() {
+        purged::tell(context, &switched.purged);
+    }
+    Ok(purged::ending([&switched.purged].into_iter()))
 }

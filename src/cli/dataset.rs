@@ -1,14 +1,12 @@
 //! `dataset rename|delete|copy|use`: datasets as wholes.
 
-use std::io::{BufRead, IsTerminal, stdin};
-
 use clap::{Args, Subcommand};
-use dagset::base::{Error, Result};
+use dagset::base::Result;
 use dagset::engine::{Address, DeleteOptions, Location};
 use serde_json::json;
 
+use super::confirm::confirm;
 use super::insist::Insist;
-use super::output::stderr_line;
 use super::{Context, Ending, addresses, insist, json, ui};
 
 const EXAMPLES: &str = "\
@@ -115,7 +113,9 @@ fn delete(context: &mut Context, text: &str, yes: bool, options: DeleteOptions) 
     let name = deleted.dataset.to_string();
     if !dry_run {
         if !yes {
-            confirm(&name, deleted.versions)?;
+            let versions = ui::count(deleted.versions, "version");
+            let question = format!("{name} has {versions}. Type its name to delete it:");
+            confirm(&format!("deleting {name}"), &question, &name)?;
         }
         deleted = context.watched(|engine| engine.delete_dataset(&address, &options))?;
     }
@@ -149,24 +149,6 @@ fn delete(context: &mut Context, text: &str, yes: bool, options: DeleteOptions) 
         None => writeln!(context.out, "{name} would be deleted, with {versions}"),
     }
     Ok(Ending::Done)
-}
-
-/// Has the user type the name.
-fn confirm(name: &str, versions: u64) -> Result<()> {
-    if !stdin().is_terminal() {
-        return Err(Error::usage(format!("deleting {name} needs a yes, and nobody is at a terminal"))
-            .hint("add --yes; --dry-run shows what would be deleted"));
-    }
-    stderr_line(&format!("{name} has {}. Type its name to delete it:", ui::count(versions, "version")));
-    let mut typed = String::new();
-    stdin()
-        .lock()
-        .read_line(&mut typed)
-        .map_err(|fault| Error::new(dagset::base::Kind::Failed, "cannot read the answer").because(fault))?;
-    match typed.trim() == name {
-        true => Ok(()),
-        false => Err(Error::conflict(format!("that isn't {name}, so nothing was deleted"))),
-    }
 }
 
 fn copy(context: &mut Context, from: &str, to: &str) -> Result<Ending> {

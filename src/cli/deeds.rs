@@ -129,6 +129,13 @@ fn phrase(what: &What) -> String {
         }
         What::Registered { replaced, .. } => format!("{} merged", ui::count(*replaced, "index file")),
         What::Reason(text) => format!("reason: {}", ui::clean(text)),
+        What::Purged { contents, bytes, reason } => {
+            let files = ui::count(contents.len() as u64, "content");
+            format!("{files} of {} purged: {}", ui::size(*bytes), ui::clean(reason))
+        }
+        What::Readmitted(contents) => {
+            format!("{} readmitted after a purge", ui::count(contents.len() as u64, "content"))
+        }
         What::Collection(step) => format!("collection: {step}"),
         What::Unknown(code) => format!("operation {code} of a newer dagset"),
     }
@@ -189,6 +196,13 @@ pub fn deed(deed: &Deed) -> Value {
             ("registered", json!({ "packs": packs, "bytes": bytes, "replaced": replaced }))
         }
         What::Reason(text) => ("reason", json!({ "text": text })),
+        What::Purged { contents, bytes, reason } => {
+            let contents: Vec<_> = contents.iter().map(json::id).collect();
+            ("purged", json!({ "contents": contents, "bytes": bytes, "reason": reason }))
+        }
+        What::Readmitted(contents) => {
+            ("readmitted", json!({ "contents": contents.iter().map(json::id).collect::<Vec<_>>() }))
+        }
         What::Collection(step) => ("collection", json!({ "step": step })),
         What::Unknown(code) => ("unknown", json!({ "code": code })),
     };

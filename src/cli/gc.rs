@@ -51,6 +51,7 @@ pub fn run(context: &mut Context, args: &Gc) -> Result<Ending> {
             "dry_run": report.dry_run,
             "grace_seconds": report.grace.as_secs(),
             "condemned": step(&report.condemned),
+            "rewritten": {"packs": report.rewritten_packs, "bytes": report.rewritten_bytes},
             "reclaimed": step(&report.reclaimed),
             "deleted": {"objects": report.deleted_objects, "bytes": report.deleted_bytes},
             "waiting": {"versions": report.waiting_versions, "packs": report.waiting_packs},
@@ -89,11 +90,16 @@ fn tell(context: &mut Context, report: &GcReport) {
             context.say(&format!("{would}{what}: {versions}, {packs} of {}", ui::size(step.bytes)));
         }
     }
+    if report.rewritten_packs > 0 {
+        let packs = ui::count(report.rewritten_packs, "pack");
+        context.say(&format!("{would}rewritten: {packs} of {}, much of it dead", ui::size(report.rewritten_bytes)));
+    }
     if report.deleted_objects > 0 {
         let objects = ui::count(report.deleted_objects, "object");
         context.say(&format!("{would}deleted: {objects} of {}", ui::size(report.deleted_bytes)));
     }
-    let nothing = report.condemned == GcStep::default() && report.reclaimed == GcStep::default();
+    let nothing =
+        report.condemned == GcStep::default() && report.reclaimed == GcStep::default() && report.rewritten_packs == 0;
     match (
         report.waiting_versions + report.waiting_packs > 0 && !report.dry_run,
         nothing && report.deleted_objects == 0,

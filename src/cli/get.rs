@@ -8,7 +8,7 @@ use dagset::engine::{Address, Engine, GetOptions, GetReport, HoldBy, LinkCounts,
 use serde_json::json;
 
 use super::settings::with_hint;
-use super::{Context, Ending, addresses, json, ui};
+use super::{Context, Ending, addresses, json, purged, ui};
 
 const EXAMPLES: &str = "\
 ADDRESS:sub/ puts sub's content straight into DIR. Each file is verified before
@@ -120,13 +120,14 @@ pub fn run(context: &mut Context, args: Get) -> Result<Ending> {
         if !context.global.quiet {
             reports.iter().try_for_each(|report| tell(context, report, options.hold.as_ref()))?;
         }
+        reports.iter().for_each(|report| purged::tell(context, &report.purged));
     } else if let ([report], false) = (&reports[..], is_locked) {
         context.out.document(&json::document(document(report)));
     } else {
         let all: Vec<_> = reports.iter().map(document).collect();
         context.out.document(&json::document(json!({ "datasets": all })));
     }
-    Ok(Ending::Done)
+    Ok(purged::ending(reports.iter().map(|report| &report.purged)))
 }
 
 /// What is got into which folder. With `--locked` the words are names of pins, each of which gets a folder of its
@@ -166,6 +167,7 @@ fn document(report: &GetReport) -> serde_json::Value {
         "made_room": json::pruned(&report.removed),
         "view": report.view,
         "lease": report.lease,
+        "purged": purged::document(&report.purged),
     })
 }
 

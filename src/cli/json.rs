@@ -306,6 +306,7 @@ pub struct Lineage {
     edges: Vec<LineageEdge>,
     uses: Vec<Used>,
     left_out: usize,
+    damaged: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -348,6 +349,7 @@ impl From<&FoundLineage> for Lineage {
             edges: lineage.edges.iter().map(edge).collect(),
             uses: lineage.uses.iter().map(Used::from).collect(),
             left_out: lineage.left_out,
+            damaged: lineage.damaged.iter().map(dagset::base::Error::in_one_line).collect(),
         }
     }
 }

@@ -8,7 +8,7 @@ use dagset::engine::{Lineage, LineageVersion, UseCard};
 
 use super::history::why_gone;
 use super::ui::Paint;
-use super::{Context, Ending, addresses, json, table, ui};
+use super::{Context, Ending, addresses, json, table, ui, uses};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -56,16 +56,16 @@ impl Node {
 pub fn run(context: &mut Context, args: &LineageArgs) -> Result<Ending> {
     let address = addresses::parse_or_here(context, args.address.as_deref())?;
     let lineage = context.watched(|engine| engine.lineage(&address, args.depth))?;
+    let as_json = context.global.json || args.format == Form::Json;
     match args.format {
-        _ if context.global.json => context.out.document(&json::document(json::Lineage::from(&lineage))),
-        Form::Json => context.out.document(&json::document(json::Lineage::from(&lineage))),
+        _ if as_json => context.out.document(&json::document(json::Lineage::from(&lineage))),
         Form::Dot => write!(context.out, "{}", dot(&lineage)),
-        Form::Tree => draw_tree(context, &lineage),
+        Form::Tree | Form::Json => draw_tree(context, &lineage),
     }
     if lineage.left_out > 0 {
         context.say(&format!("and {}: `dagset uses` lists them", ui::count(lineage.left_out as u64, "older use")));
     }
-    Ok(Ending::Done)
+    uses::without(lineage.damaged, as_json)
 }
 
 fn called(version: &LineageVersion) -> String {

@@ -115,11 +115,11 @@ fn table(context: &mut Context, cards: &[DatasetCard]) {
         left("DATASET").flexible().painted(Paint::bold),
         left("NEWEST").flexible().painted(Paint::green),
         left("UPDATED"),
-        right("VERSIONS"),
-        right("FILES"),
+        right("VERSIONS").spare(),
+        right("FILES").spare(),
         right("SIZE"),
-        right("STORED"),
-        left("PUBLISHED").painted(Paint::green),
+        right("STORED").spare(),
+        left("PUBLISHED").flexible().painted(Paint::green),
         left("TAGS").flexible().painted(Paint::cyan),
     ];
     // A column that would be empty says nothing.

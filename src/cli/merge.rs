@@ -214,6 +214,7 @@ fn document(report: &MergeReport) -> Value {
         "dataset": report.dataset.to_string(),
         "branch": report.branch.to_string(),
         "parents": report.parents.iter().map(parent).collect::<Vec<_>>(),
+        "warnings": report.warnings,
         "conflicts": report.conflicts.iter().map(conflict).collect::<Vec<_>>(),
         "unresolved": report.unresolved().count(),
         "in_progress": report.in_progress,

@@ -21,6 +21,7 @@ mod cache;
 mod check;
 mod commit;
 mod config;
+mod confirm;
 mod cost;
 mod dataset;
 mod deeds;
@@ -48,6 +49,8 @@ mod overview;
 mod part;
 mod path_list;
 mod progress;
+mod purge;
+mod purged;
 mod refs;
 mod remote;
 mod report;
@@ -264,6 +267,8 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Cache(args) => cache::run(context, args),
         Command::Du(args) => du::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
+        Command::Purge(args) => purge::run(context, &args),
+        Command::Unpurge(args) => purge::lift(context, &args),
         Command::Verify(args) => verify::run(context, &args),
         Command::Config(args) => config::run(context, &args),
         Command::Completions(args) => generate::completions(context, &args),

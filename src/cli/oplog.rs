@@ -27,6 +27,9 @@ pub struct Oplog {
     /// At most N records
     #[arg(short = 'n', value_name = "N", default_value_t = 20)]
     most: usize,
+    /// Also records that only keep the store's books: packs registered, indexes merged
+    #[arg(long)]
+    all: bool,
     /// Only records before number N
     #[arg(long, value_name = "N")]
     before: Option<u64>,
@@ -59,16 +62,22 @@ pub fn run(context: &mut Context, args: &Oplog) -> Result<Ending> {
         show(context, &record);
         return Ok(Ending::Done);
     }
-    let page = context.watched(|engine| engine.oplog(&place, args.before, args.most))?;
+    let page = context.watched(|engine| engine.oplog(&place, args.before, args.most, args.all))?;
     if !context.for_people() {
         let records: Vec<_> = page.records.iter().map(deeds::document).collect();
-        context.out.document(&json::document(json!({ "records": records, "before": page.before })));
+        context
+            .out
+            .document(&json::document(json!({ "records": records, "hidden": page.hidden, "before": page.before })));
         return Ok(Ending::Done);
     }
     if page.records.is_empty() {
         context.say("no records");
     }
     lines(context, &page.records);
+    if page.hidden > 0 {
+        let records = ui::count(page.hidden, "record");
+        context.say(&format!("left out: {records} of bookkeeping (--all shows them)"));
+    }
     if let Some(before) = page.before {
         context.say(&format!("older ones: --before {before}"));
     }

@@ -84,6 +84,7 @@ pub fn run(context: &mut Context, args: &Run) -> Result<Ending> {
     let hold_one = |engine: &Engine, address| engine.hold_ready(address, share.as_ref(), run.as_ref());
     let hold = |engine: &Engine| meant.iter().map(|address| hold_one(engine, address)).collect();
     let ready: Vec<Ready> = context.watched(hold)?;
+    ready.iter().for_each(|ready| super::purged::tell(context, &ready.purged));
     let folders: Vec<&Path> = ready.iter().map(|ready| ready.folder.as_path()).collect();
     let words: Vec<OsString> = args.command.iter().map(|word| filled(word, &folders)).collect();
     let mut command = Command::new(&words[0]);

@@ -3,7 +3,7 @@
 use dagset::base::{Error, Result};
 use dagset::engine::Run;
 
-use super::settings::text;
+use super::settings::{text, without_secrets};
 use super::user_config::UserConfig;
 
 /// Who names runs, the most telling first: an experiment's id says more than that of the job which carries it out.
@@ -43,6 +43,7 @@ fn run_in(variable: impl Fn(&str) -> Option<String>) -> Option<Run> {
         "github" => github_url(&id, &variable),
         _ => None,
     };
+    let (id, url) = (without_secrets(&id), url.map(|url| without_secrets(&url)));
     // A number of Slurm's is one of its cluster.
     let cluster = variable("SLURM_CLUSTER_NAME").filter(|_| system == "slurm");
     let system = cluster.map_or_else(|| system.to_owned(), |cluster| format!("{system}:{cluster}"));

@@ -143,6 +143,9 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("not a duration: {text:?} (write 90s, 30m, 12h, 7d, 2w)");
     let text = text.trim();
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
     let unit = text.chars().next_back().ok_or_else(bad)?;
     let seconds = match unit {
         's' => 1,
@@ -319,11 +322,11 @@ fn provenance() -> Attrs {
     put("tool", TOOL.to_owned());
     put("command", shown_command(env::args_os().map(|argument| argument.to_string_lossy().into_owned())));
     if let Some(url) = text("GITHUB_RUN_ID").and_then(|id| github_url(&id, text)) {
-        put("ci_url", url.chars().take(500).collect());
+        put("ci_url", without_secrets(&url).chars().take(500).collect());
     }
     for (variable, key) in CI.into_iter().rev() {
         if let Some(value) = text(variable) {
-            put(key, value.chars().take(500).collect());
+            put(key, without_secrets(&value).chars().take(500).collect());
         }
     }
     attrs
@@ -350,7 +353,8 @@ fn is_telling(name: &str) -> bool {
     TELLING.iter().any(|word| name.contains(word))
 }
 
-fn without_secrets(argument: &str) -> String {
+/// An argument or a URL without what could be secret.
+pub fn without_secrets(argument: &str) -> String {
     if let Some((key, value)) = argument.split_once('=')
         && !key.contains('/')
     {

@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use super::output::Output;
 use super::ui::{Colour, Paint, clean, columns, width};
 
+/// So many hexadecimal digits are an id, as it is shown or whole.
+const SHORTEST_ID: usize = 12;
+
 /// How a column stands, and in which colour.
 #[derive(Clone, Copy)]
 pub struct Column {
@@ -12,12 +15,14 @@ pub struct Column {
     right: bool,
     /// May be cut in its middle if the table is too wide.
     flexible: bool,
+    /// May be left out where that isn't enough.
+    spare: bool,
     paint: Colour,
 }
 
 /// Text, to the left.
 pub fn left(title: &'static str) -> Column {
-    Column { title, right: false, flexible: false, paint: |_, text| text }
+    Column { title, right: false, flexible: false, spare: false, paint: |_, text| text }
 }
 
 /// Numbers, to the right.
@@ -28,6 +33,10 @@ pub fn right(title: &'static str) -> Column {
 impl Column {
     pub fn flexible(self) -> Column {
         Column { flexible: true, ..self }
+    }
+
+    pub fn spare(self) -> Column {
+        Column { spare: true, ..self }
     }
 
     pub fn painted(self, paint: Colour) -> Column {
@@ -42,6 +51,10 @@ pub fn print(out: &mut Output, paint: Paint, table: &[Column], rows: &[Vec<Strin
 
 /// Likewise, cut to so many columns.
 pub fn print_within(out: &mut Output, paint: Paint, table: &[Column], rows: &[Vec<String>], columns: Option<usize>) {
+    lines(paint, table, rows, columns).iter().for_each(|line| writeln!(out, "{line}"));
+}
+
+fn lines(paint: Paint, table: &[Column], rows: &[Vec<String>], columns: Option<usize>) -> Vec<String> {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     let has_head = table.iter().any(|column| !column.title.is_empty());
     let mut widths: Vec<usize> = table.iter().map(|column| if has_head { width(column.title) } else { 0 }).collect();
@@ -50,27 +63,31 @@ pub fn print_within(out: &mut Output, paint: Paint, table: &[Column], rows: &[Ve
             *widest = (*widest).max(width(cell));
         }
     }
-    if let Some(columns) = columns {
-        shrink(table, &mut widths, columns);
+    if let Some(columns) = columns
+        && shrink(table, &mut widths, columns) > 0
+        && let Some(at) = table.iter().rposition(|column| column.spare)
+    {
+        let kept = |number: &usize| *number != at;
+        let table: Vec<Column> = (0..table.len()).filter(kept).map(|number| table[number]).collect();
+        let without = |row: &Vec<String>| (0..row.len()).filter(kept).map(|number| row[number].clone()).collect();
+        return lines(paint, &table, &rows.iter().map(without).collect::<Vec<_>>(), Some(columns));
     }
-    if has_head {
-        let titles: Vec<String> = table.iter().map(|column| column.title.to_owned()).collect();
-        writeln!(out, "{}", paint.dim(line(table, &widths, &titles, |_, text| text)));
-    }
-    for row in &rows {
-        writeln!(out, "{}", line(table, &widths, row, |column, text| (column.paint)(paint, text)));
-    }
+    let titles: Vec<String> = table.iter().map(|column| column.title.to_owned()).collect();
+    let head = has_head.then(|| paint.dim(line(table, &widths, &titles, |_, text| text)));
+    let row = |row: &Vec<String>| line(table, &widths, row, |column, text| (column.paint)(paint, text));
+    head.into_iter().chain(rows.iter().map(row)).collect()
 }
 
-/// Takes what is too much from the flexible columns, the widest first, down to 12.
-fn shrink(table: &[Column], widths: &mut [usize], columns: usize) {
+/// Takes what is too much from the flexible columns, the widest first, down to 12. Gives what is too much still.
+fn shrink(table: &[Column], widths: &mut [usize], columns: usize) -> usize {
     const LEAST: usize = 12;
     let gaps = 2 * table.len().saturating_sub(1);
-    while widths.iter().sum::<usize>() + gaps > columns {
+    loop {
+        let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
         let flexible = (0..table.len()).filter(|at| table[*at].flexible && widths[*at] > LEAST);
-        match flexible.max_by_key(|at| widths[*at]) {
+        match flexible.max_by_key(|at| widths[*at]).filter(|_| excess > 0) {
             Some(widest) => widths[widest] -= 1,
-            None => return,
+            None => return excess,
         }
     }
 }
@@ -127,21 +144,20 @@ pub fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
-/// As [`wrap`], with longer words broken anywhere but in ids.
+/// As [`wrap`], with longer words broken anywhere but in ids: one that doesn't fit begins a line.
 pub fn wrap_hard(text: &str, columns: usize) -> Vec<String> {
-    let is_id = |line: &str| line.len() == 64 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
     let mut lines = Vec::new();
     for line in wrap(text, columns) {
-        if width(&line) <= columns || is_id(&line) {
-            lines.push(line);
-            continue;
-        }
-        let mut part = String::new();
-        for c in line.chars() {
-            if width(&part) + width(c.encode_utf8(&mut [0; 4])) > columns {
+        let (mut part, mut rest) = (String::new(), line.as_str());
+        while let Some(first) = rest.chars().next() {
+            let hex = rest.bytes().take_while(u8::is_ascii_hexdigit).count();
+            let piece = if hex >= SHORTEST_ID { hex } else { first.len_utf8() };
+            let (piece, behind) = rest.split_at(piece);
+            if !part.is_empty() && width(&part) + width(piece) > columns {
                 lines.push(std::mem::take(&mut part));
             }
-            part.push(c);
+            part.push_str(piece);
+            rest = behind;
         }
         lines.push(part);
     }
@@ -186,6 +202,7 @@ mod tests {
         assert_eq!(wrap_hard("ab cdefghijkl m", 5), ["ab", "cdefg", "hijkl", "m"]);
         let id = "0af1".repeat(16);
         assert_eq!(wrap_hard(&format!("a {id}"), 5), ["a", &id]);
+        assert_eq!(wrap_hard(&format!("{{\"p\":\"{id}\"}}"), 66), ["{\"p\":\"", &format!("{id}\"}}")]);
     }
 
     #[test]
@@ -194,7 +211,16 @@ mod tests {
         let mut widths = [40, 10];
         shrink(&table, &mut widths, 30);
         assert_eq!(widths, [18, 10]);
-        shrink(&table, &mut widths, 10);
-        assert_eq!(widths, [12, 10]);
+        assert_eq!((shrink(&table, &mut widths, 10), widths), (14, [12, 10]));
+    }
+
+    #[test]
+    fn spare_columns_are_left_out_where_there_is_no_room() {
+        let table = [left("NAME").flexible(), right("FILES").spare(), right("STORED").spare(), right("SIZE")];
+        let row = ["a name of 20 letters", "1,234", "12.5 GB", "12.5 GB"].map(str::to_owned).to_vec();
+        let printed = |columns| lines(Paint::none(), &table, std::slice::from_ref(&row), columns);
+        let heads = |columns| printed(columns)[0].split_whitespace().count();
+        assert_eq!([None, Some(45), Some(37), Some(36), Some(25)].map(heads), [4, 4, 4, 3, 2]);
+        assert!(printed(Some(25)).iter().all(|line| width(line) <= 25), "{:?}", printed(Some(25)));
     }
 }

@@ -98,16 +98,22 @@ pub fn list(context: &mut Context, args: Uses) -> Result<Ending> {
         let damaged: Vec<String> = report.damaged.iter().map(Error::in_one_line).collect();
         let document = json!({ "uses": uses, "left_out": report.left_out, "damaged": damaged });
         context.out.document(&json::document(document));
-        return Ok(if damaged.is_empty() { Ending::Done } else { Ending::Failed(Kind::Damaged) });
+        return without(report.damaged, true);
     }
     match report.uses.is_empty() {
         true if report.damaged.is_empty() => context.say("no uses are recorded"),
         true => {}
         false => show(context, &report),
     }
-    let (count, one) = (report.damaged.len() as u64, report.damaged.into_iter().next());
+    without(report.damaged, false)
+}
+
+/// How a command ends that has told all uses but the damaged ones; `is_told` where its document says what is wrong with these.
+pub fn without(damaged: Vec<Error>, is_told: bool) -> Result<Ending> {
+    let (count, one) = (damaged.len() as u64, damaged.into_iter().next());
     match one {
         None => Ok(Ending::Done),
+        Some(_) if is_told => Ok(Ending::Failed(Kind::Damaged)),
         Some(fault) if count == 1 => Err(fault),
         Some(fault) => Err(fault.within(format!("{} can't be read", ui::count(count, "use")))),
     }

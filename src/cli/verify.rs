@@ -52,12 +52,13 @@ pub fn run(context: &mut Context, args: &Verify) -> Result<Ending> {
             writeln!(context.out, "{what}\n    {}", ui::clean(&finding.why));
         }
         let read = format!("{} in {}", ui::size(report.checked_bytes), ui::count(report.objects, what));
+        let purged = if report.purged > 0 { format!("; {} purged", report.purged) } else { String::new() };
         match report.findings.len() {
             0 if context.global.quiet => {}
-            0 => writeln!(context.out, "{} {read} read, nothing is damaged", paint.green("ok:")),
+            0 => writeln!(context.out, "{} {read} read, nothing is damaged{purged}", paint.green("ok:")),
             found => {
                 let found = ui::count(found as u64, "finding");
-                writeln!(context.out, "{} {found}; {read} read", paint.red("damaged:"));
+                writeln!(context.out, "{} {found}; {read} read{purged}", paint.red("damaged:"));
             }
         }
     } else {
@@ -65,6 +66,7 @@ pub fn run(context: &mut Context, args: &Verify) -> Result<Ending> {
         context.out.document(&json::document(json!({
             "checked_bytes": report.checked_bytes,
             "objects": report.objects,
+            "purged": report.purged,
             "findings": report.findings.iter().map(finding).collect::<Vec<_>>(),
         })));
     }

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::progress::left_out;
 use super::settings::{parse_lasting, with_hint};
-use super::{Context, Ending, json, path_list, ui};
+use super::{Context, Ending, json, path_list, purged, ui};
 
 /// Unknown paths that are shown to people.
 const MOST_TOLD: usize = 10;
@@ -86,10 +86,13 @@ pub fn run(context: &mut Context, args: &Warm) -> Result<Ending> {
         reports.iter().for_each(|report| tell(context, report, args.check));
     }
     reports.iter().for_each(|report| tell_unknown(context, report));
+    if context.for_people() {
+        reports.iter().for_each(|report| purged::tell(context, &report.purged));
+    }
     Ok(match () {
         () if !is_complete => Ending::Failed(Kind::NotFound),
         () if reports.iter().any(|report| !report.unknown.is_empty()) => Ending::Incomplete,
-        () => Ending::Done,
+        () => purged::ending(reports.iter().map(|report| &report.purged)),
     })
 }
 
@@ -121,6 +124,7 @@ fn document(report: &WarmReport) -> serde_json::Value {
         "complete": report.is_complete,
         "pin": report.pin,
         "unknown": report.unknown,
+        "purged": purged::document(&report.purged),
     })
 }
 

@@ -3,31 +3,35 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
-use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, RepoPath, Result, files, size};
+use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, Result, files, size};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
-use crate::flow::store_files::Outcome;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::history::bases::reaches;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::tree::diff::{Change, diff};
-use crate::tree::edit::Edits;
 use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::{NodeKind, stat_file};
 use crate::workspace::compare::{LocalChange, hash_path};
 use crate::workspace::control::{Checkout, EMBEDDED, State};
 
+use edits::{edits_of, make_room, pieces, with_fresh};
+
 use super::get::{check_space, remove_with_empty_folders};
-use super::ingest::{LeftOutPath, cannot_read};
+use super::ingest::cannot_read;
 use super::merge::layout::with_attributes;
 use super::merge::refuse_in_progress;
+use super::metadata::refuse_reserved;
 use super::number::Bump;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
+use super::purged::{PurgedPath, purged_among};
 use super::workspace::{Workspace, changes_at, left_out, unreadable};
 use super::{Address, DiffReport, Engine, RefExpr, ref_names};
+
+mod edits;
 
 /// What to commit, and as what.
 #[derive(Debug, Clone, Default)]
@@ -56,11 +60,14 @@ pub struct Switched {
     /// Paths written and removed.
     pub written: u64,
     pub removed: u64,
+    /// What of the version was purged, and isn't in the folder.
+    pub purged: Vec<PurgedPath>,
 }
 
 impl Engine {
     /// Makes a version of the staged changes, or of all.
     pub fn commit(&self, options: &CommitOptions) -> Result<Published> {
+        refuse_reserved(&options.meta)?;
         self.awake(|| self.commit_once(options))
     }
 
@@ -86,9 +93,9 @@ impl Engine {
         };
         let name = given.map(|name| RefName::new(name)).transpose()?;
         let tags = ref_names(&options.tags)?;
-        let mut compared = self.compare(&workspace, workspace.manifest()?)?;
+        let mut compared = self.look(&workspace, workspace.manifest()?)?;
         let staged = workspace.control.staged()?;
-        let (mut gone, mut found) = (Vec::new(), Vec::new());
+        let (mut gone, mut found, mut new) = (Vec::new(), Vec::new(), Vec::new());
         let mut changed = HashSet::new();
         for change in std::mem::take(&mut compared.comparison.changes) {
             if merge.is_some() {
@@ -97,7 +104,12 @@ impl Engine {
             match change.after {
                 _ if !options.all && !staged.contains(&change.path) => {}
                 None => gone.push(change.path),
-                Some(now) => found.push(now),
+                Some(now) => {
+                    if change.before.is_none() {
+                        new.push(change.path);
+                    }
+                    found.push(now);
+                }
             }
         }
         let passed_over = left_out(&compared.comparison);
@@ -151,9 +163,19 @@ impl Engine {
             meta = merge.meta.0.into_iter().chain(meta.0).collect();
             roles = merge.roles;
         }
-        let entries = apply(manifest, edits);
+        make_room(&mut edits, manifest, &new)?;
+        let pieces = pieces(manifest, edits);
         let draft = Draft { proposal, message, meta, roles, number: bump, create_dataset: true };
-        let mut published = self.publish(timeline, session, entries, draft, passed_over, nothing || options.dry_run)?;
+        let began_ns = compared.began_ns;
+        let rows = std::mem::take(&mut compared.comparison.rows);
+        let index = &mut compared.index;
+        // What was found out about the files is true whether the version comes about or not.
+        let (published, kept) = std::thread::scope(|scope| {
+            let keeping = scope.spawn(move || index.replace(&with_fresh(rows, fresh, |row| row.is_settled(began_ns))));
+            let published = self.publish(timeline, session, pieces, draft, passed_over, nothing || options.dry_run);
+            (published, keeping.join().expect("the index doesn't panic"))
+        });
+        let mut published = published?;
         if nothing {
             published.changed = false;
             published.dry_run = options.dry_run;
@@ -163,12 +185,8 @@ impl Engine {
             workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
             workspace.control.remove_merging()?;
             workspace.control.write_staged(&BTreeSet::new())?;
-            let mut rows = std::mem::take(&mut compared.comparison.rows);
-            rows.retain(|row| fresh.binary_search_by(|new| new.path.cmp(&row.path)).is_err());
-            rows.extend(fresh.into_iter().filter(|row| row.is_settled(compared.began_ns)));
-            rows.sort_by(|a, b| a.path.cmp(&b.path));
-            compared.index.replace(&rows)?;
         }
+        kept?;
         Ok(published)
     }
 
@@ -243,7 +261,9 @@ impl Engine {
         let version_name = dataset.name_of(&version).cloned();
         let checkout = Some(Checkout { branch: branch.clone(), version });
         workspace.control.write_state(&State { checkout, ..workspace.state.clone() })?;
-        let (gone, come): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| step.after.is_none());
+        let content = &workspace.target.store.content;
+        let is_gone = |entry: &Entry| content.tombstone_of(entry).is_some();
+        let (gone, come): (Vec<_>, Vec<_>) = open.into_iter().partition(|step| step.after.as_ref().is_none_or(is_gone));
         for step in &gone {
             remove_with_empty_folders(workspace.control.root(), step.path.as_str())?;
         }
@@ -266,7 +286,8 @@ impl Engine {
             version_name,
             made_from: None,
             written: written.len() as u64,
-            removed: gone.len() as u64,
+            removed: gone.iter().filter(|step| step.before.is_some()).count() as u64,
+            purged: purged_among(&goal, goal.entries(""))?,
         };
         self.remember(&mut compared, written)?;
         if goes_on {
@@ -425,67 +446,6 @@ fn stays_below(root: &Path, folder: &str, leaving: &HashSet<String>) -> Option<S
         }
     }
     None
-}
-
-/// What the chosen changes make of their paths, and rows for the stat index in path order.
-fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {
-    let mut edits: Edits = gone.into_iter().map(|path| (path, None)).collect();
-    edits.reserve(found.len());
-    let mut rows = Vec::with_capacity(found.len());
-    for (Found { path, kind, .. }, outcome) in found.into_iter().zip(outcomes) {
-        let kind = match (kind, outcome) {
-            (FoundKind::File { executable }, Outcome::Stored { content, size, stat }) => {
-                rows.push(StatRow { path: path.clone(), stat, content });
-                Some(EntryKind::File { size, content, executable })
-            }
-            (FoundKind::File { .. }, Outcome::Unreadable(why)) => {
-                let row = LeftOutPath { path: path.to_string(), why, incomplete: true };
-                return Err(cannot_read(&[row], "make it readable, then run the command again"));
-            }
-            (FoundKind::File { .. }, _) => None,
-            (FoundKind::Symlink { target }, _) => Some(EntryKind::Symlink { target }),
-            (FoundKind::EmptyFolder, _) => Some(EntryKind::EmptyFolder),
-        };
-        edits.push((path, kind.map(Entry::plain)));
-    }
-    edits.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok((edits, rows))
-}
-
-/// The base's entries with the edits applied, in path order.
-///
-/// An empty folder gives way to what is put into it, though only the latter was chosen.
-fn apply<'a>(base: Option<Manifest<'a>>, edits: Edits) -> impl Iterator<Item = Result<(RepoPath, Entry)>> + use<'a> {
-    let filled: std::collections::HashSet<String> = edits
-        .iter()
-        .filter(|(_, entry)| entry.is_some())
-        .flat_map(|(path, _)| path.as_str().match_indices('/').map(|(at, _)| path.as_str()[..at].to_owned()))
-        .collect();
-    let mut base = base.map(|base| base.entries("")).into_iter().flatten().peekable();
-    let mut edits = edits.into_iter().peekable();
-    std::iter::from_fn(move || {
-        loop {
-            let edit_first = match (base.peek(), edits.peek()) {
-                (None, None) => return None,
-                (Some(Err(_)), _) | (Some(_), None) => false,
-                (None, Some(_)) => true,
-                (Some(Ok(leaf)), Some((path, _))) => *path <= leaf.path,
-            };
-            if !edit_first {
-                match base.next()? {
-                    Ok(leaf) if leaf.entry.kind == EntryKind::EmptyFolder && filled.contains(leaf.path.as_str()) => {
-                        continue;
-                    }
-                    leaf => return Some(leaf.map(|leaf| (leaf.path, leaf.entry))),
-                }
-            }
-            let (path, entry) = edits.next()?;
-            base.next_if(|leaf| leaf.as_ref().is_ok_and(|leaf| leaf.path == path));
-            if let Some(entry) = entry {
-                return Some(Ok((path, entry)));
-            }
-        }
-    })
 }
 
 fn entry_now(root: &std::path::Path, found: &Found, known: &HashMap<&str, &StatRow>) -> Result<Entry> {

@@ -80,6 +80,14 @@ pub enum What {
     },
     /// Why the record does what protection or publishing stands against.
     Reason(String),
+    /// Content was purged, with its bytes.
+    Purged {
+        contents: Vec<Id>,
+        bytes: u64,
+        reason: String,
+    },
+    /// Purged content may be added again.
+    Readmitted(Vec<Id>),
     /// A step of collection, by its name.
     Collection(&'static str),
     /// An operation of a newer dagset.
@@ -114,6 +122,13 @@ pub struct LogRecord {
     /// The record that this one undid.
     pub undoes: Option<u64>,
     pub deeds: Vec<Deed>,
+}
+
+impl LogRecord {
+    /// Whether it says only where things lie: packs were registered, or indexes merged, and nothing was undone.
+    pub fn is_bookkeeping(&self) -> bool {
+        self.undoes.is_none() && self.deeds.iter().all(|deed| matches!(deed.what, What::Registered { .. }))
+    }
 }
 
 /// The names of versions, by the present fold.
@@ -186,7 +201,12 @@ impl<'f> Names<'f> {
             Operation::Condemn { .. } => What::Collection("condemn"),
             Operation::Rescue(_) => What::Collection("rescue"),
             Operation::Reclaim(_) => What::Collection("reclaim"),
-            Operation::Expel { .. } => What::Collection("expel"),
+            Operation::Expel { contents, reason } => What::Purged {
+                contents: contents.iter().map(|it| it.content).collect(),
+                bytes: contents.iter().map(|it| it.size).fold(0, u64::saturating_add),
+                reason: reason.clone(),
+            },
+            Operation::Readmit { contents } => What::Readmitted(contents.clone()),
             Operation::Unknown { code, .. } => What::Unknown(*code),
         };
         Some(Deed { dataset: operation.dataset().cloned(), what })

@@ -9,6 +9,7 @@ use crate::flow::gc::weigh::Weight;
 use crate::format::index::Index;
 use crate::format::manifest::EntryKind;
 
+use super::refs::whole_versions_only;
 use super::{Address, Engine, GcOptions};
 
 /// What a store takes.
@@ -64,6 +65,7 @@ impl Engine {
 
     /// What a version takes. Every manifest and recipe of the store is read for it, each once.
     pub fn version_usage(&self, address: &Address) -> Result<VersionUsage> {
+        whole_versions_only(address)?;
         let target = self.open_target(address)?;
         let row = target.version()?.row.clone();
         let content = &target.store.content;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::{DatasetName, Id, RefName, Result, Time};
-use crate::flow::gc::{Collector, Gone, clock};
+use crate::flow::gc::{Collector, Gone, Marker, clock};
 use crate::history::fold::Fold;
 use crate::history::timeline::Timeline;
 use crate::store::folder::sweep_staging;
@@ -54,6 +54,9 @@ pub struct GcReport {
     pub dry_run: bool,
     /// What can still be rescued until the grace period is over.
     pub condemned: GcStep,
+    /// Packs of which too little is alive, and their bytes: what is alive was written anew, and they are condemned.
+    pub rewritten_packs: u64,
+    pub rewritten_bytes: u64,
     /// What was condemned before the grace period, and is gone.
     pub reclaimed: GcStep,
     /// Objects that were deleted, and their bytes. A dry run counts the packs in that it would reclaim.
@@ -96,7 +99,10 @@ impl Engine {
             dry_run: options.dry_run,
         };
         let timeline = &mut store.timeline;
-        let condemned = collector.condemn(timeline)?;
+        let mut marker = Marker::default();
+        let condemned = collector.condemn(timeline, &mut marker)?;
+        let rewritten = collector.repack(timeline, &mut marker)?;
+        drop(marker);
         let reclaimed = collector.reclaim(timeline)?;
         if options.grace.is_zero() {
             collector.old = timeline.fold().number;
@@ -115,6 +121,8 @@ impl Engine {
             grace: options.grace,
             dry_run: options.dry_run,
             condemned: step(&before, condemned),
+            rewritten_packs: rewritten.packs,
+            rewritten_bytes: rewritten.bytes,
             reclaimed: step(&before, reclaimed),
             deleted_objects: deleted.0,
             deleted_bytes: deleted.1,

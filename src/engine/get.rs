@@ -23,6 +23,7 @@ use crate::tree::share::Share;
 
 use super::caches::{HoldBy, dataset_id};
 use super::open::Target;
+use super::purged::PurgedPath;
 use super::scope::Scope;
 use super::uses::Run;
 use super::{Address, Engine};
@@ -95,6 +96,8 @@ pub struct GetReport {
     pub view: Option<PathBuf>,
     /// The name of the lease by which what is read through links stays in the cache.
     pub lease: Option<String>,
+    /// What of it was purged, and isn't in the folder.
+    pub purged: Vec<PurgedPath>,
 }
 
 impl Engine {
@@ -237,6 +240,7 @@ impl Engine {
             removed,
             view: None,
             lease,
+            purged: scope.purged(&manifest)?,
         })
     }
 

@@ -66,6 +66,7 @@ impl Engine {
             removed: Pruned::default(),
             view: None,
             lease: None,
+            purged: scope.purged(&manifest)?,
         }))
     }
 

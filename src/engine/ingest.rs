@@ -19,6 +19,7 @@ use crate::tree::manifest::Manifest;
 use crate::tree::scan::{Found, FoundKind, Scan, ScanOptions, scan};
 use crate::tree::stat::{NodeKind, stat_file};
 
+use super::metadata::refuse_reserved;
 use super::number::Bump;
 use super::open::OpenStore;
 use super::publish::{Draft, Published, register_now};
@@ -67,6 +68,7 @@ impl Engine {
     /// Errors: [`Kind::NotFound`] where the store, the dataset or the source isn't there; [`Kind::Conflict`] where the branch isn't where it
     /// must be or the name is taken; [`Kind::Failed`] listing what can't be read.
     pub fn ingest(&self, options: &IngestOptions) -> Result<Published> {
+        refuse_reserved(&options.meta)?;
         self.awake(|| self.ingest_once(options))
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use crate::base::{Id, RefName, Result, Time};
+use crate::base::{Error, Id, RefName, Result, Time};
 use crate::history::fold::{Fold, VersionState};
 use crate::store::uses::Wanted;
 
@@ -40,7 +40,7 @@ pub struct LineageEdge {
 }
 
 /// What a version came from and what came of it.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Lineage {
     pub version: Id,
     /// In the order of their distance.
@@ -50,6 +50,8 @@ pub struct Lineage {
     pub uses: Vec<UseCard>,
     /// Older uses that were not read.
     pub left_out: usize,
+    /// What is wrong with those that are damaged, and so aren't among `uses`.
+    pub damaged: Vec<Error>,
 }
 
 /// A walk from one version in one direction.
@@ -90,10 +92,7 @@ impl Engine {
         }
         let from_here: Vec<Id> = order.iter().filter(|(distance, _)| *distance >= 0).map(|(_, id)| *id).collect();
         let wanted = Wanted { versions: &from_here, run: None, model: None, most: MOST_USES };
-        let mut found = self.find_uses(&target.store, &wanted)?;
-        if let Some(fault) = found.damaged.pop() {
-            return Err(fault);
-        }
+        let found = self.find_uses(&target.store, &wanted)?;
         let shown = |(state, (distance, id)): (&&VersionState, &(i64, Id))| {
             let own = fold.datasets.get(&target.dataset).filter(|dataset| dataset.versions.contains_key(id));
             let others = || fold.datasets.iter().find(|(_, dataset)| dataset.versions.contains_key(id));
@@ -114,6 +113,7 @@ impl Engine {
             edges,
             uses: found.uses.into_iter().map(|used| card(fold, used)).collect(),
             left_out: found.left_out,
+            damaged: found.damaged,
         })
     }
 }

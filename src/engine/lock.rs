@@ -11,10 +11,14 @@ use crate::history::refs::DEFAULT_BRANCH;
 use crate::store::address::{RefBase, RefExpr, is_remote, refuse_secret};
 
 use super::open::Target;
+use super::read::check_path;
 use super::{Address, Engine, Location};
 
 /// What a lock file is called where no other name is given.
 pub const LOCK_FILE: &str = "dagset.lock";
+
+/// So many links are followed, as by the system.
+const MOST_LINKS: usize = 40;
 
 /// A version as a lock file has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +52,7 @@ impl PinReport {
 impl Engine {
     /// Pins the versions that addresses mean now, each by its dataset's name, or one of them by `name`. Other pins of the file stay.
     pub fn lock(&self, addresses: &[Address], file: &Path, name: Option<&str>) -> Result<Vec<PinReport>> {
-        let file = self.path(file);
+        let file = behind_links(&self.path(file))?;
         let mut lock = read_or_new(&file)?;
         let mut reports: Vec<PinReport> = Vec::new();
         if name.is_some() && addresses.len() != 1 {
@@ -72,14 +76,15 @@ impl Engine {
 
     /// Looks what the pins ask for means now; with `update`, that is pinned from now on. Without names: all of them.
     pub fn refresh_lock(&self, file: &Path, names: &[String], update: bool) -> Result<Vec<PinReport>> {
-        let file = self.path(file);
+        let file = behind_links(&self.path(file))?;
         let mut lock = read(&file)?;
         let mut reports = Vec::new();
         for key in chosen(&lock, names, &file)? {
             let old = lock.pins[&key].clone();
             let reference = old.reference.as_deref().map(RefExpr::parse).transpose()?;
             let target = self.open_target(&self.address_of(&old, &file, reference)?)?;
-            let version = target.version().map_err(|fault| fault.within(format!("the pin {key} can't be followed")))?;
+            let version = target.version().and_then(|version| check_path(&target).map(|()| version));
+            let version = version.map_err(|fault| fault.within(format!("the pin {key} can't be followed")))?;
             let now = Pin {
                 version: version.row.version,
                 name: target.dataset()?.name_of(&version.row.version).cloned(),
@@ -97,7 +102,7 @@ impl Engine {
 
     /// The pins of these names, or all, with addresses that mean their versions and nothing else.
     pub fn locked(&self, file: &Path, names: &[String]) -> Result<Vec<(String, Address)>> {
-        let file = self.path(file);
+        let file = behind_links(&self.path(file))?;
         let lock = read(&file)?;
         let address = |key: DatasetName| {
             let pin = &lock.pins[&key];
@@ -120,6 +125,7 @@ impl Engine {
 
     fn pin_of(&self, target: &Target, file: &Path) -> Result<Pin> {
         let version = target.version()?;
+        check_path(target)?;
         let asked = target.reference.as_ref().map(ToString::to_string);
         // In a workspace no REF is its own version, which nobody else can follow.
         let own = Some(&target.default_reference).filter(|own| asked.is_none() && *own != DEFAULT_BRANCH);
@@ -145,6 +151,19 @@ impl Engine {
             Err(_) => absolute,
         }
     }
+}
+
+/// The file that a path leads to, there or not: that is what is replaced, and stores are named from its folder, so that links to it stay
+/// links and mean what it means.
+fn behind_links(file: &Path) -> Result<PathBuf> {
+    let mut file = file.to_owned();
+    for _ in 0..MOST_LINKS {
+        match fs::read_link(&file) {
+            Ok(target) => file = folder_of(&file).join(target),
+            Err(_) => return Ok(file),
+        }
+    }
+    Err(Error::usage(format!("{} is a link in a circle", file.display())))
 }
 
 fn folder_of(file: &Path) -> PathBuf {

@@ -33,10 +33,12 @@ impl Engine {
 
     /// Sets each key of `values`, all in one record; no record where all are so already.
     ///
-    /// Errors: [`Kind::Usage`](crate::base::Kind::Usage) for a key or value that can't be kept, or that the numbering policy doesn't know.
+    /// Errors: [`Kind::Usage`](crate::base::Kind::Usage) for a key or value that can't be kept, that dagset sets itself, or that the numbering
+    /// policy doesn't know.
     pub fn set_metadata(&self, address: &Address, values: &Attrs) -> Result<Metadata> {
         let mut target = self.open_target(address)?;
         let version = subject(&target, address)?;
+        refuse_reserved(values)?;
         for (key, value) in &values.0 {
             check(key, value)?;
         }
@@ -89,6 +91,19 @@ impl Engine {
         let Some(version) = version else { return Ok(Attrs::default()) };
         let state = target.version_state(&version)?;
         Ok(self.version_records(&target.store, &[state])?.remove(0).meta)
+    }
+}
+
+/// What these keys begin with says how a version was made: `why`, `refresh` and `revert` act by it.
+const RESERVED: [&str; 2] = ["merge.", "revert."];
+
+/// Errors: [`Kind::Usage`](crate::base::Kind::Usage) where a user gives a key that dagset itself sets.
+pub(super) fn refuse_reserved(given: &Attrs) -> Result<()> {
+    let reserved = |key: &&String| RESERVED.iter().any(|prefix| key.starts_with(prefix));
+    match given.0.keys().find(reserved) {
+        None => Ok(()),
+        Some(key) => Err(Error::usage(format!("the metadata {key} is dagset's own: it says how a version was made"))
+            .hint("keys that begin with merge. or revert. are set by these commands; choose another key")),
     }
 }
 

@@ -124,7 +124,8 @@ fn new_store_file() -> Result<StoreFile> {
 fn content_of(timeline: &Timeline) -> Content {
     let fold = timeline.fold();
     let content = Content::new(timeline.bucket().clone(), fold.indexes.values().cloned().collect());
-    content.as_of(fold.number, fold.condemned.packs.keys().copied().collect())
+    let condemned = fold.condemned.packs.keys().copied().collect();
+    content.as_of(fold.number, condemned).without(fold.expelled.clone())
 }
 
 /// A dataset in an open store, and what else the address says.

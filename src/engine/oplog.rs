@@ -14,6 +14,8 @@ use super::{Address, Engine, Location};
 #[derive(Debug, Clone)]
 pub struct LogPage {
     pub records: Vec<LogRecord>,
+    /// How many records between these were passed over.
+    pub hidden: u64,
     /// There are older ones: the number below which they begin.
     pub before: Option<u64>,
 }
@@ -23,18 +25,27 @@ impl Engine {
     /// of it, under whatever name it had then.
     ///
     /// The newest 32 or so cost no request beyond those of opening the store; further back, one for 32.
-    pub fn oplog(&self, place: &Address, before: Option<u64>, most: usize) -> Result<LogPage> {
+    ///
+    /// Records that only keep the store's books are passed over, unless `all` are wanted.
+    pub fn oplog(&self, place: &Address, before: Option<u64>, most: usize, all: bool) -> Result<LogPage> {
         let (store, dataset) = self.open_log(place)?;
         let names = Names::of(store.timeline.fold());
-        let mut page = LogPage { records: Vec::new(), before: None };
+        let mut page = LogPage { records: Vec::new(), hidden: 0, before: None };
+        let mut hidden = 0;
         for core in self.records_of(&store, dataset, before)? {
-            let core = core?;
+            let record = names.told(&core?);
+            if !all && record.is_bookkeeping() {
+                hidden += 1;
+                continue;
+            }
             if page.records.len() == most {
                 page.before = page.records.last().map(|record| record.number);
-                break;
+                return Ok(page);
             }
-            page.records.push(names.told(&core));
+            page.hidden += std::mem::take(&mut hidden);
+            page.records.push(record);
         }
+        page.hidden += hidden;
         Ok(page)
     }
 

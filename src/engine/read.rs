@@ -129,6 +129,16 @@ fn exact(manifest: &Manifest<'_>, path: &str) -> Result<Option<Leaf>> {
     if path.is_empty() { Ok(None) } else { manifest.find(path) }
 }
 
+/// Errors: [`Kind::NotFound`](crate::base::Kind::NotFound) where the version that is meant has nothing at the path.
+pub(super) fn check_path(target: &Target) -> Result<()> {
+    let path = target.folder();
+    let manifest = target.store.manifest(target.version()?);
+    match path.is_empty() || manifest.find(path)?.is_some() || manifest.has_folder(path)? {
+        true => Ok(()),
+        false => Err(no_such_path(target, path)),
+    }
+}
+
 /// The error for a path that a version doesn't have.
 pub(super) fn no_such_path(target: &Target, path: &str) -> Error {
     Error::not_found(format!("{} has no {path} in this version", target.dataset)).hint(format!(

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::base::{Id, Result};
 use crate::tree::share::Share;
 
+use super::purged::PurgedPath;
 use super::scope::Scope;
 use super::uses::Run;
 use super::{Address, Engine};
@@ -18,6 +19,8 @@ pub struct Ready {
     pub folder: PathBuf,
     pub files: u64,
     pub bytes: u64,
+    /// What of it was purged, and isn't in the folder.
+    pub purged: Vec<PurgedPath>,
 }
 
 impl Engine {
@@ -39,6 +42,7 @@ impl Engine {
             folder: chain.filled().view_folder(&view.card.tree),
             files: view.card.files,
             bytes: view.card.bytes,
+            purged: scope.purged(&manifest)?,
         })
     }
 

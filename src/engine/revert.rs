@@ -34,6 +34,10 @@ impl Engine {
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, or the version isn't in the branch's
     /// history. Changes that came after it and stand in the way are no error: the report has them.
     pub fn revert(&self, version: &Address, parent: Option<usize>, options: &MergeOptions) -> Result<MergeReport> {
+        self.awake(|| self.revert_once(version, parent, options))
+    }
+
+    fn revert_once(&self, version: &Address, parent: Option<usize>, options: &MergeOptions) -> Result<MergeReport> {
         let given = options.branch.as_deref().map(BranchName::new).transpose()?;
         let own = if self.in_workspace() { self.workspace_branch()? } else { None };
         if version.location == Location::Here && (given.is_none() || given == own) {
@@ -105,6 +109,7 @@ impl Engine {
             branch: branch.clone(),
             conflicts: plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, &sides)).collect(),
             parents: sides,
+            warnings: Vec::new(),
             published: None,
             switched: None,
             in_progress: false,

@@ -1,4 +1,4 @@
-//! What an address, patterns and a share of a version mean together: which of its entries, and where each goes.
+//! What an address, patterns and a share of a version mean together: which of its entries, and where each goes. Purged files aren't among them.
 
 use std::collections::HashMap;
 
@@ -10,6 +10,7 @@ use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::share::Share;
 
 use super::open::Target;
+use super::purged::{PurgedPath, purged_among};
 use super::read::no_such_path;
 use super::sequence::{Sequence, Until};
 
@@ -22,6 +23,8 @@ pub(super) struct Scope {
     selection: Selection,
     share: Option<Share>,
     sequence: Sequence,
+    /// Tells what was purged of the store by now.
+    purged: String,
 }
 
 impl Scope {
@@ -41,6 +44,7 @@ impl Scope {
             selection,
             share: share.cloned(),
             sequence: Sequence::default(),
+            purged: target.store.content.purged().keys().map(Id::to_string).collect(),
         };
         if path.is_empty() {
             return Ok(below(String::new(), None));
@@ -72,7 +76,7 @@ impl Scope {
         let (mut first, mut unknown) = (Vec::new(), Vec::new());
         for path in paths {
             match there.get(full(path).as_str()) {
-                Some(leaf) => first.extend(self.placed(manifest, leaf.clone())?),
+                Some(leaf) => first.extend(self.wanted(manifest, leaf.clone())?),
                 None => unknown.push(path.clone()),
             }
         }
@@ -106,7 +110,7 @@ impl Scope {
         manifest: &Manifest<'m>,
     ) -> Box<dyn Iterator<Item = Result<Placed>> + Send + 'm> {
         let manifest = *manifest;
-        let place = move |leaf: Leaf| self.placed(&manifest, leaf).transpose();
+        let place = move |leaf: Leaf| self.wanted(&manifest, leaf).transpose();
         match &self.file {
             Some(leaf) => Box::new(place(leaf.clone()).into_iter()),
             None => {
@@ -115,6 +119,33 @@ impl Scope {
                 if self.sequence.is_plain() { Box::new(chosen) } else { Box::new(self.sequence.arrange(chosen)) }
             }
         }
+    }
+
+    /// The chosen files that were purged, in path order.
+    pub(super) fn purged(&self, manifest: &Manifest<'_>) -> Result<Vec<PurgedPath>> {
+        purged_among(manifest, self.leaves(manifest))
+    }
+
+    /// The chosen entries, purged ones too, in path order.
+    pub(super) fn leaves<'m>(&'m self, manifest: &Manifest<'m>) -> Box<dyn Iterator<Item = Result<Leaf>> + 'm> {
+        let manifest = *manifest;
+        let place = move |leaf: Result<Leaf>| {
+            let placed = leaf.and_then(|leaf| self.placed(&manifest, leaf));
+            placed.map(|placed| placed.map(|placed| placed.leaf)).transpose()
+        };
+        match &self.file {
+            Some(leaf) => Box::new(place(Ok(leaf.clone())).into_iter()),
+            None => {
+                let all = manifest.candidates(self.prefix.trim_end_matches('/'), &self.selection);
+                Box::new(all.filter_map(place))
+            }
+        }
+    }
+
+    /// Where an entry goes; `None` if it isn't chosen, or can't be had any more.
+    fn wanted(&self, manifest: &Manifest<'_>, leaf: Leaf) -> Result<Option<Placed>> {
+        let placed = self.placed(manifest, leaf)?;
+        Ok(placed.filter(|placed| manifest.content().tombstone_of(&placed.leaf.entry).is_none()))
     }
 
     /// Where an entry goes; `None` if it isn't chosen.
@@ -140,11 +171,13 @@ impl Scope {
         }
     }
 
-    /// The same for the same choice of the same content, whatever the version is called.
+    /// The same for the same choice of the same content, whatever the version is called. Another one once something was purged: what was made
+    /// before shows it.
     pub(super) fn id(&self, manifest: &Id) -> Id {
         let file = self.file.as_ref().map(|leaf| leaf.path.as_str()).unwrap_or_default();
         let share = self.share.as_ref().map(Share::to_string).unwrap_or_default();
         let what = [&manifest.to_string(), &self.prefix, file, &self.patterns.join("\n"), &share];
-        Id::of(what.map(|part| format!("{} {part}\n", part.len())).concat().as_bytes())
+        let what = what.map(|part| format!("{} {part}\n", part.len())).concat();
+        Id::of((what + &self.purged).as_bytes())
     }
 }

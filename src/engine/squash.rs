@@ -1,13 +1,13 @@
 //! `squash`: one version in the place of several.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::base::{BranchName, Counter, DatasetName, Error, Id, RefName, Result, Time};
 use crate::flow::session::NewVersion;
 use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::version::{Parent, Version};
 use crate::history::dag::{ancestry, is_ancestor};
-use crate::history::fold::{Dataset, Fold};
+use crate::history::fold::Dataset;
 use crate::history::guard::{Reason, guarded, stands};
 use crate::tree::edit::edited;
 use crate::tree::manifest::Manifest;
@@ -60,6 +60,10 @@ impl Engine {
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a version that it would replace is published or has a protected tag and
     /// no reason is given, or the name is taken; [`Kind::Usage`](crate::base::Kind::Usage) where the base isn't an ancestor of the tip.
     pub fn squash(&self, options: &SquashOptions) -> Result<Squashed> {
+        self.awake(|| self.squash_once(options))
+    }
+
+    fn squash_once(&self, options: &SquashOptions) -> Result<Squashed> {
         let name = RefName::new(&options.name)?;
         let mut target = self.open_target(&options.base)?;
         let base = target.version()?.row.version;
@@ -115,10 +119,22 @@ impl Engine {
             replaceable(known, &parents, &tip.version, options.reason.as_ref())?;
             branches = self.branches_at(known, &tip.version);
             let stored_bytes = self.observer.get(Counter::StoredBytes) + record_bytes;
-            let mut operations = operations(fold, dataset, &new, &tip, &parents, (time, stored_bytes), name, &branches);
-            operations.insert(0, Operation::Register { indexes: indexes.clone() });
-            operations.insert(1, Operation::Rely(relies.clone()));
-            guarded(fold, operations, options.reason.as_ref())
+            let row = VersionRow {
+                version: new.id,
+                parents: parents.clone(),
+                time,
+                stored_bytes,
+                version_place: new.version_place,
+                manifest_place: new.manifest_place,
+                ..tip.clone()
+            };
+            let live = parents.iter().chain([&tip.version]).filter(|id| fold.version(id).is_some()).copied();
+            let versions = relies.versions.iter().copied().chain(live).collect::<BTreeSet<Id>>();
+            let relied = Things { versions: versions.into_iter().collect(), packs: relies.packs.clone() };
+            let register = Operation::Register { indexes: indexes.clone() };
+            let operations = [register, Operation::Rely(relied)];
+            let operations = operations.into_iter().chain(operations_of(known, dataset, row, name, &branches));
+            guarded(fold, operations.collect(), options.reason.as_ref())
         })?;
         report.version = Some(new.id);
         report.branches = branches;
@@ -189,38 +205,22 @@ fn message(report: &Squashed) -> String {
     format!("squash of {listed}")
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one record")]
-fn operations(
-    fold: &Fold,
+/// The new version, its name, and the branches that move to it.
+fn operations_of(
+    known: &Dataset,
     dataset: &DatasetName,
-    new: &NewVersion,
-    tip: &VersionRow,
-    parents: &[Id],
-    (time, stored_bytes): (Time, u64),
+    row: VersionRow,
     name: &RefName,
     branches: &[BranchName],
 ) -> Vec<Operation> {
-    let row = VersionRow {
-        version: new.id,
-        parents: parents.to_vec(),
-        time,
-        stored_bytes,
-        version_place: new.version_place,
-        manifest_place: new.manifest_place,
-        ..tip.clone()
-    };
+    let version = row.version;
     let set = |branch: &BranchName| Operation::SetBranch {
         dataset: dataset.clone(),
         branch: branch.clone(),
-        old: fold.datasets.get(dataset).and_then(|known| known.branches.get(branch)).copied(),
-        new: Some(new.id),
+        old: known.branches.get(branch).copied(),
+        new: Some(version),
     };
-    let relied = parents.iter().chain([&tip.version]).filter(|id| fold.version(id).is_some());
-    let mut operations = vec![
-        Operation::Rely(Things { versions: relied.copied().collect(), packs: Vec::new() }),
-        Operation::AddVersion { dataset: dataset.clone(), row: Box::new(row) },
-        Operation::TakeName { dataset: dataset.clone(), name: name.clone(), version: new.id },
-    ];
-    operations.extend(branches.iter().map(set));
-    operations
+    let add = Operation::AddVersion { dataset: dataset.clone(), row: Box::new(row) };
+    let take = Operation::TakeName { dataset: dataset.clone(), name: name.clone(), version };
+    [add, take].into_iter().chain(branches.iter().map(set)).collect()
 }

@@ -238,7 +238,8 @@ impl Engine {
         way: Way,
         judge_all: impl Fn(Option<&Dataset>) -> Result<Vec<RefMove>>,
     ) -> Result<Vec<RefMove>> {
-        let OpenStore { timeline, content, .. } = to;
+        self.bring_tombstones(from, to, missing, way)?;
+        let OpenStore { root, timeline, content, .. } = to;
         let mut actor = self.actor();
         let extent = if let Way::In(extent) = way { extent } else { Extent::Whole };
         let mut arrived = Arrived::default();
@@ -254,7 +255,11 @@ impl Engine {
             missing.rows.iter().try_for_each(|row| carrier.carry(row, register))?;
             arrived = carrier.finish(register)?;
         }
-        let Arrived { mut rows, mut indexes, relies } = arrived;
+        let Arrived { mut rows, mut indexes, relies, left_out } = arrived;
+        if left_out > 0 {
+            let told = format!("{left_out} contents were purged from {root}, and stay out of it");
+            self.observer.tell(Event::Warning(told));
+        }
         // What a push wrote is told of its newest version; what was fetched keeps the figures of where it comes from.
         if way == Way::Out {
             rows.iter_mut().for_each(|row| row.stored_bytes = 0);

@@ -10,7 +10,9 @@ use crate::store::address::Location;
 use crate::store::objects::Created;
 use crate::store::uses::{self, Wanted};
 
+use super::metadata::refuse_reserved;
 use super::open::{OpenStore, Target};
+use super::read::check_path;
 use super::{Address, Engine};
 
 /// Uses that a push sends.
@@ -89,7 +91,9 @@ pub struct UsesReport {
 impl Engine {
     /// Records that a run used what the address means. One object is created; the same again changes nothing.
     pub fn record_use(&self, address: &Address, run: &Run, options: &UseOptions) -> Result<UseReport> {
+        refuse_reserved(&options.meta)?;
         let target = self.open_target(address)?;
+        check_path(&target)?;
         let used = self.use_of(&target, run, options)?;
         let created = uses::record(target.store.timeline.bucket(), &used)
             .map_err(|fault| fault.within(format!("cannot record what run {} used", run.id)))?;
@@ -192,11 +196,16 @@ impl Engine {
     }
 }
 
+/// A use, under the name that its dataset has now.
 pub(super) fn card(fold: &Fold, used: Use) -> UseCard {
-    let name = fold.datasets.get(&used.dataset).and_then(|dataset| dataset.name_of(&used.version));
+    let has_it = |name: &&DatasetName| {
+        fold.datasets.get(*name).is_some_and(|dataset| dataset.versions.contains_key(&used.version))
+    };
+    let renamed = || fold.new_name(&used.dataset).map(|(to, _)| to).filter(has_it);
+    let dataset = Some(&used.dataset).filter(has_it).or_else(renamed).unwrap_or(&used.dataset);
     UseCard {
-        name: name.cloned(),
-        dataset: used.dataset.to_string(),
+        name: fold.datasets.get(dataset).and_then(|known| known.name_of(&used.version)).cloned(),
+        dataset: dataset.to_string(),
         version: used.version,
         path: used.path,
         run: Run { id: used.run, system: used.system, url: used.url },

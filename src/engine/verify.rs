@@ -55,6 +55,7 @@ impl Engine {
             },
         };
         let mut content = Content::new(located.bucket.clone(), fold.indexes.values().cloned().collect());
+        content = content.without(fold.expelled.clone());
         self.borrow_for(&located.store_root, &mut content)?;
         let mut report = verify_store(&located.bucket, &fold, &content, Extent { sample }, &self.observer)?;
         report.checked_bytes += located.store_file.len() as u64;
@@ -91,9 +92,14 @@ impl Engine {
             if batch.is_empty() {
                 break;
             }
+            let is_purged = |leaf: &&Leaf| target.store.content.tombstone_of(&leaf.entry).is_some();
+            report.purged += batch.iter().filter(is_purged).count() as u64;
             report.checked_bytes += batch.iter().map(|leaf| leaf.entry.bytes()).sum::<u64>();
             let check = |leaf: &Leaf| {
                 let EntryKind::File { size, content, .. } = &leaf.entry.kind else { return Ok(None) };
+                if target.store.content.tombstone(content).is_some() {
+                    return Ok(None);
+                }
                 match read_content(
                     &target.store.content,
                     content,

@@ -57,6 +57,7 @@ impl Engine {
             removed: cache.removed_for_room().since(removed),
             view: Some(tree),
             lease: Some(lease),
+            purged: scope.purged(manifest)?,
         })
     }
 

@@ -9,6 +9,7 @@ use crate::tree::share::Share;
 
 use super::caches::{Plan, end_of};
 use super::open::Target;
+use super::purged::PurgedPath;
 use super::scope::Scope;
 use super::sequence::Until;
 use super::uses::Run;
@@ -54,6 +55,8 @@ pub struct WarmReport {
     pub pin: Option<String>,
     /// Paths of the order at which nothing stands.
     pub unknown: Vec<String>,
+    /// What of it was purged, and isn't in the cache.
+    pub purged: Vec<PurgedPath>,
 }
 
 /// What is warmed of one address.
@@ -62,6 +65,7 @@ struct Choice {
     scope: Scope,
     plan: Plan,
     unknown: Vec<String>,
+    purged: Vec<PurgedPath>,
     changes: Changes,
 }
 
@@ -129,7 +133,8 @@ impl Engine {
         }
         let plan = self.plan(cache, &scope, &manifest)?;
         scope.check_patterns(&target)?;
-        Ok(Choice { target, scope, plan, unknown, changes: cache.changes().since(met) })
+        let purged = scope.purged(&manifest)?;
+        Ok(Choice { target, scope, plan, unknown, purged, changes: cache.changes().since(met) })
     }
 
     /// Gives the name of the pin that was put.
@@ -145,7 +150,7 @@ impl Engine {
 
 impl Choice {
     fn report(&self, cache: &Path) -> Result<WarmReport> {
-        let Choice { target, plan, unknown, .. } = self;
+        let Choice { target, plan, unknown, purged, .. } = self;
         Ok(WarmReport {
             dataset: target.dataset.to_string(),
             version: target.version()?.row.version,
@@ -159,6 +164,7 @@ impl Choice {
             is_complete: plan.is_complete(),
             pin: None,
             unknown: unknown.clone(),
+            purged: purged.clone(),
         })
     }
 }

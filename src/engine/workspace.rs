@@ -186,6 +186,15 @@ impl Engine {
 
     /// Compares the workspace with `base`, and keeps what was learned of its files.
     pub(super) fn compare(&self, workspace: &Workspace, base: Option<Manifest<'_>>) -> Result<Compared> {
+        let mut compared = self.look(workspace, base)?;
+        if compared.comparison.rows_changed {
+            compared.index.replace(&compared.comparison.rows)?;
+        }
+        Ok(compared)
+    }
+
+    /// As [`Engine::compare`], and leaves it to the caller to keep what was found out about the files.
+    pub(super) fn look(&self, workspace: &Workspace, base: Option<Manifest<'_>>) -> Result<Compared> {
         let root = workspace.control.root();
         let began_ns = workspace.control.clock_ns()?;
         let mut index = StatIndex::open(self.settings.state_folder.as_deref(), root, &self.observer)?;
@@ -197,9 +206,6 @@ impl Engine {
             (scanning.join().expect("a scan doesn't panic"), rows)
         });
         let comparison = compare(root, found?, base, &rows?, began_ns, &self.observer)?;
-        if comparison.rows_changed {
-            index.replace(&comparison.rows)?;
-        }
         Ok(Compared { comparison, index, began_ns })
     }
 
@@ -378,6 +384,14 @@ impl Engine {
         wanted.sort_unstable();
         wanted.dedup();
         let leaves = manifest.map_or_else(|| Ok(Vec::new()), |manifest| leaves_of(&manifest, wanted.iter()))?;
+        for leaf in &leaves {
+            if let Some(why) = workspace.target.store.content.tombstone_of(&leaf.entry) {
+                let (path, record) = (&leaf.path, why.record);
+                let told = format!("{path} isn't restored: record {record} purged its content: {}", why.reason);
+                self.observer.tell(Event::Warning(told));
+                wanted.retain(|wanted| wanted != path);
+            }
+        }
         let written = self.write_leaves(&workspace, leaves.into_iter().map(Ok))?;
         self.remember(&mut compared, written)?;
         let mut staged = workspace.control.staged()?;
@@ -410,15 +424,18 @@ impl Engine {
         Ok(paths)
     }
 
-    /// Writes entries into the workspace, over the files that are there.
+    /// Writes entries into the workspace, over the files that are there, but for purged ones.
     pub(super) fn write_leaves(
         &self,
         workspace: &Workspace,
         leaves: impl Iterator<Item = Result<Leaf>> + Send,
     ) -> Result<Vec<Written>> {
-        let placed = leaves.map(|leaf| leaf.map(|leaf| Placed { target: leaf.path.to_string(), leaf }));
+        let content = &workspace.target.store.content;
+        let there =
+            leaves.filter(|leaf| leaf.as_ref().map_or(true, |leaf| content.tombstone_of(&leaf.entry).is_none()));
+        let placed = there.map(|leaf| leaf.map(|leaf| Placed { target: leaf.path.to_string(), leaf }));
         write_entries(
-            Source::Store(&workspace.target.store.content),
+            Source::Store(content),
             workspace.control.root(),
             placed,
             Existing::Replace,

@@ -56,6 +56,7 @@ pub enum Extent {
 /// One transfer into a store. Dropped before its rows are registered, it leaves objects that no record names.
 pub struct Carrier<'a> {
     from: &'a Content,
+    to: &'a Content,
     extent: Extent,
     bucket: Bucket,
     born: u64,
@@ -78,6 +79,8 @@ pub struct Carrier<'a> {
     queued_bytes: usize,
     registrar: Registrar<'a>,
     carried: Vec<VersionRow>,
+    /// Content that the target has purged.
+    left_out: HashSet<Id>,
 }
 
 /// What a transfer came to.
@@ -89,6 +92,8 @@ pub struct Arrived {
     pub indexes: Vec<IndexRow>,
     /// What was in the target and what came needs.
     pub relies: Things,
+    /// Contents that the target has purged, and that stayed behind.
+    pub left_out: u64,
 }
 
 /// A meta object that waits for a flush.
@@ -124,6 +129,7 @@ impl<'a> Carrier<'a> {
         let uploads = (!dry).then(|| Uploads::telling(bucket.clone(), born, observer.clone(), sent.clone()));
         Carrier {
             from,
+            to,
             extent,
             born,
             uploads,
@@ -140,6 +146,7 @@ impl<'a> Carrier<'a> {
             node_order: NodeOrder::default(),
             registrar,
             carried: Vec::new(),
+            left_out: HashSet::new(),
             bucket,
             observer,
         }
@@ -178,7 +185,7 @@ impl<'a> Carrier<'a> {
             }
         }
         self.known.use_packs_of(self.registrar.own());
-        Ok(Arrived { rows, indexes, relies: self.known.used() })
+        Ok(Arrived { rows, indexes, relies: self.known.used(), left_out: self.left_out.len() as u64 })
     }
 
     fn place_of(&self, id: &Id, kind: ItemKind) -> Result<Place> {
@@ -216,7 +223,11 @@ impl<'a> Carrier<'a> {
 
     fn take_content(&mut self, leaf: &Leaf) -> Result<()> {
         let EntryKind::File { size, content, .. } = leaf.entry.kind else { return Ok(()) };
-        if size == 0 {
+        if size == 0 || self.from.tombstone(&content).is_some() {
+            return Ok(());
+        }
+        if self.to.tombstone(&content).is_some() {
+            self.left_out.insert(content);
             return Ok(());
         }
         if size <= SMALL_FILE {

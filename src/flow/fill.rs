@@ -127,7 +127,8 @@ impl Filler<'_> {
         while !missing.is_empty() && !is_over() {
             let (mut own, mut others): (Vec<(&Wanted, Claim<'_>)>, Vec<&Wanted>) = (Vec::new(), Vec::new());
             for file in std::mem::take(&mut missing) {
-                match cache.claim(file.key) {
+                // Whoever has the first has its neighbours too: files share frames, and what lies between two is read along.
+                match others.is_empty().then(|| cache.claim(file.key)).flatten() {
                     // It may have come just before.
                     Some(_) if cache.has(file.key, file.size) => is_there(file),
                     Some(claim) => own.push((file, claim)),

@@ -45,8 +45,9 @@ pub fn read_content(
             false => Err(Error::damaged(format!("content {} can't be empty", content.short()))),
         };
     }
+    store.refuse_purged(content)?;
     if size <= SMALL_FILE {
-        let item = store.chunk(content, place)?;
+        let item = store.chunk(content, place).map_err(|fault| store.or_purged_by_lender(content, fault))?;
         return match item.bytes().len() as u64 == size {
             true => sink(item.bytes()),
             false => Err(Error::damaged(format!("content {} isn't of {size} bytes", content.short()))),
@@ -177,7 +178,9 @@ struct OpenPage {
 impl<'a> Chunks<'a> {
     /// Reads the recipe's root.
     pub fn open(store: &'a Content, content: &Id, size: u64, place: Option<&Place>) -> Result<Chunks<'a>> {
-        let item = store.meta(content, ItemKind::RecipeRoot, place)?;
+        let item = store
+            .meta(content, ItemKind::RecipeRoot, place)
+            .map_err(|fault| store.or_purged_by_lender(content, fault))?;
         let root = RecipeRoot::parse(item.bytes())?;
         if root.size != size {
             return Err(Error::damaged(format!("the recipe of {} isn't of {size} bytes", content.short())));

@@ -5,6 +5,8 @@ use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
 use crate::base::{Kind, Observer, Result};
+use crate::chunk::cut::SMALL_FILE;
+use crate::format::place::FramePlace;
 use crate::tree::manifest::Leaf;
 
 /// How long runs are.
@@ -88,7 +90,10 @@ fn feed(
         let next_folder = |before: &Placed| folder_of(&before.target) != folder_of(&placed.target);
         let ends = run.len() >= limits.least_files && run.last().is_some_and(next_folder);
         let size = placed.leaf.entry.bytes();
-        if ends || run.len() >= limits.files || (bytes > 0 && bytes + size > limits.bytes) {
+        // A frame that lies in two runs would be read for each.
+        let splits = frame_of(&placed).is_some_and(|frame| run.last().and_then(frame_of) == Some(frame));
+        let is_full = run.len() >= limits.files || (bytes > 0 && bytes + size > limits.bytes);
+        if (ends || is_full) && !splits {
             bytes = 0;
             if is_over() || queue.send(std::mem::take(&mut run)).is_err() {
                 return Ok(());
@@ -100,6 +105,11 @@ fn feed(
     // A closed queue means that the workers stopped at an error of their own.
     queue.send(run).ok();
     Ok(())
+}
+
+/// The frame in which a small file lies, with others perhaps; it holds so little that it doesn't make a run too long.
+fn frame_of(placed: &Placed) -> Option<FramePlace> {
+    placed.leaf.place.map(|place| place.frame).filter(|_| placed.leaf.entry.bytes() <= SMALL_FILE)
 }
 
 fn folder_of(path: &str) -> &str {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use crate::base::{Event, Id, Observer, Result};
+use crate::base::{Error, Event, Id, Observer, Result};
 use crate::format::hint::{self, ChildShape};
 use crate::format::index::Index;
 use crate::format::manifest::FolderGuard;
@@ -34,6 +34,9 @@ use super::upload::Uploads;
 
 /// Nodes of a manifest that are held back, to lie together, are written when there are so many bytes of them.
 const HELD_BYTES: usize = 16 << 20;
+
+/// Paths that an error names.
+const SHOWN_PATHS: usize = 20;
 
 /// A version's objects, durable and not yet in the log.
 #[derive(Debug, Clone)]
@@ -140,7 +143,29 @@ impl<'a> Session<'a> {
             }
         };
         self.recipes.extend(round.recipes);
+        self.refuse_purged(files, &round.outcomes)?;
         Ok(round.outcomes)
+    }
+
+    /// Refuses the whole where some of it was purged: a version without these files isn't what was asked for.
+    fn refuse_purged(&self, files: &[Found], outcomes: &[Outcome]) -> Result<()> {
+        let is_purged = |outcome: &Outcome| match outcome {
+            Outcome::Purged(id) => Some((*id, self.content.tombstone(id)?)),
+            _ => None,
+        };
+        let paths = files.iter().map(|found| found.path.as_str());
+        let purged: Vec<_> = paths.zip(outcomes).filter_map(|(path, it)| Some((path, is_purged(it)?))).collect();
+        let Some((_, (first, _))) = purged.first() else { return Ok(()) };
+        let shown = purged.iter().take(SHOWN_PATHS).map(|(path, (_, tombstone))| {
+            format!("{path}: by record {} at {}: {}", tombstone.record, tombstone.time, tombstone.reason)
+        });
+        let more = purged.len().saturating_sub(SHOWN_PATHS);
+        let more = (more > 0).then(|| format!("… and {more} more"));
+        let list = shown.chain(more).collect::<Vec<_>>().join("\n  ");
+        let message = format!("{} paths have content that was purged from this store:\n  {list}", purged.len());
+        Err(Error::conflict(message).hint(format!(
+            "leave them out; where they may come back: `dagset unpurge STORE --content {first} --reason TEXT`"
+        )))
     }
 
     /// Writes the manifest of `pieces` (entries, in path order, and leaves that the store has), then the version record that `version` makes of its root.

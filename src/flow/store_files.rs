@@ -34,6 +34,8 @@ pub enum Outcome {
     NoContent,
     /// It could not be read, and why.
     Unreadable(String),
+    /// The store has purged it, and takes it no more.
+    Purged(Id),
     /// It is gone.
     Vanished,
 }
@@ -157,6 +159,14 @@ impl Workshop<'_> {
                 return Ok(Id::of(buffer));
             }
             std::io::Seek::rewind(file).map_err(|fault| Error::io("read", &path, fault))?;
+            if self.content.purged_some_of(stat.size) {
+                // Before a chunk of it is stored.
+                let content = hash_file(&path, file)?;
+                if self.content.tombstone(&content).is_some() {
+                    return Ok(content);
+                }
+                std::io::Seek::rewind(file).map_err(|fault| Error::io("read", &path, fault))?;
+            }
             let then = self.parent.get(found.path.as_str());
             if let Some((content, parent_size)) = then
                 && *parent_size == stat.size
@@ -174,6 +184,7 @@ impl Workshop<'_> {
             Ok(content)
         });
         match settled {
+            Ok(Some((content, _))) if self.content.tombstone(&content).is_some() => Ok(Outcome::Purged(content)),
             Ok(Some((content, stat))) => {
                 self.observer.add(Counter::HashedFiles, 1);
                 if small {

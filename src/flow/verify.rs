@@ -54,6 +54,8 @@ pub struct Finding {
 pub struct Report {
     pub checked_bytes: u64,
     pub objects: u64,
+    /// Contents that versions name and that were purged.
+    pub purged: u64,
     /// Sorted.
     pub findings: Vec<Finding>,
 }
@@ -396,6 +398,10 @@ impl Check<'_> {
     fn entry(&self, entry: &Entry, path: &str, seen: &mut HashSet<Id>) -> Result<()> {
         let EntryKind::File { size, content, .. } = &entry.kind else { return Ok(()) };
         if *size == 0 || !seen.insert(*content) {
+            return Ok(());
+        }
+        if self.content.tombstone(content).is_some() {
+            self.report.lock().unwrap_or_else(PoisonError::into_inner).purged += 1;
             return Ok(());
         }
         if *size <= SMALL_FILE {

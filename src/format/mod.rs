@@ -17,6 +17,7 @@ pub mod recipe;
 pub mod record;
 pub mod state;
 pub mod store_file;
+pub mod tombstone;
 pub mod tree;
 pub mod usage;
 pub mod version;

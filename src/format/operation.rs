@@ -6,6 +6,7 @@ use super::attrs::Value;
 use super::codec::{Put, Reader};
 use super::header::ObjectKind;
 use super::place::{Place, put_object_name, read_object_name};
+use super::tombstone::{Purged, put_purged, read_purged};
 
 const MAX_PARENTS: usize = 1_024;
 /// Bytes of a note or a reason.
@@ -123,9 +124,14 @@ pub enum Operation {
     },
     Rescue(Things),
     Reclaim(Things),
+    /// Content goes for good. All sessions that began before the record are void with it.
     Expel {
-        contents: Vec<Id>,
+        contents: Vec<Purged>,
         reason: String,
+    },
+    /// What was expelled may be stored again.
+    Readmit {
+        contents: Vec<Id>,
     },
     DropName {
         dataset: DatasetName,
@@ -188,6 +194,7 @@ impl Operation {
             Operation::DeleteDataset { .. } => 21,
             Operation::RestoreDataset { .. } => 22,
             Operation::Reason { .. } => 18,
+            Operation::Readmit { .. } => 23,
             Operation::Unknown { code, .. } => *code,
         }
     }
@@ -279,7 +286,7 @@ impl Operation {
                 things.put(&mut out);
             }
             Operation::Expel { contents, reason } => {
-                put_ids(&mut out, contents);
+                put_purged(&mut out, contents);
                 out.put_string(reason);
             }
             Operation::RenameDataset { dataset, to } => {
@@ -291,6 +298,7 @@ impl Operation {
                 out.put_u64(*deletion);
             }
             Operation::Reason { text } => out.put_string(text),
+            Operation::Readmit { contents } => put_ids(&mut out, contents),
             Operation::Unknown { payload, .. } => out.put_slice(payload),
         }
         out
@@ -353,7 +361,7 @@ impl Operation {
             14 => Operation::Condemn { mark: reader.u64()?, things: Things::read(reader)? },
             15 => Operation::Rescue(Things::read(reader)?),
             16 => Operation::Reclaim(Things::read(reader)?),
-            17 => Operation::Expel { contents: read_ids(reader)?, reason: reader.string(MAX_NOTE)?.to_owned() },
+            17 => Operation::Expel { contents: read_purged(reader)?, reason: reader.string(MAX_NOTE)?.to_owned() },
             19 => {
                 Operation::DropName { dataset: read_dataset(reader)?, name: read_ref(reader)?, version: reader.id()? }
             }
@@ -361,6 +369,7 @@ impl Operation {
             21 => Operation::DeleteDataset { dataset: read_dataset(reader)? },
             22 => Operation::RestoreDataset { dataset: read_dataset(reader)?, deletion: reader.u64()? },
             18 => Operation::Reason { text: reader.string(MAX_NOTE)?.to_owned() },
+            23 => Operation::Readmit { contents: read_ids(reader)? },
             _ => {
                 reader.slice(payload.len())?;
                 Operation::Unknown { code, critical, payload: payload.to_vec() }

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::format::attrs::tests::any_value;
 use crate::format::place::{Encoding, FramePlace};
+use crate::format::tombstone::Purged;
 
 fn any_id() -> impl Strategy<Value = Id> {
     any::<[u8; 32]>().prop_map(Id)
@@ -105,7 +106,11 @@ fn any_known_operation() -> impl Strategy<Value = Operation> {
         (any::<u64>(), any_things()).prop_map(|(mark, things)| Operation::Condemn { mark, things }),
         any_things().prop_map(Operation::Rescue),
         any_things().prop_map(Operation::Reclaim),
-        (vec(any_id(), 0..3), ".{0,9}").prop_map(|(contents, reason)| Operation::Expel { contents, reason }),
+        (vec((any_id(), any::<u64>()), 0..3), ".{0,9}").prop_map(|(contents, reason)| {
+            let contents = contents.into_iter().map(|(content, size)| Purged { content, size }).collect();
+            Operation::Expel { contents, reason }
+        }),
+        vec(any_id(), 0..3).prop_map(|contents| Operation::Readmit { contents }),
         (any_dataset(), any_ref(), any_id()).prop_map(|(dataset, name, version)| Operation::DropName {
             dataset,
             name,
@@ -119,7 +124,7 @@ fn any_known_operation() -> impl Strategy<Value = Operation> {
 }
 
 pub fn any_operation() -> impl Strategy<Value = Operation> {
-    let unknown = (23u8.., any::<bool>(), vec(any::<u8>(), 0..20));
+    let unknown = (24u8.., any::<bool>(), vec(any::<u8>(), 0..20));
     prop_oneof![
         9 => any_known_operation(),
         1 => unknown.prop_map(|(code, critical, payload)| Operation::Unknown { code, critical, payload }),

@@ -5,6 +5,7 @@ use crate::base::{BranchName, DatasetName, Error, Id, ObjectName, RefName, Resul
 use super::attrs::Value;
 use super::codec::{Put, Reader};
 use super::operation::{IndexRow, VersionRow, metadata_key_is_possible, read_metadata};
+use super::tombstone::Tombstone;
 
 /// Digits of a record's number in a key.
 const DIGITS: usize = 12;
@@ -74,6 +75,10 @@ pub enum StateRow {
         pack: ObjectName,
         record: u64,
     },
+    Expelled {
+        content: Id,
+        tombstone: Tombstone,
+    },
     /// A row of a newer dagset.
     Unknown {
         key: Vec<u8>,
@@ -103,6 +108,7 @@ impl StateRow {
             StateRow::VoidBefore { .. } => b"w".to_vec(),
             StateRow::CondemnedVersion { version, .. } => [b"cv", &version.0[..]].concat(),
             StateRow::CondemnedPack { pack, .. } => [b"cp", pack.to_string().as_bytes()].concat(),
+            StateRow::Expelled { content, .. } => [b"x", &content.0[..]].concat(),
             StateRow::Unknown { key, .. } => key.clone(),
         }
     }
@@ -137,6 +143,7 @@ impl StateRow {
             StateRow::VoidBefore { born: number }
             | StateRow::CondemnedVersion { record: number, .. }
             | StateRow::CondemnedPack { record: number, .. } => out.put_u64(*number),
+            StateRow::Expelled { tombstone, .. } => tombstone.put(&mut out),
             StateRow::Unknown { value, .. } => out.put_slice(value),
         }
         out
@@ -211,6 +218,10 @@ impl StateRow {
                 }
                 _ => return Err(fault("it is of neither a version nor a pack")),
             },
+            b'x' => {
+                let content = Id(<[u8; 32]>::try_from(rest).map_err(|_| fault("it holds no id"))?);
+                StateRow::Expelled { content, tombstone: Tombstone::read(&mut reader)? }
+            }
             b'D' => return parse_deleted(rest, value).ok_or_else(|| fault("it isn't of a dataset"))?,
             _ => return Ok(StateRow::Unknown { key: key.to_vec(), value: value.to_vec() }),
         };

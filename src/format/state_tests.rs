@@ -46,6 +46,10 @@ fn any_live_row() -> impl Strategy<Value = StateRow> {
         (id(), any::<u64>()).prop_map(|(version, record)| StateRow::CondemnedVersion { version, record }),
         (0u64..1_000_000_000_000, any::<[u8; 16]>(), any::<u64>())
             .prop_map(|(born, random, record)| StateRow::CondemnedPack { pack: ObjectName { born, random }, record }),
+        (id(), any::<u64>(), any::<i64>(), any::<u64>(), ".{0,9}").prop_map(|(content, record, time, size, reason)| {
+            let tombstone = Tombstone { record, time: Time(time), size, reason: reason.into() };
+            StateRow::Expelled { content, tombstone }
+        }),
         ("[j-l][a-z\0]{0,5}", proptest::collection::vec(any::<u8>(), 0..9))
             .prop_map(|(key, value)| StateRow::Unknown { key: key.into_bytes(), value }),
     ]

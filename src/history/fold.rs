@@ -9,9 +9,11 @@ use crate::base::{BranchName, DatasetName, Error, Id, Kind, ObjectName, RefName,
 use crate::format::attrs::Value;
 use crate::format::operation::{IndexRow, Operation, VersionRow};
 use crate::format::record::{FOLD_RULE, RecordCore};
+use crate::format::tombstone::Tombstone;
 
 mod collection;
 mod datasets;
+mod purge;
 
 pub use collection::{Condemned, Void, refs_of};
 pub use datasets::Gone;
@@ -89,6 +91,8 @@ pub struct Fold {
     /// Sessions that began before this record are void: nothing of them enters the log any more.
     pub void_before: u64,
     pub condemned: Condemned,
+    /// Purged content.
+    pub expelled: BTreeMap<Id, Tombstone>,
 }
 
 /// What a name was renamed to before, if it was.
@@ -111,6 +115,7 @@ enum Undo {
     Meta(DatasetName, (Option<Id>, String), Option<Value>),
     VoidBefore(u64),
     Condemned(Condemned),
+    Expelled(Id, Option<Tombstone>),
     DatasetWas(DatasetName, Box<Dataset>),
     DeletedWas((u64, DatasetName), Box<Dataset>),
 }
@@ -224,7 +229,9 @@ impl Fold {
             Operation::Rescue(things) => self.rescue(things, undo),
             Operation::Reclaim(things) => self.reclaim(things, undo)?,
             Operation::Mark | Operation::Reason { .. } | Operation::Unknown { critical: false, .. } => {}
-            Operation::Expel { .. } | Operation::Unknown { .. } => return Err(needs_newer(core.number)),
+            Operation::Expel { contents, reason } => self.expel(contents, reason, core, undo),
+            Operation::Readmit { contents } => self.readmit(contents, undo)?,
+            Operation::Unknown { .. } => return Err(needs_newer(core.number)),
         }
         Ok(())
     }
@@ -369,6 +376,7 @@ impl Fold {
             }
             Undo::VoidBefore(born) => self.void_before = born,
             Undo::Condemned(condemned) => self.condemned = condemned,
+            Undo::Expelled(content, was) => put_back(&mut self.expelled, content, was),
             Undo::DatasetWas(name, dataset) => drop(self.datasets.insert(name, *dataset)),
             Undo::DeletedWas(key, dataset) => drop(self.deleted.insert(key, *dataset)),
             Undo::Version(dataset, id) => self.undo_in(&dataset, |target| {

@@ -34,6 +34,23 @@ impl Graph<'_> {
         Some(Gap { parent: hidden, child: missing[&hidden] })
     }
 
+    /// A missing version that one of two heads alone came from, where none hides anything: what the two have in common is known, but not all
+    /// that went into that head.
+    pub fn one_sided(&self, regions: &[Region]) -> Option<Gap> {
+        let nodes = regions.iter().flat_map(|region| region.nodes.iter().flatten());
+        let missing = self.missing(nodes.map(|node| node.version));
+        let pairs = regions.iter().filter(|_| !missing.is_empty()).flat_map(|region| {
+            let heads = region.lineage.bases.keys().filter(|(_, b)| *b < region.lineage.heads);
+            heads.filter_map(|(a, b)| Some((region.nodes[*a].as_ref()?, region.nodes[*b].as_ref()?)))
+        });
+        let differ = |(a, b): (&Node, &Node)| {
+            let (of_a, of_b) = (self.ancestors(a), self.ancestors(b));
+            of_a.symmetric_difference(&of_b).map(|node| node.version).filter(|id| missing.contains_key(id)).min()
+        };
+        let parent = pairs.filter_map(differ).min()?;
+        Some(Gap { parent, child: missing[&parent] })
+    }
+
     fn hides(&self, a: &Node, b: &Node, missing: &HashMap<Id, Id>) -> Option<Id> {
         let (of_a, of_b) = (self.ancestors(a), self.ancestors(b));
         let is_missing = |node: &&Node| missing.contains_key(&node.version);

@@ -27,6 +27,11 @@ impl Reason {
         }
     }
 
+    /// What it says.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
     /// The operation that logs it.
     pub fn operation(&self) -> Operation {
         Operation::Reason { text: self.0.clone() }

@@ -87,6 +87,8 @@ fn rows(fold: &Fold) -> Vec<StateRow> {
     let Condemned { versions, packs } = &fold.condemned;
     rows.extend(versions.iter().map(|(id, by)| StateRow::CondemnedVersion { version: *id, record: *by }));
     rows.extend(packs.iter().map(|(name, by)| StateRow::CondemnedPack { pack: *name, record: *by }));
+    let expelled = fold.expelled.iter();
+    rows.extend(expelled.map(|(id, it)| StateRow::Expelled { content: *id, tombstone: it.clone() }));
     rows
 }
 
@@ -185,6 +187,7 @@ fn take_row(fold: &mut Fold, row: StateRow) -> Result<()> {
         StateRow::VoidBefore { born } => fold.void_before = born,
         StateRow::CondemnedVersion { version, record } => drop(fold.condemned.versions.insert(version, record)),
         StateRow::CondemnedPack { pack, record } => drop(fold.condemned.packs.insert(pack, record)),
+        StateRow::Expelled { content, tombstone } => drop(fold.expelled.insert(content, tombstone)),
         StateRow::Renamed { dataset, to, record } => drop(fold.renamed.insert(dataset, (to, record))),
         StateRow::Deleted { record, row } => {
             take_row_of(*row, |name| fold.deleted.entry((record, name)).or_default())?;

@@ -85,11 +85,18 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
         | Operation::Rescue(_)
         | Operation::Reason { .. }
         | Operation::ReplaceIndexes { .. } => return Ok(None),
+        Operation::Expel { .. } => {
+            return Err(Error::conflict(format!("record {number} purged content, which is gone for good"))
+                .hint("`dagset unpurge` lets the same content be added again"));
+        }
+        Operation::Readmit { .. } => {
+            return Err(Error::conflict(format!("record {number} lets purged content be added again"))
+                .hint("`dagset purge` removes what was added since"));
+        }
         Operation::Mark
         | Operation::VoidBefore { .. }
         | Operation::Condemn { .. }
         | Operation::Reclaim(_)
-        | Operation::Expel { .. }
         | Operation::Unknown { .. } => {
             return Err(Error::conflict(format!("record {number} did what only collection takes back")));
         }

@@ -29,9 +29,11 @@ use super::objects::Bucket;
 
 mod bases;
 mod lasting;
+mod purged;
 mod renewal;
 
 pub use bases::Base;
+pub use purged::WasPurged;
 
 /// Roots that are read ahead are kept so many: two versions may be compared.
 const PARTS: usize = 2;
@@ -78,6 +80,7 @@ pub struct Content {
     /// The record of the log that this is the content of.
     record: u64,
     condemned: HashSet<ObjectName>,
+    tombstones: Arc<purged::Tombstones>,
     renewal: Option<renewal::Renewal>,
     /// The packs that the own indexes name; asked for only where others lend.
     own_packs: Once<HashSet<ObjectName>>,
@@ -142,6 +145,7 @@ impl Content {
             lenders: Vec::new(),
             record: 0,
             condemned: HashSet::new(),
+            tombstones: Arc::default(),
             renewal: None,
             own_packs: Once::new(),
         }
@@ -155,6 +159,14 @@ impl Content {
     /// Keeps frames of meta packs as files in `folder`, up to 256 MiB, and reads them from there.
     pub fn keep_frames_in(&mut self, folder: PathBuf, observer: &Observer) {
         self.kept_frames = Some(KeptFrames::new(folder, observer.clone()));
+    }
+
+    /// Removes from this machine what is kept of packs that no index names any more.
+    pub fn forget_others(&self) -> Result<()> {
+        let Some(kept) = &self.kept_frames else { return Ok(()) };
+        let named: HashSet<ObjectName> = self.indexes()?.iter().flat_map(Index::packs).map(|pack| pack.name).collect();
+        kept.remove_others(&named);
+        Ok(())
     }
 
     /// Reads nothing that is kept on this machine: for whoever wants to know what the stores hold.

@@ -1,8 +1,8 @@
-//! Reading frames ahead: neighbours of one pack share a request, and several requests run at once.
+//! Reading frames ahead: neighbours of one pack share a request, several requests run at once, and what one of them brings is not asked for again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ const LOOK_UP: Duration = Duration::from_millis(50);
 const LAST_LOOKS: u32 = 20;
 /// Who can read ahead as far as memory lets stops here.
 const HELD_BYTES: u64 = 96 << 20;
+/// Of what was given back so much stays in memory: neighbours in path order share frames, and one's gaps are another's frames.
+const LATELY_BYTES: u64 = 32 << 20;
 
 /// One range of a pack, and the frames that are wanted in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +41,8 @@ struct FetchRange {
     frames: Vec<FramePlace>,
 }
 
-/// The ranges that hold all of `frames`, by pack and offset; each frame is in one of them, once.
-fn ranges(frames: &[FramePlace], gap: u64) -> Vec<FetchRange> {
+/// The ranges that hold all of `frames`, by pack and offset; each frame is in one of them, once. Of a gap `is_new` says whether it may be read along.
+fn ranges(frames: &[FramePlace], gap: u64, is_new: impl Fn(ObjectName, u64, u64) -> bool) -> Vec<FetchRange> {
     let mut sorted = frames.to_vec();
     sorted.sort_unstable_by_key(|frame| (frame.pack, frame.offset, frame.stored_bytes));
     sorted.dedup();
@@ -51,6 +53,7 @@ fn ranges(frames: &[FramePlace], gap: u64) -> Vec<FetchRange> {
             && range.pack == frame.pack
             && start <= range.offset + range.bytes + gap
             && end <= range.offset + RANGE_BYTES
+            && is_new(range.pack, range.offset + range.bytes, start)
         {
             range.bytes = range.bytes.max(end - range.offset);
             range.frames.push(frame);
@@ -61,153 +64,222 @@ fn ranges(frames: &[FramePlace], gap: u64) -> Vec<FetchRange> {
     ranges
 }
 
-/// Reads ranges of one store's packs and keeps their stored frames for those who wanted them.
+/// Reads ranges of one store's packs and keeps their bytes for those who wanted them.
 pub(super) struct Fetcher {
     bucket: Bucket,
     lanes: OnceLock<Lanes>,
     held: Arc<Held>,
 }
 
-/// Stored frames in memory.
+/// Ranges in memory, or on their way.
 #[derive(Default)]
 struct Held {
-    frames: Mutex<HashMap<Key, HeldFrame>>,
+    spans: Mutex<Spans>,
     /// Of all ranges that were asked for and not given back.
     bytes: AtomicU64,
 }
 
-/// Pack and offset.
-type Key = (ObjectName, u32);
+#[derive(Default)]
+struct Spans {
+    /// By pack and offset. They seldom overlap: only where places contradict each other.
+    known: BTreeMap<(ObjectName, u64), Weak<Span>>,
+    /// What was given back last, the oldest first.
+    lately: VecDeque<Arc<Span>>,
+    lately_bytes: u64,
+    /// Frames, by pack and offset, that turned out wrong.
+    wrong: HashSet<(ObjectName, u32)>,
+}
 
-struct HeldFrame {
-    stored: Bytes,
-    holders: usize,
+/// A range of a pack.
+struct Span {
+    pack: ObjectName,
+    offset: u64,
+    bytes: u64,
+    state: Mutex<SpanState>,
+    came: Condvar,
+}
+
+enum SpanState {
+    Coming,
+    /// Perhaps less than was asked for, where it was to stop.
+    Here(Bytes),
+    Failed(Option<Error>),
 }
 
 impl Held {
-    fn frames(&self) -> MutexGuard<'_, HashMap<Key, HeldFrame>> {
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spans(&self) -> MutexGuard<'_, Spans> {
+        self.spans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Spans {
+    /// What holds all of a frame, or will.
+    fn of(&self, place: &FramePlace) -> Option<Arc<Span>> {
+        if self.wrong.contains(&(place.pack, place.offset)) {
+            return None;
+        }
+        let start = u64::from(place.offset);
+        let (_, span) = self.known.range((place.pack, 0)..=(place.pack, start)).next_back()?;
+        let span = span.upgrade()?;
+        (start + u64::from(place.stored_bytes) <= span.offset + span.bytes && !span.has_failed()).then_some(span)
+    }
+
+    /// Whether none has any of these bytes.
+    fn lack(&self, pack: ObjectName, start: u64, end: u64) -> bool {
+        let before = self.known.range((pack, 0)..(pack, end)).next_back();
+        before.and_then(|(_, span)| span.upgrade()).is_none_or(|span| span.offset + span.bytes <= start)
+    }
+
+    /// Keeps what was given back for a while; gives what is to leave memory for it.
+    fn keep(&mut self, span: Arc<Span>) -> Vec<Arc<Span>> {
+        if self.lately.iter().any(|kept| Arc::ptr_eq(kept, &span)) {
+            return Vec::new();
+        }
+        self.lately_bytes += span.bytes;
+        self.lately.push_back(span);
+        let mut leaving = Vec::new();
+        while self.lately_bytes > LATELY_BYTES {
+            let Some(oldest) = self.lately.pop_front() else { break };
+            self.lately_bytes -= oldest.bytes;
+            leaving.push(oldest);
+        }
+        leaving
+    }
+
+    fn sweep(&mut self) {
+        self.known.retain(|_, span| span.strong_count() > 0);
+    }
+}
+
+impl Span {
+    fn state(&self) -> MutexGuard<'_, SpanState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_failed(&self) -> bool {
+        matches!(*self.state(), SpanState::Failed(_))
+    }
+
+    fn frame(&self, place: &FramePlace) -> Option<Bytes> {
+        let SpanState::Here(bytes) = &*self.state() else { return None };
+        let start = (u64::from(place.offset) - self.offset) as usize;
+        let end = start + place.stored_bytes as usize;
+        (end <= bytes.len()).then(|| bytes.slice(start..end))
+    }
+
+    fn settle(&self, state: SpanState) {
+        *self.state() = state;
+        self.came.notify_all();
+    }
+}
+
+/// A span that is being read; one whose reading was given up has failed.
+struct Coming(Arc<Span>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        let is_coming = matches!(*self.0.state(), SpanState::Coming);
+        if is_coming {
+            self.0.settle(SpanState::Failed(None));
+        }
     }
 }
 
 /// Frames on their way from a store, and in memory when they have come, until this is dropped.
 #[must_use = "dropped, it gives back what was read ahead"]
 #[derive(Default)]
-pub struct Ahead(Vec<Arc<Part>>);
+pub struct Ahead(Vec<Part>);
 
 /// What one store reads for an [`Ahead`].
 struct Part {
     held: Arc<Held>,
+    kind: ObjectKind,
+    /// Its own, and those that others asked for.
+    spans: Vec<Arc<Span>>,
+    /// Of its own.
     bytes: u64,
-    progress: Mutex<Progress>,
-    came: Condvar,
-    /// Is told of what comes, in bytes of the files that it is for.
     tally: Option<Arc<Tally>>,
-}
-
-#[derive(Default)]
-struct Progress {
-    /// Ranges that are still on their way.
-    left: usize,
-    keys: Vec<Key>,
-    given_up: bool,
-    fault: Option<Error>,
 }
 
 impl Ahead {
     /// Waits until all has come, or all is to stop. Fails only where a store doesn't answer; what else went wrong is seen by who asks for the frame.
     pub fn wait(&self) -> Result<()> {
-        for part in &self.0 {
-            let (mut progress, mut looks) = (part.progress(), LAST_LOOKS);
-            while progress.left > 0 && looks > 0 {
-                looks -= u32::from(part.is_stopping());
-                progress = part.came.wait_timeout(progress, LOOK_UP).unwrap_or_else(PoisonError::into_inner).0;
+        self.0.iter().try_for_each(Part::wait)
+    }
+}
+
+impl Part {
+    fn wait(&self) -> Result<()> {
+        let mut looks = LAST_LOOKS;
+        for span in &self.spans {
+            let mut state = span.state();
+            while matches!(*state, SpanState::Coming) && looks > 0 {
+                looks -= u32::from(is_stopping(self.tally.as_ref()));
+                state = span.came.wait_timeout(state, LOOK_UP).unwrap_or_else(PoisonError::into_inner).0;
             }
-            progress.fault.take().map_or(Ok(()), Err)?;
+            if let SpanState::Failed(fault) = &mut *state {
+                fault.take().map_or(Ok(()), Err)?;
+            }
         }
         Ok(())
     }
 }
 
-impl Drop for Ahead {
+impl Drop for Part {
     fn drop(&mut self) {
-        for part in &self.0 {
-            let mut progress = part.progress();
-            progress.given_up = true;
-            let mut frames = part.held.frames();
-            for key in progress.keys.drain(..) {
-                let Some(frame) = frames.get_mut(&key) else { continue };
-                frame.holders -= 1;
-                if frame.holders == 0 {
-                    frames.remove(&key);
-                }
+        self.held.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
+        let mut spans = self.held.spans();
+        let mut leaving = Vec::new();
+        for span in self.spans.drain(..) {
+            // What is still on its way need not come.
+            let has_come = matches!(*span.state(), SpanState::Here(_));
+            match self.kind {
+                // Metadata is kept decoded.
+                ObjectKind::Pack if has_come => leaving.extend(spans.keep(span)),
+                _ => leaving.push(span),
             }
-            part.held.bytes.fetch_sub(part.bytes, Ordering::Relaxed);
         }
+        drop(leaving);
+        spans.sweep();
     }
 }
 
-impl Part {
-    fn progress(&self) -> MutexGuard<'_, Progress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn is_stopping(&self) -> bool {
-        self.tally.as_ref().is_some_and(|tally| tally.is_stopping())
-    }
-
-    /// Reads a range; gives its bytes, or nothing if the store didn't answer.
-    fn read(&self, bucket: &Bucket, kind: ObjectKind, range: &FetchRange) -> Option<u64> {
-        if self.progress().given_up || self.is_stopping() {
-            return Some(0);
-        }
-        let object = format!("{}/{}", kind.folder(), range.pack);
-        let read = match &self.tally {
-            Some(tally) => {
-                let raw_bytes = range.frames.iter().map(|frame| u64::from(frame.raw_bytes)).sum();
-                let watch: Watch = Arc::new(tally.scaled(Stage::Came, range.bytes, raw_bytes));
-                bucket.get_range_watched(&object, range.offset, range.bytes, &watch)
-            }
-            None => bucket.get_range(&object, range.offset, range.bytes),
-        };
-        let mut progress = self.progress();
-        match read {
-            Ok(bytes) if !progress.given_up => {
-                let mut frames = self.held.frames();
-                for place in &range.frames {
-                    let start = (u64::from(place.offset) - range.offset) as usize;
-                    let end = start + place.stored_bytes as usize;
-                    // What is to stop ends within the range.
-                    if end > bytes.len() {
-                        continue;
-                    }
-                    let stored = bytes.slice(start..end);
-                    let key = (place.pack, place.offset);
-                    frames.entry(key).or_insert(HeldFrame { stored, holders: 0 }).holders += 1;
-                    progress.keys.push(key);
-                }
-                Some(range.bytes)
-            }
-            Err(fault) if fault.kind() == Kind::Unreachable => {
-                progress.fault.get_or_insert(fault);
-                None
-            }
-            _ => Some(0),
-        }
-    }
-
-    fn one_came(&self) {
-        self.progress().left -= 1;
-        self.came.notify_all();
-    }
+fn is_stopping(tally: Option<&Arc<Tally>>) -> bool {
+    tally.is_some_and(|tally| tally.is_stopping())
 }
 
-/// Counts a range as come, whatever happened.
-struct Coming(Arc<Part>);
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        self.0.one_came();
+/// Reads a range unless nobody wants it any more; gives its bytes, or nothing if the store didn't answer.
+fn read(
+    bucket: &Bucket,
+    kind: ObjectKind,
+    span: &Weak<Span>,
+    raw_bytes: u64,
+    tally: Option<&Arc<Tally>>,
+) -> Option<u64> {
+    let Some(span) = span.upgrade() else { return Some(0) };
+    let coming = Coming(span);
+    let span = &coming.0;
+    if is_stopping(tally) {
+        return Some(0);
+    }
+    let object = format!("{}/{}", kind.folder(), span.pack);
+    let read = match tally {
+        Some(tally) => {
+            let watch: Watch = Arc::new(tally.scaled(Stage::Came, span.bytes, raw_bytes));
+            bucket.get_range_watched(&object, span.offset, span.bytes, &watch)
+        }
+        None => bucket.get_range(&object, span.offset, span.bytes),
+    };
+    match read {
+        Ok(bytes) => {
+            span.settle(SpanState::Here(bytes));
+            Some(span.bytes)
+        }
+        Err(fault) if fault.kind() == Kind::Unreachable => {
+            span.settle(SpanState::Failed(Some(fault)));
+            None
+        }
+        Err(_) => Some(0),
     }
 }
 
@@ -218,60 +290,58 @@ impl Fetcher {
 
     /// The stored bytes of a frame, if they were read ahead.
     pub(super) fn held(&self, place: &FramePlace) -> Option<Bytes> {
-        let frames = self.held.frames();
-        let frame = frames.get(&(place.pack, place.offset))?;
-        (frame.stored.len() == place.stored_bytes as usize).then(|| frame.stored.clone())
+        let span = self.held.spans().of(place)?;
+        span.frame(place)
     }
 
     /// Has a frame that turned out wrong read anew: perhaps it was the reading that went wrong.
     pub(super) fn forget(&self, place: &FramePlace) {
-        self.held.frames().remove(&(place.pack, place.offset));
+        self.held.spans().wrong.insert((place.pack, place.offset));
     }
 
     pub(super) fn has_room(&self) -> bool {
         self.held.bytes.load(Ordering::Relaxed) < HELD_BYTES
     }
 
-    /// Holds on to those of `places` that are in memory; gives their keys, and the others.
-    fn share(&self, places: &[FramePlace]) -> (Vec<Key>, Vec<FramePlace>) {
-        let mut frames = self.held.frames();
-        let (mut keys, mut others) = (Vec::new(), Vec::new());
-        for place in places {
-            let key = (place.pack, place.offset);
-            match frames.get_mut(&key).filter(|frame| frame.stored.len() == place.stored_bytes as usize) {
-                Some(frame) => {
-                    frame.holders += 1;
-                    keys.push(key);
-                }
-                None => others.push(*place),
-            }
-        }
-        (keys, others)
-    }
-
     /// Begins to read frames, as part of `ahead`. From a folder they are read at once, those only that have neighbours.
     pub(super) fn start(&self, kind: ObjectKind, places: &[FramePlace], tally: Option<&Arc<Tally>>, ahead: &mut Ahead) {
         let is_far = self.bucket.is_far();
-        let (keys, places) = self.share(places);
-        let mut ranges = ranges(&places, if kind == ObjectKind::Pack { GAP_BYTES } else { META_GAP_BYTES });
+        let mut spans = self.held.spans();
+        let (mut wanted, mut new) = (Vec::new(), Vec::new());
+        for place in places {
+            match spans.of(place) {
+                Some(span) if wanted.last().is_some_and(|last| Arc::ptr_eq(last, &span)) => {}
+                Some(span) => wanted.push(span),
+                None => new.push(*place),
+            }
+        }
+        let gap = if kind == ObjectKind::Pack { GAP_BYTES } else { META_GAP_BYTES };
+        let mut ranges = ranges(&new, gap, |pack, start, end| spans.lack(pack, start, end));
         ranges.retain(|range| is_far || range.frames.len() > 1);
-        if ranges.is_empty() && keys.is_empty() {
+        let own = wanted.len();
+        for range in &ranges {
+            let FetchRange { pack, offset, bytes, .. } = *range;
+            let (state, came) = (Mutex::new(SpanState::Coming), Condvar::new());
+            let span = Arc::new(Span { pack, offset, bytes, state, came });
+            spans.known.insert((pack, offset), Arc::downgrade(&span));
+            wanted.push(span);
+        }
+        drop(spans);
+        if wanted.is_empty() {
             return;
         }
         let bytes = ranges.iter().map(|range| range.bytes).sum();
         self.held.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let progress = Progress { left: ranges.len(), keys, ..Progress::default() };
-        let (held, tally) = (self.held.clone(), tally.cloned());
-        let part = Arc::new(Part { held, bytes, progress: Mutex::new(progress), came: Condvar::new(), tally });
-        ahead.0.push(part.clone());
-        for range in ranges {
-            let (coming, bucket) = (Coming(part.clone()), self.bucket.clone());
-            let read = move || coming.0.read(&bucket, kind, &range);
+        for (range, span) in ranges.iter().zip(&wanted[own..]) {
+            let raw_bytes = range.frames.iter().map(|frame| u64::from(frame.raw_bytes)).sum();
+            let (span, bucket, tally) = (Arc::downgrade(span), self.bucket.clone(), tally.cloned());
+            let read = move || read(&bucket, kind, &span, raw_bytes, tally.as_ref());
             match is_far {
                 true => self.lanes.get_or_init(|| Lanes::new(Pace::new(REQUESTS, MOST_REQUESTS))).submit(read),
                 false => drop(read()),
             }
         }
+        ahead.0.push(Part { held: self.held.clone(), kind, spans: wanted, bytes, tally: tally.cloned() });
     }
 }
 
@@ -286,7 +356,7 @@ mod tests {
     }
 
     fn planned(frames: &[FramePlace]) -> Vec<(u64, u64, u64, usize)> {
-        ranges(frames, META_GAP_BYTES)
+        ranges(frames, META_GAP_BYTES, |_, _, _| true)
             .iter()
             .map(|range| (range.pack.born, range.offset, range.bytes, range.frames.len()))
             .collect()

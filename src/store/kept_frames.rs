@@ -4,6 +4,7 @@
 //! isn't what was written is removed, which is noted, and the frame comes from the store. What was written is still verified by whoever reads an object
 //! in it, as if it came from there.
 
+use std::collections::HashSet;
 use std::fs::{DirEntry, File};
 use std::io::Read;
 use std::path::PathBuf;
@@ -13,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 
 use crate::base::files::{Durability, create_folders, sweep_temporaries, write_file};
-use crate::base::{Event, Id, Observer};
+use crate::base::{Event, Id, ObjectName, Observer};
 use crate::format::place::FramePlace;
 
 /// So much is kept of one store; beyond it, what was used longest ago leaves, down to three quarters.
@@ -87,6 +88,18 @@ impl KeptFrames {
         std::fs::remove_file(self.file(place)).ok();
     }
 
+    /// Removes the frames of all packs but these.
+    pub fn remove_others(&self, packs: &HashSet<ObjectName>) {
+        let Ok(listing) = std::fs::read_dir(&self.folder) else { return };
+        for entry in listing.flatten() {
+            let name = entry.file_name();
+            let pack = name.to_str().and_then(|name| ObjectName::parse(name.rsplit_once('-')?.0).ok());
+            if pack.is_some_and(|pack| !packs.contains(&pack)) {
+                std::fs::remove_file(entry.path()).ok();
+            }
+        }
+    }
+
     fn make_room(&self) {
         sweep_temporaries(&self.folder);
         let Ok(listing) = std::fs::read_dir(&self.folder) else { return };
@@ -125,7 +138,6 @@ fn on_disk(bytes: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ObjectName;
     use crate::format::place::Encoding;
 
     fn place(offset: u32) -> FramePlace {

@@ -60,6 +60,11 @@ impl<'a> Manifest<'a> {
         Manifest { content, root, place }
     }
 
+    /// The store that it is read from.
+    pub fn content(&self) -> &'a Content {
+        self.content
+    }
+
     /// The id of the root: the manifest id.
     pub fn root(&self) -> Id {
         self.root

@@ -75,6 +75,8 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "check"],
     &["verify"],
     &["gc"],
+    &["purge"],
+    &["unpurge"],
     &["du"],
     &["config"],
     &["config", "get"],

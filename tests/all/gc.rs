@@ -445,3 +445,19 @@ fn a_bucket_is_collected_by_its_own_clock_and_few_requests() {
     let _ = env.run(["get", &format!("{store}//kept"), "out"]).exits(0);
     assert_eq!(fs::read(env.path("out/common.bin")).unwrap(), noise(3, 500_000));
 }
+
+#[test]
+fn a_grace_of_none_needs_no_unit() {
+    let env = TestEnv::new();
+    begin(&env);
+    let told = env.run(["gc", "./store", "--grace", "0", "--dry-run", "--json"]).json();
+    assert_eq!(told["grace_seconds"], 0);
+}
+
+#[test]
+fn a_size_is_that_of_a_version_and_not_of_a_path() {
+    let env = TestEnv::new();
+    begin(&env);
+    let refused = env.run(["du", "./store/set@main:large.bin"]).exits(2);
+    assert!(refused.stderr.contains("is a path in one"), "{}", refused.stderr);
+}

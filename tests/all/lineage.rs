@@ -106,3 +106,17 @@ fn sources_in_other_datasets_are_followed() {
     let tree = env.run(["lineage", "./store/signs@3.0"]).text();
     assert!(tree.contains("─ maps@7 "), "{tree}");
 }
+
+#[test]
+fn a_damaged_use_hides_no_others() {
+    let env = a_family();
+    let uses = crate::env::everything_below(&env.path("store/uses"));
+    let damaged = uses.into_iter().rfind(|path| path.is_file()).unwrap();
+    std::fs::write(&damaged, "no use").unwrap();
+    let told = env.run(["lineage", "./store/signs@1.0", "--json"]).exits(5).document();
+    assert_eq!(told["uses"].as_array().unwrap().len(), 2, "{told}");
+    assert_eq!(told["damaged"].as_array().unwrap().len(), 1);
+    let tree = env.run(["lineage", "./store/signs@1.0"]).exits(5);
+    assert!(tree.stdout.contains("used by") || tree.stdout.contains("run r"), "{}", tree.stdout);
+    assert!(tree.stderr.contains("uses/"), "{}", tree.stderr);
+}

@@ -154,3 +154,44 @@ fn a_get_of_all_pins_writes_nothing_unless_all_can_be_got_and_passes_over_what_i
     env.write("project/signs/a", "two");
     let _ = run(&env, &["get", "--locked", "signs"]).exits(4);
 }
+
+#[test]
+fn a_path_that_the_version_lacks_is_not_pinned() {
+    let env = project();
+    let before = content(&env, "dagset.lock");
+    let refused = run(&env, &["lock", "./store/signs:none/"]).exits(3);
+    assert!(refused.stderr.contains("signs has no none in this version"), "{}", refused.stderr);
+    assert_eq!(content(&env, "dagset.lock"), before);
+    let _ = run(&env, &["lock", "./store/signs:a"]).exits(0);
+    assert!(content(&env, "dagset.lock").contains("path = \"a\"\n"));
+    fs::remove_file(env.path("data/a")).unwrap();
+    env.write("data/b", "b");
+    let _ = env.run(["ingest", "data", "--into", "./project/store/signs", "--as", "2.0"]).exits(0);
+    let gone = run(&env, &["lock", "--update", "signs"]).exits(3);
+    assert!(gone.stderr.contains("the pin signs can't be followed"), "{}", gone.stderr);
+}
+
+#[test]
+fn a_lock_file_behind_a_link_is_written_where_it_is() {
+    let env = project();
+    fs::create_dir(env.path("jobs")).unwrap();
+    let link = env.path("jobs/dagset.lock");
+    std::os::unix::fs::symlink("../project/dagset.lock", &link).unwrap();
+    ingest(&env, "signs", "two", "2.0");
+    let job = |arguments: &[&str]| env.run_with("jobs", arguments, b"");
+    let _ = job(&["lock", "--check"]).exits(4);
+    let _ = job(&["lock", "--update"]).exits(0);
+    assert!(fs::symlink_metadata(&link).unwrap().is_symlink(), "the link stays");
+    let _ = run(&env, &["lock", "--check"]).exits(0);
+    assert!(content(&env, "dagset.lock").contains("store = \"./store\"\n"), "named from where the file is");
+    let _ = job(&["get", "--locked", "signs"]).exits(0);
+    assert_eq!(fs::read_to_string(env.path("jobs/signs/a")).unwrap(), "two");
+    let elsewhere = env.path("jobs/other.lock");
+    let _ = run(&env, &["lock", "./store/signs@1.0", "--file", elsewhere.to_str().unwrap()]).exits(0);
+    let _ = job(&["lock", "--check", "--file", "other.lock"]).exits(0);
+    std::os::unix::fs::symlink("new.lock", env.path("jobs/to-new.lock")).unwrap();
+    let _ = job(&["lock", "../project/store/signs", "--file", "to-new.lock"]).exits(0);
+    assert!(env.path("jobs/new.lock").is_file(), "where a link leads, there or not");
+    std::os::unix::fs::symlink("round.lock", env.path("jobs/round.lock")).unwrap();
+    let _ = job(&["lock", "../project/store/signs", "--file", "round.lock"]).exits(2);
+}

@@ -95,3 +95,29 @@ fn in_a_workspace_a_dot_is_the_dataset_and_a_word_a_version() {
     assert_eq!(env.run(["meta", "get", "main", "task"]).text(), "y\n");
     assert_eq!(env.run(["meta", "list", "--json"]).json()["meta"], json!({"task": "x"}));
 }
+
+#[test]
+fn what_says_how_a_version_was_made_is_not_set_by_hand() {
+    let env = a_set();
+    env.write("data/a", "2");
+    let before = records(&env);
+    let given = ["merge.rules=**=first", "revert.version=0000"];
+    for pair in given {
+        let ingest = ["ingest", "data", "--into", SET, "--meta", pair];
+        for line in [
+            &["meta", "set", SET, pair][..],
+            &["meta", "set", ONE, pair],
+            &ingest,
+            &["use", ONE, "--run", "r", "--meta", pair],
+        ] {
+            let refused = env.run(line).exits(2);
+            assert!(refused.stderr.contains("is dagset's own"), "{line:?}: {}", refused.stderr);
+        }
+    }
+    let _ = env.run(["clone", SET, "work"]).exits(0);
+    env.write("work/a", "3");
+    let _ = env.run_with("work", ["commit", "-a", "--meta", given[0]], b"").exits(2);
+    assert_eq!(records(&env), before);
+    assert!(!env.path("store/uses").exists() || crate::env::everything_below(&env.path("store/uses")).is_empty());
+    let _ = env.run(["meta", "set", ONE, "merged=true", "revert-of=1"]).exits(0);
+}

@@ -72,8 +72,11 @@ fn one_that_only_one_side_came_from_hides_nothing() {
     env.write("a/new", "n");
     env.run("ingest a --into ./s/a --as 2".split(' ')).text();
     env.run("dataset delete ./s/c --yes --force".split(' ')).text();
-    env.run("merge ./s/a@main ./s/a@b1 --branch out".split(' ')).text();
+    let merged = env.run("merge ./s/a@main ./s/a@b1 --branch out --json".split(' ')).exits(0);
     assert!(has_f(&env, "./s/a@out"));
+    let warning = merged.document()["warnings"][0].as_str().unwrap().to_owned();
+    assert!(warning.contains("(c@1)") && warning.contains("went with c, deleted by record"), "{warning}");
+    assert!(merged.stderr.contains(&warning), "{}", merged.stderr);
 }
 
 #[test]
@@ -84,6 +87,7 @@ fn one_that_both_sides_came_from_by_the_same_version_hides_nothing() {
         env.write(&format!("{name}/{name}"), name);
         env.run(["ingest", name, "--into", "./s/a", "--branch", name, "--parent", "b1"]).text();
     }
-    env.run("merge ./s/a@x ./s/a@y --branch out".split(' ')).text();
+    let merged = env.run("merge ./s/a@x ./s/a@y --branch out --json".split(' ')).exits(0);
+    assert_eq!(merged.document()["warnings"], serde_json::json!([]));
     assert!(!has_f(&env, "./s/a@out"));
 }

@@ -57,10 +57,10 @@ fn the_newest_records_take_one_request_and_older_ones_come_by_32() {
     machine.publish("set", 70);
     let place = address(FAR);
     let (_, opening) = machine.run(|engine| engine.list_datasets(FAR, &Default::default()));
-    let (page, cost) = machine.run(|engine| engine.oplog(&place, None, 5));
+    let (page, cost) = machine.run(|engine| engine.oplog(&place, None, 5, true));
     assert_eq!(page.records.len(), 5);
     assert!(cost.requests() <= opening.requests() + 1, "{cost:?}");
-    let (page, cost) = machine.run(|engine| engine.oplog(&place, None, usize::MAX));
+    let (page, cost) = machine.run(|engine| engine.oplog(&place, None, usize::MAX, true));
     let records = page.records.len() as u64;
     assert_eq!(page.records.last().map(|record| record.number), Some(1));
     assert!(cost.requests() <= opening.requests() + records / 32 + 2, "{records} records: {cost:?}");
@@ -163,4 +163,25 @@ fn what_a_push_noted_of_the_remote_is_not_what_undo_takes_back() {
         here("show origin/main --json").json()["parents"],
         json!([life.json("show ./store/set@1.2")["version"]])
     );
+}
+
+#[test]
+fn records_of_bookkeeping_are_left_out_and_counted() {
+    let life = Life::new();
+    let all = life.json("oplog ./store --all -n 100");
+    assert_eq!((all["records"].as_array().unwrap().len(), &all["hidden"]), (3, &json!(0)), "nothing but work");
+    for number in 0..40 {
+        life.publish("set", &format!("2.{number}"), &[("a", &number.to_string())]);
+    }
+    let newest = life.newest() as usize;
+    let page = life.json("oplog ./store -n 100");
+    let shown = page["records"].as_array().unwrap().len();
+    let hidden = page["hidden"].as_u64().unwrap() as usize;
+    assert_eq!(shown, 43, "the versions");
+    assert!(hidden > 0 && shown + hidden == newest, "{hidden} of {newest}: indexes were merged");
+    assert_eq!(life.json("oplog ./store -n 100 --all")["records"].as_array().unwrap().len(), newest);
+    let said = life.run("oplog ./store -n 100").stderr;
+    assert!(said.contains(&format!("left out: {hidden} record")) && said.contains("--all shows them"), "{said}");
+    let few = life.json("oplog ./store -n 2");
+    assert_eq!(few["records"].as_array().unwrap().len(), 2);
 }

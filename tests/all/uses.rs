@@ -200,3 +200,43 @@ fn a_push_sends_the_uses_that_are_recorded_here() {
     assert_eq!(told(&shared("r2")), [("r2", None, "signs@1.0".into())]);
     env.run(["verify", "./shared"]).text();
 }
+
+#[test]
+fn a_use_of_a_path_that_the_version_lacks_is_refused() {
+    let env = three_sets();
+    let refused = env.run(["use", "./store/signs@1.0:none", "--run", "r"]).exits(3);
+    assert!(refused.stderr.contains("signs has no none in this version"), "{}", refused.stderr);
+    assert_eq!(objects(&env), 0);
+}
+
+#[test]
+fn uses_go_by_the_name_that_their_dataset_has_now() {
+    let env = three_sets();
+    let _ = env.run(["use", "./store/signs@1.0", "--run", "r1"]).exits(0);
+    let _ = env.run(["dataset", "rename", "./store/signs", "road/signs"]).exits(0);
+    let renamed = [("r1", None, "road/signs@1.0".to_owned())];
+    assert_eq!(told(&env.run(["uses", "./store//road/signs@1.0", "--json"]).json()), renamed);
+    assert_eq!(told(&env.run(["lineage", "./store//road/signs@1.0", "--json"]).json()), renamed);
+}
+
+#[test]
+fn what_environments_say_of_jobs_is_kept_without_secrets() {
+    let mut env = three_sets();
+    env.set("CI_JOB_URL", "https://bot:hush@ci.example/a/-/jobs/7?private_token=hush");
+    let used = env.run(["get", "./store/signs@1.0", "out", "--json"]).exits(0);
+    assert!(!used.stdout.contains("hush"), "{}", used.stdout);
+    let told = env.run(["uses", "./store/signs@1.0", "--json"]).json();
+    let found = &told["uses"][0];
+    let clean = json!("https://ci.example/a/-/jobs/7");
+    assert_eq!((&found["run"], &found["url"], &found["provenance"]["ci_url"]), (&clean, &clean, &clean), "{found}");
+    env.set("CI_JOB_URL", "");
+    for (name, value) in
+        [("GITHUB_RUN_ID", "9"), ("GITHUB_SERVER_URL", "https://bot:hush@git.example"), ("GITHUB_REPOSITORY", "a/b")]
+    {
+        env.set(name, value);
+    }
+    let _ = env.run(["get", "./store/signs@2.0", "out-2"]).exits(0);
+    let told = env.run(["uses", "./store/signs@2.0", "--json"]).json();
+    assert_eq!(told["uses"][0]["url"], "https://git.example/a/b/actions/runs/9");
+    assert!(!told.to_string().contains("hush"), "{told}");
+}

@@ -132,3 +132,57 @@ fn what_a_revert_took_back_is_told_with_the_rule_that_it_followed() {
     let told = bench.0.run(["why", "./store/set@2.0:fought"]).text();
     assert!(told.contains("reverted: took back 1.1 (last)"), "{told}");
 }
+
+#[test]
+fn where_a_file_met_a_folder_the_rule_is_told_and_what_it_took() {
+    let bench = Bench::new();
+    bench.part(&[("k", "0")], &[("a", &[("k", "0"), ("p", "a")]), ("b", &[("k", "0"), ("p/x", "b")])]);
+    let merge = |rule: &[&str], name: &str| {
+        bench.merge(&["a", "b"], &[rule, &["--as", name, "--branch", &format!("to-{name}")]].concat(), 0);
+    };
+    merge(&["--rule", "p=last"], "2.0");
+    merge(&["--rule", "p=first"], "3.0");
+    merge(&["--on-conflict", "both"], "4.0");
+    let merged = |name: &str, rule: &str, took: &str| [json!(name), json!("merged"), json!(rule), json!(took)];
+    let added = |name: &str| [json!(name), json!("added"), Value::Null, Value::Null];
+    let steps = why(&bench, "2.0:p");
+    assert_eq!(in_short(&steps), [merged("2.0", "p=last", "b")], "the folder was taken, and no file was ever deleted");
+    let sides = |steps: &[Value]| {
+        let sides = steps[0]["parents"].as_array().unwrap().iter();
+        sides.map(|side| (side["did"].clone(), side["kind"].clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(sides(&steps), [(json!("added"), json!("file")), (json!("added"), json!("folder"))]);
+    assert_eq!(in_short(&why(&bench, "2.0:p/x")), [merged("2.0", "p=last", "b"), added("b")]);
+    assert_eq!(in_short(&why(&bench, "3.0:p")), [merged("3.0", "p=first", "a"), added("a")]);
+    let lost = why(&bench, "3.0:p/x");
+    assert_eq!(in_short(&lost), [merged("3.0", "p=first", "a"), added("a")]);
+    assert_eq!(lost[1]["path"], "p", "the file stands where its folder would");
+    assert_eq!(in_short(&why(&bench, "4.0:p")), [merged("4.0", "both", "b")]);
+    assert_eq!(in_short(&why(&bench, "4.0:p/x")), [merged("4.0", "both", "b"), added("b")]);
+    assert_eq!(in_short(&why(&bench, "4.0:p.a")), [merged("4.0", "both", "a"), added("a")]);
+}
+
+#[test]
+fn a_folder_that_became_a_file_was_changed_and_one_that_was_filled_was_not_deleted() {
+    let bench = Bench::new();
+    bench.part(
+        &[("k", "0"), ("p/x", "0")],
+        &[("a", &[("k", "0"), ("p", "a")]), ("b", &[("k", "0"), ("p/x", "b")]), ("c", &[("k", "1"), ("p/x", "0")])],
+    );
+    bench.merge(&["a", "c"], &["--as", "2.0"], 0);
+    let changed = |name: &str| [json!(name), json!("changed"), Value::Null, Value::Null];
+    let only = [json!("2.0"), json!("merged"), json!("only change"), json!("a")];
+    assert_eq!(in_short(&why(&bench, "2.0:p")), [only.clone(), changed("a")], "c left the folder alone");
+    bench.merge(&["a", "b"], &["--rule", "**=first", "--as", "3.0", "--branch", "out-3"], 0);
+    let steps = why(&bench, "3.0:p/x");
+    assert_eq!(steps[0]["rule"], "**=first");
+    std::fs::create_dir(bench.0.path("source/e")).unwrap();
+    let ingest = |name: &str| {
+        let to = ["ingest", "source", "--into", "./store/set", "--branch", "main", "--as", name];
+        bench.0.run(to).text();
+    };
+    ingest("1.1");
+    bench.0.write("source/e/x", "x");
+    ingest("1.2");
+    assert_eq!(in_short(&why(&bench, "1.2:e")), [changed("1.2")], "something is in it");
+}

@@ -8,12 +8,12 @@ use dagset::base::{Kind, Observer};
 use dagset::engine::{Address, CommitOptions, Engine, GetOptions, InitOptions, Published, Settings};
 
 /// A folder that is a workspace, with a state folder of its own.
-struct Bench {
+pub struct Bench {
     folder: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Bench {
+    pub fn new() -> Bench {
         let bench = Bench { folder: tempfile::tempdir().expect("a folder") };
         fs::create_dir(bench.root()).expect("a folder");
         bench
@@ -23,11 +23,11 @@ impl Bench {
         bench
     }
 
-    fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         self.folder.path().join("w")
     }
 
-    fn engine(&self) -> Engine {
+    pub fn engine(&self) -> Engine {
         let settings = Settings {
             folder: self.root().canonicalize().expect("the root"),
             home: None,
@@ -43,7 +43,7 @@ impl Bench {
         Engine::new(settings, Observer::new())
     }
 
-    fn write(&self, path: &str, text: &str) {
+    pub fn write(&self, path: &str, text: &str) {
         let path = self.root().join(path);
         fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
         fs::write(path, text).expect("writes");
@@ -53,13 +53,13 @@ impl Bench {
         fs::read_to_string(self.root().join(path)).ok()
     }
 
-    fn commit_all(&self, name: &str) -> Published {
+    pub fn commit_all(&self, name: &str) -> Published {
         let options = CommitOptions { all: true, name: Some(name.to_owned()), ..CommitOptions::default() };
         self.engine().commit(&options).expect("commits")
     }
 
     /// added, removed, modified, staged
-    fn status(&self) -> [Vec<String>; 4] {
+    pub fn status(&self) -> [Vec<String>; 4] {
         let status = self.engine().status().expect("status");
         [status.added, status.removed, status.modified, status.staged]
     }

@@ -19,6 +19,7 @@ use dagset::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
 use dagset::format::record::{FOLD_RULE, Record, RecordCore, StateRef};
 use dagset::format::state::StateRow;
 use dagset::format::store_file::StoreFile;
+use dagset::format::tombstone::Purged;
 use dagset::format::tree::TreeBuilder;
 use dagset::format::usage::Use;
 use dagset::format::version::{Extension, Parent, Version};
@@ -160,7 +161,8 @@ fn operations() -> Vec<Operation> {
         Operation::Condemn { mark: 4, things: things() },
         Operation::Rescue(things()),
         Operation::Reclaim(things()),
-        Operation::Expel { contents: vec![id(5)], reason: note() },
+        Operation::Expel { contents: vec![Purged { content: id(5), size: 70_000 }], reason: note() },
+        Operation::Readmit { contents: vec![id(5)] },
         Operation::DropName { dataset: dataset(), name: RefName::new("1.0").expect("a good name"), version: id(1) },
         Operation::RenameDataset { dataset: dataset(), to: DatasetName::new("other").expect("a good name") },
         Operation::DeleteDataset { dataset: dataset() },

@@ -263,6 +263,7 @@ impl Engine {
         let leaves: Vec<Result<Leaf>> = come.iter().filter_map(leaf).collect();
         let written = self.write_leaves(workspace, leaves.into_iter())?;
         let switched = Switched {
+            purged: Vec::new(),
             branch: workspace.state.branch.clone(),
             version: workspace.state.base.unwrap_or_default(),
             version_name: None,

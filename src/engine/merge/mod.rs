@@ -1,6 +1,6 @@
 //! `merge`: several versions become one.
 
-use crate::base::{BranchName, DatasetName, Error, Id, RefName, RepoPath, Result};
+use crate::base::{BranchName, DatasetName, Error, Event, Id, RefName, RepoPath, Result};
 use crate::flow::propose::Proposal;
 use crate::format::operation::Operation;
 use crate::tree::edit::edited;
@@ -17,6 +17,7 @@ use super::workspace::Workspace;
 use super::{Address, Did, Engine, Switched};
 
 pub(super) mod layout;
+mod meeting;
 mod parents;
 mod parts;
 mod refresh;
@@ -107,6 +108,8 @@ pub struct MergeReport {
     pub conflicts: Vec<MergeConflict>,
     /// `None`: conflicts are left, and no version was made.
     pub published: Option<Published>,
+    /// What is to be known of the merge, as was told already.
+    pub warnings: Vec<String>,
     /// The conflicts were laid into the workspace's folder, to be solved there.
     pub in_progress: bool,
     /// What the workspace's folder became.
@@ -145,6 +148,10 @@ impl Engine {
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, a name is taken, the branch moved
     /// meanwhile, or the store lacks what tells what the parents have in common. Parents that disagree are no error: the report has them.
     pub fn merge(&self, parents: &[Address], options: &MergeOptions) -> Result<MergeReport> {
+        self.awake(|| self.merge_once(parents, options))
+    }
+
+    fn merge_once(&self, parents: &[Address], options: &MergeOptions) -> Result<MergeReport> {
         let given = options.branch.as_deref().map(BranchName::new).transpose()?;
         let own = if self.in_workspace() { self.workspace_branch()? } else { None };
         if self.in_workspace() && (given.is_none() || given == own) {
@@ -229,6 +236,7 @@ impl Engine {
             branch: branch.clone(),
             parents: parents.clone(),
             conflicts: Vec::new(),
+            warnings: Vec::new(),
             published: None,
             in_progress: false,
             switched: None,
@@ -247,6 +255,8 @@ impl Engine {
         if let Some(fault) = ancestry.gap(self, target)?.filter(|_| !options.allow_missing) {
             return Err(fault);
         }
+        report.warnings.extend(ancestry.warning(self, target)?);
+        report.warnings.iter().for_each(|warning| self.observer.tell(Event::Warning(warning.clone())));
         let OpenStore { timeline, content, .. } = &mut target.store;
         let plan = ancestry.plan(self, content, choices)?;
         report.conflicts = plan.conflicts.into_iter().map(|conflict| conflict_of(conflict, sources)).collect();

@@ -26,6 +26,7 @@ const MERGE_ANYWAY: &str = "with --allow-missing it is merged all the same, and 
 pub(super) struct Ancestry {
     regions: Vec<bases::Region>,
     gap: Option<Gap>,
+    one_sided: Option<Gap>,
     states: HashMap<Id, VersionState>,
     heads: Vec<Head>,
 }
@@ -38,6 +39,7 @@ impl Ancestry {
         let heads: Vec<(Id, Part)> = used.iter().map(|parent| (parent.version, parent.part.clone())).collect();
         let regions = graph.regions(&heads);
         let gap = graph.gap(&regions);
+        let one_sided = if gap.is_none() { graph.one_sided(&regions) } else { None };
         let nodes = regions.iter().flat_map(|region| region.nodes.iter().flatten());
         let versions: HashSet<Id> = nodes.map(|node| node.version).chain(heads.iter().map(|(id, _)| *id)).collect();
         let states = versions.into_iter().map(|id| Ok((id, known_version(target, &id)?.clone())));
@@ -45,30 +47,28 @@ impl Ancestry {
         let head =
             |parent: &MergeParent| Head { word: parent.word().to_owned(), time: states[&parent.version].row.time.0 };
         let heads = used.iter().map(head).collect();
-        Ok(Ancestry { regions, gap, states, heads })
+        Ok(Ancestry { regions, gap, one_sided, states, heads })
     }
 
     /// What stands against judging the parents, where the store doesn't tell what they have in common.
     pub(super) fn gap(&self, engine: &Engine, target: &Target) -> Result<Option<Error>> {
-        let Some(Gap { parent, child }) = self.gap else { return Ok(None) };
-        let state = known_version(target, &child)?;
-        let record = engine.version_records(&target.store, &[state])?.remove(0);
-        let role = record.parents.into_iter().find(|known| known.id == parent).map(|known| known.role);
-        let role = role.filter(|role| !role.is_empty());
-        let (missing, child) = (parent.short(), child.short());
-        let called = role.as_deref().map_or_else(|| missing.clone(), |role| format!("{missing} ({role})"));
-        let message = |why: &str| {
-            format!("what the parents have in common can't be told: {called}, from which {child} was made, {why}")
-        };
-        let Some((record, dataset)) = target.store.timeline.fold().deletion_with(&parent) else {
-            let dataset = role.as_deref().and_then(|role| role.split_once('@')).map_or("DATASET", |(it, _)| it);
-            return Ok(Some(Error::conflict(message("isn't in this store")).hint(format!(
+        let Some(gap) = self.gap else { return Ok(None) };
+        let Missing { words, dataset, deletion } = Missing::of(gap, engine, target)?;
+        let fault = Error::conflict(format!("what the parents have in common can't be told: {words}"));
+        Ok(Some(fault.hint(match deletion {
+            Some(record) => {
+                format!("`dagset undo {} {record}` brings {dataset} back; {MERGE_ANYWAY}", target.store.root)
+            }
+            None => format!(
                 "`dagset remote add NAME STORE/{dataset}` and `dagset fetch NAME`, in a workspace, bring it from a store that has it; {MERGE_ANYWAY}"
-            ))));
-        };
-        let fault = Error::conflict(message(&format!("went with {dataset}, deleted by record {record}")));
-        let undo = format!("`dagset undo {} {record}` brings {dataset} back", target.store.root);
-        Ok(Some(fault.hint(format!("{undo}; {MERGE_ANYWAY}"))))
+            ),
+        })))
+    }
+
+    /// What is to be said where one parent alone came from a version that the store lacks: the merge is right by what is known.
+    pub(super) fn warning(&self, engine: &Engine, target: &Target) -> Result<Option<String>> {
+        let Some(gap) = self.one_sided else { return Ok(None) };
+        Ok(Some(format!("merged by what this store knows: {}", Missing::of(gap, engine, target)?.words)))
     }
 
     /// The manifest of one of the versions.
@@ -92,6 +92,39 @@ impl Ancestry {
     pub(super) fn plan(&self, engine: &Engine, content: &Content, choices: &Choices) -> Result<Plan> {
         engine.observer.tell(Event::Phase("comparing"));
         plan(&self.regions(content), &self.heads, choices)
+    }
+}
+
+/// A missing version in words.
+struct Missing {
+    /// What it is, and why it is missing.
+    words: String,
+    /// The dataset that it was of, as far as that is known.
+    dataset: String,
+    /// The record that deleted that.
+    deletion: Option<u64>,
+}
+
+impl Missing {
+    fn of(Gap { parent, child }: Gap, engine: &Engine, target: &Target) -> Result<Missing> {
+        let state = known_version(target, &child)?;
+        let record = engine.version_records(&target.store, &[state])?.remove(0);
+        let role = record.parents.into_iter().find(|known| known.id == parent).map(|known| known.role);
+        let role = role.filter(|role| !role.is_empty());
+        let called = role.as_ref().map_or_else(|| parent.short(), |role| format!("{} ({role})", parent.short()));
+        let which = format!("{called}, from which {} was made,", child.short());
+        Ok(match target.store.timeline.fold().deletion_with(&parent) {
+            Some((record, dataset)) => Missing {
+                words: format!("{which} went with {dataset}, deleted by record {record}"),
+                dataset: dataset.to_string(),
+                deletion: Some(record),
+            },
+            None => Missing {
+                words: format!("{which} isn't in this store"),
+                dataset: role.as_deref().and_then(|it| it.split_once('@')).map_or("DATASET", |(it, _)| it).to_owned(),
+                deletion: None,
+            },
+        })
     }
 }
 

@@ -25,6 +25,10 @@ impl Engine {
     ///
     /// Errors: [`Kind::NotFound`](crate::base::Kind::NotFound) where there is no such merge, or a parent's branch is gone.
     pub fn refresh(&self, address: &Address, options: &MergeOptions) -> Result<MergeReport> {
+        self.awake(|| self.refresh_once(address, options))
+    }
+
+    fn refresh_once(&self, address: &Address, options: &MergeOptions) -> Result<MergeReport> {
         let mut target = self.open_target(address)?;
         let (branch, version) = self.branch_to_refresh(&target, address)?;
         let recorded = self.newest_merge(&target, version)?;

@@ -13,15 +13,16 @@ use crate::format::manifest::Entry;
 use crate::format::version::Version;
 use crate::history::fold::VersionState;
 use crate::tree::diff::diff;
-use crate::tree::merge::{Apart, Outcome, did, settle};
+use crate::tree::merge::{Apart, Outcome, settle};
 use crate::tree::part::Part;
-use crate::tree::resolve::{Look, Side, word_beside};
+use crate::tree::resolve::{Look, word_beside};
 use crate::tree::select::Selection;
 
 use super::super::open::Target;
 use super::super::read::no_such_path;
 use super::super::revert::META_REVERTS;
 use super::super::{Address, Did, Engine};
+use super::meeting::{meeting, side_at};
 use super::parents::{Ancestry, known_version};
 use super::parts::parts_of;
 use super::rules::{META_OTHERWISE, META_REFRESHES, META_RULES, META_SOLVED, side_of};
@@ -137,8 +138,8 @@ impl Engine {
                     return self.step_back_from_revert(target, at, state, (undone, &record, &change.before), steps);
                 }
                 let what = match (change.before, change.after) {
-                    (None, _) => Did::Added,
-                    (_, None) => Did::Deleted,
+                    (None, _) if !before.has_folder(at.path.as_str())? => Did::Added,
+                    (_, None) if !after.has_folder(at.path.as_str())? => Did::Deleted,
                     _ => Did::Changed,
                 };
                 steps.push(self.why_step(target, state, &at.path, How::Did(what))?);
@@ -202,18 +203,34 @@ impl Engine {
         if lineage.speaking().all(|head| heads[head] == at.entry) {
             return Ok(Some(Place { version: parents[0].version, ..at }));
         }
-        let side = |(head, parent): (usize, &MergeParent)| {
-            let side = Side { did: did(lineage, &values, head), entry: values[head].clone(), folder: false };
-            side_of(side, parent)
-        };
-        let sides: Vec<MergeSide> = parents.iter().enumerate().map(side).collect();
+        let content = &target.store.content;
+        let in_parent =
+            |parent: &MergeParent| (ancestry.manifest(content, &parent.version), parent.part.source(at.path.as_str()));
+        let met = meeting(&regions, &at.path, &parents.iter().map(in_parent).collect::<Vec<_>>())?;
+        let mut sides = Vec::with_capacity(parents.len());
+        for (head, parent) in parents.iter().enumerate() {
+            let side = side_at(&regions, &at.path, &values, head, met.as_ref() == Some(&at.path))?;
+            sides.push(side_of(side, parent));
+        }
+        let rule_there = |path: &RepoPath| rule_at(&record, path).unwrap_or(MergeRule::ByHand);
+        if let Some(met) = met.as_ref().filter(|met| **met != at.path && at.entry.is_none()) {
+            // A file stands where the path's folder would: it is what was taken.
+            let file = self.manifest_of(target, &at.version)?.find(met.as_str())?.map(|leaf| leaf.entry);
+            let there = regions.values_at(met.as_str())?;
+            let took = (0..parents.len()).find(|head| file.is_some() && same_kind(&there[*head], &file));
+            let named = took.map(|head| parents[head].reference.clone());
+            let how = How::Merged { rule: rule_there(met), took: named, sides };
+            steps.push(self.why_step(target, state, &at.path, how)?);
+            let place = |head: usize| Ok(Place { entry: file, ..place_in(&parents[head], met)? });
+            return took.map(place).transpose();
+        }
         let (rule, candidates) = match settle(lineage, &values, &Apart::new()) {
             Outcome::Settled(entry) if same_kind(&entry, &at.entry) => {
-                (MergeRule::OnlyChange, lineage.speaking().collect())
+                (met.as_ref().map_or(MergeRule::OnlyChange, rule_there), lineage.speaking().collect())
             }
             Outcome::Settled(_) => match beside_in(&parents, &regions, &at)? {
                 Some((head, from)) => {
-                    let rule = rule_at(&record, &from).unwrap_or(MergeRule::ByHand);
+                    let rule = rule_there(&from);
                     let took = Some(parents[head].reference.clone());
                     steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took, sides })?);
                     return Ok(Some(Place { entry: at.entry, ..place_in(&parents[head], &from)? }));
@@ -222,10 +239,11 @@ impl Engine {
                     // A refresh judges its parents themselves, not what was made of them before.
                     let refreshed = record.meta.0.contains_key(META_REFRESHES);
                     let rule = refreshed.then(|| rule_at(&record, &at.path).unwrap_or(MergeRule::OnlyChange));
+                    let rule = rule.or(met.as_ref().map(rule_there));
                     (rule.unwrap_or(MergeRule::ByHand), lineage.speaking().collect())
                 }
             },
-            Outcome::Open(standing) => (rule_at(&record, &at.path).unwrap_or(MergeRule::ByHand), standing),
+            Outcome::Open(standing) => (rule_there(&at.path), standing),
         };
         let has_it = |head: &&usize| same_kind(&values[**head], &at.entry);
         let acted = |head: &&usize| has_it(head) && sides[**head].did != Did::Unchanged;

@@ -5,13 +5,51 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::base::{Error, Id, ObjectName, Result};
 use crate::format::index::IndexPack;
 use crate::format::operation::VersionRow;
-use crate::format::pack::ItemKind;
+use crate::format::pack::{Footer, ItemKind};
+use crate::format::place::Place;
 use crate::store::content::Content;
 
 use super::needs::Needs;
 
 /// What may be a base.
 const BASES: [ItemKind; 4] = [ItemKind::Chunk, ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot];
+
+/// Where a thing lies in its pack: the frame's offset, and where in the frame.
+fn spot(offset: u32, at: u32) -> u64 {
+    u64::from(offset) << 32 | u64::from(at)
+}
+
+fn spot_of(place: &Place) -> (ObjectName, u64) {
+    (place.frame.pack, spot(place.frame.offset, place.at))
+}
+
+/// Spots of one pack, 8 bytes each.
+#[derive(Default, Clone)]
+pub struct Spots {
+    /// Those before `sorted` are sorted and different.
+    spots: Vec<u64>,
+    sorted: usize,
+}
+
+impl Spots {
+    fn add(&mut self, spot: u64) {
+        self.spots.push(spot);
+        // Chunks of files that versions share are met again and again.
+        if self.spots.len() > 2 * self.sorted + 1024 {
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        self.spots.sort_unstable();
+        self.spots.dedup();
+        self.sorted = self.spots.len();
+    }
+
+    fn has(&self, spot: u64) -> bool {
+        self.spots[..self.sorted].binary_search(&spot).is_ok() || self.spots[self.sorted..].contains(&spot)
+    }
+}
 
 /// What was found to be needed, version by version. Content of a newer fold may be marked on top: what was found stays.
 #[derive(Default)]
@@ -25,11 +63,15 @@ pub struct Marker {
 
 #[derive(Default)]
 struct Found {
-    /// Packs that hold the only copy of something.
-    packs: HashSet<ObjectName>,
+    /// Packs that hold the only copy of something, and where they do.
+    packs: HashMap<ObjectName, Spots>,
     /// Where else than in one pack something lies.
-    copies: HashMap<(Id, ItemKind), Vec<ObjectName>>,
+    copies: HashMap<(Id, ItemKind), Vec<(ObjectName, u64)>>,
 }
+
+/// The packs that stay, and what of them is needed.
+#[derive(Default)]
+pub struct Live(HashMap<ObjectName, Spots>);
 
 impl Marker {
     /// Marks all that a version needs of the packs of `content`. What these lack (a store that borrows) can't be kept here.
@@ -52,21 +94,23 @@ impl Marker {
         self.seen.extend(packs.keys());
     }
 
+    /// What was needed of the packs `old` is now all that the packs `new` hold.
+    pub fn moved<'f>(&mut self, old: &[ObjectName], new: impl Iterator<Item = (ObjectName, &'f Footer)>) {
+        old.iter().for_each(|pack| drop(self.found.packs.remove(pack)));
+        for (pack, footer) in new {
+            let spots = self.found.packs.entry(pack).or_default();
+            let items = footer.items_by_frame();
+            items.for_each(|(frame, items)| items.iter().for_each(|item| spots.add(spot(frame.offset, item.at))));
+        }
+    }
+
     /// The packs that stay: those with the only copy of something, and one pack for all else. A condemned one is among them only where there is no other, and is to be rescued then.
     ///
     /// All frames of a pack that stays stay readable, those too that nothing needs: a pack with a plain copy of each base stays with it.
-    pub fn live_packs(
-        &self,
-        content: &Content,
-        is_condemned: impl Fn(&ObjectName) -> bool,
-    ) -> Result<HashSet<ObjectName>> {
-        let mut live = self.found.packs.clone();
-        let keep_one = |packs: &[ObjectName], live: &mut HashSet<ObjectName>| {
-            let chosen = packs.iter().min_by_key(|pack| (is_condemned(pack), !live.contains(*pack), **pack));
-            chosen.is_some_and(|pack| live.insert(*pack))
-        };
-        for packs in self.found.copies.values() {
-            keep_one(packs, &mut live);
+    pub fn live_packs(&self, content: &Content, is_condemned: impl Fn(&ObjectName) -> bool) -> Result<Live> {
+        let mut live = Live(self.found.packs.clone());
+        for places in self.found.copies.values() {
+            live.keep_one(places, &is_condemned);
         }
         let mut bases: HashSet<(ObjectName, Id)> = HashSet::new();
         for index in content.indexes()?.iter() {
@@ -75,14 +119,41 @@ impl Marker {
         let mut grown = !bases.is_empty();
         while grown {
             grown = false;
-            for (_, base) in bases.iter().filter(|(pack, _)| live.contains(pack)).copied().collect::<Vec<_>>() {
+            for (_, base) in bases.iter().filter(|(pack, _)| live.has(pack)).copied().collect::<Vec<_>>() {
                 for kind in BASES {
-                    let plain = content.plain_places(kind, &base)?.map(|place| place.frame.pack);
-                    grown |= keep_one(&plain.collect::<Vec<_>>(), &mut live);
+                    let plain = content.plain_places(kind, &base)?.map(|place| spot_of(&place));
+                    grown |= live.keep_one(&plain.collect::<Vec<_>>(), &is_condemned);
                 }
             }
         }
+        live.0.values_mut().for_each(Spots::settle);
         Ok(live)
+    }
+}
+
+impl Live {
+    /// Whether a pack stays.
+    pub fn has(&self, pack: &ObjectName) -> bool {
+        self.0.contains_key(pack)
+    }
+
+    /// The packs, in no order.
+    pub fn packs(&self) -> impl Iterator<Item = &ObjectName> {
+        self.0.keys()
+    }
+
+    /// Whether something is needed that lies in this pack, at `at` in the frame at `offset`.
+    pub fn needs_spot(&self, pack: &ObjectName, offset: u32, at: u32) -> bool {
+        self.0.get(pack).is_some_and(|spots| spots.has(spot(offset, at)))
+    }
+
+    /// Keeps one of several copies; true if its pack is one more.
+    fn keep_one(&mut self, copies: &[(ObjectName, u64)], is_condemned: impl Fn(&ObjectName) -> bool) -> bool {
+        let chosen = copies.iter().min_by_key(|(pack, _)| (is_condemned(pack), !self.has(pack), *pack));
+        let Some((pack, spot)) = chosen else { return false };
+        let is_new = !self.has(pack);
+        self.0.entry(*pack).or_default().add(*spot);
+        is_new
     }
 }
 
@@ -90,13 +161,13 @@ impl Found {
     /// Notes where something lies that is needed; false if it lies in no pack here. Its base, where it needs one, stays with its pack.
     fn need(&mut self, content: &Content, id: Id, kind: ItemKind) -> Result<bool> {
         let places = content.all_places(&id, kind)?.into_iter();
-        let mut packs: Vec<ObjectName> = places.map(|place| place.frame.pack).collect();
-        packs.sort_unstable();
-        packs.dedup();
-        match packs[..] {
+        let mut places: Vec<(ObjectName, u64)> = places.map(|place| spot_of(&place)).collect();
+        places.sort_unstable();
+        places.dedup_by_key(|(pack, _)| *pack);
+        match places[..] {
             [] => return Ok(false),
-            [pack] => drop(self.packs.insert(pack)),
-            _ => drop(self.copies.insert((id, kind), packs)),
+            [(pack, spot)] => self.packs.entry(pack).or_default().add(spot),
+            _ => drop(self.copies.insert((id, kind), places)),
         }
         Ok(true)
     }

@@ -6,11 +6,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::base::files::random_bytes;
 use crate::base::{DatasetName, Error, Event, Id, Kind, ObjectName, Observer, Result, Time};
-use crate::format::header::ObjectKind;
-use crate::format::index::{Index, IndexPack, merge};
-use crate::format::operation::{IndexRow, Operation, Things};
+use crate::format::index::IndexPack;
+use crate::format::operation::{Operation, Things};
 use crate::format::record::RecordCore;
 use crate::history::alive::{Grace, all_versions, live_versions};
 use crate::history::fold::Fold;
@@ -18,13 +16,18 @@ use crate::history::records::Backwards;
 use crate::history::timeline::{Actor, Timeline};
 use crate::store::content::Content;
 
+use super::without_packs::{packs_of, without};
+
 pub mod clock;
 mod mark;
-mod needs;
+pub mod needs;
+mod repack;
 pub mod sweep;
 pub mod weigh;
 
-use mark::Marker;
+pub use mark::Marker;
+
+use mark::Live;
 
 /// Versions and packs that one record condemns or reclaims, at most: it must stay far below its limit.
 const THINGS_A_RECORD: usize = 50_000;
@@ -50,6 +53,8 @@ struct Survey {
     /// Dead, and not condemned.
     dead: Things,
     packs: BTreeMap<ObjectName, IndexPack>,
+    /// What stays; `None` where there are too many dead versions for one record.
+    live: Option<Live>,
 }
 
 /// A collector at work on one store.
@@ -79,22 +84,21 @@ impl Collector<'_> {
     }
 
     /// Condemns what is dead and isn't condemned yet. What is condemned and alive after all is rescued first: it is to be reclaimed only behind this.
-    pub fn condemn(&self, timeline: &mut Timeline) -> Result<Gone> {
-        let mut marker = Marker::default();
+    pub fn condemn(&self, timeline: &mut Timeline, marker: &mut Marker) -> Result<Gone> {
         let mut gone = Gone::default();
         for _ in 0..PATIENCE {
             self.observer.tell(Event::Phase("marking"));
             let mark = timeline.fold().number;
-            let survey = match self.survey(timeline, &mut marker) {
+            let survey = match self.survey(timeline, marker) {
                 Err(fault) if !self.moved(timeline, mark)? => return Err(fault),
                 // What couldn't be followed was collected by somebody else meanwhile.
                 Err(_) => {
-                    marker = Marker::default();
+                    *marker = Marker::default();
                     continue;
                 }
                 Ok(survey) => survey,
             };
-            let Survey { alive, dead, packs } = survey;
+            let Survey { alive, dead, packs, .. } = survey;
             let rescues = alive != Things::default() && !self.dry_run;
             let wrote = match dead == Things::default() && !rescues {
                 true => return Ok(gone),
@@ -147,16 +151,15 @@ impl Collector<'_> {
         versions.sort_unstable();
         if versions.len() > THINGS_A_RECORD {
             versions.truncate(THINGS_A_RECORD);
-            return Ok(Survey { alive, dead: Things { versions, packs: Vec::new() }, packs });
+            return Ok(Survey { alive, dead: Things { versions, packs: Vec::new() }, packs, live: None });
         }
         let live_packs = marker.live_packs(&content, |name| condemned.packs.contains_key(name))?;
-        alive.packs.extend(live_packs.iter().filter(|name| condemned.packs.contains_key(name)));
+        alive.packs.extend(live_packs.packs().filter(|name| condemned.packs.contains_key(name)));
         alive.packs.sort_unstable();
-        let is_dead = |name: &&ObjectName| {
-            name.born < self.old && !live_packs.contains(*name) && !condemned.packs.contains_key(*name)
-        };
+        let is_dead =
+            |name: &&ObjectName| name.born < self.old && !live_packs.has(name) && !condemned.packs.contains_key(*name);
         let dead = packs.keys().filter(is_dead).copied().take(THINGS_A_RECORD).collect();
-        Ok(Survey { alive, dead: Things { versions, packs: dead }, packs })
+        Ok(Survey { alive, dead: Things { versions, packs: dead }, packs, live: Some(live_packs) })
     }
 
     /// Reclaims what was condemned before the grace period, where [`Collector::condemn`] has rescued what is alive.
@@ -176,7 +179,7 @@ impl Collector<'_> {
                 count(&mut gone, &things, &packs);
                 return Ok(gone);
             }
-            let replaced = match without(timeline, &content, &things.packs) {
+            let replaced = match without(timeline, &content, &things.packs, true) {
                 Err(fault) if !self.moved(timeline, at)? => return Err(fault),
                 // Somebody else replaced the indexes meanwhile.
                 Err(_) => continue,
@@ -243,39 +246,10 @@ fn reclaimable(fold: &Fold, old: u64) -> Things {
     things
 }
 
-fn packs_of(content: &Content) -> Result<BTreeMap<ObjectName, IndexPack>> {
-    Ok(content.indexes()?.iter().flat_map(Index::packs).map(|pack| (pack.name, pack)).collect())
-}
-
 fn count(gone: &mut Gone, things: &Things, packs: &BTreeMap<ObjectName, IndexPack>) {
     gone.versions.extend(&things.versions);
     gone.packs += things.packs.len() as u64;
     gone.bytes += things.packs.iter().filter_map(|name| packs.get(name)).map(|pack| pack.bytes).sum::<u64>();
-}
-
-/// Writes indexes without the rows of dead packs; the operation that puts them in the place of the old ones, if there is any.
-fn without(timeline: &Timeline, content: &Content, dead: &[ObjectName]) -> Result<Option<Operation>> {
-    let dead: HashSet<&ObjectName> = dead.iter().collect();
-    let (mut removed, mut added) = (Vec::new(), Vec::new());
-    for row in timeline.fold().indexes.values() {
-        let index = content.index(row)?;
-        if !index.packs().any(|pack| dead.contains(&pack.name)) {
-            continue;
-        }
-        removed.push(row.name);
-        let live: Vec<IndexPack> = index.packs().filter(|pack| !dead.contains(&pack.name)).collect();
-        if live.is_empty() {
-            continue;
-        }
-        let bytes = merge(&[index], |name| dead.contains(name))?;
-        let name = ObjectName { born: timeline.fold().number, random: random_bytes()? };
-        let mut new = IndexRow { bytes: bytes.len() as u64, id: Id::of(&bytes), ..IndexRow::of_nothing(name) };
-        live.iter().for_each(|pack| new.count(pack.kind, pack.bytes));
-        content.keep_index(&new, &bytes);
-        timeline.bucket().create(&format!("{}/{name}", ObjectKind::Index.folder()), bytes.into())?;
-        added.push(new);
-    }
-    Ok((!removed.is_empty()).then_some(Operation::ReplaceIndexes { removed, added }))
 }
 
 fn too_busy(timeline: &Timeline) -> Error {

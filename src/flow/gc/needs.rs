@@ -41,6 +41,16 @@ impl Needs {
         })
     }
 
+    /// Tells what an entry of a manifest needs, where nothing met before did.
+    pub fn of_leaf(&mut self, content: &Content, leaf: &Leaf, tell: &mut Tell<'_>) -> Result<()> {
+        of_entry(content, leaf, &mut self.met, tell)
+    }
+
+    /// As [`Needs::of_content`], whether it was purged or not.
+    pub fn of_purged(&mut self, content: &Content, id: &Id, size: u64, tell: &mut Tell<'_>) -> Result<()> {
+        of_any_file(content, *id, size, None, &mut self.met, tell)
+    }
+
     /// Tells what a file's content needs, where nothing met before did.
     pub fn of_content(&mut self, content: &Content, id: &Id, size: u64, tell: &mut Tell<'_>) -> Result<()> {
         of_file(content, *id, size, None, &mut self.met, tell)
@@ -58,6 +68,21 @@ fn of_entry(content: &Content, leaf: &Leaf, met: &mut HashSet<Id>, tell: &mut Te
 }
 
 fn of_file(
+    content: &Content,
+    id: Id,
+    size: u64,
+    place: Option<&Place>,
+    met: &mut HashSet<Id>,
+    tell: &mut Tell<'_>,
+) -> Result<()> {
+    match content.tombstone(&id) {
+        // Nobody needs what was purged.
+        Some(_) => Ok(()),
+        None => of_any_file(content, id, size, place, met, tell),
+    }
+}
+
+fn of_any_file(
     content: &Content,
     id: Id,
     size: u64,
