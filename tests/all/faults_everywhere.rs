@@ -205,7 +205,7 @@ fn squash(world: &World) -> Result<()> {
 }
 
 fn undo(world: &World) -> Result<()> {
-    let page = world.stranger().oplog(&set(), None, 1, true);
+    let page = world.stranger().oplog(&set(), None, 1, false);
     let newest = page?.records[0].number;
     let number = if fs::exists(world.path("undone")).expect("a look") { None } else { Some(newest) };
     match number {
