@@ -37,6 +37,8 @@ mod edits;
 mod env;
 mod faults;
 mod first_switch;
+#[allow(dead_code, reason = "a forge makes more than a test asks for")]
+mod forge;
 mod frozen;
 mod full_disk;
 mod gc;
@@ -44,6 +46,8 @@ mod gc_bases;
 mod gc_copies;
 mod gc_model;
 mod guards;
+mod hostile;
+mod hostile_files;
 mod indexes;
 mod interrupts;
 mod kept_frames;
