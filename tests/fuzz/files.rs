@@ -1,13 +1,12 @@
 //! Targets that are files in a folder: what a workspace and a cache keep for themselves, and anybody could have put there.
 //!
-//! Each has a folder of its own below the one that cargo gives tests, made anew when a run begins.
-
-use std::fs;
-use std::path::{Path, PathBuf};
+//! Each has a folder of its own below the one that cargo gives tests.
 
 use dagset::base::{DatasetName, Error, Id, Observer, Result};
 use dagset::cache::{Cache, Sharing};
 use dagset::workspace::control::{Config, Control, EMBEDDED, State};
+use std::fs;
+use tempfile::TempDir;
 
 use super::targets::Target;
 
@@ -64,14 +63,18 @@ fn merging(control: &Control) -> Result<dagset::workspace::merging::Merging> {
 /// Each writes a file, and some wait for the disk.
 const ROUNDS: u64 = 100;
 
-fn scratch(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("fuzz").join(name);
-    fs::remove_dir_all(&folder).ok();
-    fs::create_dir_all(&folder).unwrap();
-    folder
+fn scratch() -> TempDir {
+    tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
 }
 
-fn target(name: &'static str, parse: impl Fn(&[u8]) -> bool + 'static, check: impl Fn(&[u8]) + 'static) -> Target {
+/// A target that has its folder as long as it lives.
+fn target(
+    name: &'static str,
+    folder: TempDir,
+    parse: impl Fn(&[u8]) -> bool + 'static,
+    check: impl Fn(&[u8]) + 'static,
+) -> Target {
+    let parse = move |bytes: &[u8]| folder.path().exists() && parse(bytes);
     // What a parser of text formats takes is its crate's matter.
     Target { name, parse: Box::new(parse), check: Box::new(check), seal: |_| (), is_bounded: false, rounds: ROUNDS }
 }
@@ -83,14 +86,15 @@ fn of_workspace<T: PartialEq + std::fmt::Debug + 'static>(
     read: fn(&Control) -> Result<T>,
     write: fn(&Control, &T) -> Result<()>,
 ) -> Target {
-    let root = scratch(name);
+    let folder = scratch();
     let config =
         Config { dataset: DatasetName::new("set").unwrap(), store: EMBEDDED.to_owned(), remotes: Default::default() };
-    let control = Control::create(&root, &config, &State::default()).unwrap();
+    let control = Control::create(folder.path(), &config, &State::default()).unwrap();
     let path = control.folder().join(file);
     let (again, same_path) = (control.clone(), path.clone());
     target(
         name,
+        folder,
         move |bytes| fs::write(&path, bytes).is_ok() && read(&control).is_ok(),
         move |bytes| {
             fs::write(&same_path, bytes).unwrap();
@@ -103,7 +107,8 @@ fn of_workspace<T: PartialEq + std::fmt::Debug + 'static>(
 
 /// A file of a cache that is opened to be read.
 fn of_cache(name: &'static str, file: &str, read: fn(&Cache) -> Result<()>) -> Target {
-    let folder = scratch(name).join("cache");
+    let scratch = scratch();
+    let folder = scratch.path().join("cache");
     Cache::init(&folder, None, Sharing::Private).unwrap();
     let path = folder.join(file);
     let parse = move |bytes: &[u8]| {
@@ -111,5 +116,5 @@ fn of_cache(name: &'static str, file: &str, read: fn(&Cache) -> Result<()>) -> T
         let opened = Cache::open(&folder, true, Observer::new()).and_then(|cache| cache.ok_or_else(nothing));
         opened.and_then(|cache| read(&cache)).is_ok()
     };
-    target(name, parse, |_| ())
+    target(name, scratch, parse, |_| ())
 }
