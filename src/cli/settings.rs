@@ -390,7 +390,23 @@ pub fn without_secrets(argument: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_odd_to_be_refused(text in "[ ]?-?[0-9.]{0,24}[ ]?\\PC{0,4}") {
+            parse_rate(&text).into_iter().chain(parse_size(&text)).for_each(drop);
+            parse_duration(&text).into_iter().for_each(|duration| assert!(duration <= LONGEST));
+        }
+
+        #[test]
+        fn whatever_gits_configuration_is_no_name_holds_a_line(text in "(\\[user\\]|name ?=|email=|[\"#;\\\\\\[\\]=]|\\PC|\n){0,20}") {
+            let (name, mail) = git_user(&text);
+            prop_assert!(name.into_iter().chain(mail).all(|text| !text.contains('\n') && !text.is_empty()));
+        }
+    }
 
     #[test]
     fn gits_user_is_found() {

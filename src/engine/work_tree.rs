@@ -90,3 +90,40 @@ fn end(mut child: Child, answer: Option<bool>) -> Option<bool> {
     child.kill().and_then(|()| child.wait()).ok();
     answer
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What git's `HEAD` says, what its list of packed refs does, and the commit that is found.
+    fn found(head: &str, packed: &str) -> Option<String> {
+        let git = tempfile::tempdir().expect("a folder");
+        fs::write(git.path().join("HEAD"), head).expect("writes");
+        fs::write(git.path().join("packed-refs"), packed).expect("writes");
+        commit(git.path())
+    }
+
+    #[test]
+    fn a_commit_stands_in_head_or_in_the_packed_refs() {
+        let id = "0123456789abcdef0123456789abcdef01234567";
+        assert_eq!(found(&format!("{id}\n"), "").as_deref(), Some(id));
+        let packed = format!("# pack-refs with: peeled\n{id} refs/heads/main\n^{id}\n");
+        assert_eq!(found("ref: refs/heads/main\n", &packed).as_deref(), Some(id));
+        assert_eq!(found("ref: refs/heads/other\n", &packed), None);
+        // Whatever file the name leads to: nothing of it is told unless it is a commit.
+        assert_eq!(found("ref: /etc/hostname\n", ""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_git_has_there_gives_a_commit_or_nothing(
+            head in "(ref: |)(refs/heads/)?[ -~\\PC\n]{0,50}",
+            packed in "([0-9a-f]{38,42} ?(refs/heads/)?[ -~\\PC]{0,9}\n){0,4}",
+        ) {
+            let commit = found(&head, &packed);
+            prop_assert!(commit.is_none_or(|commit| matches!(commit.len(), 40 | 64)));
+        }
+    }
+}

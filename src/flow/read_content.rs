@@ -20,6 +20,9 @@ const GROUP_BYTES: u64 = 16 << 20;
 /// From a far store in smaller ones, of which many are on their way.
 const FAR_GROUP_BYTES: u64 = 4 << 20;
 
+/// And no more of them: of chunks that no hint says a place of nothing is on its way, and nothing would end the planning.
+const MOST_GROUPS: usize = 64;
+
 /// A chunk that is to be read.
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkToRead {
@@ -100,7 +103,7 @@ impl<'a> Groups<'a> {
     /// The next group, which has come and is held until the one after the next is asked for; `None` behind the last.
     fn next(&mut self) -> Result<Option<Vec<ChunkToRead>>> {
         let is_far = self.store.is_far();
-        while self.coming.is_empty() || (is_far && self.store.may_read_on()) {
+        while self.coming.is_empty() || (is_far && self.coming.len() < MOST_GROUPS && self.store.may_read_on()) {
             let group = self.chunks.group(if is_far { FAR_GROUP_BYTES } else { GROUP_BYTES })?;
             if group.is_empty() {
                 break;

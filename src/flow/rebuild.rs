@@ -28,6 +28,9 @@ const COPY_BUFFER: usize = 1 << 20;
 /// Where less than this part of a file is known, it is read like any other.
 const LEAST_SHARE: u64 = 8;
 
+/// The lowest pages of a file of some TB.
+const MOST_PAGES: usize = 1 << 19;
+
 /// A content that has a recipe, and where that is thought to lie.
 #[derive(Debug, Clone, Copy)]
 pub struct Large {
@@ -108,7 +111,7 @@ impl Known {
 /// How `new` is made from `olds`, likeliest first; `None` where that saves too little.
 pub fn plan(store: &Content, new: &Large, olds: &[Large]) -> Result<Option<Plan>> {
     let Some((first, others)) = olds.split_first() else { return Ok(None) };
-    let (newer, older) = (bottom(store, new)?, bottom(store, first)?);
+    let (Some(newer), Some(older)) = (bottom(store, new)?, bottom(store, first)?) else { return Ok(None) };
     // Of the older recipe, what lies in pages that the newer doesn't have.
     let mut known = Known { pages: newer.children.iter().map(|((page, _), _)| page.id).collect(), ..Known::default() };
     known.look_into(store, 0, &older)?;
@@ -132,8 +135,8 @@ pub fn plan(store: &Content, new: &Large, olds: &[Large]) -> Result<Option<Plan>
     // What the newer shares with those behind isn't known from the first.
     known.pages = older.children.iter().map(|((page, _), _)| page.id).collect();
     for (file, other) in others.iter().enumerate() {
-        if lacks_bases {
-            known.look_into(store, file + 1, &bottom(store, other)?)?;
+        if lacks_bases && let Some(other) = bottom(store, other)? {
+            known.look_into(store, file + 1, &other)?;
             lacks_bases = known.resolve(&mut steps);
         }
     }
@@ -251,8 +254,9 @@ fn fetch(store: &Content, window: &[Step], olders: &[File], tally: &Arc<Tally>) 
     chunks.par_iter().map(read).collect()
 }
 
-/// Opens a recipe down to its lowest pages.
-fn bottom(store: &Content, large: &Large) -> Result<Bottom> {
+/// Opens a recipe down to its lowest pages; `None` where they are too many to be held. A few pages that name each other over and over can claim
+/// as many as there are bytes.
+fn bottom(store: &Content, large: &Large) -> Result<Option<Bottom>> {
     let item = store.meta(&large.content, ItemKind::RecipeRoot, large.place.as_ref())?;
     let root = RecipeRoot::parse(item.bytes())?;
     if root.size != large.size {
@@ -268,6 +272,9 @@ fn bottom(store: &Content, large: &Large) -> Result<Bottom> {
             let item = store.meta(&child.id, ItemKind::RecipePage, place.as_ref())?;
             let page = RecipePage::parse(item.bytes(), level, child.bytes)?;
             below.extend(with_places(level, page.children, item.hint()));
+            if below.len() > MOST_PAGES {
+                return Ok(None);
+            }
         }
         children = below;
     }
@@ -276,7 +283,7 @@ fn bottom(store: &Content, large: &Large) -> Result<Bottom> {
         at += child.0.bytes;
         (child, at - child.0.bytes)
     });
-    Ok(Bottom { has_pages: level == 1, children: placed.collect() })
+    Ok(Some(Bottom { has_pages: level == 1, children: placed.collect() }))
 }
 
 /// The chunks below some of the lowest nodes, with where each begins.

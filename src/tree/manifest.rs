@@ -45,12 +45,21 @@ pub(super) struct Opened {
 impl Opened {
     /// The entry of a leaf; `hinted` is its number among those that a hint speaks of.
     pub(super) fn leaf(&self, index: usize, hinted: Option<usize>) -> Result<Leaf> {
+        self.read_leaf(index, hinted).map_err(|fault| self.unreadable(fault))
+    }
+
+    fn read_leaf(&self, index: usize, hinted: Option<usize>) -> Result<Leaf> {
         let entry = Entry::decode(self.node.value(index))?;
         let place = shape_of(&entry).and(hinted).and_then(|hinted| self.places.get(hinted).copied().flatten());
         let key = std::str::from_utf8(self.node.key(index)).map_err(|_| Error::damaged("a path isn't UTF-8"))?;
         let path =
             RepoPath::new(key).map_err(|fault| Error::damaged("a manifest holds a forbidden path").because(fault))?;
         Ok(Leaf { path, entry, place })
+    }
+
+    /// A fault of what it holds, with its name.
+    pub(super) fn unreadable(&self, fault: Error) -> Error {
+        unreadable(&Id::of(self.item.bytes()), fault)
     }
 }
 
@@ -152,16 +161,23 @@ impl<'a> Manifest<'a> {
 
     fn open(&self, id: &Id, place: Option<&Place>) -> Result<Opened> {
         let item = self.content.meta(id, ItemKind::Node, place)?;
-        let node = Node::parse(TreeKind::Manifest, item.bytes())?;
-        let shapes = shapes(&node)?;
+        let (node, shapes) = read_node(item.bytes()).map_err(|fault| unreadable(id, fault))?;
         // A hint that can't be read is no hint: the indexes know.
         let places = hint::decode(item.hint(), &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
         Ok(Opened { node, item, places })
     }
 }
 
+fn read_node(bytes: &[u8]) -> Result<(Node, Vec<ChildShape>)> {
+    let node = Node::parse(TreeKind::Manifest, bytes)?;
+    let shapes = shapes(&node)?;
+    Ok((node, shapes))
+}
+
+/// A fault of a node, with its name.
 fn unreadable(id: &Id, fault: Error) -> Error {
-    fault.within(format!("the manifest node {} can't be used", id.short()))
+    let named = fault.within(format!("the manifest node {} can't be used", id.short()));
+    named.hint("`dagset verify STORE` lists all damage")
 }
 
 /// The children of a node that a hint speaks of.

@@ -188,7 +188,9 @@ impl<'a> Entries<'a> {
             }
         }
         let leaf = self.cursor.leaf()?;
-        leaf.as_ref().map_or(Ok(()), |leaf| self.guard.next(&leaf.path))?;
+        if let Some((leaf, (opened, _))) = leaf.as_ref().zip(self.cursor.at()) {
+            self.guard.next(&leaf.path).map_err(|fault| opened.unreadable(fault))?;
+        }
         Ok(leaf)
     }
 

@@ -44,6 +44,8 @@ mod faults;
 mod faults_everywhere;
 mod fetched_once;
 mod first_switch;
+#[allow(dead_code, reason = "a forge makes more than a test asks for")]
+mod forge;
 mod frozen;
 mod full_disk;
 mod gc;
@@ -52,6 +54,8 @@ mod gc_copies;
 mod gc_model;
 mod gc_sparse;
 mod guards;
+mod hostile;
+mod hostile_files;
 mod indexes;
 mod interrupts;
 mod kept_frames;

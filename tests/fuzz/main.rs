@@ -8,6 +8,7 @@
     reason = "tests read the environment and write the corpus, report, and may panic"
 )]
 
+mod files;
 mod mutate;
 mod seeds;
 mod targets;
@@ -35,9 +36,6 @@ const BESIDE: usize = 1 << 20;
 
 /// No input may take longer, in any profile.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Mutations of each target in an ordinary test run.
-const ROUNDS: u64 = 4_000;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz")
@@ -98,7 +96,7 @@ fn the_corpus_and_some_thousand_mutations_of_it() {
         let corpus = corpus(&target);
         corpus.iter().for_each(|input| run(&target, input));
         let mut random = Random::new(1);
-        (0..ROUNDS).for_each(|_| run(&target, &mutation(&target, &corpus, &mut random)));
+        (0..target.rounds).for_each(|_| run(&target, &mutation(&target, &corpus, &mut random)));
     }
 }
 

@@ -71,7 +71,49 @@ pub fn all() -> Seeds {
     seeds.insert("chunk", chunks());
     seeds.insert("lock-file", vec![lock_file(), b"format = 1\n".to_vec()]);
     seeds.insert("ignore-file", texts(&["*.tmp\n!keep.tmp\n# note\n/build/\n**/x/**\n[a-c]?.o\n\\#a\n", "{a,b}*/\n"]));
+    seeds.insert("patterns", texts(&["a/b.txt\n*.txt\n**/x/**\n{a,b}?/[a-c]*\n./build/\n", "."]));
+    seeds.insert("path", texts(&["a/b c/ä.txt", "...", ".git/config"]));
+    seeds.insert("part", texts(&["train/=as/there/", "=b/", "date=2024/", ""]));
+    seeds.insert("share", texts(&["2/8", "1000000/1000000"]));
+    seeds.insert("grouping", texts(&["content", "folder:2", "name:{}_*.png", "attr:label"]));
+    seeds.insert("until", texts(&["30%", "5000", "0.5%"]));
+    seeds.insert("hold-by", texts(&["pid:1", "1", "job:train-7"]));
+    seeds.insert("time", texts(&["2026-01-31", "2026-01-31T12:00:00.5+02:00", "-009999-01-02T01:59:59Z"]));
+    seeds.insert("object-name", vec![name(3).to_string().into_bytes()]);
+    seeds.extend(files());
     seeds
+}
+
+/// What a workspace and a cache keep, as they write it.
+fn files() -> Seeds {
+    let hex = |seed| id(seed).to_string();
+    let [one, two] = [1, 2].map(hex);
+    let config = "dataset = \"a/b\"\nstore = \"embedded\"\n\n[remote.origin]\nurl = \"s3://bucket/x\"\nprofile = \"team\"\n\
+                  region = \"eu-north-1\"\npath_style = true\n";
+    let state = format!(
+        r#"{{"schema":1,"branch":"main","base":"{one}","unwritten":null,"checkout":{{"branch":"b/c","version":"{two}"}}}}"#
+    );
+    let merge = format!(
+        r#"{{"schema":1,"base":null,"parents":[["{one}","main"],["{two}","b"]],"name":"1.0","bump":null,"message":"m","rules":[["*.csv","first"]],"#
+    ) + r#""meta":{"k":"v"},"laid":false,"conflicts":[{"path":"a/b","did":["added","removed"],"beside":["a/b.b"],"by_hand":false,"taken":1}]}"#;
+    let hold = format!(
+        r#"{{"held":{{"List":"{one}"}},"address":"./s/d@1","version":"{two}","files":3,"bytes":9,"is_pin":false,"#
+    ) + r#""host":"h","boot":"b","processes":"pid:[1]","mounts":"mnt:[1]","process":[7,8],"job":"j","link":"/w","made":5,"ends":9}"#;
+    let view = format!(
+        "address = \"./s/d@1\"\nversion = \"{one}\"\nlist = \"{two}\"\nfiles = 3\nbytes = 9\ntree = \"{one}-0123456789abcdef\"\n"
+    );
+    let of = |text: &str| vec![text.as_bytes().to_vec()];
+    [
+        ("workspace-config", of(config)),
+        ("workspace-state", of(&state)),
+        ("workspace-staged", of("a/b\0c\nd\0")),
+        ("workspace-merge", of(&merge)),
+        ("cache-config", of("format = 1\nmax_bytes = 1000000\nkeep_free_percent = 5\ngroup = 100\n")),
+        ("cache-hold", of(&hold)),
+        ("cache-view", of(&view)),
+        ("cache-usage", of("1000 1700000000 - 0123456789ab\n")),
+    ]
+    .into()
 }
 
 fn put<T>(value: &T, put: fn(&T, &mut Vec<u8>)) -> Vec<u8> {

@@ -1,8 +1,8 @@
 //! The parsers that are fuzzed: what each is given, and what must hold of what it gives back.
 
-use dagset::base::{Id, Result};
+use dagset::base::{Id, ObjectName, RepoPath, Result, Time};
 use dagset::chunk::compress::decompress;
-use dagset::engine::Filter;
+use dagset::engine::{Filter, Grouping, HoldBy, Share, Until};
 use dagset::format::attrs::{Attrs, encode_out_of_line, parse_out_of_line};
 use dagset::format::codec::{Put, Reader, check_of};
 use dagset::format::header::ObjectKind;
@@ -21,7 +21,9 @@ use dagset::format::store_file::StoreFile;
 use dagset::format::usage::Use;
 use dagset::format::version::Version;
 use dagset::store::address::{Address, RefExpr};
+use dagset::tree::Selection;
 use dagset::tree::ignore::Rules;
+use dagset::tree::part::Part;
 
 /// Something that is done to an input.
 type Run<T> = Box<dyn Fn(&[u8]) -> T>;
@@ -37,7 +39,11 @@ pub struct Target {
     pub seal: fn(&mut Vec<u8>),
     /// Whether docs/format.md §1 bounds its memory.
     pub is_bounded: bool,
+    /// Mutations in an ordinary test run.
+    pub rounds: u64,
 }
+
+const ROUNDS: u64 = 4_000;
 
 /// A target whose values give back their bytes; `None` where `encode` has looked for itself.
 fn target<T: 'static>(
@@ -57,6 +63,7 @@ fn target<T: 'static>(
         check: Box::new(check),
         seal: |_| (),
         is_bounded: true,
+        rounds: ROUNDS,
     }
 }
 
@@ -68,6 +75,10 @@ impl Target {
 
 /// Every target, by name.
 pub fn all() -> Vec<Target> {
+    of_bytes().into_iter().chain(super::files::all()).collect()
+}
+
+fn of_bytes() -> Vec<Target> {
     vec![
         target("record", Record::parse, |record, _| Some(record.encode())).sealed(|bytes| seal_whole(bytes)),
         target("operations", operations, |operations, _| Some(put_all(operations, Operation::put))),
@@ -151,7 +162,47 @@ pub fn all() -> Vec<Target> {
             )
         },
         Target { is_bounded: false, ..target("ignore-file", ignore_file, |_, _| None) },
+        Target { is_bounded: false, ..target("patterns", patterns, |_, _| None) },
+        target(
+            "path",
+            |bytes| RepoPath::new(text(bytes)?),
+            |path, _| {
+                assert!(path.as_str().split('/').all(|part| !matches!(part, "" | "." | "..") && !part.contains('\0')));
+                Some(path.as_str().as_bytes().to_vec())
+            },
+        ),
+        target(
+            "part",
+            |bytes| Part::parse(text(bytes)?),
+            |part, _| {
+                assert_eq!(Part::parse(&format!("{}={}", part.from(), part.to())).expect("own text"), *part);
+                None
+            },
+        ),
+        target("share", |bytes| Share::parse(text(bytes)?), |_, _| None),
+        target("grouping", |bytes| Grouping::parse(text(bytes)?), |_, _| None),
+        target("until", |bytes| Until::parse(text(bytes)?), |_, _| None),
+        target("hold-by", |bytes| HoldBy::parse(text(bytes)?), |_, _| None),
+        target(
+            "time",
+            |bytes| Time::parse(text(bytes)?),
+            |time, _| {
+                assert_eq!(Time::parse(&time.to_string()).expect("own text"), *time);
+                None
+            },
+        ),
+        target("object-name", |bytes| ObjectName::parse(text(bytes)?), |name, _| Some(name.to_string().into_bytes())),
     ]
+}
+
+/// A pattern a line; what they select of some paths.
+fn patterns(bytes: &[u8]) -> Result<()> {
+    // As with ignore files, long ones are the crate's matter.
+    let lines: Vec<String> = text(&bytes[..bytes.len().min(512)])?.lines().map(str::to_owned).collect();
+    let selection = Selection::new(&lines)?;
+    let found = ["a", "a/b.txt", "ä/ö", "build/x/y.o", " ", "a\\b"].map(|path| selection.matches(path));
+    assert!(found.contains(&true) || selection.unmatched().len() == lines.len());
+    Ok(())
 }
 
 fn put_all<T>(values: &[T], put: fn(&T, &mut Vec<u8>)) -> Vec<u8> {

@@ -1,4 +1,21 @@
+use proptest::prelude::*;
+
 use super::*;
+
+proptest! {
+    #[test]
+    fn no_body_and_no_date_stop_the_reader(
+        body in "(</?(Code|Message|Region|Error)>|<Code|[a-zA-Z]{1,9}|\\PC|[\u{0}-\u{1f}]){0,30}",
+        date in "\\PC{0,40}",
+    ) {
+        let mut answer = Answer { status: Some(400), ..Answer::default() };
+        answer.read_body(body.as_bytes());
+        answer.read_date(&date);
+        for said in [&answer.code, &answer.message, &answer.region].into_iter().flatten() {
+            prop_assert!(said.chars().count() <= 300 && !said.chars().any(char::is_control));
+        }
+    }
+}
 
 fn refused(status: u16, code: &str) -> Answer {
     let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code><Message>Because.</Message></Error>");
