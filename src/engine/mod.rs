@@ -15,6 +15,7 @@ mod caches;
 mod check;
 mod clone;
 mod commit;
+mod compared;
 mod datasets;
 mod deeds;
 mod diff;

@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use crate::base::open_folder::OpenTree;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, files};
-use crate::catalog::stat_index::{StatIndex, StatRow};
+use crate::catalog::stat_index::StatRow;
 use crate::flow::materialize::{Existing, Source, Written, write_entries};
 use crate::flow::runs::Placed;
 use crate::format::manifest::EntryKind;
@@ -16,11 +16,12 @@ use crate::history::fold::VersionState;
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::tree::ignore::IGNORE_FILE;
 use crate::tree::manifest::{Leaf, Manifest};
-use crate::tree::scan::{LeftOutReason, ScanOptions, scan};
-use crate::workspace::compare::{Comparison, LocalChange, compare};
+use crate::tree::scan::LeftOutReason;
+use crate::workspace::compare::{Comparison, LocalChange};
 use crate::workspace::control::{Config, Control, EMBEDDED, State};
 use crate::workspace::merging::{Merging, Solved};
 
+use super::compared::Compared;
 use super::ingest::LeftOutPath;
 use super::merge::refuse_in_progress;
 use super::open::Target;
@@ -54,20 +55,6 @@ pub(super) struct Workspace {
     pub control: Control,
     pub state: State,
     pub target: Target,
-}
-
-/// A workspace compared with its base.
-pub(super) struct Compared {
-    pub comparison: Comparison,
-    pub index: StatIndex,
-    pub began_ns: i64,
-}
-
-impl Compared {
-    /// Whether the folder is empty: not even a path that is left out is there.
-    pub fn finds_nothing(&self) -> bool {
-        self.comparison.changes.is_empty() && self.comparison.left_out.is_empty()
-    }
 }
 
 impl Workspace {
@@ -182,31 +169,6 @@ impl Engine {
         let control = self.find_workspace()?;
         let here = Address { location: Location::Here, reference: None, path: None };
         Ok(Workspace { state: control.state()?, target: self.open_target(&here)?, control })
-    }
-
-    /// Compares the workspace with `base`, and keeps what was learned of its files.
-    pub(super) fn compare(&self, workspace: &Workspace, base: Option<Manifest<'_>>) -> Result<Compared> {
-        let mut compared = self.look(workspace, base)?;
-        if compared.comparison.rows_changed {
-            compared.index.replace(&compared.comparison.rows)?;
-        }
-        Ok(compared)
-    }
-
-    /// As [`Engine::compare`], and leaves it to the caller to keep what was found out about the files.
-    pub(super) fn look(&self, workspace: &Workspace, base: Option<Manifest<'_>>) -> Result<Compared> {
-        let root = workspace.control.root();
-        let began_ns = workspace.control.clock_ns()?;
-        let mut index = StatIndex::open(self.settings.state_folder.as_deref(), root, &self.observer)?;
-        let options = ScanOptions { exclude: Vec::new(), jobs: self.settings.jobs, observer: self.observer.clone() };
-        self.observer.tell(Event::Phase("scanning"));
-        let (found, rows) = std::thread::scope(|scope| {
-            let scanning = scope.spawn(|| scan(root, &options));
-            let rows = index.rows();
-            (scanning.join().expect("a scan doesn't panic"), rows)
-        });
-        let comparison = compare(root, found?, base, &rows?, began_ns, &self.observer)?;
-        Ok(Compared { comparison, index, began_ns })
     }
 
     /// Stages the changes at and below the paths; gives what is staged now of them.

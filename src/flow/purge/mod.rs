@@ -17,6 +17,7 @@ use crate::history::timeline::{Actor, Timeline};
 use crate::store::content::Content;
 
 use super::gc::{ContentOf, sweep};
+use super::rewrite_pack::{Rewritten, rewrite_pack};
 use super::without_packs::{packs_of, without};
 
 mod rewrite;
@@ -25,7 +26,6 @@ pub mod tombstones;
 
 pub use survey::{Found, Survey};
 
-use rewrite::Rewritten;
 use survey::{Item, survey};
 
 /// What one record expels, at most: it must stay far below its limit.
@@ -158,7 +158,7 @@ impl Purger<'_> {
         for pack in rewrite::described(content.indexes()?, affected) {
             if !done.packs.contains_key(&pack.name) {
                 let stores = (timeline.bucket(), content);
-                let new = rewrite::rewrite(stores, &pack, &done.dead, done.born, !self.dry_run)?;
+                let new = rewrite_pack(stores, &pack, &done.dead, done.born, !self.dry_run)?;
                 done.packs.insert(pack.name, new);
             }
             if let Some(Some(new)) = done.packs.get(&pack.name) {

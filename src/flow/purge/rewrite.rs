@@ -1,29 +1,25 @@
-//! Packs without what goes: frames of which all stays are copied as they are stored, others are packed anew. A frame that was compressed against
-//! something that goes is packed without a base.
+//! The packs that a purge rewrites.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use bytes::Bytes;
-
-use crate::base::files::random_bytes;
-use crate::base::{Error, Id, ObjectName, Result};
-use crate::chunk::compress::decompress;
-use crate::flow::packer::pack_frame;
-use crate::format::header::ObjectKind;
+use crate::base::{Id, ObjectName, Result};
+use crate::flow::rewrite_pack::Stays;
 use crate::format::index::{Index, IndexPack};
-use crate::format::pack::{Footer, ItemKind, NewItem, PackBuilder, PackFrame, PackItem, frame_is_intact, parse_pack};
-use crate::format::place::Encoding;
+use crate::format::pack::{ItemKind, PackFrame, PackItem};
 use crate::store::content::Content;
-use crate::store::objects::Bucket;
 
 use super::survey::Item;
 
-/// A pack in the place of another one.
-pub(super) struct Rewritten {
-    pub name: ObjectName,
-    pub kind: ObjectKind,
-    pub bytes: u64,
-    pub footer: Footer,
+/// Of what goes, nothing stays, nor does a need of it.
+impl Stays for HashSet<Item> {
+    fn item(&self, _: &ObjectName, _: &PackFrame, item: &PackItem) -> bool {
+        !self.contains(&(item.id, item.kind))
+    }
+
+    fn base(&self, base: &Id) -> bool {
+        let kinds = [ItemKind::Chunk, ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot];
+        !kinds.iter().any(|kind| self.contains(&(*base, *kind)))
+    }
 }
 
 /// The packs that hold something of `dead`, or a frame that needs it as its base.
@@ -37,115 +33,6 @@ pub(super) fn affected(content: &Content, dead: &HashSet<Item>) -> Result<BTreeS
         packs.extend(index.needed_bases().filter(|(_, base)| bases.contains(base)).map(|(pack, _)| pack));
     }
     Ok(packs)
-}
-
-/// Reads a pack, and makes one of what stays of it, named as of record `born`; `None` if nothing does. `write` says whether it is stored.
-pub(super) fn rewrite(
-    (bucket, content): (&Bucket, &Content),
-    pack: &IndexPack,
-    dead: &HashSet<Item>,
-    born: u64,
-    write: bool,
-) -> Result<Option<Rewritten>> {
-    let old = format!("{}/{}", pack.kind.folder(), pack.name);
-    let damaged = |fault: Error| fault.within(format!("{old} can't be rewritten")).hint(content.verify_hint());
-    let read = || {
-        let bytes = bucket.get(&old)?;
-        let footer = parse_pack(pack.kind, &bytes)?;
-        Ok((bytes, footer))
-    };
-    let (bytes, footer) = bucket.read_verified(read).map_err(damaged)?;
-    let mut builder = PackBuilder::new(pack.kind);
-    for (frame, items) in footer.items_by_frame() {
-        add_rest(&mut builder, content, &Old { kind: pack.kind, bytes: &bytes, frame, items }, dead)
-            .map_err(damaged)?;
-    }
-    if builder.is_empty() {
-        return Ok(None);
-    }
-    let finished = builder.finish();
-    let name = ObjectName { born, random: random_bytes()? };
-    let bytes = finished.bytes.len() as u64;
-    if write {
-        bucket.create(&format!("{}/{name}", pack.kind.folder()), finished.bytes.into())?;
-    }
-    Ok(Some(Rewritten { name, kind: pack.kind, bytes, footer: finished.footer }))
-}
-
-/// A frame of the pack that was read.
-struct Old<'p> {
-    kind: ObjectKind,
-    bytes: &'p Bytes,
-    frame: &'p PackFrame,
-    items: &'p [PackItem],
-}
-
-fn add_rest(builder: &mut PackBuilder, content: &Content, old: &Old<'_>, dead: &HashSet<Item>) -> Result<()> {
-    let stays = |item: &&PackItem| !dead.contains(&(item.id, item.kind));
-    let needs_dead = old.frame.encoding.base().is_some_and(|base| {
-        let kinds = [ItemKind::Chunk, ItemKind::Node, ItemKind::RecipePage, ItemKind::RecipeRoot];
-        kinds.iter().any(|kind| dead.contains(&(base, *kind)))
-    });
-    if !old.items.iter().any(|item| stays(&item)) {
-        return Ok(());
-    }
-    let stored = old.stored();
-    let raw = old.decode(content, stored)?;
-    old.check(&raw)?;
-    let items: Vec<NewItem> = old.items.iter().filter(stays).map(new_item).collect();
-    if items.len() == old.items.len() && !needs_dead {
-        builder.add_frame(stored, old.frame.raw_bytes, old.frame.encoding, &items)?;
-        return Ok(());
-    }
-    let rest: Vec<u8> = old.items.iter().filter(stays).flat_map(|item| whole(&raw, item)).copied().collect();
-    let packed = pack_frame(&rest);
-    let (stored, encoding) = packed.as_ref().map_or((&rest[..], Encoding::Raw), |it| (&it.bytes, it.encoding));
-    builder.add_frame(stored, rest.len() as u32, encoding, &items)?;
-    Ok(())
-}
-
-impl Old<'_> {
-    fn stored(&self) -> &[u8] {
-        let start = self.frame.offset as usize;
-        &self.bytes[start..start + self.frame.stored_bytes as usize]
-    }
-
-    fn decode(&self, content: &Content, stored: &[u8]) -> Result<Vec<u8>> {
-        let raw_bytes = self.frame.raw_bytes as usize;
-        if self.frame.check.is_some_and(|check| !frame_is_intact(stored, check)) {
-            return Err(self.fault("doesn't match its check"));
-        }
-        match self.frame.encoding {
-            Encoding::Raw => Ok(stored.to_vec()),
-            Encoding::Zstd => decompress(stored, raw_bytes, None),
-            Encoding::Based(base) => decompress(stored, raw_bytes, Some(content.plain_copy(self.kind, &base)?.bytes())),
-        }
-    }
-
-    /// What was damaged before must not become good by being copied.
-    fn check(&self, raw: &[u8]) -> Result<()> {
-        let is_right = |item: &&PackItem| {
-            let object = raw.get(item.at as usize..(item.at + item.len) as usize);
-            object.is_some_and(|object| !item.kind.is_named_by_hash() || Id::of(object) == item.id)
-        };
-        match self.items.iter().find(|item| !is_right(item)) {
-            None => Ok(()),
-            Some(item) => Err(self.fault(&format!("doesn't hold {}", item.id.short()))),
-        }
-    }
-
-    fn fault(&self, why: &str) -> Error {
-        Error::damaged(format!("the frame at byte {} {why}", self.frame.offset))
-    }
-}
-
-/// An item and its hint.
-fn whole<'r>(raw: &'r [u8], item: &PackItem) -> &'r [u8] {
-    &raw[item.at as usize..(item.at + item.len + item.hint_len) as usize]
-}
-
-fn new_item(item: &PackItem) -> NewItem {
-    NewItem { id: item.id, kind: item.kind, len: item.len, hint_len: item.hint_len }
 }
 
 /// The packs of `names`, as indexes describe them.
