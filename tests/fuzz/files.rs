@@ -31,12 +31,7 @@ pub fn all() -> Vec<Target> {
             |control| control.staged(),
             |control, staged| control.write_staged(staged),
         ),
-        of_workspace(
-            "workspace-merge",
-            "merge.json",
-            |control| merging(control),
-            |control, merging| control.write_merging(merging),
-        ),
+        of_workspace("workspace-merge", "merge.json", merging, |control, merging| control.write_merging(merging)),
         of_cache("cache-config", "cache.toml", |_| Ok(())),
         of_cache("cache-hold", "holds/0123456789abcdef", |cache| cache.holds().map(drop)),
         of_cache("cache-view", &format!("views/{}.toml", view()), |cache| {
