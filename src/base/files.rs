@@ -187,6 +187,18 @@ pub fn sweep_temporaries(folder: &Path) {
     }
 }
 
+/// The temporaries directly in `folder` whose process has ended.
+pub fn abandoned_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let left = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_abandoned));
+    left.map(|entry| entry.path()).collect()
+}
+
+/// Removes the temporaries directly in `folder` whose process has ended, as far as it may.
+pub fn sweep_temporaries_in(folder: &Path) {
+    abandoned_in(folder).iter().for_each(|path| drop(fs::remove_file(path)));
+}
+
 /// The mark of a `get` that hasn't ended; a temporary too.
 pub const GET_MARKER: &str = ".dagset-tmp-get";
 

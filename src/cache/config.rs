@@ -99,8 +99,8 @@ pub(super) fn read(folder: &Path) -> Result<Option<(Limits, Sharing)>> {
     Ok(Some((Limits { max_bytes: text.max_bytes, keep_free_percent: text.keep_free_percent.min(99) }, sharing)))
 }
 
-/// Whether this user may add files.
-pub(super) fn may_write(folder: &Path) -> bool {
+/// Whether this user may add files to the cache at `folder`.
+pub fn may_write(folder: &Path) -> bool {
     ["files", "locks", "holds"].iter().all(|inner| {
         let wanted = rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK;
         rustix::fs::access(folder.join(inner), wanted).is_ok()

@@ -17,6 +17,7 @@
 //! fetched twice, and no more. Modes are set outright, whatever the umask; nothing of another user's is ever changed but its name.
 
 mod at_work;
+mod ballast;
 mod claims;
 mod config;
 mod files;
@@ -43,7 +44,7 @@ use std::sync::Mutex;
 use crate::base::{Error, Observer, Result};
 
 pub use claims::Claim;
-pub use config::{Limits, Sharing, is_cache};
+pub use config::{Limits, Sharing, is_cache, may_write};
 pub use files::{Key, NewCached};
 pub use holds::{Held, Hold, Holds, LEASE_MS, NamedHold, UnreadHold, list_entry};
 pub use link::{Instead, Link, Linked};

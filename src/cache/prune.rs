@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
@@ -92,6 +93,36 @@ impl Met<'_> {
     }
 }
 
+/// How many files there are of each size, in bytes of the disk.
+type Sizes = BTreeMap<u64, u64>;
+
+/// Of these, few that have so many bytes together, which all have: one that isn't twice as much rather than many, and else the largest that
+/// aren't too much.
+fn enough(mut sizes: Sizes, wanted: u64) -> Sizes {
+    let (mut chosen, mut lacking) = (Sizes::new(), wanted);
+    while lacking > 0 {
+        let above = sizes.range(lacking..).next().map(|(bytes, _)| *bytes);
+        let below = sizes.range(1..lacking).next_back().map(|(bytes, _)| *bytes);
+        let bytes = match (above, below) {
+            // All that are smaller weren't enough.
+            (Some(above), None) if above >= wanted => return Sizes::from([(above, 1)]),
+            (Some(above), below) if below.is_none() || above <= lacking.saturating_mul(2) => above,
+            (_, Some(below)) => below,
+            _ => break,
+        };
+        let left = sizes.remove(&bytes).unwrap_or_default();
+        let count = left.min((lacking / bytes).max(1));
+        *chosen.entry(bytes).or_default() += count;
+        lacking = lacking.saturating_sub(bytes.saturating_mul(count));
+        sizes.extend((count < left).then_some((bytes, left - count)));
+    }
+    chosen
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Cache {
     /// Removes files by last use: those not used for `unused_days`, and then more until at most `most_bytes` are left.
     pub fn prune(&self, unused_days: Option<u64>, most_bytes: Option<u64>) -> Result<Pruned> {
@@ -163,7 +194,7 @@ impl Cache {
     /// Reads all files; what isn't what its name says goes into quarantine. Looks at the folders of all views, and refuses those that were changed. Gives how many files and bytes were read, and what was wrong.
     pub fn verify(&self) -> Result<(u64, u64, Vec<Id>)> {
         let [files, bytes] = [const { AtomicU64::new(0) }; 2];
-        let damaged = std::sync::Mutex::new(Vec::new());
+        let damaged = Mutex::new(Vec::new());
         self.holds()?;
         self.each_file(|met| {
             files.fetch_add(1, Ordering::Relaxed);
@@ -178,7 +209,7 @@ impl Cache {
                 if met.is_untouched {
                     self.quarantine(met.key);
                 }
-                damaged.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(met.key.content);
+                lock(&damaged).push(met.key.content);
             }
         })?;
         self.verify_views()?;
@@ -189,10 +220,10 @@ impl Cache {
 
     /// Removes files that changed since a time and aren't what their names say.
     pub(super) fn remove_damaged_since(&self, since: i64) -> Result<u64> {
-        let removed = std::sync::Mutex::new(Vec::new());
+        let removed = Mutex::new(Vec::new());
         self.each_file(|met| {
             if met.changed >= since && !met.is_right() && fs::remove_file(met.path).is_ok() {
-                removed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(super::list_entry(met.key));
+                lock(&removed).push(super::list_entry(met.key));
             }
         })?;
         let removed = removed.into_inner().unwrap_or_default();
@@ -268,31 +299,36 @@ impl Cache {
             return Ok(());
         }
         let may_go = |met: &Met<'_>| !met.is_linked && met.day < before && !kept.has(met.key);
-        let days = std::sync::Mutex::new(BTreeMap::<i64, u64>::new());
+        let days = Mutex::new(BTreeMap::<i64, Sizes>::new());
         self.each_file(|met| {
             if may_go(&met) {
-                *days.lock().unwrap_or_else(std::sync::PoisonError::into_inner).entry(met.day).or_default() +=
-                    met.bytes;
+                *lock(&days).entry(met.day).or_default().entry(met.bytes).or_default() += 1;
             }
         })?;
-        let mut sum = 0;
-        let mut last_day = i64::MIN;
-        for (day, bytes) in days.into_inner().unwrap_or_default() {
+        let mut lacking = wanted;
+        let (mut last_day, mut of_last) = (i64::MIN, Sizes::new());
+        for (day, sizes) in days.into_inner().unwrap_or_default() {
+            let sum: u64 = sizes.iter().map(|(bytes, count)| bytes.saturating_mul(*count)).sum();
             last_day = day;
-            sum += bytes;
-            if sum >= wanted {
+            if sum >= lacking {
+                of_last = enough(sizes, lacking);
                 break;
             }
+            lacking -= sum;
+            of_last = sizes;
         }
         // All of the days before, and of the last one as much as is needed.
-        let from_last = AtomicU64::new(sum.saturating_sub(wanted));
+        let of_last = Mutex::new(of_last);
+        let is_one_of_last = |met: &Met<'_>| {
+            let mut left = lock(&of_last);
+            let Some(count) = left.get_mut(&met.bytes).filter(|count| **count > 0) else { return false };
+            *count -= 1;
+            true
+        };
         let [files, bytes] = [const { AtomicU64::new(0) }; 2];
         self.each_file(|met| {
-            let spared = || {
-                let spare = |left: u64| left.checked_sub(met.bytes);
-                met.day == last_day && from_last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, spare).is_ok()
-            };
-            if may_go(&met) && met.day <= last_day && !spared() && fs::remove_file(met.path).is_ok() {
+            let goes = may_go(&met) && (met.day < last_day || met.day == last_day && is_one_of_last(&met));
+            if goes && fs::remove_file(met.path).is_ok() {
                 files.fetch_add(1, Ordering::Relaxed);
                 bytes.fetch_add(met.bytes, Ordering::Relaxed);
             }
@@ -359,5 +395,22 @@ impl Cache {
             }
             Ok(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_files_go_and_little_more_than_is_needed() {
+        let sizes = |of: &[(u64, u64)]| of.iter().copied().collect::<Sizes>();
+        let there = || sizes(&[(0, 3), (50, 190), (10_000, 1), (100_000, 1)]);
+        assert_eq!(enough(there(), 9_500), sizes(&[(10_000, 1)]), "one rather than 190");
+        assert_eq!(enough(there(), 1_000), sizes(&[(50, 20)]), "not a file ten times as large");
+        assert_eq!(enough(there(), 1_020), sizes(&[(50, 21)]));
+        assert_eq!(enough(there(), 40_000), sizes(&[(100_000, 1)]), "small ones alone aren't enough");
+        assert_eq!(enough(there(), 110_050), sizes(&[(100_000, 1), (10_000, 1), (50, 1)]));
+        assert_eq!(enough(sizes(&[(7, 1)]), 1), sizes(&[(7, 1)]), "where there is no other");
     }
 }

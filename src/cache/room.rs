@@ -21,6 +21,7 @@ use crate::base::{Error, Kind, Observer, Result, size};
 
 use super::Cache;
 use super::at_work::Mark;
+use super::ballast::BALLAST_BYTES;
 use super::prune::Pruned;
 use super::usage::Usage;
 
@@ -207,6 +208,7 @@ impl Cache {
 
     fn mark(&self, books: &mut Books) {
         if books.mark.is_none() {
+            self.keep_ballast();
             books.mark = self.put_mark();
         }
     }
@@ -297,7 +299,12 @@ impl Cache {
     /// Likewise, where the caller holds the lock on the room.
     pub(super) fn clear_locked_disk(&self, bytes: u64, with_floor: bool, wanted: &[u128]) -> Result<()> {
         let reserved = self.at_work()?.reserved;
-        let lacks = self.lacks_on_disk(bytes, with_floor, reserved)?;
+        let mut lacks = self.lacks_on_disk(bytes, with_floor, reserved)?;
+        // What is written for a hold is so little that it needs nothing of the files, of which it may hold some.
+        if !with_floor && (1..=BALLAST_BYTES).contains(&lacks) && self.is_writable {
+            self.drop_ballast();
+            lacks = self.lacks_on_disk(bytes, with_floor, reserved)?;
+        }
         if lacks == 0 || !self.is_writable {
             return Ok(());
         }
@@ -305,7 +312,7 @@ impl Cache {
         if lacks > there.removable_bytes {
             return Ok(());
         }
-        let went = self.make_room(lacks, there.bytes / SLACK_SHARE, wanted)?;
+        let went = self.make_room(lacks, 0, wanted)?;
         if self.lacks_on_disk(bytes, with_floor, reserved)? > 0 {
             rustix::fs::syncfs(&self.files).ok();
         }

@@ -67,6 +67,11 @@ impl Cache {
         }
     }
 
+    /// What its files take, if a note says so that can be relied on. Counts nothing.
+    pub fn noted_bytes(&self) -> Option<u64> {
+        self.noted_usage().map(|noted| noted.bytes)
+    }
+
     /// What is noted, if that can be relied on.
     pub(super) fn noted_usage(&self) -> Option<Usage> {
         let text = fs::read_to_string(self.folder.join(FILE)).ok()?;

@@ -23,6 +23,14 @@ pub(super) fn open(file: &Path, schema: &Schema, busy: Duration) -> rusqlite::Re
     Ok(connection)
 }
 
+/// Whether an existing database holds together, as far as SQLite can tell; it is only read.
+#[expect(clippy::disallowed_methods, reason = "the catalog is where SQLite is opened")]
+pub(super) fn is_sound(file: &Path) -> rusqlite::Result<bool> {
+    let connection = Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    Ok(verdict == "ok")
+}
+
 /// An empty database that is lost with the connection.
 #[expect(clippy::disallowed_methods, reason = "the catalog is where SQLite is opened")]
 pub(super) fn open_in_memory(schema: &Schema) -> rusqlite::Result<Connection> {

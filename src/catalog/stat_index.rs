@@ -67,6 +67,22 @@ impl StatIndex {
         Ok(index)
     }
 
+    /// Whether the index of a workspace can be read; one that isn't there yet can be made. Writes nothing.
+    ///
+    /// Errors: [`Kind::Damaged`] for one that will be made anew.
+    pub fn look(folder: &Path, root: &Path) -> Result<()> {
+        let file = file_of(folder, root);
+        if !file.exists() {
+            return Ok(());
+        }
+        let damaged = || Error::damaged(format!("{} can't be read", file.display()));
+        match database::is_sound(&file) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(damaged()),
+            Err(fault) => Err(damaged().because(fault)),
+        }
+    }
+
     /// Puts an empty index in the place of a damaged one.
     fn make_anew(&mut self, why: &str) -> Result<()> {
         self.observer.tell(Event::Note(format!("the workspace's stat index is damaged and made anew: {why}")));

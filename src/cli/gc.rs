@@ -7,7 +7,7 @@ use dagset::base::Result;
 use dagset::engine::{DEFAULT_GRACE, GcOptions, GcReport, GcStep, GcVersion};
 use serde_json::json;
 
-use super::settings::parse_duration;
+use super::settings::parse_grace;
 use super::{Context, Ending, addresses, json, ui};
 
 const NOTES: &str = "\
@@ -31,7 +31,7 @@ pub struct Gc {
     #[arg(long)]
     dry_run: bool,
     /// How long what was deleted can be brought back, as 36h [default: 14d]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    #[arg(long, value_name = "DURATION", value_parser = parse_grace)]
     grace: Option<Duration>,
 }
 

@@ -235,7 +235,15 @@ pub fn attrs(context: &mut Context, attrs: &dagset::engine::Attrs) {
     for (key, value) in &attrs.0 {
         let key = ui::clean(key);
         let fill = " ".repeat(widest - ui::width(&key));
-        for (at, line) in wrapped(&ui::value(value), widest + 4).iter().enumerate() {
+        let (value, beside) = (ui::value(value), widest + 4);
+        let lines = wrapped(&value, beside);
+        if ui::columns().is_some_and(|columns| lines.iter().any(|line| ui::width(line) + beside > columns)) {
+            // An id that has no room beside its key has it below.
+            writeln!(context.out, "  {}", paint.dim(&key));
+            wrapped(&value, 4).iter().for_each(|line| writeln!(context.out, "    {line}"));
+            continue;
+        }
+        for (at, line) in lines.iter().enumerate() {
             match at {
                 0 => writeln!(context.out, "  {}{fill}  {line}", paint.dim(&key)),
                 _ => writeln!(context.out, "  {}  {line}", " ".repeat(widest)),

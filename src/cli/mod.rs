@@ -27,6 +27,7 @@ mod dataset;
 mod deeds;
 mod diff;
 mod diff_page;
+mod doctor;
 mod du;
 mod gc;
 mod generate;
@@ -49,6 +50,7 @@ mod overview;
 mod part;
 mod path_list;
 mod progress;
+mod prune;
 mod purge;
 mod purged;
 mod refs;
@@ -138,6 +140,13 @@ impl Context {
         }
         let engine = Engine::new(settings::settings(&self.global)?, self.observer.clone());
         Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// Makes the engine as if the user had no configuration, for who is to say what is wrong with that.
+    pub fn engine_without_configuration(&self) -> Result<()> {
+        let engine = Engine::new(settings::without_configuration(&self.global)?, self.observer.clone());
+        self.engine.get_or_init(|| engine);
+        Ok(())
     }
 
     /// Runs an operation under the eyes of the progress display.
@@ -266,7 +275,9 @@ fn obey(context: &mut Context, command: Command) -> Result<Ending> {
         Command::Store(args) => store::run(context, &args),
         Command::Cache(args) => cache::run(context, args),
         Command::Du(args) => du::run(context, &args),
+        Command::Doctor(args) => doctor::run(context, &args),
         Command::Gc(args) => gc::run(context, &args),
+        Command::Prune(args) => prune::run(context, &args),
         Command::Purge(args) => purge::run(context, &args),
         Command::Unpurge(args) => purge::lift(context, &args),
         Command::Verify(args) => verify::run(context, &args),

@@ -14,7 +14,10 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("Stores and remotes", &["store", "dataset", "remote", "push", "fetch", "pull"]),
     ("Cache and training", &["warm", "run", "cache"]),
     ("Who used what", &["use", "uses", "lineage", "lock"]),
-    ("Administration", &["oplog", "audit", "verify", "gc", "purge", "unpurge", "du", "config", "completions"]),
+    (
+        "Administration",
+        &["oplog", "audit", "verify", "doctor", "gc", "prune", "purge", "unpurge", "du", "config", "completions"],
+    ),
 ];
 
 /// The command line with that screen as its help.

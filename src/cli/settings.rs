@@ -18,7 +18,15 @@ use super::user_config::UserConfig;
 
 /// The engine's settings.
 pub fn settings(global: &Global) -> Result<Settings> {
-    let user = UserConfig::load()?;
+    settings_of(global, &UserConfig::load()?)
+}
+
+/// What they would be if the user had no configuration.
+pub fn without_configuration(global: &Global) -> Result<Settings> {
+    settings_of(global, &UserConfig::empty())
+}
+
+fn settings_of(global: &Global, user: &UserConfig) -> Result<Settings> {
     let folder = folder(global)?;
     let home = home();
     global.store.iter().try_for_each(|store| refuse_secret(store, "a store's URL"))?;
@@ -39,12 +47,12 @@ pub fn settings(global: &Global) -> Result<Settings> {
         access: Access {
             environment: cloud_variables(),
             home: home.clone(),
-            limit_rate: limit_rate(global, &user)?,
+            limit_rate: limit_rate(global, user)?,
             offline,
             stores: user.stores()?,
             ..Access::default()
         },
-        caches: caches(global, &user, home.as_deref())?,
+        caches: caches(global, user, home.as_deref())?,
         user_cache: xdg("XDG_CACHE_HOME", ".cache").map(|cache| cache.join("dagset/files")),
         folder,
         home,
@@ -143,9 +151,6 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let bad = || format!("not a duration: {text:?} (write 90s, 30m, 12h, 7d, 2w)");
     let text = text.trim();
-    if text == "0" {
-        return Ok(Duration::ZERO);
-    }
     let unit = text.chars().next_back().ok_or_else(bad)?;
     let seconds = match unit {
         's' => 1,
@@ -161,6 +166,11 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
         true => Ok(duration),
         false => Err(format!("too long: {text:?} (36500d, a hundred years, is the most)")),
     }
+}
+
+/// Parses a duration that may be none, which needs no unit.
+pub fn parse_grace(text: &str) -> Result<Duration, String> {
+    if text.trim() == "0" { Ok(Duration::ZERO) } else { parse_duration(text) }
 }
 
 /// Parses a duration that isn't none: what lasts so long.
@@ -217,6 +227,13 @@ fn home() -> Option<PathBuf> {
 /// Where the user's configuration is, as far as a home is known.
 pub fn user_config_file() -> Option<PathBuf> {
     xdg("XDG_CONFIG_HOME", ".config").map(|config| config.join("dagset/config.toml"))
+}
+
+/// Files that hold secrets by which stores in clouds are reached, where they would be.
+pub fn credential_files() -> Vec<PathBuf> {
+    let of_aws = text("AWS_SHARED_CREDENTIALS_FILE").map(PathBuf::from);
+    let of_aws = of_aws.or_else(|| Some(home()?.join(".aws/credentials")));
+    of_aws.into_iter().chain(text("GOOGLE_APPLICATION_CREDENTIALS").map(PathBuf::from)).collect()
 }
 
 /// A folder of the XDG rules: the variable if it is absolute, else below the home folder.

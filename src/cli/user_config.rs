@@ -43,12 +43,30 @@ impl UserConfig {
     /// Reads the file.
     pub fn load() -> Result<UserConfig> {
         let path = user_config_file();
-        let content = path.as_deref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
-        let table = content.parse::<Table>().map_err(|fault| {
+        let bytes = path.as_deref().and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        let not_understood = |why: String| {
             let shown = path.as_deref().unwrap_or(Path::new("config.toml")).display().to_string();
-            Error::usage(format!("the configuration {shown} can't be understood")).because(fault.message().to_owned())
-        })?;
+            Error::usage(format!("the configuration {shown} can't be understood")).because(why)
+        };
+        let content = String::from_utf8(bytes).map_err(|fault| not_understood(fault.to_string()))?;
+        let table = content.parse::<Table>().map_err(|fault| not_understood(fault.message().to_owned()))?;
         Ok(UserConfig { path, table })
+    }
+
+    /// One that says nothing.
+    pub fn empty() -> UserConfig {
+        UserConfig { path: None, table: Table::new() }
+    }
+
+    /// Keys of the file that mean nothing.
+    pub fn unknown(&self) -> Vec<String> {
+        let plain = self.table.keys().filter(|key| *key != "store" && !KEYS.contains(&key.as_str())).cloned();
+        let stores = self.table.get("store").and_then(Value::as_table).into_iter().flatten();
+        let of_stores = stores.flat_map(|(url, settings)| {
+            let keys = settings.as_table().into_iter().flatten().map(move |(key, _)| format!("store.{url}.{key}"));
+            keys.filter(|key| parse(key).is_err())
+        });
+        plain.chain(of_stores).collect()
     }
 
     /// The value of a key, if it is set.

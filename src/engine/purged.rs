@@ -53,6 +53,9 @@ impl Engine {
         missing: &Missing<'_>,
         way: Way,
     ) -> Result<()> {
+        if from.purged().is_empty() {
+            return Ok(());
+        }
         let contents = match way {
             Way::In(Extent::Metadata) => {
                 let all = from.purged().iter();
@@ -60,19 +63,17 @@ impl Engine {
             }
             _ => tombstones::named_by(from, missing.rows.iter())?,
         };
-        if contents.is_empty() {
-            return Ok(());
-        }
         let root = to.root.clone();
         let content_of = |timeline: &Timeline| self.content_at(&root, timeline);
         let at = to.timeline.fold().number;
-        let held = tombstones::bring(from, &contents, &mut to.timeline, &content_of, &self.actor())?;
+        tombstones::bring(from, &contents, &mut to.timeline, &content_of, &self.actor())?;
         if to.timeline.fold().number != at {
             to.content = content_of(&to.timeline)?;
         }
+        let held = tombstones::held(from, &to.content)?;
         if let Some(first) = held.first() {
             let told = format!(
-                "{} contents that were purged where these versions come from are in {root}; `dagset purge {root} --content {} --reason TEXT` removes the first",
+                "{} contents that are purged on the other side are in {root}; `dagset purge {root} --content {} --reason TEXT` removes the first",
                 held.len(),
                 first.content
             );

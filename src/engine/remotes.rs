@@ -85,6 +85,11 @@ impl Engine {
         }
     }
 
+    /// The store that a remote's URL begins with.
+    pub fn store_of(&self, url: &str) -> Result<String> {
+        self.locate(&self.expand(url)?).map(|located| located.store_root)
+    }
+
     /// Walks the steps to the store of a remote; see [`Engine::check_store`].
     pub fn check_remote(&self, name: Option<&str>) -> Result<(RemoteCard, StoreCheck)> {
         let remote = self.remote(name)?;

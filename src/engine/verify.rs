@@ -2,9 +2,10 @@
 
 use rayon::prelude::*;
 
-use crate::base::{Error, Event, Kind, Result, Tally};
+use crate::base::{Error, Event, Kind, Result, Tally, Time};
+use crate::flow::gc::clock;
 use crate::flow::read_content::read_content;
-use crate::flow::verify::{Extent, Finding, Report, verify_store};
+use crate::flow::verify::{Extent, Finding, Report, Since, Snapshot, verify_store};
 use crate::format::manifest::EntryKind;
 use crate::format::store_file::StoreFile;
 use crate::history::fold::Fold;
@@ -24,6 +25,25 @@ const LOG: &str = "log";
 /// Files of a far store that are read at once.
 const FAR_FILES: usize = 16;
 
+/// What of a store to verify.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// Percent of the data packs, above 0 and at most 100; all if not given.
+    pub sample: Option<f64>,
+    /// Only what was written since.
+    pub since: Option<VerifySince>,
+    /// Ask no other store: what the store borrows is counted and not checked.
+    pub local: bool,
+}
+
+/// From where on a store is verified.
+#[derive(Debug, Clone)]
+pub enum VerifySince {
+    Time(Time),
+    /// Behind the record that added it.
+    Version(Address),
+}
+
 impl Engine {
     /// Whether an address names a store as a whole, and no dataset in it.
     pub fn names_a_store(&self, address: &Address) -> Result<bool> {
@@ -37,27 +57,52 @@ impl Engine {
 
     /// Reads a whole store, or `sample` percent of its packs; gives all findings.
     pub fn verify_store(&self, store: &str, sample: Option<f64>) -> Result<Report> {
-        let sample = sample.unwrap_or(100.0);
+        self.verify(store, &VerifyOptions { sample, ..VerifyOptions::default() })
+    }
+
+    /// Reads a store, or what the options choose of it; gives all findings.
+    pub fn verify(&self, store: &str, options: &VerifyOptions) -> Result<Report> {
+        let sample = options.sample.unwrap_or(100.0);
         if !(sample > 0.0 && sample <= 100.0) {
             return Err(Error::usage("--sample takes more than 0% and at most 100%"));
         }
         self.observer.tell(Event::Phase("verifying"));
         let located = self.locate(&self.expand(store)?)?;
-        let (fold, object, fault) = match StoreFile::parse(&located.store_file, &located.store_root) {
+        let (bucket, root) = (&located.bucket, &located.store_root);
+        let mut id = None;
+        let (opened, object, fault) = match StoreFile::parse(&located.store_file, root) {
             Err(fault) if StoreFile::is_sealed(&located.store_file) && fault.kind() != Kind::Damaged => {
                 return Err(fault);
             }
-            Err(fault) => (Fold::default(), STORE_FILE, Some(fault)),
-            Ok(file) => match Timeline::open(located.bucket.clone(), file.store, self.observer.clone()) {
-                Ok(timeline) => (timeline.fold().clone(), LOG, None),
+            Err(fault) => (None, STORE_FILE, Some(fault)),
+            Ok(file) => match Timeline::open(bucket.clone(), *id.insert(file.store), self.observer.clone()) {
+                Ok(timeline) => (Some(timeline), LOG, None),
                 Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
-                Err(fault) => (Fold::default(), LOG, Some(fault)),
+                Err(fault) => (None, LOG, Some(fault)),
             },
         };
-        let mut content = Content::new(located.bucket.clone(), fold.indexes.values().cloned().collect());
-        content = content.without(fold.expelled.clone());
-        self.borrow_for(&located.store_root, &mut content)?;
-        let mut report = verify_store(&located.bucket, &fold, &content, Extent { sample }, &self.observer)?;
+        let since = match (&options.since, &opened) {
+            (Some(since), Some(timeline)) => Some(self.since(timeline, root, since)?),
+            _ => None,
+        };
+        let is_lent = options.local && self.embedding(root)?.is_some_and(|(_, config)| !config.remotes.is_empty());
+        let snapshot = |fold: Fold| {
+            let content = Content::new(bucket.clone(), fold.indexes.values().cloned().collect());
+            let mut content = content.without(fold.expelled.clone());
+            if !options.local {
+                self.borrow_for(root, &mut content)?;
+            }
+            Ok::<_, Error>(Snapshot { fold, content })
+        };
+        let again = |number: u64| {
+            // Where the log can't be read that was said already.
+            let newer = id.and_then(|id| Timeline::open(bucket.clone(), id, self.observer.clone()).ok());
+            let newer = newer.filter(|timeline| timeline.fold().number > number);
+            newer.map(|timeline| snapshot(timeline.fold().clone())).transpose()
+        };
+        let first = snapshot(opened.map(|timeline| timeline.fold().clone()).unwrap_or_default())?;
+        let extent = Extent { sample, since, is_lent };
+        let mut report = verify_store(bucket, first, &again, extent, &self.observer)?;
         report.checked_bytes += located.store_file.len() as u64;
         report.objects += 1;
         match fault {
@@ -66,13 +111,34 @@ impl Engine {
                 return Err(fault);
             }
             Some(fault) => {
-                let why = fault.in_one_line();
-                report.findings.push(Finding { kind: "damaged", object: object.to_owned(), path: None, why });
+                report.findings.push(Finding::damaged(object, fault.in_one_line()));
                 report.findings.sort();
             }
             None => {}
         }
         Ok(report)
+    }
+
+    /// The point of a store's history that is meant: the newest record before a time, by the store's clock, or the one that added a version.
+    fn since(&self, timeline: &Timeline, root: &str, since: &VerifySince) -> Result<Since> {
+        let (bucket, fold) = (timeline.bucket(), timeline.fold());
+        match since {
+            VerifySince::Time(time) => {
+                let record = clock::newest_record_before(bucket, fold.number, *time)?;
+                Ok(Since { record, time: *time })
+            }
+            VerifySince::Version(address) => {
+                let target = self.open_target(address)?;
+                let same = target.store.file.store == fold.store;
+                let record = target.version()?.record;
+                if !same {
+                    return Err(Error::usage(format!("{address} isn't a version of {root}"))
+                        .hint("--since takes a duration, a date, or a version of the store that is verified"));
+                }
+                let time = clock::time_of_record(bucket, record)?;
+                Ok(Since { record, time })
+            }
+        }
     }
 
     /// Reads all content of one version, or of a part of it; gives all findings.
@@ -110,12 +176,10 @@ impl Engine {
                 ) {
                     Ok(()) => Ok(None),
                     Err(fault) if fault.kind() == Kind::Unreachable => Err(fault),
-                    Err(fault) => Ok(Some(Finding {
-                        kind: "damaged",
-                        object: content.to_string(),
-                        path: Some(leaf.path.to_string()),
-                        why: fault.in_one_line(),
-                    })),
+                    Err(fault) => {
+                        let finding = Finding::damaged(&content.to_string(), fault.in_one_line());
+                        Ok(Some(Finding { path: Some(leaf.path.to_string()), ..finding }))
+                    }
                 }
             };
             let check_all = || batch.par_iter().map(check).collect::<Result<Vec<_>>>();

@@ -133,7 +133,7 @@ impl<'a> Registrar<'a> {
     fn complete(&mut self, mut packs: Vec<StoredPack>) -> Result<Vec<StoredPack>> {
         packs.append(&mut self.held);
         while packs.iter().any(|pack| bases(&pack.footer).next().is_some()) {
-            let here: HashSet<Id> = packs.iter().flat_map(|pack| plain_items(&pack.footer)).collect();
+            let here: HashSet<Id> = packs.iter().flat_map(|pack| pack.footer.plain_ids()).collect();
             let mut lacking = Vec::new();
             for (number, pack) in packs.iter().enumerate() {
                 for base in bases(&pack.footer).filter(|base| !here.contains(base)) {
@@ -196,12 +196,6 @@ impl Drop for Ending<'_> {
 /// The bases that frames of a pack need.
 fn bases(footer: &Footer) -> impl Iterator<Item = Id> {
     footer.frames.iter().filter_map(|frame| frame.encoding.base())
-}
-
-/// The items of a pack that need no base.
-fn plain_items(footer: &Footer) -> impl Iterator<Item = Id> {
-    let plain = footer.items_by_frame().filter(|(frame, _)| !frame.encoding.needs_base());
-    plain.flat_map(|(_, items)| items.iter().map(|item| item.id))
 }
 
 fn add_packs(builder: &mut IndexBuilder, row: &mut IndexRow, packs: Vec<StoredPack>) -> Result<()> {

@@ -126,6 +126,12 @@ impl Footer {
         self.items.chunk_by(|a, b| a.frame == b.frame).map(|items| (&self.frames[items[0].frame as usize], items))
     }
 
+    /// The items in frames that need no base.
+    pub fn plain_ids(&self) -> impl Iterator<Item = Id> {
+        let plain = self.items_by_frame().filter(|(frame, _)| !frame.encoding.needs_base());
+        plain.flat_map(|(_, items)| items.iter().map(|item| item.id))
+    }
+
     fn put(&self, out: &mut Vec<u8>) {
         out.put_count(self.frames.len());
         for frame in &self.frames {

@@ -4,6 +4,7 @@ use super::*;
 use crate::format::attrs::Attrs;
 use crate::format::operation::Things;
 use crate::format::place::{Encoding, FramePlace, Place};
+use crate::format::tombstone::Purged;
 
 pub fn dataset() -> DatasetName {
     DatasetName::new("signs").expect("a good name")
@@ -339,6 +340,30 @@ fn unknown_operations() {
     assert_eq!(fold, before, "nothing was folded");
 }
 
+fn expel(seed: u8, reason: &str) -> Operation {
+    let contents = vec![Purged { content: version(seed), size: u64::from(seed) }];
+    Operation::Expel { contents, reason: reason.to_owned() }
+}
+
+fn readmit(seed: u8) -> Operation {
+    Operation::Readmit { contents: vec![version(seed)] }
+}
+
+#[test]
+fn what_is_expelled_has_a_tombstone_and_voids_all_who_began_before() {
+    let mut fold = begun();
+    assert!(!apply(&mut fold, vec![readmit(9)]), "it isn't expelled");
+    assert!(apply(&mut fold, vec![replace(&[], &[7]), expel(9, "first")]), "indexes of the same record are taken");
+    let by = fold.number;
+    assert_eq!((fold.void_before, &*fold.expelled[&version(9)].reason), (by, "first"));
+    assert!(!apply(&mut fold, vec![register(8, 1)]), "its session began before");
+    assert!(apply(&mut fold, vec![expel(9, "again")]));
+    let tombstone = &fold.expelled[&version(9)];
+    assert_eq!((tombstone.record, &*tombstone.reason, tombstone.size), (by, "first", 9), "the older one stays");
+    assert!(fold.void_before > by, "and who began since is void too");
+    assert!(apply(&mut fold, vec![readmit(9)]) && fold.expelled.is_empty());
+}
+
 #[test]
 fn the_chain_holds() {
     let mut fold = begun();
@@ -385,6 +410,8 @@ fn any_step() -> impl Strategy<Value = Operation> {
         seed().prop_map(|seed| Operation::Reclaim(things(&[seed], &[seed]))),
         (1u64..12).prop_map(|born| Operation::VoidBefore { born }),
         seed().prop_map(|seed| Operation::Rely(things(&[], &[seed]))),
+        seed().prop_map(|seed| expel(seed, "a reason")),
+        seed().prop_map(readmit),
     ]
 }
 

@@ -24,6 +24,13 @@ const READ_WHOLE_BYTES: u32 = 1 << 20;
 /// Stores `fold` as a state object; durable when this returns.
 pub fn write(bucket: &Bucket, fold: &Fold) -> Result<StateRef> {
     let name = ObjectName { born: fold.number, random: random_bytes()? };
+    let (bytes, state) = packed(fold, name)?;
+    bucket.create(&format!("{}/{name}", ObjectKind::State.folder()), bytes.into())?;
+    Ok(state)
+}
+
+/// The object that is the state of `fold` under a name: the same bytes for the same fold.
+pub fn packed(fold: &Fold, name: ObjectName) -> Result<(Vec<u8>, StateRef)> {
     let mut pack = PackBuilder::new(ObjectKind::State);
     let mut places: HashMap<Id, Place> = HashMap::new();
     let rows = encode(fold);
@@ -36,8 +43,7 @@ pub fn write(bucket: &Bucket, fold: &Fold) -> Result<StateRef> {
         builder.push(key, value, Weight { entries: 1, files: 0, bytes: 0 })?;
     }
     let root = builder.finish()?;
-    bucket.create(&format!("{}/{name}", ObjectKind::State.folder()), pack.finish().bytes.into())?;
-    Ok(StateRef { number: fold.number, place: places[&root.id], root: root.id })
+    Ok((pack.finish().bytes, StateRef { number: fold.number, place: places[&root.id], root: root.id }))
 }
 
 fn add_node(pack: &mut PackBuilder, name: ObjectName, node: &NewNode, places: &HashMap<Id, Place>) -> Result<Place> {

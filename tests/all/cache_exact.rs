@@ -200,3 +200,24 @@ fn links_change_nothing_for_who_keeps_versions_of_them() {
         assert_eq!(status[what], serde_json::json!([]), "{status}");
     }
 }
+
+#[test]
+fn of_files_used_on_one_day_few_go_and_little_more_than_is_needed() {
+    let env = TestEnv::new();
+    for number in 0..190 {
+        env.write(&format!("data/{number}"), crate::stage::noise(number, 4096));
+    }
+    env.write("data/large", crate::stage::noise(1_000, 190 * 4096));
+    let _ = env.run(["ingest", "data", "--into", "./store/set", "--create"]).exits(0);
+    let _ = env.run(["cache", "init", "cache", "--max", "1G", "--keep-free", "0"]).exits(0);
+    let prune = |to: u64| {
+        let _ = env.run(["warm", "./store/set", "--cache", "cache"]).exits(0);
+        let pruned = env.run(["cache", "prune", "--to", &to.to_string(), "--cache", "cache", "--json"]).json();
+        ["files", "bytes"].map(|key| pruned[key].as_u64().unwrap())
+    };
+    let all = 2 * 190 * 4096;
+    assert_eq!(prune(all - 4096), [1, 4096], "one small file is enough");
+    assert_eq!(prune(all - 20 * 4096), [20, 20 * 4096], "twenty of them, and not the large one");
+    assert_eq!(prune(all - 185 * 4096), [1, 190 * 4096], "one large file rather than 185 small ones");
+    assert_eq!(prune(all - 191 * 4096), [2, 191 * 4096]);
+}

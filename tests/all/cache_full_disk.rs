@@ -126,3 +126,26 @@ fn a_warm_up_of_what_is_there_needs_no_room() {
     assert!(said.stderr.contains("must stay so, and of the 1.6 MB in use 1.6 MB can be removed"), "{}", said.stderr);
     assert_eq!(everything_below(&disk.path().join("cache/holds")), Vec::<std::path::PathBuf>::new());
 }
+
+#[test]
+fn a_full_disk_that_has_just_the_version_can_be_read() {
+    for (test, command) in [
+        ("a run of all that a full disk has", &["run", "./store/set@1", "--", "true"][..]),
+        ("a view of all that a full disk has", &["get", "./store/set@1", "job", "--link", "view"]),
+        ("symlinks to all that a full disk has", &["get", "./store/set@1", "job", "--link", "symlink"]),
+    ] {
+        let Some(disk) = SmallDisk::mount(test) else { return };
+        disk.resize("8m");
+        let mut env = staged();
+        let cache = disk.path().join("cache").to_str().unwrap().to_owned();
+        let _ = env.run(["cache", "init", &cache, "--max", "1G", "--keep-free", "0"]).exits(0);
+        env.set("DAGSET_CACHE", &cache);
+        let _ = env.run(["warm", "./store/set@1"]).exits(0);
+        leave_free(&disk, 0);
+        for _ in 0..2 {
+            let _ = env.run(command).exits(0);
+            std::fs::remove_file(env.path("job")).or_else(|_| std::fs::remove_dir_all(env.path("job"))).ok();
+        }
+        assert_eq!(cached_bytes(&env), json!(VERSION), "nothing of it went");
+    }
+}

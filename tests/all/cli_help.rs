@@ -74,7 +74,9 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "info"],
     &["store", "check"],
     &["verify"],
+    &["doctor"],
     &["gc"],
+    &["prune"],
     &["purge"],
     &["unpurge"],
     &["du"],
@@ -172,7 +174,11 @@ fn the_first_screen() {
       oplog        Show what was done in a store, record by record, newest first
       audit        Tell who did what, when and from where, and check the log
       verify       Read a store or a version, and say what is damaged
+      doctor       Say what is wrong, and which command mends it
       gc           Delete what no name, tag or branch leads to any more
+      prune        Free the space of what a remote has
+      purge        Remove content from all versions for good
+      unpurge      Let purged content be added again
       du           Say what a store or a version takes, and what could be freed
       config       Show or change your configuration
       completions  Print completions for a shell

@@ -51,8 +51,13 @@ fn begin(env: &TestEnv) {
     let _ = env.run(["ingest", "elsewhere", "--into", "./store/other", "--create"]).exits(0);
 }
 
+fn purge_and_exit(env: &TestEnv, more: &[&str], code: i32) -> Value {
+    let words = [&["purge", "./store/set@1.0", "--reason", "it leaked", "--yes", "--json"], more].concat();
+    env.run(words).exits(code).document()
+}
+
 fn purge(env: &TestEnv, more: &[&str]) -> Value {
-    env.run([&["purge", "./store/set@1.0", "--reason", "it leaked", "--yes", "--json"], more].concat()).answer()
+    purge_and_exit(env, more, 0)
 }
 
 fn assert_verified(env: &TestEnv, purged: u64) {
@@ -219,7 +224,7 @@ fn caches_of_this_machine_lose_it() {
     begin(&env);
     let _ = env.run(["get", "./store/set@1.0", "view", "--link", "view"]).exits(0);
     let _ = env.run(["get", "./store/set@1.0", "linked", "--link", "copy"]).exits(0);
-    let held = purge(&env, &["large.bin"]);
+    let held = purge_and_exit(&env, &["large.bin"], 8);
     let cache = &held["caches"][0];
     assert_eq!((&cache["files"], &cache["bytes"]), (&json!(1), &json!(1_000_000)), "{held}");
     assert_eq!(cache["held_views"].as_array().unwrap().len(), 1, "a reader keeps what it has: {held}");
@@ -266,6 +271,8 @@ fn what_is_purged_goes_to_no_other_store_and_comes_from_none() {
     let env = TestEnv::new();
     begin(&env);
     let _ = env.run(["clone", "./store/set", "clone"]).exits(0);
+    let _ = env.run(["store", "create", "./full"]).exits(0);
+    let _ = env.run(["store", "create", "./new"]).exits(0);
     let _ = env.run(["dataset", "copy", "./store/set", "./full/set"]).exits(0);
     let purged = env
         .run(["-C", "clone", "purge", "../store/set@1.0:large.bin", "--reason", "it leaked", "--yes", "--json"])

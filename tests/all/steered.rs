@@ -1,4 +1,4 @@
-//! A store in which something happens before each object is created: another's work, or a wait.
+//! A store in which something happens before each object is created, or read whole: another's work, or a wait.
 
 use std::sync::Arc;
 
@@ -6,26 +6,34 @@ use bytes::Bytes;
 use dagset::base::Result;
 use dagset::store::{Bucket, Created, Listing, Objects};
 
-/// Calls `before` with the name of each object that is to be created.
+type Before = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Calls a function with the name of each object that is to be created, or to be read whole.
 #[derive(Clone)]
 pub struct Steered {
     inner: Bucket,
-    before: Arc<dyn Fn(&str) + Send + Sync>,
+    before_create: Before,
+    before_get: Before,
 }
 
 impl Steered {
     pub fn bucket(inner: &Bucket, before: impl Fn(&str) + Send + Sync + 'static) -> Bucket {
-        Bucket::new(Steered { inner: inner.clone(), before: Arc::new(before) })
+        Bucket::new(Steered { inner: inner.clone(), before_create: Arc::new(before), before_get: Arc::new(|_| ()) })
+    }
+
+    pub fn reading(inner: &Bucket, before: impl Fn(&str) + Send + Sync + 'static) -> Bucket {
+        Bucket::new(Steered { inner: inner.clone(), before_create: Arc::new(|_| ()), before_get: Arc::new(before) })
     }
 }
 
 impl Objects for Steered {
     fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
-        (self.before)(name);
+        (self.before_create)(name);
         self.inner.create(name, bytes)
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {
+        (self.before_get)(name);
         self.inner.get(name)
     }
 

@@ -19,7 +19,7 @@ use dagset::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
 use dagset::format::record::{FOLD_RULE, Record, RecordCore, StateRef};
 use dagset::format::state::StateRow;
 use dagset::format::store_file::StoreFile;
-use dagset::format::tombstone::Purged;
+use dagset::format::tombstone::{Purged, Tombstone};
 use dagset::format::tree::TreeBuilder;
 use dagset::format::usage::Use;
 use dagset::format::version::{Extension, Parent, Version};
@@ -366,6 +366,10 @@ fn state_rows() -> Vec<Vec<u8>> {
         StateRow::Head { number: 9, record: id(3), fold_rule: FOLD_RULE, store: [7; 16] },
         StateRow::Index(index_row(1)),
         StateRow::Dataset { dataset: dataset(), created: Time(5) },
+        StateRow::Expelled {
+            content: id(6),
+            tombstone: Tombstone { record: 4, time: Time(5), size: 70_000, reason: "why".into() },
+        },
         StateRow::Branch { dataset: dataset(), branch, version: version() },
         StateRow::Name { dataset: dataset(), name: text("1.0"), version: version() },
         StateRow::Tag { dataset: dataset(), tag: text("best"), version: version(), protected: true },

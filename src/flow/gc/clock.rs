@@ -46,6 +46,16 @@ pub fn newest_record_before(bucket: &Bucket, head: u64, before: Time) -> Result<
     }
 }
 
+/// When a record was written, by the store's clock; a list of its thousand.
+///
+/// Errors: [`Kind::NotFound`](crate::base::Kind::NotFound) where the list doesn't show it.
+pub fn time_of_record(bucket: &Bucket, number: u64) -> Result<Time> {
+    let name = log::record_name(number);
+    let (folder, last) = name.rsplit_once('/').unwrap_or(("", &name));
+    let listed = bucket.list(folder)?.objects.into_iter().find(|object| object.name == last);
+    listed.map(|object| object.modified).ok_or_else(|| Error::not_found(format!("{name} isn't listed")))
+}
+
 /// The point in time that is `grace` before `now`.
 pub fn before(now: Time, grace: Duration) -> Time {
     Time(now.0.saturating_sub(i64::try_from(grace.as_millis()).unwrap_or(i64::MAX)))

@@ -40,29 +40,28 @@ pub fn named_by<'r>(from: &Content, rows: impl Iterator<Item = &'r VersionRow>) 
 }
 
 /// Sets the tombstones that `from` has of `contents` in the store of `timeline`, where that has neither a tombstone nor the content itself.
-/// Whoever writes there by this call begins behind it. Gives those of which the store has the content, which stay.
+/// Whoever writes there by this call begins behind it.
 pub fn bring(
     from: &Content,
     contents: &[Purged],
     timeline: &mut Timeline,
     content_of: &ContentOf<'_>,
     actor: &Actor,
-) -> Result<Vec<Purged>> {
+) -> Result<()> {
     for _ in 0..PATIENCE {
         let at = timeline.fold().number;
         let to = content_of(timeline)?;
-        let mut held = Vec::new();
         let mut lacking: Vec<(&str, Purged)> = Vec::new();
         for purged in contents {
             let Some(tombstone) = from.tombstone(&purged.content) else { continue };
             match to.tombstone(&purged.content) {
                 Some(_) => {}
-                None if holds(&to, purged)? => held.push(*purged),
+                None if holds(&to, purged)? => {}
                 None => lacking.push((&tombstone.reason, *purged)),
             }
         }
         if lacking.is_empty() {
-            return Ok(held);
+            return Ok(());
         }
         lacking.sort_unstable();
         lacking.truncate(CONTENTS_A_RECORD);
@@ -80,6 +79,18 @@ pub fn bring(
     }
     let message = format!("the log of {} moved {PATIENCE} times in a row", timeline.bucket().describe());
     Err(Error::new(Kind::Busy, message).hint("run the command again when less is written"))
+}
+
+/// What `from` has purged, and `to` has and hasn't purged.
+pub fn held(from: &Content, to: &Content) -> Result<Vec<Purged>> {
+    let mut held = Vec::new();
+    for (content, tombstone) in from.purged() {
+        let purged = Purged { content: *content, size: tombstone.size };
+        if to.tombstone(content).is_none() && holds(to, &purged)? {
+            held.push(purged);
+        }
+    }
+    Ok(held)
 }
 
 /// Whether a store itself has some content.

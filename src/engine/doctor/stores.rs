@@ -1,0 +1,193 @@
+//! Stores, by a quick look: reached, readable, what the log rests on there. The content is left to `verify`.
+
+use std::path::Path;
+
+use crate::base::{Error, Kind, Result, Time};
+use crate::format::header::ObjectKind;
+use crate::format::store_file::StoreFile;
+use crate::history::state;
+use crate::history::timeline::Timeline;
+use crate::store::content::Content;
+use crate::store::fault::is_denied;
+use crate::store::locate::{Located, STORE_FILE};
+use crate::store::log;
+use crate::store::objects::Bucket;
+
+use super::super::Engine;
+use super::super::open::Missing;
+use super::{Checkup, Health};
+
+const AREA: &str = "store";
+/// Indexes of up to so many bytes together are read and checked; of more only the lengths are looked at.
+const READ_BYTES: u64 = 16 << 20;
+/// A store's clock may be so far ahead of ours.
+const MOST_SKEW_MS: i64 = 60_000;
+
+impl Engine {
+    pub(super) fn look_at_store(&self, text: &str, fix: bool) -> Vec<Checkup> {
+        let located = match self.expand(text).and_then(|text| self.locate(&text)) {
+            Ok(located) => located,
+            Err(fault) => return vec![self.why_not_found(text, &fault)],
+        };
+        let root = located.store_root.clone();
+        let mut found = Vec::new();
+        let opened = match self.open_quickly(&located) {
+            Ok((file, timeline)) => {
+                found.extend(self.look_at_mirror(&root, Some(file.store), fix));
+                Some((file, timeline))
+            }
+            Err(fault) => {
+                let how = match fault.kind() {
+                    Kind::Damaged => mend_command(&root),
+                    _ => fault.next_step().map_or_else(|| format!("dagset store check {root}"), str::to_owned),
+                };
+                found.push(Checkup::broken(AREA, &root, &fault).mended_by(how));
+                found.extend(self.look_at_mirror(&root, None, fix));
+                None
+            }
+        };
+        if let Some((_, timeline)) = &opened {
+            let looked = look_at_log(timeline).and_then(|found| {
+                // What a collector replaced meanwhile isn't damage.
+                if found.is_empty() { Ok(found) } else { look_at_log(&self.open_quickly(&located)?.1) }
+            });
+            match looked {
+                Ok(wrong) => {
+                    let broken = |fault: &Error| Checkup::broken(AREA, &root, fault).mended_by(mend_command(&root));
+                    found.extend(wrong.iter().map(broken));
+                }
+                Err(fault) => found.push(Checkup::broken(AREA, &root, &fault)),
+            }
+        }
+        found.extend(self.look_around(&located.bucket, &root));
+        if let Some((file, timeline)) = opened
+            && !found.iter().any(|it| it.area == AREA && it.health != Health::Ok)
+        {
+            let fold = timeline.fold();
+            let waiting = match fold.condemned.is_empty() {
+                true => String::new(),
+                false => format!(
+                    "; {} versions and {} packs are condemned, and go with a `dagset gc` after the grace period",
+                    fold.condemned.versions.len(),
+                    fold.condemned.packs.len()
+                ),
+            };
+            let detail = format!("{}, {} records{waiting}", file.store_hex(), fold.number);
+            found.push(Checkup::ok(AREA, root, detail));
+        }
+        found
+    }
+
+    fn open_quickly(&self, located: &Located) -> Result<(StoreFile, Timeline)> {
+        let file = StoreFile::parse(&located.store_file, &located.store_root)?;
+        let timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
+        Ok((file, timeline))
+    }
+
+    /// No store, or one that lost what makes it one.
+    fn why_not_found(&self, text: &str, fault: &Error) -> Checkup {
+        let bare = text.trim_end_matches('/');
+        let is_headless = fault.kind() == Kind::NotFound
+            && self.open_objects(bare, Missing::Fails).and_then(|bucket| log::head(&bucket)).is_ok_and(|head| head > 0);
+        match fault.kind() {
+            _ if is_headless => {
+                let fault = Error::damaged(format!("{STORE_FILE} is missing, and the log of a store is there"));
+                Checkup::broken(AREA, bare, &fault).mended_by(mend_command(bare))
+            }
+            Kind::Unreachable => {
+                Checkup::broken(AREA, bare, fault).mended_by(format!("dagset store check {bare} says why"))
+            }
+            _ => Checkup::broken(AREA, bare, fault),
+        }
+    }
+
+    /// Rights, leftovers, the clock.
+    fn look_around(&self, bucket: &Bucket, root: &str) -> Vec<Checkup> {
+        let mut found = Vec::new();
+        match bucket.list("") {
+            Err(fault) if is_denied(&fault) => {
+                found.push(
+                    Checkup::warning(AREA, root, "its objects may not be listed")
+                        .mended_by(format!("dagset store check {root}")),
+                );
+            }
+            Err(fault) => found.push(Checkup::broken(AREA, root, &fault)),
+            Ok(listing) => {
+                let trials = listing.folders.iter().filter(|name| name.starts_with("check-")).count();
+                if trials > 0 {
+                    let detail = format!("{trials} folders that trials of the place left");
+                    found.push(Checkup::warning(AREA, root, detail).mended_by(format!("dagset gc {root}")));
+                }
+                let aside = crate::flow::repair::ASIDE;
+                if listing.folders.iter().any(|name| name == aside) {
+                    let kept = bucket.list(aside).map_or(0, |listing| listing.objects.len());
+                    if kept > 0 {
+                        let detail = format!("{kept} damaged objects are kept in {aside}/ since a repair");
+                        found.push(
+                            Checkup::warning(AREA, root, detail)
+                                .mended_by(format!("remove {root}/{aside} when nobody needs them")),
+                        );
+                    }
+                }
+            }
+        }
+        let folder = self.absolute(root);
+        let folder = Path::new(&folder);
+        if folder.is_dir() {
+            let may = rustix::fs::access(folder, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok();
+            if !may {
+                let how = format!("ask the owner of {root} for the right to write, if you need it");
+                found.push(Checkup::warning(AREA, root, "may only be read by this user").mended_by(how));
+            }
+        }
+        found
+    }
+}
+
+/// What is wrong with what the newest record names: its time, the newest state, the indexes.
+fn look_at_log(timeline: &Timeline) -> Result<Vec<Error>> {
+    let (bucket, fold) = (timeline.bucket(), timeline.fold());
+    let mut wrong = Vec::new();
+    let mut judge = |outcome: Result<()>| match outcome {
+        Err(fault) if fault.kind() == Kind::Unreachable => Err(fault),
+        Err(fault) => {
+            wrong.push(fault);
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    };
+    if let Some(newest) = timeline.state() {
+        judge(state::read(bucket, newest).map(drop))?;
+    }
+    let listing = bucket.list(ObjectKind::Index.folder())?;
+    for row in fold.indexes.values() {
+        let name = row.name.to_string();
+        let listed = listing.objects.iter().find(|object| object.name == name);
+        let object = format!("{}/{name}", ObjectKind::Index.folder());
+        judge(match listed.map(|object| object.bytes) {
+            Some(bytes) if bytes == row.bytes => Ok(()),
+            Some(bytes) => Err(Error::damaged(format!("{object} has {bytes} bytes, not {}", row.bytes))),
+            None if bucket.size(&object)? == Some(row.bytes) => Ok(()),
+            None => Err(Error::damaged(format!("{object} is missing"))),
+        })?;
+    }
+    if fold.indexes.values().map(|row| row.bytes).sum::<u64>() <= READ_BYTES {
+        let content = Content::new(bucket.clone(), Vec::new());
+        for row in fold.indexes.values() {
+            judge(content.index(row).map(drop))?;
+        }
+    }
+    if let Ok(time) = crate::flow::gc::clock::time_of_record(bucket, fold.number)
+        && time.0 > Time::now().0 + MOST_SKEW_MS
+    {
+        let message = "its newest record was written in the future, by the store's clock";
+        wrong.push(Error::new(Kind::Failed, message).hint("set the clock that is wrong: grace periods rest on both"));
+    }
+    wrong.dedup_by(|a, b| a.to_string() == b.to_string());
+    Ok(wrong)
+}
+
+/// What mends a damaged store.
+fn mend_command(root: &str) -> String {
+    format!("dagset verify {root} --repair-from STORE, where STORE is a copy or has the same content")
+}

@@ -1,0 +1,225 @@
+//! `verify --repair-from`: what is damaged is put back from where it is whole.
+
+use std::path::{Path, PathBuf};
+
+use crate::base::{Error, Event, Id, Kind, RepoPath, Result};
+use crate::cache::{Cache, Key, is_cache};
+use crate::flow::repair::{FindFile, Mended, Mender, SourceStore, mend_log, put_back};
+use crate::flow::verify::Report;
+use crate::format::store_file::StoreFile;
+use crate::history::timeline::Timeline;
+use crate::store::address::is_remote;
+use crate::store::locate::{STORE_FILE, read_store_file};
+use crate::store::log;
+use crate::store::objects::Bucket;
+use crate::workspace::control::Control;
+
+use super::open::Missing;
+use super::{Engine, VerifyOptions};
+
+/// What is mended in a round may show what is missing below it; a tree of manifests and recipes has no more levels than this.
+const ROUNDS: usize = 24;
+
+/// Where to take what is damaged from.
+#[derive(Debug, Clone, Default)]
+pub struct RepairOptions {
+    pub verify: VerifyOptions,
+    /// Stores, workspaces or caches, as paths or URLs. The caches of the settings, and the files of the workspace that the store is of, are looked
+    /// into anyway.
+    pub from: Vec<String>,
+    /// Say what would be mended, and write nothing.
+    pub dry_run: bool,
+}
+
+/// What a repair did, and what it couldn't mend.
+#[derive(Debug, Clone)]
+pub struct RepairReport {
+    pub mended: Vec<Mended>,
+    /// The last verification; its findings are what is left.
+    pub left: Report,
+    pub dry_run: bool,
+}
+
+/// Places on this machine that hold whole files.
+struct Files {
+    caches: Vec<Cache>,
+    workspaces: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Where a content may lie: nothing of it is trusted.
+    fn find(&self, content: &Id, size: u64, path: &RepoPath) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        for cache in &self.caches {
+            let keys = [false, true].map(|executable| Key { content: *content, executable });
+            found.extend(keys.iter().filter(|key| cache.has(**key, size)).map(|key| cache.path_of(*key)));
+        }
+        found.extend(self.workspaces.iter().map(|root| root.join(path.as_str())));
+        found
+    }
+}
+
+impl Engine {
+    /// Verifies a store, and mends what another store, a cache or a workspace has whole. Never touches what is healthy; what has to make room
+    /// is kept below `damaged/` in the store. What couldn't be mended is left in the report.
+    ///
+    /// Needs the right to delete where a damaged object stands in the way. Cut off anywhere, the same call goes on.
+    pub fn repair(&self, store: &str, options: &RepairOptions) -> Result<RepairReport> {
+        let text = self.expand(store)?;
+        let (sources, files) = self.repair_sources(&text, options)?;
+        let (bucket, root) = match self.locate(&text) {
+            Ok(located) if located.rest.is_none() => (located.bucket, located.store_root),
+            Ok(located) => {
+                return Err(Error::usage(format!("a store is mended as a whole, and {text} is less than that"))
+                    .hint(format!("name the store alone: {}", located.store_root)));
+            }
+            // Without its dagset.json a store is known by its log.
+            Err(fault) if fault.kind() == Kind::NotFound => {
+                let text = self.store_meant(&text)?.trim_end_matches('/').to_owned();
+                match self.open_objects(&text, Missing::Fails) {
+                    Ok(bucket) if log::head(&bucket)? > 0 => (bucket, text),
+                    _ => return Err(fault),
+                }
+            }
+            Err(fault) => return Err(fault),
+        };
+        let mut mended: Vec<Mended> =
+            self.mend_store_file(&bucket, &root, &sources, options.dry_run)?.into_iter().collect();
+        if options.dry_run && !mended.is_empty() {
+            return Ok(RepairReport { mended, left: Report::default(), dry_run: true });
+        }
+        let file = read_store_file(&bucket, &root).and_then(|(bytes, _)| StoreFile::parse(&bytes, &root));
+        let find_file: &FindFile<'_> = &|content, size, path| files.find(content, size, path);
+        let content_of = |timeline: &Timeline| self.content_at(&root, timeline);
+        let mender = Mender {
+            actor: self.actor(),
+            observer: self.observer.clone(),
+            content_of: &content_of,
+            stores: &sources,
+            find_file,
+            dry_run: options.dry_run,
+        };
+        let mut left = self.verify(&root, &options.verify)?;
+        // All rests on the log, so it comes first.
+        if let Ok(file) = &file
+            && left.findings.iter().any(|finding| finding.object.starts_with("log"))
+        {
+            let records = mend_log(&bucket, file.store, &sources, &self.observer, options.dry_run)?;
+            if !records.is_empty() && !options.dry_run {
+                left = self.verify(&root, &options.verify)?;
+            }
+            mended.extend(records);
+        }
+        for _ in 0..ROUNDS {
+            let Ok(file) = &file else { break };
+            if left.findings.is_empty() {
+                break;
+            }
+            let mut timeline = match Timeline::open(bucket.clone(), file.store, self.observer.clone()) {
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                Err(_) => break,
+                Ok(timeline) => timeline,
+            };
+            let done = mender.mend(&mut timeline, &left.findings)?;
+            if done.is_empty() {
+                break;
+            }
+            mended.extend(done);
+            if options.dry_run {
+                break;
+            }
+            left = self.verify(&root, &options.verify)?;
+        }
+        if options.dry_run {
+            let is_mended = |object: &str| {
+                mended.iter().any(|it| it.object == object || object == "log" && it.object.starts_with("log/"))
+            };
+            left.findings.retain(|finding| !is_mended(&finding.object));
+        }
+        mended.sort();
+        mended.dedup();
+        Ok(RepairReport { mended, left, dry_run: options.dry_run })
+    }
+
+    /// Opens what the user names; a source that isn't there is an error.
+    fn repair_sources(&self, store: &str, options: &RepairOptions) -> Result<(Vec<SourceStore>, Files)> {
+        let mut files = Files { caches: Vec::new(), workspaces: Vec::new() };
+        let mut texts = Vec::new();
+        for text in &options.from {
+            let text = self.expand(text)?;
+            let folder = PathBuf::from(self.absolute(&text));
+            if !is_remote(&text) && is_cache(&folder) {
+                files.caches.extend(Cache::open(&folder, true, self.observer.clone())?);
+                continue;
+            }
+            if !is_remote(&text) {
+                files.workspaces.extend(Control::find(&folder).filter(|it| it.root() == folder).map(|_| folder));
+            }
+            texts.push(text);
+        }
+        for place in &self.settings.caches {
+            match Cache::open(&self.path(&place.folder), true, self.observer.clone()) {
+                Ok(cache) => files.caches.extend(cache),
+                Err(fault) => self.observer.tell(Event::Note(fault.in_one_line())),
+            }
+        }
+        let home = self.store_meant(store)?;
+        if let Ok(Some((control, _))) = self.embedding(&home) {
+            files.workspaces.push(control.root().to_owned());
+        }
+        if let Some(control) = Control::find(&self.settings.folder)
+            && let Ok(config) = control.config()
+            && Path::new(&self.absolute(&control.store_text(&config))) == Path::new(&self.absolute(&home))
+        {
+            files.workspaces.push(control.root().to_owned());
+        }
+        let open = |text: &String| {
+            let (open, _) = self.open_store(text)?;
+            if self.absolute(open.root.trim_end_matches('/')) == self.absolute(home.trim_end_matches('/')) {
+                return Err(Error::usage(format!("{text} is the store that is to be mended"))
+                    .hint("name another store, a cache or a workspace that has what is damaged"));
+            }
+            Ok(SourceStore { bucket: open.timeline.bucket().clone(), store: open.file.store, content: open.content })
+        };
+        Ok((texts.iter().map(open).collect::<Result<_>>()?, files))
+    }
+
+    /// Puts `dagset.json` back, where it is missing or damaged, from a store whose log is the same.
+    fn mend_store_file(
+        &self,
+        bucket: &Bucket,
+        root: &str,
+        sources: &[SourceStore],
+        dry_run: bool,
+    ) -> Result<Option<Mended>> {
+        match read_store_file(bucket, root) {
+            Ok((bytes, _)) if StoreFile::parse(&bytes, root).is_ok() => return Ok(None),
+            Ok((bytes, _)) if StoreFile::is_sealed(&bytes) => return Ok(None),
+            Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+            _ => {}
+        }
+        for source in sources {
+            let (bytes, _) = read_store_file(&source.bucket, &source.bucket.describe())?;
+            if StoreFile::parse(&bytes, root).is_ok() && is_copy(bucket, &source.bucket)? {
+                if !dry_run {
+                    put_back(bucket, STORE_FILE, &bytes)?;
+                }
+                let how = "put back from a copy of the store".to_owned();
+                return Ok(Some(Mended { object: STORE_FILE.to_owned(), how }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Whether two stores have one log: the newest record that both have is the same object.
+fn is_copy(bucket: &Bucket, other: &Bucket) -> Result<bool> {
+    for number in (1..=log::head(bucket)?.min(log::head(other)?)).rev() {
+        match (log::read(bucket, number), log::read(other, number)) {
+            (Ok(Some((_, own))), Ok(Some((_, theirs)))) => return Ok(own == theirs),
+            (Err(fault), _) | (_, Err(fault)) if fault.kind() == Kind::Unreachable => return Err(fault),
+            _ => {}
+        }
+    }
+    Ok(false)
+}

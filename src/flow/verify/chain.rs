@@ -1,0 +1,94 @@
+//! The log: records without a gap, each naming the one before, and the states that they name.
+
+use rayon::prelude::*;
+
+use crate::base::{Error, Id, Kind, Result};
+use crate::format::header::ObjectKind;
+use crate::format::record::{Record, StateRef};
+use crate::history::fold::Fold;
+use crate::history::state;
+use crate::store::log;
+
+use super::objects::object_name;
+use super::{Check, Finding};
+
+/// Records that are read before they are looked at in order.
+const RECORDS: usize = 64;
+/// Collection keeps so many of the states that the log names.
+const KEPT_STATES: usize = 2;
+
+impl Check<'_> {
+    /// The records from `from` up to the one that the fold ends with; where there is no fold, up to the newest that lists show.
+    pub(super) fn chain(&self, fold: &Fold, from: u64) -> Result<()> {
+        let newest = if fold.number > 0 { fold.number } else { log::head(self.bucket)? };
+        let mut before = if from == 1 { Id::ZERO } else { Id::MAX };
+        let numbers: Vec<u64> = (from..=newest).collect();
+        let read = |number: &u64| (*number, self.record(*number));
+        let records = numbers.chunks(RECORDS).flat_map(|some| some.par_iter().map(read).collect::<Vec<_>>());
+        for (number, record) in records {
+            let name = log::record_name(number);
+            match record {
+                Ok(Some((record, hash))) => {
+                    if record.core.before != before && before != Id::MAX {
+                        self.find(Finding::damaged(&name, "doesn't name the record before it"));
+                    }
+                    before = hash;
+                    self.name_state(record.state);
+                }
+                Ok(None) => {
+                    self.find(Finding::missing(&name, "the log has a gap"));
+                    before = Id::MAX;
+                }
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                Err(fault) => {
+                    before = Id::MAX;
+                    self.find(Finding::damaged(&name, fault.in_one_line()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A record that is whole and stands under its own number, and the hash of its object.
+    fn record(&self, number: u64) -> Result<Option<(Record, Id)>> {
+        let name = log::record_name(number);
+        let read = || match self.bucket.get(&name) {
+            Ok(bytes) => {
+                let record = Record::parse(&bytes)?;
+                self.count(bytes.len() as u64);
+                match record.core.number == number {
+                    true => Ok(Some((record, Id::of(&bytes)))),
+                    false => Err(Error::damaged(format!("holds record {}", record.core.number))),
+                }
+            }
+            Err(fault) if fault.kind() == Kind::NotFound => Ok(None),
+            Err(fault) => Err(fault),
+        };
+        self.bucket.read_verified(read)
+    }
+
+    fn name_state(&self, state: Option<StateRef>) {
+        let mut states = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let last = states.last().map(StateRef::pack);
+        states.extend(state.filter(|it| last.is_none_or(|last| last != it.pack())));
+    }
+
+    /// The states that records name: the last of them must be there, and what is there must be what was named.
+    pub(super) fn named_states(&self) -> Result<()> {
+        let states = self.states.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let kept = states.len().saturating_sub(KEPT_STATES);
+        states.iter().enumerate().try_for_each(|(number, state)| self.state(state, number >= kept))
+    }
+
+    fn state(&self, state: &StateRef, is_kept: bool) -> Result<()> {
+        let name = object_name(ObjectKind::State, &state.pack());
+        match (state::read(self.bucket, state), self.bucket.size(&name)?) {
+            (Err(fault), _) if fault.kind() == Kind::Unreachable => return Err(fault),
+            (_, None) if !is_kept => {}
+            (_, None) => self.find(Finding::missing(&name, "the log names it")),
+            (Err(fault), _) if !self.is_found(&name) => self.find(Finding::damaged(&name, fault.in_one_line())),
+            _ => {}
+        }
+        Ok(())
+    }
+}
