@@ -28,8 +28,8 @@ const SCHEMA: u32 = 1;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// What the last item of `staged` begins with.
 const CHECK_MARK: &str = "//";
-/// What helps where a workspace's own files are lost: nothing says any more where it stood.
-const ANOTHER_WORKSPACE: &str = "the folder's files are untouched: make a workspace beside it (`dagset clone`, or `dagset init` and `dagset switch`) and move them there";
+/// What helps where nothing says any more where a workspace stands.
+const LOOK_FIRST: &str = "the folder's files are untouched: `dagset doctor` says how it is mended";
 /// The home store's text where it lies in `.dagset/store`.
 pub const EMBEDDED: &str = "embedded";
 
@@ -191,7 +191,7 @@ impl Control {
 
     pub fn state(&self) -> Result<State> {
         let path = self.file("state.json");
-        let damaged = |why: &str| Error::damaged(format!("{} {why}", path.display())).hint(ANOTHER_WORKSPACE);
+        let damaged = |why: &str| Error::damaged(format!("{} {why}", path.display())).hint(LOOK_FIRST);
         let text = match fs::read(&path) {
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Err(damaged("is missing")),
             read => read.map_err(|fault| Error::io("read", &path, fault))?,

@@ -11,7 +11,7 @@ use crate::s3::{Server, server};
 use crate::stage::noise;
 
 /// Rounds in a usual run of the tests; `DAGSET_TEST_RUNS` says another number.
-const RUNS: u64 = 100;
+const RUNS: u64 = 200;
 /// All is looked at so often, in rounds.
 const CHECK_EVERY: u64 = 25;
 const PEOPLE: [&str; 2] = ["ada", "bob"];

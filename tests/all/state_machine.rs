@@ -56,6 +56,7 @@ struct Play {
 }
 
 impl Drop for Play {
+    #[expect(clippy::print_stderr, reason = "a test that fails says how it is run again")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("DAGSET_TEST_CASE={}; its steps:\n{}", self.case, self.told.join("\n"));

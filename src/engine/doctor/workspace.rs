@@ -114,11 +114,16 @@ impl Engine {
         match StatIndex::look(folder, control.root()) {
             Ok(()) => None,
             Err(fault) => {
-                let fixed = fix && StatIndex::open(Some(folder), control.root(), &self.observer).is_ok();
+                let fixed = fix && self.read_index(folder, control).is_ok();
                 let found = Checkup { health: Health::Warning, ..Checkup::broken(AREA, "stat index", &fault) };
                 Some(found.mended_by("dagset doctor --fix, or dagset status, which makes it anew").fixed_if(fixed))
             }
         }
+    }
+
+    /// Reads the index, which makes a damaged one anew.
+    fn read_index(&self, folder: &Path, control: &Control) -> Result<()> {
+        StatIndex::open(Some(folder), control.root(), &self.observer)?.rows().map(drop)
     }
 
     /// Pins that moved on, or can't be read.
