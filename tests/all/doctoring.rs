@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::env::{TestEnv, everything_below};
 
@@ -106,10 +106,10 @@ fn what_is_wrong_is_named_with_the_command_that_mends_it() {
 fn what_was_cut_off_is_told_with_the_way_on() {
     let env = stage();
     let state = env.path("ws/.dagset/state.json");
-    let text = fs::read_to_string(&state).unwrap();
-    let base = serde_json::from_str::<Value>(&text).unwrap()["base"].as_str().unwrap().to_owned();
-    let checkout = format!("\"checkout\":{{\"branch\":\"main\",\"version\":\"{base}\"}}");
-    fs::write(&state, text.replace("\"checkout\":null", &checkout)).unwrap();
+    let mut cut_off: Value = serde_json::from_slice(&fs::read(&state).unwrap()).unwrap();
+    cut_off["checkout"] = json!({"branch": "main", "version": cut_off["base"]});
+    cut_off["check"] = Value::Null;
+    fs::write(&state, cut_off.to_string()).unwrap();
     env.write("home-of-secrets", "");
     let found = env.run_with("ws", ["doctor", "--json"], b"").json();
     let wrong = checks(&found);
