@@ -1,8 +1,12 @@
 //! `prune --pushed`: the store in a workspace gives up what a remote has, and borrows it from then on, as a clone does.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
 use crate::base::{Error, Event, Kind, RefName, Result};
 use crate::flow::thin::{Keeper, Thinned, Thinner};
 use crate::history::timeline::Timeline;
+use crate::store::locate::STORE_FILE;
 use crate::workspace::control::EMBEDDED;
 
 use super::Engine;
@@ -41,6 +45,7 @@ impl Engine {
         for (name, remote) in &config.remotes {
             match self.open_store(&remote.url) {
                 Ok((open, _)) => {
+                    self.refuse_as_keeper(name, &store, &open.root)?;
                     remotes.push(name.clone());
                     let (bucket, fold) = (open.timeline.bucket().clone(), open.timeline.fold().clone());
                     keepers.push(Keeper { bucket, fold, content: open.content });
@@ -65,5 +70,33 @@ impl Engine {
         let thinner = Thinner { actor, observer, content_of: &content_of, keepers: &keepers, dry_run };
         let thinned = thinner.thin(&mut open.timeline)?;
         Ok(ThinReport { store, remotes, thinned, dry_run })
+    }
+
+    /// A store keeps nothing for itself; and one that is embedded in a workspace may be thinned in its turn.
+    fn refuse_as_keeper(&self, name: &RefName, home: &str, remote: &str) -> Result<()> {
+        let hint = "`dagset remote add` names a store of its own; `dagset push` sends what it lacks";
+        if self.is_one_place(home, remote) {
+            return Err(Error::usage(format!(
+                "the remote {name} is the workspace's own store: nobody else has what is in it"
+            ))
+            .hint(hint));
+        }
+        match self.embedding(remote)? {
+            None => Ok(()),
+            Some((control, _)) => Err(Error::usage(format!(
+                "the remote {name} is the store in the workspace {}, which may be thinned too: then nobody would have it",
+                control.root().display()
+            ))
+            .hint(hint)),
+        }
+    }
+
+    /// Whether two stores in folders are one, by whatever path.
+    fn is_one_place(&self, one: &str, other: &str) -> bool {
+        let file = |root: &str| std::fs::metadata(Path::new(&self.absolute(root)).join(STORE_FILE)).ok();
+        match (file(one), file(other)) {
+            (Some(one), Some(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+            _ => false,
+        }
     }
 }

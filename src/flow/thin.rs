@@ -1,6 +1,6 @@
 //! Thinning a store whose content others have: chunks that a remote can give back leave its indexes and packs. Metadata stays.
 //!
-//! A chunk goes if a version that needs it is at a remote, that remote's own indexes name it in a pack that is there and isn't condemned, and no
+//! A chunk goes if a version that needs it is at a remote, where a ref leads to it, that remote's own indexes name it in a pack that is there and isn't condemned, and no
 //! version needs it that all remotes lack. What stays keeps its bases. One record takes the packs out; then they are deleted. What is cut off
 //! before that record leaves packs that no index names, what is cut off behind it leaves what the next run deletes.
 
@@ -12,7 +12,7 @@ use crate::format::index::Index;
 use crate::format::operation::{IndexRow, Operation, VersionRow};
 use crate::format::pack::{ItemKind, NewItem};
 use crate::format::place::{Encoding, Place};
-use crate::history::alive::all_versions;
+use crate::history::alive::{Grace, all_versions, live_versions};
 use crate::history::fold::Fold;
 use crate::history::timeline::{Actor, Timeline};
 use crate::store::content::Content;
@@ -117,19 +117,24 @@ impl Thinner<'_> {
 
     /// The chunks that a remote can give back and no unpushed version needs, and how many versions are unpushed.
     fn lent(&self, fold: &Fold, content: &Content) -> Result<(HashSet<Id>, u64)> {
-        let has = |keeper: &Keeper, id: &Id| {
-            keeper.fold.version(id).is_some() && !keeper.fold.condemned.versions.contains_key(id)
+        // What only the grace period keeps alive there goes with it.
+        let now = |keeper: &Keeper| {
+            let grace = Grace { old: keeper.fold.number, young: &[], kept: &[] };
+            let mut live = live_versions(&keeper.fold, grace, None);
+            live.retain(|id| !keeper.fold.condemned.versions.contains_key(id));
+            live
         };
+        let live: Vec<HashSet<Id>> = self.keepers.iter().map(now).collect();
         let rows = all_versions(fold);
         let (mut stays, mut unpushed, mut walked) = (HashSet::new(), 0, Needs::default());
-        for row in rows.values().filter(|row| !self.keepers.iter().any(|keeper| has(keeper, &row.version))) {
+        for row in rows.values().filter(|row| !live.iter().any(|live| live.contains(&row.version))) {
             unpushed += 1;
             each_chunk(&mut walked, content, row, &mut stays)?;
         }
         let mut lent = HashSet::new();
-        for keeper in self.keepers {
+        for (keeper, live) in self.keepers.iter().zip(&live) {
             let (mut needed, mut walked) = (HashSet::new(), Needs::default());
-            for row in rows.values().filter(|row| has(keeper, &row.version)) {
+            for row in rows.values().filter(|row| live.contains(&row.version)) {
                 each_chunk(&mut walked, content, row, &mut needed)?;
             }
             let there = There::of(keeper)?;
