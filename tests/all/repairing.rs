@@ -112,12 +112,15 @@ fn a_copy_of_the_store_mends_every_kind_of_object() {
     for object in scene.victims() {
         for (how, store) in damaged(&scene.store, &object) {
             let what = format!("{object} {how}");
-            if how == "deleted" && newest.as_deref() == Some(&*object) {
-                // A log without its newest record is the log of a moment before.
-                continue;
-            }
             let engine = between(&store, &copy_of(&scene.store));
             let before = objects(&store);
+            if how != "flipped" && newest.as_deref() == Some(&*object) {
+                // A log without its newest record is the log of a moment before; and nothing tells what stood where there is other content.
+                let left = repair(&engine, false).left;
+                assert_eq!(left.findings.is_empty(), how == "deleted", "{what}: {left:?}");
+                assert_eq!(objects(&store), before, "{what}: a copy may have gone another way");
+                continue;
+            }
             let planned = repair(&engine, true);
             assert_eq!(objects(&store), before, "{what}: a dry run writes nothing");
             assert!(planned.mended.iter().any(|it| it.object == object), "{what}: {planned:?}");

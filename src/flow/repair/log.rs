@@ -1,19 +1,18 @@
 //! Records of the log, byte for byte from copies of the store. What a record must be is known from the one behind it, which names its hash.
 
-use std::collections::HashSet;
-
 use crate::base::{Id, Kind, Observer, Result};
-use crate::format::header::ObjectKind;
-use crate::format::operation::Operation;
 use crate::format::record::Record;
 use crate::store::log;
 use crate::store::objects::Bucket;
 
 use super::{Mended, SourceStore, put_back};
 
+/// So many bytes of a record may have rotted for what is left to tell which one it was.
+const FLIPPED_BYTES: usize = 8;
+
 /// Puts back the records that are damaged or missing, where a copy of the store has them.
 ///
-/// The newest has none behind it: a copy's is taken where it follows our log, and what it registers is here.
+/// The newest has none behind it, and a copy may have gone another way since: a copy's is taken only where all but some bytes of it stand here.
 /// Errors: a newer dagset wrote the log ([`Kind::Failed`]).
 pub fn mend_log(
     bucket: &Bucket,
@@ -33,9 +32,9 @@ pub fn mend_log(
         let record = match own.filter(|(record, _, _)| record.core.number == number) {
             Some((record, _, _)) => Some(record),
             None => {
-                let is_it = |(record, hash, _): &Found| match must_be {
+                let is_it = |(record, hash, bytes): &Found| match must_be {
                     Some(must_be) => *hash == must_be,
-                    None => record.core.number == number && follows(bucket, record).unwrap_or(false),
+                    None => record.core.number == number && is_what_stood(bucket, &name, bytes),
                 };
                 let copies = sources.iter().filter(|source| source.store == store);
                 let found = copies.map(|source| read(&source.bucket, &name)).collect::<Result<Vec<_>>>()?;
@@ -69,24 +68,9 @@ fn read(bucket: &Bucket, name: &str) -> Result<Option<Found>> {
     }
 }
 
-/// Whether a record is the next one of the log here: it names the one before it, and the indexes that it registers are these.
-fn follows(bucket: &Bucket, record: &Record) -> Result<bool> {
-    let before = match record.core.number {
-        1 => Id::ZERO,
-        number => match read(bucket, &log::record_name(number - 1))? {
-            Some((_, hash, _)) => hash,
-            None => return Ok(false),
-        },
-    };
-    let added = record.core.operations.iter().flat_map(|operation| match operation {
-        Operation::Register { indexes } | Operation::ReplaceIndexes { added: indexes, .. } => indexes.as_slice(),
-        _ => &[],
-    });
-    let names: HashSet<String> = added.map(|row| format!("{}/{}", ObjectKind::Index.folder(), row.name)).collect();
-    for name in names {
-        if bucket.size(&name)?.is_none() {
-            return Ok(false);
-        }
-    }
-    Ok(record.core.before == before)
+/// Whether a damaged object is this record but for a few bytes. Its nonce, 16 bytes drawn at random, no other record has.
+fn is_what_stood(bucket: &Bucket, name: &str, record: &[u8]) -> bool {
+    let Ok(damaged) = bucket.get(name) else { return false };
+    let differ = damaged.iter().zip(record).filter(|(a, b)| a != b).count();
+    damaged.len() == record.len() && differ <= FLIPPED_BYTES
 }
