@@ -127,8 +127,9 @@ impl Filler<'_> {
         while !missing.is_empty() && !is_over() {
             let (mut own, mut others): (Vec<(&Wanted, Claim<'_>)>, Vec<&Wanted>) = (Vec::new(), Vec::new());
             for file in std::mem::take(&mut missing) {
-                // Whoever has the first has its neighbours too: files share frames, and what lies between two is read along.
-                match others.is_empty().then(|| cache.claim(file.key)).flatten() {
+                // From afar, whoever has the first has its neighbours too: files share frames, and what lies between two is read along.
+                let is_left_alone = self.content.is_far() && !others.is_empty();
+                match (!is_left_alone).then(|| cache.claim(file.key)).flatten() {
                     // It may have come just before.
                     Some(_) if cache.has(file.key, file.size) => is_there(file),
                     Some(claim) => own.push((file, claim)),
