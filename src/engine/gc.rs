@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::{DatasetName, Id, RefName, Result, Time};
+use crate::flow::gc::repack::NEEDED;
 use crate::flow::gc::{Collector, Gone, Marker, clock};
 use crate::history::fold::Fold;
 use crate::history::timeline::Timeline;
@@ -96,6 +97,8 @@ impl Engine {
             only,
             kept: self.worked_on(&store)?,
             old,
+            // Without grace, nothing that is dead stays.
+            needed: if options.grace.is_zero() { 100 } else { NEEDED },
             dry_run: options.dry_run,
         };
         let timeline = &mut store.timeline;

@@ -21,7 +21,7 @@ use super::without_packs::{packs_of, without};
 pub mod clock;
 mod mark;
 pub mod needs;
-mod repack;
+pub mod repack;
 pub mod sweep;
 pub mod weigh;
 
@@ -68,6 +68,8 @@ pub struct Collector<'a> {
     pub kept: Vec<Id>,
     /// The newest record that is older than the grace period.
     pub old: u64,
+    /// A pack of which less is needed than so many percent of its stored bytes is written anew.
+    pub needed: u64,
     /// Nothing is written.
     pub dry_run: bool,
 }

@@ -21,7 +21,7 @@ use super::mark::{Live, Marker};
 use super::{Collector, Gone, PATIENCE, Survey, too_busy};
 
 /// A pack is written anew if less than so much of its stored bytes is needed, in percent: at most a third more than is needed stays.
-const NEEDED: u64 = 75;
+pub const NEEDED: u64 = 75;
 /// Packs that are read and written at once, 32 MiB each.
 const AT_ONCE: usize = 4;
 /// Packs that one record puts in the place of others: a busy log moves while many are written.
@@ -113,7 +113,7 @@ impl Collector<'_> {
         let is_sparse = |pack: &IndexPack| {
             let of = |sums: &HashMap<ObjectName, u64>| sums.get(&pack.name).copied().unwrap_or(0);
             let may_go = pack.name.born < self.old && live.has(&pack.name) && !condemned.contains_key(&pack.name);
-            may_go && of(&needed) * 100 < of(&stored) * NEEDED
+            may_go && of(&needed) * 100 < of(&stored) * self.needed
         };
         let mut sparse: Vec<IndexPack> = content.indexes()?.iter().flat_map(Index::packs).filter(is_sparse).collect();
         sparse.sort_unstable_by_key(|pack| pack.name);
