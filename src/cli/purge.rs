@@ -1,4 +1,6 @@
-//! `purge`: content goes from all versions for good; `unpurge`: it may be added again.
+//! `purge`: content goes from all versions for good; `unpurge`: it comes back.
+
+use std::path::PathBuf;
 
 use clap::Args;
 use dagset::base::{Id, Result};
@@ -47,16 +49,16 @@ pub struct Purge {
     dry_run: bool,
 }
 
-/// Let purged content be added again
+/// Bring purged content back
 #[derive(Args)]
 #[command(arg_required_else_help = true)]
 pub struct Unpurge {
-    /// A store or a dataset [default: the default store]
+    /// The store that it was purged from, or a dataset there
     #[arg(value_name = "STORE|DATASET")]
-    place: Option<String>,
-    /// The content's id, as `oplog --json` shows it
-    #[arg(long = "content", value_name = "ID", required = true, value_parser = content_id)]
-    contents: Vec<Id>,
+    place: String,
+    /// Files that have the content
+    #[arg(value_name = "FILE", required = true)]
+    files: Vec<PathBuf>,
     /// Why; the log keeps it
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -94,13 +96,12 @@ pub fn run(context: &mut Context, args: &Purge) -> Result<Ending> {
 }
 
 pub fn lift(context: &mut Context, args: &Unpurge) -> Result<Ending> {
-    let text = args.place.clone().map_or_else(|| addresses::store(context, None), Ok)?;
-    let place = addresses::parse(context, &text)?;
+    let place = addresses::parse(context, &args.place)?;
     let reason = Reason::new(&args.reason)?;
-    let report = context.watched(|engine| engine.unpurge(&place, &args.contents, &reason))?;
+    let report = context.watched(|engine| engine.unpurge(&place, &args.files, &reason))?;
     if context.for_people() {
         let contents = ui::count(report.contents.len() as u64, "content");
-        context.say(&format!("record {}: {contents} may be added to {} again", report.record, report.store));
+        context.say(&format!("record {}: {contents} are in {} again", report.record, report.store));
     } else {
         let contents: Vec<_> = report.contents.iter().map(json::id).collect();
         context

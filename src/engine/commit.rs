@@ -308,7 +308,7 @@ impl Engine {
         let by_path: HashMap<&str, &LocalChange> = local.iter().map(|change| (change.path.as_str(), change)).collect();
         let is_purged = |entry: &Entry| workspace.target.store.content.tombstone_of(entry).is_some();
         let mut open = Vec::with_capacity(steps.len());
-        let mut conflicts = Vec::new();
+        let (mut conflicts, mut only_here) = (Vec::new(), false);
         let leaving: HashSet<String> =
             steps.iter().filter(|step| step.after.is_none()).map(|step| step.path.to_string()).collect();
         for step in steps {
@@ -317,6 +317,10 @@ impl Engine {
                 // It isn't there because it was purged.
                 Some(change) if change.after.is_none() && step.before.as_ref().is_some_and(is_purged) => None,
                 Some(change) => Some(change.path.to_string()),
+                None if step.before.as_ref().is_some_and(is_purged) => {
+                    only_here = true;
+                    Some(step.path.to_string())
+                }
                 None => blocking(local, &by_path, &step)
                     .or_else(|| unseen_in_the_way(workspace.control.root(), &step, &leaving)),
             };
@@ -332,7 +336,12 @@ impl Engine {
         let more =
             if conflicts.len() > 20 { format!("\n  … and {} more", conflicts.len() - 20) } else { String::new() };
         Err(Error::conflict(format!("{} paths have changes that no version holds:\n  {shown}{more}", conflicts.len()))
-            .hint("`dagset commit -a` keeps them, `dagset restore PATH…` drops them"))
+            .hint(match only_here {
+                true => {
+                    "no version holds what was purged: move such files away, or remove them, then run the command again"
+                }
+                false => "`dagset commit -a` keeps them, `dagset restore PATH…` drops them",
+            }))
     }
 
     /// Whether a locally changed path is as the goal wants it.

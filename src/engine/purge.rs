@@ -1,15 +1,15 @@
-//! `purge`: content goes from a store and from what of it this machine has, and stays out; `unpurge` lets it come back.
+//! `purge`: content goes from a store and from what of it this machine has, and stays out.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::base::{DatasetName, Error, Event, Id, RefName, Result};
+use crate::base::{DatasetName, Error, Event, Id, RefName, Result, Time};
 use crate::cache::{Cache, PurgedFiles};
 use crate::chunk::cut::SMALL_FILE;
 use crate::flow::gc::clock;
 use crate::flow::purge::{CONTENTS_A_RECORD, Outcome, Purger, Survey, tombstones};
 use crate::format::manifest::EntryKind;
-use crate::format::operation::Operation;
 use crate::format::pack::ItemKind;
 use crate::format::recipe::RecipeRoot;
 use crate::format::tombstone::Purged;
@@ -17,6 +17,7 @@ use crate::history::alive::all_versions;
 use crate::history::fold::{Dataset, Fold};
 use crate::history::guard::{Reason, stands};
 use crate::history::timeline::Timeline;
+use crate::store::folder::sweep_staging;
 use crate::store::uses::Wanted;
 use crate::tree::manifest::Manifest;
 use crate::tree::read_file::hash_file;
@@ -29,6 +30,8 @@ use super::{Address, Engine};
 
 /// Uses that a report lists, the newest.
 const MOST_USES: usize = 1_000;
+/// Staging files of writers that are older than this go: all sessions from before are void.
+const STAGING_AGE: Duration = Duration::from_secs(60);
 /// Names of versions that an error lists.
 const SHOWN_VERSIONS: usize = 5;
 
@@ -112,14 +115,6 @@ pub struct PurgeReport {
     pub elsewhere: Vec<Elsewhere>,
 }
 
-/// What may be added again.
-#[derive(Debug, Clone)]
-pub struct UnpurgeReport {
-    pub store: String,
-    pub contents: Vec<Id>,
-    pub record: u64,
-}
-
 impl PurgeReport {
     /// What the store has less of than before.
     pub fn freed_bytes(&self) -> u64 {
@@ -151,23 +146,12 @@ impl Engine {
         };
         let may = |fold: &Fold, survey: &Survey| if options.force { Ok(()) } else { refuse_published(fold, survey) };
         let outcome = purger.purge(&mut store.timeline, may)?;
+        if let Some(folder) = Some(PathBuf::from(self.absolute(&root))).filter(|root| !options.dry_run && root.is_dir())
+        {
+            sweep_staging(&folder, Time::now(), STAGING_AGE)?;
+        }
         store.content = content_of(&store.timeline)?;
         self.purge_report(&store, &targets, outcome, options)
-    }
-
-    /// Lets purged content be added again; it stays away until somebody does.
-    pub fn unpurge(&self, place: &Address, contents: &[Id], reason: &Reason) -> Result<UnpurgeReport> {
-        let (mut store, _) = self.open_log(place)?;
-        let readmit = Operation::Readmit { contents: contents.to_vec() };
-        let root = store.root.clone();
-        store.timeline.append(&self.actor(), |fold, _| {
-            match contents.iter().find(|content| !fold.expelled.contains_key(content)) {
-                None => Ok(vec![readmit.clone(), reason.operation()]),
-                Some(content) => Err(Error::not_found(format!("content {} isn't purged from {root}", content.short()))
-                    .hint("`dagset oplog` shows what was purged")),
-            }
-        })?;
-        Ok(UnpurgeReport { store: root, contents: contents.to_vec(), record: store.timeline.fold().number })
     }
 
     /// The content that is meant, each once.

@@ -155,7 +155,9 @@ impl<'a> Session<'a> {
         };
         let paths = files.iter().map(|found| found.path.as_str());
         let purged: Vec<_> = paths.zip(outcomes).filter_map(|(path, it)| Some((path, is_purged(it)?))).collect();
-        let Some((_, (first, _))) = purged.first() else { return Ok(()) };
+        if purged.is_empty() {
+            return Ok(());
+        }
         let shown = purged.iter().take(SHOWN_PATHS).map(|(path, (_, tombstone))| {
             format!("{path}: by record {} at {}: {}", tombstone.record, tombstone.time, tombstone.reason)
         });
@@ -163,9 +165,8 @@ impl<'a> Session<'a> {
         let more = (more > 0).then(|| format!("… and {more} more"));
         let list = shown.chain(more).collect::<Vec<_>>().join("\n  ");
         let message = format!("{} paths have content that was purged from this store:\n  {list}", purged.len());
-        Err(Error::conflict(message).hint(format!(
-            "leave them out; where they may come back: `dagset unpurge STORE --content {first} --reason TEXT`"
-        )))
+        Err(Error::conflict(message)
+            .hint("leave them out; where they may come back: `dagset unpurge STORE FILE… --reason TEXT`"))
     }
 
     /// Writes the manifest of `pieces` (entries, in path order, and leaves that the store has), then the version record that `version` makes of its root.

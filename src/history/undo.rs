@@ -87,7 +87,7 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
         | Operation::ReplaceIndexes { .. } => return Ok(None),
         Operation::Expel { .. } => {
             return Err(Error::conflict(format!("record {number} purged content, which is gone for good"))
-                .hint("`dagset unpurge` lets the same content be added again"));
+                .hint("`dagset unpurge STORE FILE…` brings the content back"));
         }
         Operation::Readmit { .. } => {
             return Err(Error::conflict(format!("record {number} lets purged content be added again"))

@@ -178,7 +178,7 @@ fn the_first_screen() {
       gc           Delete what no name, tag or branch leads to any more
       prune        Free the space of what a remote has
       purge        Remove content from all versions for good
-      unpurge      Let purged content be added again
+      unpurge      Bring purged content back
       du           Say what a store or a version takes, and what could be freed
       config       Show or change your configuration
       completions  Print completions for a shell

@@ -147,12 +147,10 @@ fn the_same_content_is_refused_until_it_is_let_in_again() {
         );
     }
     assert_eq!(packs(), before);
-    let _ = env.run(["unpurge", "./store", "--content", &"ab".repeat(32), "--reason", "no"]).exits(3);
-    for content in report["contents"].as_array().unwrap() {
-        let id = content["content"].as_str().unwrap();
-        let _ = env.run(["unpurge", "./store", "--content", id, "--reason", "they agreed"]).exits(0);
-    }
-    let _ = env.run(["ingest", "data", "--into", "./store/set", "--as", "2.0"]).exits(0);
+    env.write("data/other", "never purged");
+    let _ = env.run(["unpurge", "./store", "data/large.bin", "data/other", "--reason", "no"]).exits(3);
+    let back = ["unpurge", "./store", "data/large.bin", "data/notes/secret.txt", "--reason", "they agreed", "--json"];
+    assert_eq!(env.run(back).json()["contents"].as_array().map(Vec::len), report["contents"].as_array().map(Vec::len));
     let _ = env.run(["get", "./store/set@1.0", "out"]).exits(0);
     assert_eq!(fs::read(env.path("out/large.bin")).unwrap(), noise(1, 1_000_000), "old versions have it again too");
     assert_verified(&env, 0);

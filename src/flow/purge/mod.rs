@@ -17,6 +17,7 @@ use crate::history::timeline::{Actor, Timeline};
 use crate::store::content::Content;
 
 use super::gc::{ContentOf, sweep};
+use super::repair::ASIDE;
 use super::rewrite_pack::{Rewritten, rewrite_pack};
 use super::without_packs::{packs_of, without};
 
@@ -193,7 +194,15 @@ impl Purger<'_> {
     fn garbage(&self, timeline: &Timeline, content: &Content, void_before: u64) -> Result<Vec<sweep::Garbage>> {
         // States and trials of the place are left alone.
         let never = (Time(i64::MIN), Time(i64::MIN));
-        sweep::find_garbage(timeline, content, void_before, &[], never)
+        let mut garbage = sweep::find_garbage(timeline, content, void_before, &[], never)?;
+        // What a repair put aside may hold any of it.
+        let aside = timeline.bucket().list(ASIDE)?.objects.into_iter();
+        garbage.extend(aside.map(|it| sweep::Garbage {
+            object: format!("{ASIDE}/{}", it.name),
+            bytes: it.bytes,
+            born: None,
+        }));
+        Ok(garbage)
     }
 
     /// Counts what the record would let be deleted.
