@@ -67,3 +67,8 @@ pub(super) fn is_damage(fault: &rusqlite::Error) -> bool {
     matches!(code, Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt | ErrorCode::Unknown))
         || matches!(fault, rusqlite::Error::InvalidColumnType(..))
 }
+
+/// Whether there is no room for what was to be written.
+pub(super) fn is_full(fault: &rusqlite::Error) -> bool {
+    fault.sqlite_error_code() == Some(ErrorCode::DiskFull)
+}

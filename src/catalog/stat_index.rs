@@ -18,7 +18,7 @@ use crate::base::stat::Stat;
 use crate::base::{Error, Event, Id, Kind, Observer, RepoPath, Result};
 use crate::format::codec::{Put, Reader};
 
-use super::database::{self, Schema, is_damage};
+use super::database::{self, Schema, is_damage, is_full};
 
 /// Its version changes whenever the rows do.
 const SCHEMA: Schema = Schema { version: 2, tables: &[("pages", "first BLOB PRIMARY KEY, rows BLOB NOT NULL")] };
@@ -104,10 +104,22 @@ impl StatIndex {
                 Err(fault) => fault.to_string(),
             },
             Err(fault) if is_damage(&fault) => fault.to_string(),
+            Err(fault) if is_full(&fault) => {
+                self.go_into_memory()?;
+                return Ok(Vec::new());
+            }
             Err(fault) => return Err(failed(fault)),
         };
         self.make_anew(&damage)?;
         Ok(Vec::new())
+    }
+
+    /// Goes on without the file, which stays as it was: its rows are held against the files once more by the next command.
+    fn go_into_memory(&mut self) -> Result<()> {
+        self.observer.tell(Event::Note("the workspace's stat index isn't kept: its disk is full".to_owned()));
+        self.connection = database::open_in_memory(&SCHEMA).map_err(failed)?;
+        self.file = None;
+        Ok(())
     }
 
     /// Replaces all rows by these, in path order; writes only pages that differ.
@@ -115,6 +127,10 @@ impl StatIndex {
         match self.try_replace(rows) {
             Err(fault) if is_damage(&fault) => {
                 self.make_anew(&fault.to_string())?;
+                self.try_replace(rows).map_err(failed)
+            }
+            Err(fault) if is_full(&fault) => {
+                self.go_into_memory()?;
                 self.try_replace(rows).map_err(failed)
             }
             outcome => outcome.map_err(failed),

@@ -204,7 +204,7 @@ impl Engine {
             );
             self.observer.tell(Event::Warning(text));
         }
-        check_space(workspace.control.root(), bytes)
+        check_space(workspace.control.root(), bytes, "free space (or raise the quota) and run the command again")
     }
 
     /// Makes the folder another version: a branch, which later commits then move, or any version without one.

@@ -178,7 +178,11 @@ impl Engine {
             // What stands there already needs no room, and nobody knows yet how much that is.
             let copies = matches!(link, None | Some(Link::Copy));
             if copies && !resumed && !options.overwrite && !options.delete {
-                check_space(&folder, state.row.bytes)?;
+                check_space(
+                    &folder,
+                    state.row.bytes,
+                    "free some space, or get a part, by a folder in the address or by patterns",
+                )?;
             }
         }
         let _alone = marker.put(resumed)?;
@@ -362,8 +366,8 @@ fn in_control_folder(path: &Path) -> bool {
     path.components().any(|part| part.as_os_str() == CONTROL_FOLDER)
 }
 
-/// Refuses what can't fit, before the first byte.
-pub(super) fn check_space(folder: &Path, bytes: u64) -> Result<()> {
+/// Refuses what can't fit, before the first byte; `hint` says what to do.
+pub(super) fn check_space(folder: &Path, bytes: u64, hint: &str) -> Result<()> {
     let Ok(space) = rustix::fs::statvfs(folder) else { return Ok(()) };
     let free = space.f_bavail.saturating_mul(space.f_frsize);
     match bytes <= free {
@@ -372,7 +376,7 @@ pub(super) fn check_space(folder: &Path, bytes: u64) -> Result<()> {
             Kind::Failed,
             format!("{} don't fit: {} has {} free", size(bytes), folder.display(), size(free)),
         )
-        .hint("free some space, or get a part, by a folder in the address or by patterns")),
+        .hint(hint)),
     }
 }
 

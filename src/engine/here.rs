@@ -10,6 +10,7 @@ use crate::tree::edit::Edits;
 use crate::tree::manifest::Manifest;
 use crate::tree::scan::FoundKind;
 use crate::workspace::compare::LocalChange;
+use crate::workspace::control::Checkout;
 
 use super::commit::unfinished;
 use super::merge::refuse_in_progress;
@@ -34,13 +35,20 @@ pub(super) struct Untracked(Vec<RepoPath>);
 impl Engine {
     /// The workspace, held, and the branch that it is on.
     ///
-    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where a switch or a merge is unfinished, or a tracked or added file is unsaved
+    /// A switch to an outcome on this branch that was cut off is ended first.
+    ///
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where another switch or a merge is unfinished, or a tracked or added file is unsaved
     /// (not for a dry run); [`Kind::Usage`](crate::base::Kind::Usage) on no branch.
     pub(super) fn ready_here(&self, dry_run: bool) -> Result<Ready> {
-        let workspace = self.open_workspace()?;
+        let mut workspace = self.open_workspace()?;
         let lock = workspace.control.lock(&self.observer)?;
-        if workspace.state.checkout.is_some() {
-            return Err(unfinished(&workspace));
+        if let Some(begun) = workspace.state.checkout.clone() {
+            if dry_run || !is_outcome(&workspace, &begun)? {
+                return Err(unfinished(&workspace));
+            }
+            // The command that was cut off may be this one, which then finds its work done.
+            self.go_to(&workspace, begun.branch, begun.version)?;
+            workspace = self.open_workspace()?;
         }
         refuse_in_progress(&workspace)?;
         let branch = workspace.state.branch.clone().ok_or_else(|| {
@@ -76,6 +84,14 @@ impl Engine {
         })?);
         Ok(())
     }
+}
+
+/// Whether a switch that hasn't ended is to what the workspace's own branch points at: what a command made there.
+fn is_outcome(workspace: &Workspace, begun: &Checkout) -> Result<bool> {
+    let Some(branch) = begun.branch.as_ref().filter(|branch| workspace.state.branch.as_ref() == Some(branch)) else {
+        return Ok(false);
+    };
+    Ok(workspace.target.dataset()?.branches.get(branch) == Some(&begun.version))
 }
 
 impl Untracked {

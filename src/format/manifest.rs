@@ -129,21 +129,26 @@ impl Entry {
 /// Between `a` and `a/b` may stand `a.txt`, so that all paths which are a prefix of the present one are kept.
 #[derive(Debug, Default)]
 pub struct FolderGuard {
-    prefixes: Vec<Box<str>>,
+    prefixes: Vec<RepoPath>,
 }
 
 impl FolderGuard {
     /// Takes the next path; refuses it if a path before it is one of its folders.
     pub fn next(&mut self, path: &RepoPath) -> Result<()> {
         let text = path.as_str();
-        while self.prefixes.last().is_some_and(|prefix| !text.starts_with(&**prefix)) {
+        while self.prefixes.last().is_some_and(|prefix| !text.starts_with(prefix.as_str())) {
             self.prefixes.pop();
         }
-        if let Some(folder) = self.prefixes.iter().find(|prefix| path.is_below(prefix)) {
+        if let Some(folder) = self.prefixes.iter().map(RepoPath::as_str).find(|prefix| path.is_below(prefix)) {
             return Err(Error::damaged(format!("{folder:?} is both a file and the folder of {text:?}")));
         }
-        self.prefixes.push(text.into());
+        self.prefixes.push(path.clone());
         Ok(())
+    }
+
+    /// The paths that the last one begins with, itself among them: those that can be folders of what comes next.
+    pub fn open(self) -> Vec<RepoPath> {
+        self.prefixes
     }
 }
 

@@ -1,10 +1,12 @@
 //! What differs between two manifests. Subtrees that both share are skipped unread.
+//!
+//! A manifest in which a path is both a file and a folder is refused, as far as it is read: of what is skipped only the last path is known.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
 
 use crate::base::{Id, RepoPath, Result};
-use crate::format::manifest::{Entry, EntryKind};
+use crate::format::manifest::{Entry, EntryKind, FolderGuard};
 
 use super::manifest::{Leaf, Manifest, Opened};
 use super::stretch::{Stretch, holds, meet};
@@ -32,8 +34,8 @@ pub fn diff(
         match (a.head(), b.head()) {
             (Head::End, Head::End) => return Ok(()),
             (Head::Subtree { id: x, .. }, Head::Subtree { id: y, .. }) if x == y => {
-                a.step();
-                b.step();
+                a.step()?;
+                b.step()?;
             }
             (Head::Subtree { level: x, .. }, Head::Subtree { level: y, .. }) => {
                 if x >= y {
@@ -57,8 +59,8 @@ pub fn diff(
                         let (old, new) = (a.leaf()?, b.leaf()?);
                         sink(Change { path: new.path, before: Some(old.entry), after: Some(new.entry) })?;
                     }
-                    a.step();
-                    b.step();
+                    a.step()?;
+                    b.step()?;
                 }
             },
             (Head::Entry, Head::End) => sink(a.gone()?)?,
@@ -80,11 +82,13 @@ struct Walk<'a> {
     root_ahead: bool,
     wanted: Vec<Stretch>,
     stack: Vec<(Opened, usize)>,
+    guard: FolderGuard,
 }
 
 impl<'a> Walk<'a> {
     fn new(manifest: Manifest<'a>, folder: &str) -> Walk<'a> {
-        Walk { manifest, root_ahead: true, wanted: Stretch::union(Stretch::at_and_below(folder)), stack: Vec::new() }
+        let wanted = Stretch::union(Stretch::at_and_below(folder));
+        Walk { manifest, root_ahead: true, wanted, stack: Vec::new(), guard: FolderGuard::default() }
     }
 
     /// Reads children of the innermost node ahead that the other side's doesn't have, while both stand at the beginning of theirs.
@@ -123,14 +127,17 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    fn step(&mut self) {
+    /// Past the entry or the subtree that stands ahead; of a subtree the last path is known unread.
+    fn step(&mut self) -> Result<()> {
         if std::mem::take(&mut self.root_ahead) {
-            return;
+            return Ok(());
         }
-        if let Some((_, index)) = self.stack.last_mut() {
+        if let Some((opened, index)) = self.stack.last_mut() {
+            self.guard.next(&opened.path(*index)?).map_err(|fault| opened.unreadable(fault))?;
             *index += 1;
         }
         self.settle();
+        Ok(())
     }
 
     /// Past what isn't wanted, and out of nodes that have ended.
@@ -178,13 +185,13 @@ impl<'a> Walk<'a> {
 
     fn gone(&mut self) -> Result<Change> {
         let leaf = self.leaf()?;
-        self.step();
+        self.step()?;
         Ok(Change { path: leaf.path, before: Some(leaf.entry), after: None })
     }
 
     fn come(&mut self) -> Result<Change> {
         let leaf = self.leaf()?;
-        self.step();
+        self.step()?;
         Ok(Change { path: leaf.path, before: None, after: Some(leaf.entry) })
     }
 }

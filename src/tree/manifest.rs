@@ -51,10 +51,12 @@ impl Opened {
     fn read_leaf(&self, index: usize, hinted: Option<usize>) -> Result<Leaf> {
         let entry = Entry::decode(self.node.value(index))?;
         let place = shape_of(&entry).and(hinted).and_then(|hinted| self.places.get(hinted).copied().flatten());
-        let key = std::str::from_utf8(self.node.key(index)).map_err(|_| Error::damaged("a path isn't UTF-8"))?;
-        let path =
-            RepoPath::new(key).map_err(|fault| Error::damaged("a manifest holds a forbidden path").because(fault))?;
-        Ok(Leaf { path, entry, place })
+        Ok(Leaf { path: path_of(&self.node, index)?, entry, place })
+    }
+
+    /// The path of an entry, or the last one below a child.
+    pub(super) fn path(&self, index: usize) -> Result<RepoPath> {
+        path_of(&self.node, index).map_err(|fault| self.unreadable(fault))
     }
 
     /// A fault of what it holds, with its name.
@@ -166,6 +168,12 @@ impl<'a> Manifest<'a> {
         let places = hint::decode(item.hint(), &shapes).unwrap_or_else(|_| vec![None; shapes.len()]);
         Ok(Opened { node, item, places })
     }
+}
+
+/// The path of a manifest node's item, which must be one that a version may have.
+pub fn path_of(node: &Node, index: usize) -> Result<RepoPath> {
+    let key = std::str::from_utf8(node.key(index)).map_err(|_| Error::damaged("a path isn't UTF-8"))?;
+    RepoPath::new(key).map_err(|fault| Error::damaged("a manifest holds a forbidden path").because(fault))
 }
 
 fn read_node(bytes: &[u8]) -> Result<(Node, Vec<ChildShape>)> {

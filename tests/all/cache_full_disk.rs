@@ -1,6 +1,5 @@
 //! A cache on a disk that is full, or nearly: nothing goes from it for what wouldn't fit all the same, and what it has can be used.
 
-use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -25,15 +24,6 @@ fn on_small_disk(test: &str) -> Option<(TestEnv, SmallDisk)> {
     Some((env, disk))
 }
 
-/// Fills the disk until so many bytes are free.
-fn leave_free(disk: &SmallDisk, bytes: u64) {
-    let filler = disk.path().join("filler");
-    fs::remove_file(&filler).ok();
-    let space = rustix::fs::statvfs(disk.path()).unwrap();
-    let free = space.f_bavail * space.f_frsize;
-    fs::write(filler, vec![1; (free - bytes) as usize]).unwrap();
-}
-
 fn cached_bytes(env: &TestEnv) -> Value {
     env.run(["cache", "info", "--json"]).json()["caches"][0]["bytes"].clone()
 }
@@ -49,7 +39,7 @@ fn get(env: &TestEnv, version: u64, folder: &Path) -> (Value, String) {
 fn what_would_not_fit_beside_the_cache_takes_nothing_out_of_it() {
     let Some((env, disk)) = on_small_disk("a get beside a cache on a full disk") else { return };
     let _ = env.run(["cache", "pin", "./store/set@1"]).exits(0);
-    leave_free(&disk, VERSION * 3 / 2);
+    disk.leave_free(VERSION * 3 / 2);
     let (got, said) = get(&env, 3, &disk.path().join("job"));
     let why = "what the cache lacks comes straight from the store: 819.2 kB are missing and don't fit into the cache";
     assert!(said.contains(why) && said.contains("819.2 kB go beside it"), "{said}");
@@ -64,7 +54,7 @@ fn what_would_not_fit_beside_the_cache_takes_nothing_out_of_it() {
 fn as_much_goes_as_is_needed_and_that_is_said() {
     let Some((env, disk)) = on_small_disk("a get that makes room in a cache") else { return };
     // A tenth of the disk stays free: that is two of the twenty files too little.
-    leave_free(&disk, (8 << 20) / 10 + VERSION - 2 * 40_960);
+    disk.leave_free((8 << 20) / 10 + VERSION - 2 * 40_960);
     let (got, said) = get(&env, 3, &env.path("elsewhere"));
     let made_room = &got["made_room"];
     assert!((2..=5).contains(&made_room["files"].as_u64().unwrap()), "{made_room}");
@@ -79,7 +69,7 @@ fn copies_beside_the_cache_get_room_from_it() {
     let Some((env, disk)) = on_small_disk("a get of copies that makes room in a cache") else { return };
     let floor = (8 << 20) / 10;
     // What comes into the cache fits, and so do half of the copies.
-    leave_free(&disk, floor + VERSION * 3 / 2);
+    disk.leave_free(floor + VERSION * 3 / 2);
     let (got, said) = get(&env, 3, &disk.path().join("job"));
     assert!(said.contains("to make room") && !said.contains("straight from the store"), "{said}");
     assert!((10..=13).contains(&got["made_room"]["files"].as_u64().unwrap()), "{got}");
@@ -87,7 +77,7 @@ fn copies_beside_the_cache_get_room_from_it() {
     assert!(free(&disk) >= floor, "{}", free(&disk));
     // All is cached: only the copies need room, and nothing of the version goes.
     let _ = env.run(["warm", "./store/set@3", "--check"]).exits(0);
-    leave_free(&disk, floor + VERSION / 2);
+    disk.leave_free(floor + VERSION / 2);
     let (got, said) = get(&env, 3, &disk.path().join("job-2"));
     assert!(got["made_room"]["files"].as_u64().unwrap() >= 10, "{got} {said}");
     let _ = env.run(["warm", "./store/set@3", "--check"]).exits(0);
@@ -105,7 +95,7 @@ fn a_full_disk_gets_room_from_the_cache_for_what_holds_a_version() {
         let Some((env, disk)) = on_small_disk(test) else { return };
         let cache = disk.path().join("cache").to_str().unwrap().to_owned();
         let _ = env.run(["cache", "init", &cache, "--keep-free", "0"]).exits(0);
-        leave_free(&disk, 0);
+        disk.leave_free(0);
         let _ = env.run(command).exits(0);
         let version = if command[0] == "warm" { "./store/set@3" } else { "./store/set@2" };
         let _ = env.run(["warm", version, "--check"]).exits(0);
@@ -115,7 +105,7 @@ fn a_full_disk_gets_room_from_the_cache_for_what_holds_a_version() {
 #[test]
 fn a_warm_up_of_what_is_there_needs_no_room() {
     let Some((env, disk)) = on_small_disk("a warm-up on a full disk") else { return };
-    leave_free(&disk, 0);
+    disk.leave_free(0);
     for arguments in [&["warm", "./store/set@1", "./store/set@2"][..], &["warm", "./store/set@2", "--check"]] {
         let _ = env.run(arguments).exits(0);
     }
@@ -141,7 +131,7 @@ fn a_full_disk_that_has_just_the_version_can_be_read() {
         let _ = env.run(["cache", "init", &cache, "--max", "1G", "--keep-free", "0"]).exits(0);
         env.set("DAGSET_CACHE", &cache);
         let _ = env.run(["warm", "./store/set@1"]).exits(0);
-        leave_free(&disk, 0);
+        disk.leave_free(0);
         for _ in 0..2 {
             let _ = env.run(command).exits(0);
             std::fs::remove_file(env.path("job")).or_else(|_| std::fs::remove_dir_all(env.path("job"))).ok();

@@ -41,6 +41,15 @@ impl SmallDisk {
         assert!(self.mount_with(&format!("remount,size={size}")));
     }
 
+    /// Fills the disk until so many bytes are free, by a file that is called `filler`.
+    pub fn leave_free(&self, bytes: u64) {
+        let filler = self.path().join("filler");
+        fs::remove_file(&filler).ok();
+        let space = rustix::fs::statvfs(self.path()).expect("a disk");
+        let free = space.f_bavail * space.f_frsize;
+        fs::write(filler, vec![1; (free - bytes) as usize]).expect("writes");
+    }
+
     fn mount_with(&self, options: &str) -> bool {
         let mut command = Command::new("mount");
         command.args(["-t", "tmpfs", "-o", options, "dagset-test"]).arg(self.path());

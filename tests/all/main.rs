@@ -48,6 +48,7 @@ mod first_switch;
 mod forge;
 mod frozen;
 mod full_disk;
+mod full_disk_commands;
 mod gc;
 mod gc_bases;
 mod gc_copies;

@@ -21,7 +21,9 @@ use crate::store::objects::Bucket;
 use super::agree::Agreement;
 
 mod chain;
+mod contents;
 mod objects;
+mod walk;
 mod whole;
 
 /// Objects of a far store that are read at once; packs are read whole, 32 MiB each.
