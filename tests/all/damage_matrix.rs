@@ -3,12 +3,15 @@
 //!
 //! A command meets the damage on a machine that knows nothing. Then the object's bytes are put back, as from a backup: the same
 //! command ends its work, and nothing that was written meanwhile is damaged.
+//!
+//! The last column is `verify --repair-from` a copy of the store: it mends every cell but one, of which it is said why, and then each
+//! command does its work.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use dagset::base::{Error, Kind, Result};
-use dagset::engine::{Address, CommitOptions, Engine, GetOptions, LogOptions, PushOptions};
+use dagset::engine::{Address, CommitOptions, Engine, GetOptions, LogOptions, PushOptions, RepairOptions};
 
 use crate::damage::{Damage, harm, is_clear};
 use crate::stage::{contents, copy_of, lay_out, needed, noise, objects, whole_text};
@@ -16,12 +19,14 @@ use crate::world::{World, at_once};
 
 const HOME: &str = "s3://bucket/home";
 const FAR: &str = "s3://bucket/far";
+/// A copy of the damaged store, from before the damage.
+const COPY: &str = "s3://bucket/copy";
 const HERE: &str = "s3://bucket/home//set@1.33";
 const THERE: &str = "s3://bucket/far//set@theirs";
 
 /// A workspace with changes, whose home store has what the remote lacks and the other way round, and has something to collect.
 fn scene() -> World {
-    let world = World::new(&[HOME, FAR]);
+    let world = World::new(&[HOME, FAR, COPY]);
     lay_out(&world.path("source"), 0);
     for version in 0..34 {
         world.write("source/count", format!("{version}\n"));
@@ -302,6 +307,43 @@ impl Cell<'_> {
         !command.needs_no.contains(&kind) && (is_conflict || is_clear(fault, self.object, self.damage))
     }
 
+    /// The column "mended".
+    fn mend(&self, is_newest: bool) -> Vec<String> {
+        let mut world = self.healthy.copy();
+        fs::remove_dir_all(world.kept()).ok();
+        let whole = copy_of(world.store(self.url));
+        drop(world.replace_store(COPY, whole));
+        harm(world.store(self.url), self.object, self.damage);
+        let options = RepairOptions { from: vec![COPY.to_owned()], ..RepairOptions::default() };
+        let repair = || world.stranger().repair(self.url, &options).expect("a store that can be looked at");
+        let mut repaired = repair();
+        // The newest record is known by the one before it. Where the two were swapped, that one is put back first, and the same command
+        // again puts back the newest.
+        if is_newest && matches!(self.damage, Damage::SwappedWith(_)) {
+            repaired = repair();
+        }
+        let mut complaints: Vec<String> = repaired.left.findings.iter().map(|it| format!("left: {it:?}")).collect();
+        let is_mended = repaired.mended.iter().any(|it| it.object == self.object);
+        // Without its newest record a log is the whole log of a moment before: there is nothing to be seen, and a copy may be the one
+        // that is ahead. Whoever knows the record (a mirror, a reader's lock file) says that the store went back.
+        let is_unseen = is_newest && matches!(self.damage, Damage::Deleted);
+        if is_mended == is_unseen {
+            complaints.push(format!("mended: {:?}", repaired.mended));
+        }
+        // First those that look at what those behind them change.
+        let (writers, readers): (Vec<_>, Vec<_>) = COMMANDS.iter().partition(|command| command.writes);
+        for command in readers.into_iter().chain(writers).filter(|_| !is_unseen) {
+            match (command.run)(&world, self.truth) {
+                Ok(()) => (command.holds)(&world, self.truth),
+                Err(fault) => complaints.push(format!("then {}: {}", command.name, whole_text(&fault))),
+            }
+        }
+        for url in [HOME, FAR] {
+            complaints.extend(world.findings(url).into_iter().map(|line| format!("then verify of {url}: {line}")));
+        }
+        complaints.into_iter().map(|text| format!("{}: {text}", self.what("verify --repair-from"))).collect()
+    }
+
     /// Puts the object's own bytes back, and those of the one that it was swapped with, unless they were collected meanwhile.
     fn put_back(&self, world: &mut World, whole: &dagset::store::Bucket) {
         let store = world.store(self.url);
@@ -336,6 +378,7 @@ fn matrix_of(url: &str) {
     fs::remove_dir_all(healthy.path("source")).expect("removes");
     let mut complaints = Vec::new();
     let mut cells = 0;
+    let newest = objects(healthy.store(url)).into_iter().rfind(|name| name.starts_with("log/"));
     for object in victims(&healthy, url) {
         for damage in damages(&healthy, url, &object) {
             let cell = Cell { truth: &truth, healthy: &healthy, url, object: &object, damage: &damage };
@@ -343,6 +386,7 @@ fn matrix_of(url: &str) {
                 complaints.extend(cell.run(command));
                 cells += 1;
             }
+            complaints.extend(cell.mend(newest.as_ref() == Some(&object)));
         }
     }
     assert!(cells > 9 * 6 * 8, "{cells}");
