@@ -122,18 +122,18 @@ impl Cache {
         Ok((reflinks, hardlinks))
     }
 
-    /// Whether `target` is a link to this very file, which nobody changed.
-    pub fn is_linked(&self, key: Key, size: u64, target: &Spot) -> bool {
-        self.is_same(key, target) && self.has(key, size)
+    /// What kind of link to this very file, which nobody changed, `target` is; `None` if it is none.
+    pub fn linked_as(&self, key: Key, size: u64, target: &Spot) -> Option<Link> {
+        self.kind_of_link(key, target).filter(|_| self.has(key, size))
     }
 
-    fn is_same(&self, key: Key, target: &Spot) -> bool {
+    fn kind_of_link(&self, key: Key, target: &Spot) -> Option<Link> {
         let source = self.path_of(key);
         if target.read_link().is_ok_and(|points_to| points_to == source.as_os_str().as_encoded_bytes()) {
-            return true;
+            return Some(Link::Symlink);
         }
-        let (Ok(one), Ok(other)) = (rustix::fs::lstat(&source), target.raw_stat()) else { return false };
-        (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)
+        let (one, other) = (rustix::fs::lstat(&source).ok()?, target.raw_stat().ok()?);
+        ((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)).then_some(Link::Hardlink)
     }
 }
 

@@ -14,7 +14,8 @@ pub fn parse(context: &Context, text: &str) -> Result<Address> {
     let address = match engine.in_workspace() {
         true => Address::parse_in_workspace(text, engine.settings.home.as_deref()),
         false => Address::parse(text, engine.settings.home.as_deref()),
-    }?;
+    }
+    .map_err(|fault| hint_at_folder(&engine.settings.folder, text, fault))?;
     let location = match (address.location, typed_store(context)?) {
         (Location::Dataset(dataset), Some(store)) => {
             Location::Store { text: format!("{}//{dataset}", store.trim_end_matches('/')) }
@@ -22,6 +23,15 @@ pub fn parse(context: &Context, text: &str) -> Result<Address> {
         (location, _) => location,
     };
     Ok(Address { location, ..address })
+}
+
+/// Says how a store is written, where what is no address begins as a folder that is here.
+fn hint_at_folder(here: &Path, text: &str, fault: Error) -> Error {
+    let first = text.split('/').next().filter(|first| text.len() > first.len() && !first.is_empty());
+    match first {
+        Some(first) if here.join(first).is_dir() => fault.hint(format!("write ./{text}")),
+        _ => fault,
+    }
 }
 
 /// The store given by `--store`, which wins over that of a workspace.

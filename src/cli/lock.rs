@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use dagset::base::{Kind, Result};
-use dagset::engine::{Address, LOCK_FILE, PinReport, Pinned};
+use dagset::base::{Error, Kind, Result};
+use dagset::engine::{Address, LOCK_FILE, PinReport, Pinned, RefreshReport};
 use serde_json::json;
 
 use super::ui::Paint;
@@ -13,10 +13,11 @@ use super::{Context, Ending, addresses, json, ui};
 const NOTES: &str = "\
 The file names each dataset with its store, what was asked for (a branch, say),
 and the version and manifest that this is now. `get`, `warm` and `run` with
---locked use just these. A store in a folder below the file's is named from there.
+--locked use just these, also when their dataset was renamed. A store in a folder
+is named from the file's folder.
 
 With --check nothing is written: exits with 4 if a pin's branch or tag moved on,
-or its manifest isn't that of its version.
+its dataset was renamed, or its manifest isn't that of its version.
 
 Examples:
   dagset lock s3://bucket/data/signs@main ./store/maps@1.0
@@ -69,19 +70,30 @@ impl Locked {
 }
 
 pub fn run(context: &mut Context, args: &Lock) -> Result<Ending> {
-    let pins = match args.check || args.update {
+    let RefreshReport { pins, failed } = match args.check || args.update {
         true => context.watched(|engine| engine.refresh_lock(&args.file, &args.words, args.update))?,
         false => {
             let meant = args.words.iter().map(|text| addresses::parse(context, text)).collect::<Result<Vec<_>>>()?;
-            context.watched(|engine| engine.lock(&meant, &args.file, args.name.as_deref()))?
+            let pins = context.watched(|engine| engine.lock(&meant, &args.file, args.name.as_deref()))?;
+            RefreshReport { pins, failed: Vec::new() }
         }
     };
     let moved = pins.iter().any(PinReport::moved);
     if !context.for_people() {
         let pins: Vec<_> = pins.iter().map(document).collect();
-        context.out.document(&json::document(json!({ "file": args.file, "moved": moved, "pins": pins })));
+        let why = |(pin, fault): &(String, Error)| json!({ "pin": pin, "error": fault.in_one_line() });
+        let failed_pins: Vec<_> = failed.iter().map(why).collect();
+        let answer = json!({ "file": args.file, "moved": moved, "pins": pins, "failed": failed_pins });
+        context.out.document(&json::document(answer));
+        if let Some((_, fault)) = failed.first() {
+            return Ok(Ending::Failed(fault.kind()));
+        }
     } else if !context.global.quiet {
         pins.iter().for_each(|pin| tell(context, pin, args.check));
+    }
+    let (count, first) = (failed.len(), failed.into_iter().next());
+    if let Some((_, fault)) = first {
+        return Err(if count == 1 { fault } else { fault.within(format!("{count} pins can't be followed")) });
     }
     Ok(if args.check && moved { Ending::Failed(Kind::Conflict) } else { Ending::Done })
 }
@@ -97,6 +109,7 @@ fn document(pin: &PinReport) -> serde_json::Value {
     json!({
         "pin": pin.pin,
         "dataset": pin.dataset,
+        "renamed_from": pin.renamed_from,
         "ref": pin.reference,
         "from": pin.before.as_ref().map(pinned),
         "to": pinned(&pin.now),
@@ -109,6 +122,13 @@ fn tell(context: &mut Context, pin: &PinReport, is_check: bool) {
     let name = paint.bold(&pin.pin);
     let asked = paint.cyan(ui::clean(&pin.reference));
     let now = shown(paint, &pin.now);
+    if let Some(old) = &pin.renamed_from {
+        let verb = if is_check { "is behind its dataset" } else { "follows its dataset" };
+        writeln!(context.out, "{name} {verb}: {} is called {} by now", ui::clean(old), paint.bold(&pin.dataset));
+        if !pin.now_other() {
+            return;
+        }
+    }
     match &pin.before {
         Some(before) if pin.moved() && before.version == pin.now.version => {
             let (is, was) = (pin.now.manifest.short(), before.manifest.short());

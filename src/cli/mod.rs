@@ -160,7 +160,7 @@ impl Context {
 
     /// The run that what is read is recorded for: the one that was named, else the job's that this process is part of.
     pub fn run(&self, named: Option<&str>) -> Result<Option<Run>> {
-        named.map_or_else(run_id::of_environment, |id| Ok(Some(Run::named(id))))
+        named.map_or_else(run_id::of_environment, |id| run_id::meant(id).map(Some))
     }
 
     /// The folder that commands are about: `-C`, else where they are run.

@@ -26,6 +26,22 @@ pub fn of_environment() -> Result<Option<Run>> {
     Ok(wish.map_or(Ok(true), |wish| switch(what, &wish))?.then_some(run))
 }
 
+/// What names the run of the environment where an ID is given.
+const AUTO: &str = "auto";
+
+/// The run that `--run ID` means; `auto` is that of the environment, also where that isn't recorded by itself.
+///
+/// Errors: usage, for `auto` where the environment names none.
+pub fn meant(id: &str) -> Result<Run> {
+    match id {
+        AUTO => run_in(text).ok_or_else(|| {
+            Error::usage("--run auto is the run that the environment names, and it names none")
+                .hint("give the run's own ID")
+        }),
+        id => Ok(Run::named(id)),
+    }
+}
+
 /// Parses a switch; `what` names it.
 pub fn switch(what: &str, wish: &str) -> Result<bool> {
     match wish {

@@ -2,12 +2,12 @@
 
 use clap::Args;
 use dagset::base::{Error, Kind, Result};
-use dagset::engine::{Run, UseCard, UseOptions, UsesOptions, UsesReport, parse_metadata};
+use dagset::engine::{UseCard, UseOptions, UsesOptions, UsesReport, parse_metadata};
 use serde_json::json;
 
 use super::table::{left, print};
 use super::ui::Paint;
-use super::{Context, Ending, addresses, json, ui};
+use super::{Context, Ending, addresses, json, run_id, ui};
 
 const USE_NOTES: &str = "\
 `get`, `warm` and `run` record it by themselves with --run ID, and in a job whose
@@ -20,7 +20,7 @@ Examples:
 
 const USES_NOTES: &str = "\
 With --run or --model an ADDRESS without @REF means all versions of its dataset,
-and a STORE alone all of its datasets.
+and a STORE alone all of its datasets. `--run auto` is the run of the environment.
 
 Examples:
   dagset uses ./store/photos@1.0
@@ -67,9 +67,9 @@ pub struct Uses {
 }
 
 pub fn record(context: &mut Context, args: &Use) -> Result<Ending> {
-    let address = addresses::parse(context, &args.address)?;
+    let (address, run) = (addresses::parse(context, &args.address)?, run_id::meant(&args.run)?);
     let options = UseOptions { model: args.model.clone(), meta: parse_metadata(&args.meta)? };
-    let report = context.watched(|engine| engine.record_use(&address, &Run::named(&args.run), &options))?;
+    let report = context.watched(|engine| engine.record_use(&address, &run, &options))?;
     let card = &report.card;
     if !context.for_people() {
         let document = json::Recorded { is_new: report.is_new, used: json::Used::from(card) };
@@ -91,7 +91,8 @@ fn version(paint: Paint, card: &UseCard) -> String {
 
 pub fn list(context: &mut Context, args: Uses) -> Result<Ending> {
     let address = addresses::parse_or_here(context, args.address.as_deref())?;
-    let options = UsesOptions { run: args.run, model: args.model, all: args.all, most: args.most };
+    let run = args.run.as_deref().map(run_id::meant).transpose()?.map(|run| run.id);
+    let options = UsesOptions { run, model: args.model, all: args.all, most: args.most };
     let report = context.watched(|engine| engine.uses(&address, &options))?;
     if !context.for_people() {
         let uses: Vec<_> = report.uses.iter().map(json::Used::from).collect();

@@ -2,13 +2,13 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::base::files::{self, Durability};
-use crate::base::{DatasetName, Error, Id, RefName, Result};
+use crate::base::{DatasetName, Error, Id, Kind, RefName, Result};
 use crate::format::lock_file::{LockFile, MAX_BYTES, Pin};
 use crate::history::refs::DEFAULT_BRANCH;
-use crate::store::address::{RefBase, RefExpr, is_remote, refuse_secret};
+use crate::store::address::{RefBase, RefExpr, is_remote, refuse_secret, without_file_scheme};
 
 use super::open::Target;
 use super::read::check_path;
@@ -36,17 +36,32 @@ pub struct PinReport {
     pub dataset: String,
     /// What was asked for.
     pub reference: String,
+    /// What the dataset was called when it was pinned, if it was renamed since then.
+    pub renamed_from: Option<String>,
     /// `None`: it is pinned for the first time.
     pub before: Option<Pinned>,
     pub now: Pinned,
 }
 
 impl PinReport {
-    /// Whether what was asked for isn't what is pinned: another version by now, or its manifest isn't the one that the file says.
+    /// Whether the file is behind: another version is meant by now, its manifest isn't the one that the file says, or its dataset was renamed.
     pub fn moved(&self) -> bool {
+        self.renamed_from.is_some() || self.now_other()
+    }
+
+    /// Whether what was asked for isn't what is pinned, whatever its dataset is called.
+    pub fn now_other(&self) -> bool {
         let pinned = |it: &Pinned| (it.version, it.manifest);
         self.before.as_ref().is_some_and(|before| pinned(before) != pinned(&self.now))
     }
+}
+
+/// What became of pins.
+#[derive(Debug, Default)]
+pub struct RefreshReport {
+    pub pins: Vec<PinReport>,
+    /// Those that can't be followed, by name, and why.
+    pub failed: Vec<(String, Error)>,
 }
 
 impl Engine {
@@ -67,37 +82,51 @@ impl Engine {
                     .hint("lock one of them by itself, as `dagset lock ADDRESS --name NAME`"));
             }
             let pin = self.pin_of(&target, &file)?;
-            reports.push(report(&key, lock.pins.get(&key), &pin));
+            reports.push(PinReport { renamed_from: None, ..report(&key, lock.pins.get(&key), &pin) });
             lock.pins.insert(key, pin);
         }
         write(&file, &lock)?;
         Ok(reports)
     }
 
-    /// Looks what the pins ask for means now; with `update`, that is pinned from now on. Without names: all of them.
-    pub fn refresh_lock(&self, file: &Path, names: &[String], update: bool) -> Result<Vec<PinReport>> {
+    /// Looks what the pins ask for means now; with `update`, that is pinned from now on, unless one of them can't be followed. Without names:
+    /// all of them.
+    pub fn refresh_lock(&self, file: &Path, names: &[String], update: bool) -> Result<RefreshReport> {
         let file = behind_links(&self.path(file))?;
         let mut lock = read(&file)?;
-        let mut reports = Vec::new();
+        let mut refreshed = RefreshReport::default();
         for key in chosen(&lock, names, &file)? {
-            let old = lock.pins[&key].clone();
-            let reference = old.reference.as_deref().map(RefExpr::parse).transpose()?;
-            let target = self.open_target(&self.address_of(&old, &file, reference)?)?;
-            let version = target.version().and_then(|version| check_path(&target).map(|()| version));
-            let version = version.map_err(|fault| fault.within(format!("the pin {key} can't be followed")))?;
-            let now = Pin {
-                version: version.row.version,
-                name: target.dataset()?.name_of(&version.row.version).cloned(),
-                manifest: version.row.manifest,
-                ..old.clone()
-            };
-            reports.push(report(&key, Some(&old), &now));
-            lock.pins.insert(key, now);
+            let old = &lock.pins[&key];
+            match self.follow_pin(old, &file).map_err(|fault| fault.within(format!("the pin {key} can't be followed")))
+            {
+                Ok(now) => {
+                    refreshed.pins.push(report(&key, Some(old), &now));
+                    lock.pins.insert(key, now);
+                }
+                Err(fault) if update || fault.kind() == Kind::Interrupted => return Err(fault),
+                Err(fault) => refreshed.failed.push((key.to_string(), fault)),
+            }
         }
         if update {
             write(&file, &lock)?;
         }
-        Ok(reports)
+        Ok(refreshed)
+    }
+
+    /// The pin that what this one asks for would be now.
+    fn follow_pin(&self, old: &Pin, file: &Path) -> Result<Pin> {
+        let reference = old.reference.as_deref().map(RefExpr::parse).transpose()?;
+        let mut target = self.open_target(&self.address_of(old, file, reference)?)?;
+        target.follow_rename();
+        let version = target.version()?;
+        check_path(&target)?;
+        Ok(Pin {
+            dataset: target.dataset.clone(),
+            version: version.row.version,
+            name: target.dataset()?.name_of(&version.row.version).cloned(),
+            manifest: version.row.manifest,
+            ..old.clone()
+        })
     }
 
     /// The pins of these names, or all, with addresses that mean their versions and nothing else.
@@ -115,9 +144,10 @@ impl Engine {
 
     fn address_of(&self, pin: &Pin, file: &Path, reference: Option<RefExpr>) -> Result<Address> {
         refuse_secret(&pin.store, "a store's URL in a lock file")?;
-        let store = match pin.store.strip_prefix("./") {
-            Some(below) => folder_of(file).join(below).to_string_lossy().into_owned(),
-            None => pin.store.clone(),
+        let is_relative = pin.store.starts_with("./") || pin.store.starts_with("../");
+        let store = match is_relative {
+            true => folder_of(file).join(pin.store.trim_start_matches("./")).to_string_lossy().into_owned(),
+            false => pin.store.clone(),
         };
         let text = format!("{}//{}", store.trim_end_matches('/'), pin.dataset);
         Ok(Address { location: Location::Store { text }, reference, path: pin.path.clone() })
@@ -140,17 +170,40 @@ impl Engine {
         })
     }
 
-    /// The store's URL or path; one below the lock file's folder from there, so that it holds wherever the project is checked out.
+    /// The store's URL, or its path from the lock file's folder, so that it holds wherever both are moved to together; absolute where they have
+    /// nothing in common.
     fn store_beside(&self, root: &str, file: &Path) -> String {
-        let absolute = self.absolute(root);
         if is_remote(root) {
-            return absolute;
+            return self.absolute(root);
         }
-        match Path::new(&absolute).strip_prefix(folder_of(file)) {
-            Ok(below) => format!("./{}", below.display()),
-            Err(_) => absolute,
+        let (store, folder) = (PathBuf::from(self.absolute(without_file_scheme(root))), folder_of(file));
+        let is_plain = |path: &Path| path.components().all(|part| part != Component::ParentDir);
+        match store.strip_prefix(&folder) {
+            // As it is written, though it may lead through a link.
+            Ok(below) if is_plain(below) => format!("./{}", below.display()),
+            _ => relative(&real(&store), &folder.canonicalize().unwrap_or(folder)),
         }
     }
+}
+
+/// A path without links and `..` but for its last name, which may be that of a link; as it is where nothing is there.
+fn real(path: &Path) -> PathBuf {
+    let real = match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => parent.canonicalize().map(|parent| parent.join(name)),
+        _ => path.canonicalize(),
+    };
+    real.unwrap_or_else(|_| path.to_owned())
+}
+
+/// How `folder` names a path: from itself with `./` or `../`, and absolute where both have but the root in common.
+fn relative(path: &Path, folder: &Path) -> String {
+    let common = path.components().zip(folder.components()).take_while(|(one, other)| one == other).count();
+    if common <= 1 {
+        return path.display().to_string();
+    }
+    let up = folder.components().count() - common;
+    let below: PathBuf = path.components().skip(common).collect();
+    format!("{}{}", if up == 0 { "./".to_owned() } else { "../".repeat(up) }, below.display())
 }
 
 /// The file that a path leads to, there or not: that is what is replaced, and stores are named from its folder, so that links to it stay
@@ -175,6 +228,7 @@ fn report(key: &DatasetName, before: Option<&Pin>, now: &Pin) -> PinReport {
     PinReport {
         pin: key.to_string(),
         dataset: now.dataset.to_string(),
+        renamed_from: before.filter(|before| before.dataset != now.dataset).map(|before| before.dataset.to_string()),
         reference: now.reference.clone().unwrap_or_else(|| DEFAULT_BRANCH.to_owned()),
         before: before.map(pinned),
         now: pinned(now),

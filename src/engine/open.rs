@@ -12,7 +12,7 @@ use crate::history::local_copy::LocalCopy;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
 use crate::store::access::Access;
-use crate::store::address::{Address, Location, RefExpr, divide, is_remote, without_mark};
+use crate::store::address::{Address, Location, RefBase, RefExpr, divide, is_remote, without_mark};
 use crate::store::backend;
 use crate::store::content::Content;
 use crate::store::locate::{Located, candidates, locate, place_for_creation, read_store_file};
@@ -154,6 +154,15 @@ impl Target {
         })
     }
 
+    /// Goes on to the name that the dataset has now, where it was renamed.
+    pub fn follow_rename(&mut self) -> bool {
+        let fold = self.store.timeline.fold();
+        let is_gone = !fold.datasets.contains_key(&self.dataset);
+        let Some(Gone::Renamed { to, .. }) = fold.gone(&self.dataset).filter(|_| is_gone) else { return false };
+        self.dataset = to.clone();
+        true
+    }
+
     /// The version that the address means.
     pub fn version(&self) -> Result<&VersionState> {
         self.version_at(self.reference.as_ref())
@@ -196,7 +205,7 @@ pub(super) fn create_hint(place: &str) -> String {
 }
 
 fn default_reference() -> RefExpr {
-    RefExpr { base: crate::store::address::RefBase::Default, steps: Vec::new() }
+    RefExpr { base: RefBase::Default, steps: Vec::new() }
 }
 
 impl Engine {
@@ -343,14 +352,19 @@ impl Engine {
             Location::Here => self.workspace_reference()?,
             _ => DEFAULT_BRANCH.to_owned(),
         };
-        Ok(Target {
+        let mut target = Target {
             store,
             dataset,
             reference: address.reference.clone(),
             path: address.path.clone(),
             shown: Address { path: None, ..address.clone() }.to_string(),
             default_reference,
-        })
+        };
+        // What is pinned is one version, whatever its dataset is called.
+        if address.reference.as_ref().is_some_and(|reference| matches!(reference.base, RefBase::Pinned { .. })) {
+            target.follow_rename();
+        }
+        Ok(target)
     }
 
     /// What no REF means in a workspace: the version that it is based on, else its branch.

@@ -71,6 +71,21 @@ impl Engine {
         lease: impl Fn(&Plan, Held) -> Result<Hold>,
     ) -> Result<(View, String)> {
         let _heeding = self.observer.heed_stop();
+        let removed = chain.filled().removed_for_room();
+        let held = self.make_and_hold_view(chain, target, manifest, scope, lease);
+        // Holding it may need room too.
+        self.tell_removed(chain.filled(), removed);
+        held
+    }
+
+    fn make_and_hold_view(
+        &self,
+        chain: &Chain,
+        target: &Target,
+        manifest: &Manifest<'_>,
+        scope: &Scope,
+        lease: impl Fn(&Plan, Held) -> Result<Hold>,
+    ) -> Result<(View, String)> {
         let cache = chain.filled();
         let key = scope.id(&target.version()?.row.manifest);
         let mut tries = 0;
@@ -126,7 +141,6 @@ impl Engine {
         self.observer.tell(Event::Phase("linking"));
         let new = cache.begin_view(&name)?;
         let counts = Mutex::new(LinkCounts::default());
-        let removed = cache.removed_for_room();
         let before = Engine::before(target, cache)?;
         let filler = Filler { content: &target.store.content, chain, observer: &self.observer, before: &before };
         let source = Source::Cache(ByCache::new(filler, crate::cache::Link::InView, &counts));
@@ -135,7 +149,6 @@ impl Engine {
         let written =
             write_entries(source, &folder, entries, Existing::Resume, false, self.settings.jobs, &self.observer);
         cache.give_back();
-        self.tell_removed(cache, removed);
         let published = written.and_then(|_| {
             let card = ViewCard {
                 address: target.shown.clone(),

@@ -135,9 +135,10 @@ impl<'a> ByCache<'a> {
         Ok(true)
     }
 
-    /// Whether `target` is a link to the cached file.
-    pub fn is_linked(&self, key: Key, size: u64, target: &Spot) -> bool {
-        self.links(size) && self.filler.chain.filled().is_linked(key, size, target)
+    /// Whether `target` is a link to the cached file, of the kind that was asked for; `None` if it is no link to it.
+    pub fn is_linked_as_asked(&self, key: Key, size: u64, target: &Spot) -> Option<bool> {
+        let link = self.filler.chain.filled().linked_as(key, size, target)?;
+        Some(self.links(size) && link == self.link)
     }
 
     /// Whether files of this size are to be links to cached ones. What is empty has nothing to share.

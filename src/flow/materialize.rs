@@ -86,7 +86,7 @@ pub fn write_entries(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stands {
     Nothing,
-    /// Its content is right, but it is a link where a file of its own was asked for, or the other way round.
+    /// Its content is right, but it is a link where a file of its own was asked for, the other way round, or a link of another kind.
     InOtherForm,
     AsAsked,
     Other,
@@ -179,7 +179,7 @@ impl Writer<'_> {
         };
         let EntryKind::File { size, content, executable } = placed.leaf.entry.kind else { return false };
         if let Source::Cache(by) = &self.source
-            && by.is_linked(Key { content, executable }, size, &target)
+            && by.is_linked_as_asked(Key { content, executable }, size, &target) == Some(true)
         {
             return false;
         }
@@ -248,9 +248,9 @@ impl Writer<'_> {
     /// What stands where a file goes.
     fn look(&self, target: &Spot, content: &Id, size: u64, executable: bool) -> Result<Stands> {
         if let Source::Cache(by) = &self.source
-            && by.is_linked(Key { content: *content, executable }, size, target)
+            && let Some(is_as_asked) = by.is_linked_as_asked(Key { content: *content, executable }, size, target)
         {
-            return Ok(Stands::AsAsked);
+            return Ok(if is_as_asked { Stands::AsAsked } else { Stands::InOtherForm });
         }
         let Ok((stat, kind)) = target.stat() else { return Ok(Stands::Nothing) };
         if kind != (NodeKind::File { executable }) || stat.size != size {

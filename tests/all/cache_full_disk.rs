@@ -96,7 +96,10 @@ fn a_full_disk_gets_room_from_the_cache_for_what_holds_a_version() {
         let cache = disk.path().join("cache").to_str().unwrap().to_owned();
         let _ = env.run(["cache", "init", &cache, "--keep-free", "0"]).exits(0);
         disk.leave_free(0);
-        let _ = env.run(command).exits(0);
+        let before = cached_bytes(&env);
+        let said = env.run(command).exits(0).stderr;
+        let went = env.run(["warm", "./store/set@1", "./store/set@2", "--check"]).code != Some(0);
+        assert_eq!(said.contains("to make room"), went, "{test}: {before} {said}");
         let version = if command[0] == "warm" { "./store/set@3" } else { "./store/set@2" };
         let _ = env.run(["warm", version, "--check"]).exits(0);
     }

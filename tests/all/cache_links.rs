@@ -187,6 +187,25 @@ fn files_of_one_version_become_what_is_asked_for_last() {
 }
 
 #[test]
+fn links_of_one_kind_become_those_of_another_and_keep_what_they_show() {
+    let env = staged();
+    let contents = contents_read(&env.path("v1"));
+    let is_symlink = |path: &Path| fs::symlink_metadata(path).unwrap().is_symlink();
+    for (before, link) in [("symlink", "hardlink"), ("hardlink", "symlink")] {
+        let job = format!("{before}-{link}");
+        let _ = get(&env, "v1", &job, &["--link", before]);
+        let said = env.run(["get", "./store/set@v1", &job, "--link", link, "--overwrite", "--json"]).json();
+        assert!(said["links"][format!("{link}s")].as_u64().unwrap() > 0, "{said}");
+        assert_eq!(is_symlink(&env.path(&job).join("only-1")), link == "symlink", "{said}");
+        assert_eq!(said["lease"].is_string(), link == "symlink", "{said}");
+        let again = env.run(["get", "./store/set@v1", &job, "--link", link, "--overwrite", "--json"]).json();
+        assert_eq!(again["links"][format!("{link}s")], 0, "what is as asked stays: {again}");
+        let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+        assert_eq!(contents_read(&env.path(&job)), contents, "{before} then {link}");
+    }
+}
+
+#[test]
 fn a_view_is_not_written_into() {
     let env = staged();
     let _ = get(&env, "v1", "job", &["--link", "view"]);

@@ -399,3 +399,13 @@ fn a_document_names_the_argument_that_is_missing() {
     // Help that was asked for is text, with --json too.
     assert!(env.run(["clone", "--json", "--help"]).text().contains("Usage:"));
 }
+
+#[test]
+fn a_store_in_a_folder_here_is_hinted_at_where_an_address_forgets_its_dot() {
+    let env = TestEnv::new();
+    env.write("w/a", "x");
+    let run = |arguments: &[&str]| env.run_with("w", arguments, b"");
+    let _ = run(&["init"]).exits(0);
+    let said = run(&["get", ".dagset/store/w@main", "out"]).exits(2).stderr;
+    assert!(said.contains("hint: write ./.dagset/store/w@main"), "{said}");
+}

@@ -195,3 +195,52 @@ fn a_lock_file_behind_a_link_is_written_where_it_is() {
     std::os::unix::fs::symlink("round.lock", env.path("jobs/round.lock")).unwrap();
     let _ = job(&["lock", "../project/store/signs", "--file", "round.lock"]).exits(2);
 }
+
+#[test]
+fn a_pin_follows_its_dataset_when_that_is_renamed_and_one_that_fails_hides_no_other() {
+    let env = project();
+    let _ = run(&env, &["dataset", "rename", "./store/signs", "signals"]).exits(0);
+    let _ = run(&env, &["get", "--locked", "signs", "./out"]).exits(0);
+    assert_eq!(content(&env, "out/a"), "one");
+    let checked = run(&env, &["lock", "--check", "--json"]).exits(4).document();
+    assert_eq!(
+        (&checked["pins"][0]["renamed_from"], &checked["pins"][0]["dataset"]),
+        (&json!("signs"), &json!("signals"))
+    );
+    let _ = run(&env, &["dataset", "delete", "./store//vision/maps", "--yes"]).exits(0);
+    let said = run(&env, &["lock", "--check"]).exits(3);
+    assert!(said.stdout.contains("signs is called signals by now"), "{}", said.stdout);
+    assert!(said.stderr.contains("the pin vision/maps can't be followed"), "{}", said.stderr);
+    let checked = run(&env, &["lock", "--check", "--json"]).exits(3).document();
+    assert_eq!((&checked["pins"][0]["pin"], &checked["failed"][0]["pin"]), (&json!("signs"), &json!("vision/maps")));
+    let said = run(&env, &["lock", "--update", "signs"]).exits(0).stdout;
+    assert!(said.contains("signs is called signals by now"), "{said}");
+    assert!(content(&env, "dagset.lock").contains("dataset = \"signals\"\n"));
+    let _ = run(&env, &["lock", "--check", "signs"]).exits(0);
+}
+
+#[test]
+fn a_store_is_named_from_the_lock_file_wherever_it_lies() {
+    let env = project();
+    fs::create_dir_all(env.path("project/jobs/a")).unwrap();
+    std::os::unix::fs::symlink("project/jobs", env.path("link")).unwrap();
+    let store = env.path("project/store/signs");
+    let store = store.to_str().unwrap();
+    let round = store.replace("/project/", "/project/jobs/../");
+    for (folder, address, named) in [
+        ("project", store, "./store"),
+        ("project", &*round, "./store"),
+        ("project", "../project/store/signs", "./store"),
+        ("project/jobs/a", "../../store/signs", "../../store"),
+        ("project/jobs", store, "../store"),
+        ("link/a", store, "../../store"),
+        ("link", "../store/signs", "../store"),
+    ] {
+        let _ = env.run_with(folder, ["lock", address, "--file", "x.lock"], b"").exits(0);
+        let file = env.path(folder).join("x.lock");
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(&format!("store = \"{named}\"\n")), "{folder} {address}: {text}");
+        let _ = env.run(["lock", "--check", "--file", file.to_str().unwrap()]).exits(0);
+        fs::remove_file(file).unwrap();
+    }
+}

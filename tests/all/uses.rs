@@ -240,3 +240,15 @@ fn what_environments_say_of_jobs_is_kept_without_secrets() {
     assert_eq!(told["uses"][0]["url"], "https://git.example/a/b/actions/runs/9");
     assert!(!told.to_string().contains("hush"), "{told}");
 }
+
+#[test]
+fn auto_is_the_run_that_the_environment_names() {
+    let mut env = three_sets();
+    let _ = env.run(["use", "./store/signs@1.0", "--run", "auto"]).exits(2);
+    let said = env.run(["uses", "--run", "auto", "./store"]).exits(2).stderr;
+    assert!(said.contains("it names none") && said.contains("hint:"), "{said}");
+    env.set("SLURM_JOB_ID", "12");
+    let _ = env.run(["get", "./store/signs@1.0", "out", "--run", "auto"]).exits(0);
+    assert_eq!(told(&env.run(["uses", "--run", "auto", "./store", "--json"]).json()).len(), 1);
+    assert_eq!(told(&env.run(["uses", "--run", "12", "./store", "--json"]).json()).len(), 1);
+}

@@ -11,7 +11,7 @@ use crate::history::refs::DEFAULT_BRANCH;
 use crate::workspace::control::{Control, State};
 
 use super::super::lock::LOCK_FILE;
-use super::super::{Engine, PinReport};
+use super::super::{Engine, PinReport, RefreshReport};
 use super::{Checkup, Health};
 
 const AREA: &str = "workspace";
@@ -134,12 +134,15 @@ impl Engine {
         }
         let checked = self.refresh_lock(&file, &[], false);
         Some(match checked {
-            Ok(pins) if pins.iter().any(PinReport::moved) => {
+            Ok(RefreshReport { failed, .. }) if !failed.is_empty() => Checkup::broken(AREA, LOCK_FILE, &failed[0].1),
+            Ok(RefreshReport { pins, .. }) if pins.iter().any(PinReport::moved) => {
                 let moved = pins.iter().filter(|pin| pin.moved()).count();
                 Checkup::warning(AREA, LOCK_FILE, format!("{moved} of {} pins are behind", pins.len()))
                     .mended_by("dagset lock --update")
             }
-            Ok(pins) => Checkup::ok(AREA, LOCK_FILE, format!("{} pins are up to date", pins.len())),
+            Ok(RefreshReport { pins, .. }) => {
+                Checkup::ok(AREA, LOCK_FILE, format!("{} pins are up to date", pins.len()))
+            }
             Err(fault) => Checkup::broken(AREA, LOCK_FILE, &fault),
         })
     }
