@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
+use crate::base::files::sweep_temporaries;
 use crate::base::{Id, Result};
 
 use super::holds::names_in;
@@ -25,6 +26,10 @@ impl Cache {
     /// Removes the files of these contents; in a dry run it is only said what would go.
     pub fn purge(&self, contents: &[Id], dry_run: bool) -> Result<PurgedFiles> {
         let mut purged = PurgedFiles::default();
+        if !dry_run {
+            // What processes were fetching that have ended may be of it.
+            sweep_temporaries(&self.folder.join("files"));
+        }
         let keys = contents.iter().flat_map(|id| [false, true].map(|executable| Key { content: *id, executable }));
         let keys: Vec<Key> = keys.collect();
         let is_one = |name: &str| name.get(..64).and_then(Id::from_hex).is_some_and(|id| contents.contains(&id));

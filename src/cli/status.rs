@@ -84,8 +84,25 @@ fn tell(context: &mut Context, status: &Status) {
         let command = paint.cyan(format!("dagset switch {}", version.short()));
         writeln!(context.out, "a switch was cut off; {command} goes on with it");
     }
-    if status.behind {
-        writeln!(context.out, "the branch has a newer version; {} goes to it", paint.cyan("dagset switch BRANCH"));
+    if let Some(branch) = &status.branch {
+        let switch = paint.cyan(format!("dagset switch {branch}"));
+        match &status.moved {
+            _ if status.behind => writeln!(context.out, "the branch has a newer version; {switch} goes to it"),
+            Some(Some(head)) => writeln!(
+                context.out,
+                "the branch was moved to {}; {switch} goes there, {} keeps this version",
+                head.short(),
+                paint.cyan("dagset branch NAME")
+            ),
+            Some(None) => {
+                writeln!(
+                    context.out,
+                    "the branch isn't there any more; {} makes it here",
+                    paint.cyan(format!("dagset branch {branch}"))
+                )
+            }
+            None => {}
+        }
     }
     if let Some(line) = status.upstream.as_ref().and_then(|upstream| standing(paint, upstream)) {
         writeln!(context.out, "{line}");

@@ -9,6 +9,7 @@ use crate::format::version::Version;
 use crate::history::dag::{ancestry, ancestry_in};
 use crate::history::fold::{Dataset, Fold, VersionState};
 use crate::history::guard::{Reason, guarded};
+use crate::workspace::control::State;
 
 use super::metadata::changed_since;
 use super::open::Target;
@@ -188,12 +189,15 @@ impl Engine {
         Ok((RefRow { name: branch.to_string(), version, version_name: None, protected: false }, alone))
     }
 
-    /// Gives a branch another name, in one record.
+    /// Gives a branch another name, in one record; a workspace on it goes along.
     pub fn rename_branch(&self, address: &Address, from: &str, to: &str) -> Result<RefRow> {
         let (from, to) = (BranchName::new(from)?, BranchName::new(to)?);
         let mut target = self.open_target(address)?;
         let version = branch_head(&target, &from)?;
         let dataset = target.dataset.clone();
+        let is_here = address.location == Location::Here && self.workspace_branch()?.as_ref() == Some(&from);
+        let control = if is_here { Some(self.find_workspace()?) } else { None };
+        let _lock = control.as_ref().map(|control| control.lock(&self.observer)).transpose()?;
         target.store.timeline.append(&self.actor(), |_, _| {
             let set = |branch: &BranchName, old, new| Operation::SetBranch {
                 dataset: dataset.clone(),
@@ -203,6 +207,9 @@ impl Engine {
             };
             Ok(vec![set(&from, Some(version), None), set(&to, None, Some(version))])
         })?;
+        if let Some(control) = &control {
+            control.write_state(&State { branch: Some(to.clone()), ..control.state()? })?;
+        }
         Ok(RefRow { name: to.to_string(), version, version_name: None, protected: false })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::base::{BranchName, Id, RefName, RepoPath, Result};
+use crate::history::bases::reaches;
 use crate::workspace::merging::{Merging, OpenConflict, Solved};
 
 use super::Engine;
@@ -53,8 +54,10 @@ pub struct Status {
     pub left_out: Vec<LeftOutPath>,
     /// The version that a cut-off `switch` was going to.
     pub unfinished_switch: Option<Id>,
-    /// Whether the branch has moved past the base.
+    /// Whether the branch has a version that follows the base.
     pub behind: bool,
+    /// The branch is elsewhere, and not ahead: at this version, or nowhere.
+    pub moved: Option<Option<Id>>,
     /// How the branch stands to a remote's of its name, as of the last fetch or push.
     pub upstream: Option<Upstream>,
 }
@@ -84,7 +87,11 @@ impl Engine {
         status.base_name = status.base.and_then(|id| dataset.name_of(&id).cloned());
         let head = status.branch.as_ref().and_then(|branch| dataset.branches.get(branch));
         status.upstream = status.branch.as_ref().and_then(|branch| self.upstream(dataset, branch));
-        status.behind = head.is_some() && head.copied() != status.base;
+        let fold = workspace.target.store.timeline.fold();
+        let follows = |head: &Id| status.base.is_none_or(|base| reaches(fold, head, &base));
+        let is_elsewhere = status.branch.is_some() && head.copied() != status.base;
+        status.behind = is_elsewhere && head.is_some_and(follows);
+        status.moved = (is_elsewhere && !status.behind).then_some(head.copied());
         let merging = workspace.control.merging(&workspace.state)?;
         let open: BTreeSet<&RepoPath> = merging.iter().flat_map(Merging::open_paths).collect();
         for change in compared.comparison.changes.iter().filter(|change| !open.contains(&change.path)) {

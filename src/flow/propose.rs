@@ -107,9 +107,15 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
         None => {
             let message =
                 format!("the branch {} of {} moved meanwhile: it {}", proposal.branch, proposal.dataset, where_it_is());
-            Err(Error::conflict(message)
-                .because("another version was published there since this content was looked at, and must not be undone by it")
-                .hint("run an ingest again: what was stored is not stored twice; a workspace moves on by `dagset switch` to the branch"))
+            let went_on = head.is_some_and(|head| proposal.seen_head.is_none_or(|seen| reaches(fold, &head, &seen)));
+            Err(match went_on {
+                true => Error::conflict(message)
+                    .because("another version was published there since this content was looked at, and must not be undone by it")
+                    .hint("run an ingest again: what was stored is not stored twice; a workspace moves on by `dagset switch` to the branch"),
+                false => Error::conflict(message)
+                    .because("it was moved back, renamed or deleted since this content was looked at")
+                    .hint("`dagset oplog` shows by what; `dagset branch NAME` and `dagset switch NAME` go on from here on a branch of its own"),
+            })
         }
     }
 }

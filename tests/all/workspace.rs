@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use dagset::base::{Kind, Observer};
-use dagset::engine::{Address, CommitOptions, Engine, GetOptions, InitOptions, Published, Settings};
+use dagset::engine::{Address, CommitOptions, Engine, GetOptions, InitOptions, Location, Published, Settings};
 
 /// A folder that is a workspace, with a state folder of its own.
 pub struct Bench {
@@ -234,4 +234,23 @@ fn a_version_comes_out_of_the_embedded_store_as_it_went_in() {
     assert_eq!(fs::read_to_string(out.join("names with\nline feeds/ü")).expect("reads"), "x");
     assert_eq!(fs::read_link(out.join("link")).expect("a link"), Path::new("nowhere"));
     assert_eq!(fs::metadata(out.join("run.sh")).expect("there").permissions().mode() & 0o111, 0o111);
+}
+
+#[test]
+fn a_branch_that_was_renamed_or_moved_back_is_told_as_that() {
+    let bench = Bench::new();
+    bench.write("a", "1");
+    bench.commit_all("1");
+    let here = Address { location: Location::Here, reference: None, path: None };
+    bench.engine().rename_branch(&here, "main", "trunk").expect("renames");
+    bench.write("a", "2");
+    let second = bench.commit_all("2");
+    assert_eq!(second.branch.as_str(), "trunk");
+    bench.engine().undo(&here, None, None, false).expect("undoes");
+    let status = bench.engine().status().expect("status");
+    assert!(!status.behind && status.moved.flatten().is_some(), "{status:?}");
+    bench.write("a", "3");
+    let options = CommitOptions { all: true, ..CommitOptions::default() };
+    let refused = bench.engine().commit(&options).expect_err("moved");
+    assert!(refused.in_one_line().contains("moved back"), "{refused:?}");
 }

@@ -97,6 +97,8 @@ impl Engine {
             Kind::Unreachable => {
                 Checkup::broken(AREA, bare, fault).mended_by(format!("dagset store check {bare} says why"))
             }
+            Kind::NotFound => Checkup::broken(AREA, bare, fault)
+                .mended_by("mount it if it is a disk that is away, or put it where it was; a new store there would hide what is missing"),
             _ => Checkup::broken(AREA, bare, fault),
         }
     }
