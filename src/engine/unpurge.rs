@@ -7,7 +7,6 @@ use crate::flow::session::{Finished, LargeFiles};
 use crate::flow::store_files::Outcome;
 use crate::format::operation::Operation;
 use crate::history::guard::Reason;
-use crate::tree::edit::Piece;
 use crate::tree::read_file::hash_file;
 use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::{NodeKind, stat_file};
@@ -67,8 +66,7 @@ impl Engine {
                 .hint("let it stand still, then run the command again"));
             }
         }
-        let nothing = std::iter::empty::<Result<Piece>>();
-        let Finished { indexes, relies, .. } = session.finish(nothing, |_| Ok(None))?;
+        let Finished { indexes, relies, .. } = session.finish_content()?;
         let operations = [
             Operation::Rely(relies),
             Operation::Register { indexes },

@@ -192,6 +192,22 @@ impl<'a> Session<'a> {
         Ok(Finished { version, indexes, relies: self.known.used() })
     }
 
+    /// Writes the recipes of what was stored; no manifest, and no version.
+    pub fn finish_content(mut self) -> Result<Finished> {
+        let data = self.finish_data()?;
+        let uploads = Uploads::new(self.bucket.clone(), self.born, self.observer.clone());
+        let mut write = || {
+            let mut meta = MetaPacker::new(&uploads)?;
+            self.write_recipes(&mut meta, data.index())?;
+            meta.finish().map(drop)
+        };
+        let written = write();
+        let ((), packs) = uploads.conclude(written)?;
+        self.known.use_packs_of(self.registrar.own());
+        let indexes = self.registrar.write(data, packs)?.into_iter().collect();
+        Ok(Finished { version: None, indexes, relies: self.known.used() })
+    }
+
     /// The meta objects of a version, without its index.
     fn write_version(
         &mut self,

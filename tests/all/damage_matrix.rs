@@ -316,9 +316,15 @@ impl Cell<'_> {
         harm(world.store(self.url), self.object, self.damage);
         let options = RepairOptions { from: vec![COPY.to_owned()], ..RepairOptions::default() };
         let repaired = world.stranger().repair(self.url, &options).expect("a store that can be looked at");
-        if is_newest && !matches!(self.damage, Damage::Flipped { .. } | Damage::Deleted) {
-            // Nothing tells which record stood there: a copy may have gone another way since.
-            let is_left = repaired.left.findings.iter().any(|it| it.object == self.object);
+        let newest = objects(self.healthy.store(self.url)).into_iter().rfind(|name| name.starts_with("log/"));
+        let is_lost = match &self.damage {
+            Damage::Flipped { .. } | Damage::Deleted => false,
+            Damage::SwappedWith(other) => is_newest || newest.as_ref() == Some(other),
+            _ => is_newest,
+        };
+        if is_lost {
+            // Nothing tells which record was the newest: a copy may have gone another way since.
+            let is_left = repaired.left.findings.iter().any(|it| newest.as_ref() == Some(&it.object));
             return if is_left { Vec::new() } else { vec![self.what("verify --repair-from: was taken from a copy")] };
         }
         let mut complaints: Vec<String> = repaired.left.findings.iter().map(|it| format!("left: {it:?}")).collect();
