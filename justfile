@@ -27,6 +27,10 @@ fuzz SECONDS *TARGET:
 peers *ARGS:
     benches/peers/run {{ARGS}}
 
+# dagset against what the machine can do, each piece of work with the most that it may cost: just limits --scale 0.1
+limits *ARGS:
+    benches/limits {{ARGS}}
+
 # Run the benchmarks of the parts.
 bench *ARGS:
     cargo bench --locked {{ARGS}}

@@ -222,18 +222,19 @@ pub fn left_out(why: &str) {
     std::io::stderr().write_all(format!("LEFT OUT: {test}: {why}\n").as_bytes()).unwrap();
 }
 
-/// Every file, link and folder below a folder, sorted, each folder before what it holds; links are not followed.
+/// Every file, link and folder below a folder, sorted, each folder before what it holds; links are not followed. What others remove
+/// meanwhile is left out.
 pub fn everything_below(folder: &Path) -> Vec<PathBuf> {
-    let mut here: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    here.sort();
     let mut all = Vec::new();
-    for path in here {
-        let is_folder = fs::symlink_metadata(&path).unwrap().is_dir();
-        all.push(path.clone());
-        if is_folder {
-            all.extend(everything_below(&path));
-        }
+    let mut here: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    while !here.is_empty() {
+        let below = here.iter().filter_map(|path| fs::read_dir(path).ok().filter(|_| !path.is_symlink()));
+        let below = below.flatten().map(|entry| entry.unwrap().path()).collect();
+        all.append(&mut here);
+        here = below;
     }
+    all.retain(|path| fs::symlink_metadata(path).is_ok());
+    all.sort();
     all
 }
 
