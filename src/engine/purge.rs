@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::{DatasetName, Error, Event, Id, RefName, Result, Time};
+use crate::base::{DatasetName, Error, Event, Id, RefName, Result, Time, files};
 use crate::cache::{Cache, PurgedFiles};
 use crate::chunk::cut::SMALL_FILE;
 use crate::flow::gc::clock;
@@ -276,7 +276,7 @@ impl Engine {
             for path in &found.paths {
                 let path = control.root().join(path);
                 let is_file = path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == found.size);
-                let Ok(mut file) = std::fs::File::open(&path) else { continue };
+                let Ok(mut file) = files::open_regular(&path) else { continue };
                 let is_it = |id: Id| targets.iter().any(|it| it.content == id);
                 if is_file && hash_file(&path, &mut file).is_ok_and(is_it) {
                     files.insert(path);

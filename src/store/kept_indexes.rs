@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crate::base::files::{Durability, create_folders, write_file};
+use crate::base::files::{self, Durability, create_folders, write_file};
 use crate::base::{Event, Id, ObjectName, Observer};
 use crate::format::index::Index;
 use crate::format::operation::IndexRow;
@@ -22,7 +22,7 @@ impl KeptIndexes {
 
     /// The index of a row, if it is here and what the row says.
     pub fn get(&self, row: &IndexRow) -> Option<Index> {
-        let bytes = std::fs::read(self.file(&row.name)).ok()?;
+        let bytes = files::read(&self.file(&row.name)).ok()?;
         if Id::of(&bytes) == row.id {
             return Index::parse(bytes).ok();
         }
