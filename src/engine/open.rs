@@ -217,7 +217,11 @@ impl Engine {
         }
         let located = self.locate(text)?;
         let file = StoreFile::parse(&located.store_file, &located.store_root)?;
+        let newest = self.newest_of(&located.store_root, file.store);
         let mut timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
+        if let Some(newest) = newest {
+            timeline.remember_in(newest)?;
+        }
         if let Some(mirror) = self.mirror_of(&located.store_root) {
             timeline.keep_in(LocalCopy::new(mirror, located.store_file.to_vec(), self.observer.clone()));
         }

@@ -25,8 +25,10 @@ mod footers;
 mod items;
 mod log;
 mod named;
+mod newest;
 
-pub use log::mend_log;
+pub use log::{LogSources, mend_log};
+pub use newest::{NewestMended, mend_newest};
 
 /// Where damaged objects are kept that had to make room. No reader looks there.
 pub const ASIDE: &str = "damaged";
