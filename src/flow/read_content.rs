@@ -50,7 +50,7 @@ pub fn read_content(
     }
     store.refuse_purged(content)?;
     if size <= SMALL_FILE {
-        let item = store.chunk(content, place).map_err(|fault| store.or_purged_by_lender(content, fault))?;
+        let item = store.chunk(content, place).map_err(|fault| store.or_purged(content, fault))?;
         return match item.bytes().len() as u64 == size {
             true => sink(item.bytes()),
             false => Err(Error::damaged(format!("content {} isn't of {size} bytes", content.short()))),
@@ -181,9 +181,7 @@ struct OpenPage {
 impl<'a> Chunks<'a> {
     /// Reads the recipe's root.
     pub fn open(store: &'a Content, content: &Id, size: u64, place: Option<&Place>) -> Result<Chunks<'a>> {
-        let item = store
-            .meta(content, ItemKind::RecipeRoot, place)
-            .map_err(|fault| store.or_purged_by_lender(content, fault))?;
+        let item = store.meta(content, ItemKind::RecipeRoot, place).map_err(|fault| store.or_purged(content, fault))?;
         let root = RecipeRoot::parse(item.bytes())?;
         if root.size != size {
             return Err(Error::damaged(format!("the recipe of {} isn't of {size} bytes", content.short())));
