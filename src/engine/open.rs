@@ -125,7 +125,7 @@ fn content_of(timeline: &Timeline) -> Content {
     let fold = timeline.fold();
     let content = Content::new(timeline.bucket().clone(), fold.indexes.values().cloned().collect());
     let condemned = fold.condemned.packs.keys().copied().collect();
-    content.as_of(fold.number, condemned).without(fold.expelled.clone())
+    content.as_of(fold.number, condemned).void_before(fold.void_before).without(fold.expelled.clone())
 }
 
 /// A dataset in an open store, and what else the address says.

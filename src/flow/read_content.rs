@@ -138,7 +138,7 @@ pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)], tal
     let mut frames = Vec::new();
     for (content, size, place) in files {
         if *size <= SMALL_FILE {
-            frames.extend(place.map(|place| place.frame));
+            frames.extend(store.place_now(content, *place).map(|place| place.frame));
             continue;
         }
         let chunks = Chunks::open(store, content, *size, place.as_ref()).and_then(|mut chunks| chunks.group(u64::MAX));
@@ -221,7 +221,8 @@ impl<'a> Chunks<'a> {
     fn group(&mut self, most: u64) -> Result<Vec<ChunkToRead>> {
         let (mut group, mut bytes) = (Vec::new(), 0);
         while bytes < most {
-            let Some(chunk) = self.next_chunk()? else { break };
+            let Some(mut chunk) = self.next_chunk()? else { break };
+            chunk.place = self.store.place_now(&chunk.id, chunk.place);
             bytes += u64::from(chunk.len);
             group.push(chunk);
         }

@@ -31,6 +31,11 @@ impl KeptIndexes {
         None
     }
 
+    /// Whether there is a file for each row.
+    pub fn has_all(&self, rows: &[IndexRow]) -> bool {
+        rows.iter().all(|row| self.file(&row.name).exists())
+    }
+
     /// Keeps an index, as far as it may: who can't write here fetches again.
     pub fn put(&self, row: &IndexRow, bytes: &[u8]) {
         if create_folders(&self.folder).is_ok() {

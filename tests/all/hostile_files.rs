@@ -161,6 +161,7 @@ fn no_command_waits_for_a_pipe_or_socket_in_a_workspace() {
             for command in [["-C", "work", "status"], ["-C", "work", "doctor"]] {
                 let refused = within_a_while(&env, &command).exits(5);
                 let said = format!("{}{}", refused.stdout, refused.stderr);
+                let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
                 assert!(said.contains("no regular file") && said.contains(file), "{file}: {command:?}: {said}");
             }
             put_back(&path, whole);
