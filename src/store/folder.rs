@@ -83,6 +83,14 @@ impl Settled {
         self.sync(parent(name))
     }
 
+    /// Removes the folder of `name` where that is a trial's and empty.
+    pub(super) fn tidy(&self, name: &str) {
+        let folder = self.root.join(parent(name));
+        if is_of_trial(&folder, &self.root) {
+            remove_if_empty(&folder);
+        }
+    }
+
     fn is_known(&self, folder: &str) -> bool {
         self.known.lock().unwrap_or_else(PoisonError::into_inner).contains(folder)
     }
@@ -121,8 +129,14 @@ pub(super) fn create_root(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes the empty folders that trials of the place left.
+pub fn sweep_trials(root: &Path) {
+    let folders = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.filter(|folder| is_of_trial(folder, root)).for_each(|folder| remove_if_empty(&folder));
+}
+
 /// Removes a folder of a store if nothing is in it. For folders that only their maker writes into: another could just be about to.
-pub(crate) fn remove_if_empty(folder: &Path) {
+fn remove_if_empty(folder: &Path) {
     // Not empty, not there, not allowed: it stays, and harms nobody.
     fs::remove_dir(folder).ok();
 }

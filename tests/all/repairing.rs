@@ -311,3 +311,39 @@ fn a_verify_beside_a_collection_that_deletes_misses_nothing() {
         assert!(objects(&store).len() < objects(&base).len(), "read {at}: something went");
     }
 }
+
+#[test]
+fn a_damaged_use_comes_from_a_store_that_has_it() {
+    let env = TestEnv::new();
+    env.write("data/a", noise(1, 4_000));
+    env.run(["ingest", "data", "--into", "./store//d", "--create", "--as", "1.0"]).text();
+    env.run(["use", "./store//d@1.0", "--run", "run-1", "--model", "model-1"]).text();
+    crate::world::copy_folder(&env.path("store"), &env.path("copy"));
+    let used = crate::env::everything_below(&env.path("store/uses")).into_iter().find(|path| path.is_file()).unwrap();
+    std::fs::remove_file(&used).unwrap();
+    std::fs::write(&used, b"rotten").unwrap();
+    drop(env.run(["verify", "./store"]).exits(5));
+    let planned = env.run(["verify", "./store", "--repair-from", "./copy", "--dry-run"]).text();
+    assert!(planned.contains("would mend uses/"), "{planned}");
+    env.run(["verify", "./store", "--repair-from", "./copy"]).text();
+    let uses = env.run(["uses", "./store//d@1.0", "--json"]).json();
+    assert_eq!(uses["uses"][0]["run"], "run-1", "{uses}");
+    env.run(["verify", "./store"]).text();
+}
+
+#[test]
+fn a_workspace_of_the_damaged_store_gives_its_files_by_whatever_path() {
+    let env = TestEnv::new();
+    env.run(["store", "create", "./home"]).text();
+    std::os::unix::fs::symlink("home", env.path("link")).unwrap();
+    env.write("ws/a.bin", noise(1, 300_000));
+    env.run_with("ws", ["init", "--store", "../home"], b"").text();
+    env.run_with("ws", ["commit", "-a", "-m", "one"], b"").text();
+    for pack in std::fs::read_dir(env.path("home/packs")).unwrap() {
+        std::fs::remove_file(pack.unwrap().path()).unwrap();
+    }
+    let refused = env.run(["verify", "./link", "--repair-from", "./home"]).exits(2);
+    assert!(refused.stderr.contains("is the store that is to be mended"), "{}", refused.stderr);
+    env.run(["verify", "./link", "--repair-from", "./ws"]).text();
+    env.run(["verify", "./home"]).text();
+}

@@ -9,8 +9,10 @@ use crate::format::store_file::StoreFile;
 use crate::history::newest::{self, Newest, Seen};
 use crate::history::state;
 use crate::history::timeline::Timeline;
+use crate::store::address::is_remote;
 use crate::store::content::Content;
 use crate::store::fault::is_denied;
+use crate::store::folder::sweep_trials;
 use crate::store::locate::{Located, STORE_FILE};
 use crate::store::log;
 use crate::store::objects::Bucket;
@@ -73,7 +75,7 @@ impl Engine {
                 Err(fault) => found.push(Checkup::broken(AREA, &root, &fault)),
             }
         }
-        found.extend(self.look_around(&located.bucket, &root));
+        found.extend(self.look_around(&located.bucket, &root, makes_anew));
         if let Some((file, timeline)) = opened
             && !found.iter().any(|it| it.area == AREA && it.health != Health::Ok)
         {
@@ -151,8 +153,11 @@ impl Engine {
     }
 
     /// Rights, leftovers, the clock.
-    fn look_around(&self, bucket: &Bucket, root: &str) -> Vec<Checkup> {
+    fn look_around(&self, bucket: &Bucket, root: &str, fix: bool) -> Vec<Checkup> {
         let mut found = Vec::new();
+        if fix && !is_remote(root) {
+            sweep_trials(Path::new(&self.absolute(root)));
+        }
         match bucket.list("") {
             Err(fault) if is_denied(&fault) => {
                 found.push(

@@ -148,6 +148,13 @@ impl Local {
         settled.check_root(name).map_err(|fault| unwritable(fault, shown))
     }
 
+    /// A bucket's folder is gone with its last object; so is that of a trial here.
+    pub(super) fn after_delete(&self, name: &str) {
+        if let Some(settled) = &self.settled {
+            settled.tidy(name);
+        }
+    }
+
     /// Makes durable what a folder's backend leaves out.
     pub(super) fn after_create(&self, name: &str, created: Created, shown: &str) -> Result<()> {
         let Some(settled) = &self.settled else { return Ok(()) };
