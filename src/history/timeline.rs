@@ -23,6 +23,8 @@ use super::undo::CONTINUES;
 /// A record repeats at most so many cores, and this many bytes of them.
 const REPEATED_RECORDS: usize = 32;
 const REPEATED_BYTES: usize = 64 << 10;
+/// How long a network's file system may take to show a record, try by try.
+const LATE: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 /// Records that are read one by one before the newest is looked for: finding it and reading it takes five requests or so.
 const FOLLOWED_ONE_BY_ONE: u32 = 4;
 /// Rounds of losing before a writer gives up.
@@ -135,8 +137,16 @@ impl Timeline {
 
     /// Keeps the newest record in `newest`, now and behind each record that is appended.
     ///
-    /// Errors: as for [`Newest::check`].
+    /// Errors: as for [`Newest::check`], once what another machine wrote had time to show here: a home that both share may tell of it sooner.
     pub fn remember_in(&mut self, newest: Newest) -> Result<()> {
+        let seen = newest.seen().map_or(0, |seen| seen.number);
+        for pause in LATE {
+            if self.fold.number >= seen {
+                break;
+            }
+            std::thread::sleep(pause);
+            self.refresh()?;
+        }
         newest.check(self)?;
         self.kept.insert(newest).keep(self.fold.number, self.fold.record, &self.newest);
         Ok(())
