@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -288,6 +288,37 @@ pub fn make_folder(at: &Spot) -> io::Result<()> {
 pub fn create_folders(path: &Path) -> Result<()> {
     let _going_on = going_on();
     fs::create_dir_all(path).map_err(|fault| Error::io("create the folder", path, fault))
+}
+
+/// Opens a file for reading; links are followed. A FIFO, a socket or a device in its place is an error, and nothing is waited for.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    check_regular(path)?;
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() { Ok(file) } else { Err(not_regular()) }
+}
+
+/// Reads a whole file, as [`open_regular`] opens it.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Likewise, as UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open_regular(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Refuses what is there and no regular file: somebody else is about to open it, and would wait.
+pub fn check_regular(path: &Path) -> io::Result<()> {
+    if fs::metadata(path)?.is_file() { Ok(()) } else { Err(not_regular()) }
+}
+
+fn not_regular() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")
 }
 
 /// Waits until a file that is there, and its name, are on the disk.

@@ -17,6 +17,11 @@ impl<T> Once<T> {
         Once { value: OnceLock::new(), making: Mutex::new(()) }
     }
 
+    /// Whether it has been made.
+    pub fn is_made(&self) -> bool {
+        self.value.get().is_some()
+    }
+
     /// The value, made by `make` if it isn't there.
     pub fn get_or_make(&self, make: impl FnOnce() -> Result<T>) -> Result<&T> {
         if let Some(value) = self.value.get() {

@@ -82,7 +82,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<(Limits, Sharing)>> {
             .because(why)
             .hint(format!("`dagset cache init {}` writes it again", folder.display()))
     };
-    let content = match fs::read_to_string(&path) {
+    let content = match files::read_text(&path) {
         Ok(content) => content,
         Err(fault) if matches!(fault.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
             return Ok(None);

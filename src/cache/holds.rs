@@ -248,7 +248,7 @@ impl Cache {
     /// The contents in a list.
     pub(super) fn read_list(&self, name: &str) -> Result<Vec<u128>> {
         let path = self.folder.join("lists").join(name);
-        let bytes = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
+        let bytes = files::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
         if Id::of(&bytes).to_string() != name {
             let message = format!("{} isn't what was written: what it keeps isn't known", path.display());
             return Err(Error::damaged(message).hint("release what holds it (`dagset cache list`), and pin it again"));
@@ -281,10 +281,7 @@ fn is_view(path: &Path, views: &Path, key: &str) -> bool {
 
 /// `None` where it went away; else why it can't be understood.
 fn read_hold(path: &Path) -> std::result::Result<Option<Hold>, String> {
-    // A pipe would be waited for.
-    match fs::metadata(path)
-        .and_then(|meta| if meta.is_file() { fs::read(path) } else { Err(ErrorKind::InvalidData.into()) })
-    {
+    match files::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|fault| fault.to_string()),
         Err(fault) if fault.kind() == ErrorKind::NotFound && fs::symlink_metadata(path).is_err() => Ok(None),
         Err(fault) => Err(fault.to_string()),

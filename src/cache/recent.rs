@@ -1,8 +1,6 @@
 //! Which versions of a dataset were cached last: a large file of a new one is made from what is here of them.
 
-use std::fs;
-
-use crate::base::files::Durability;
+use crate::base::files::{self, Durability};
 use crate::base::{Id, Result};
 
 use super::Cache;
@@ -13,7 +11,7 @@ const MOST: usize = 4;
 impl Cache {
     /// The versions of a dataset that were cached last, newest first. The dataset is told from others by any id of it.
     pub fn recent(&self, dataset: &Id) -> Vec<Id> {
-        let text = fs::read_to_string(self.folder.join("recent").join(dataset.to_string())).unwrap_or_default();
+        let text = files::read_text(&self.folder.join("recent").join(dataset.to_string())).unwrap_or_default();
         text.lines().take(MOST).filter_map(Id::from_hex).collect()
     }
 

@@ -4,9 +4,7 @@
 //! room. The files are counted anew where the rest can't vouch for it: a day after the last count, after another start of the machine (what
 //! had not reached the disk is lost), and where the check says that somebody edited or damaged it.
 
-use std::fs;
-
-use crate::base::files::{Durability, NewFile};
+use crate::base::files::{self, Durability, NewFile};
 use crate::base::{Error, Id, Result, Time};
 
 use super::Cache;
@@ -74,7 +72,7 @@ impl Cache {
 
     /// What is noted, if that can be relied on.
     pub(super) fn noted_usage(&self) -> Option<Usage> {
-        let text = fs::read_to_string(self.folder.join(FILE)).ok()?;
+        let text = files::read_text(&self.folder.join(FILE)).ok()?;
         Usage::parse(&text, self.start()).filter(|noted| noted.is_fresh())
     }
 

@@ -241,7 +241,7 @@ impl Cache {
 
     /// `None` where there is none, or none that can be understood, which is said.
     fn read_card(&self, path: &Path) -> Option<ViewCard> {
-        let read = match fs::read_to_string(path) {
+        let read = match files::read_text(path) {
             Ok(text) => toml::from_str(&text).map_err(|fault| fault.message().to_owned()),
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return None,
             Err(fault) => Err(fault.to_string()),

@@ -65,6 +65,7 @@ pub struct Entry<'a> {
     content: Option<String>,
     executable: bool,
     target: Option<&'a str>,
+    purged: Option<serde_json::Value>,
 }
 
 impl<'a> From<&'a ListedEntry> for Entry<'a> {
@@ -76,6 +77,7 @@ impl<'a> From<&'a ListedEntry> for Entry<'a> {
             content: entry.content.as_ref().map(id),
             executable: entry.executable,
             target: entry.target.as_deref(),
+            purged: entry.purged.as_ref().map(super::purged::tombstone),
         }
     }
 }

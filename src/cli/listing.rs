@@ -68,7 +68,7 @@ pub fn ls(context: &mut Context, args: &Ls) -> Result<Ending> {
     } else {
         let paint = context.paint;
         for entry in &entries {
-            writeln!(context.out, "{}", name(paint, entry, &entry.path));
+            writeln!(context.out, "{}{}", name(paint, entry, &entry.path), purged(paint, entry));
         }
     }
     Ok(Ending::Done)
@@ -84,6 +84,12 @@ fn name(paint: Paint, entry: &ListedEntry, name: &str) -> String {
     }
 }
 
+/// What is said behind a file that is gone.
+fn purged(paint: Paint, entry: &ListedEntry) -> String {
+    let why = entry.purged.as_ref().map(|it| format!("  purged: {}", ui::clean(&it.reason)));
+    why.map(|why| paint.dim(why)).unwrap_or_default()
+}
+
 fn long(context: &mut Context, entries: &[ListedEntry]) {
     let columns = [left(""), right(""), left("").painted(Paint::yellow), left("")];
     let row = |entry: &ListedEntry| {
@@ -91,6 +97,10 @@ fn long(context: &mut Context, entries: &[ListedEntry]) {
             ListedKind::Folder => ("folder", format!("{}/", entry.path)),
             ListedKind::Symlink => {
                 ("link", format!("{} -> {}", entry.path, entry.target.as_deref().unwrap_or_default()))
+            }
+            ListedKind::File if entry.purged.is_some() => {
+                let why = entry.purged.as_ref().map(|it| it.reason.to_string()).unwrap_or_default();
+                ("purged", format!("{}  ({why})", entry.path))
             }
             ListedKind::File if entry.executable => ("exec", entry.path.clone()),
             ListedKind::File => ("file", entry.path.clone()),
@@ -168,7 +178,7 @@ fn draw(context: &mut Context, node: &Node<'_>, indent: &str, level: usize, dept
                     (None, Some(bytes)) => paint.dim(format!("  {}", ui::size(bytes))),
                     (None, None) => String::new(),
                 };
-                format!("{shown}{behind}")
+                format!("{shown}{behind}{}", purged(paint, entry))
             }
         };
         writeln!(context.out, "{}{shown}", paint.dim(format!("{indent}{branch}")));
@@ -207,6 +217,7 @@ pub fn stat(context: &mut Context, args: &Stat) -> Result<Ending> {
             "content": entry.content.as_ref().map(json::id),
             "executable": entry.executable,
             "target": entry.target,
+            "purged": entry.purged.as_ref().map(super::purged::tombstone),
             "attributes": json::attrs(&stated.attributes),
             "below": below,
         })));
@@ -224,6 +235,12 @@ pub fn stat(context: &mut Context, args: &Stat) -> Result<Ending> {
     // Whole: it is what `b3sum` prints.
     rows.extend(entry.content.as_ref().map(|content| ("content", content.to_string())));
     rows.extend(entry.target.as_ref().map(|target| ("target", target.clone())));
+    rows.extend(
+        entry
+            .purged
+            .as_ref()
+            .map(|it| ("purged", format!("by record {} on {}: {}", it.record, ui::moment(it.time), it.reason))),
+    );
     rows.extend(
         stated.below.map(|(_, files, bytes)| ("below", format!("{}, {}", ui::count(files, "file"), ui::size(bytes)))),
     );

@@ -38,6 +38,7 @@ pub fn run(context: &mut Context, args: &Prune) -> Result<Ending> {
             "packs": thinned.packs,
             "freed_bytes": thinned.freed_bytes,
             "unpushed_versions": thinned.unpushed,
+            "kept_packs": thinned.kept_packs,
             "dry_run": report.dry_run,
         })));
         return Ok(Ending::Done);

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dagset::base::{Id, Result};
-use dagset::engine::{CachePurge, Elsewhere, PurgeOptions, PurgeReport, PurgedContent, PurgedVersion, Reason};
+use dagset::engine::{
+    CachePurge, Elsewhere, FileFilter, PurgeOptions, PurgeReport, PurgedContent, PurgedVersion, Reason,
+};
 use serde_json::json;
 
 use super::confirm::confirm;
@@ -20,7 +22,13 @@ the report says which of them have it.
 Examples:
   dagset purge ./store/faces@2.1:img/07.png --reason 'consent withdrawn' --dry-run
   dagset purge ./store/faces 'people/ann/**' --reason 'consent withdrawn' --yes
-  dagset purge ./store --content ID --reason 'leaked key' --yes";
+  dagset purge ./store/faces --where 'path ~ \"people/*/id.png\" and bytes > 1e6' \\
+      --reason 'passports' --dry-run
+  dagset purge ./store --content ID --reason 'leaked key' --yes
+
+A condition compares path, suffix, bytes, executable, attr.KEY, and name, time and
+meta.KEY of the version by = != < <= > >=, and a text with a path or glob by ~;
+joined by and, or, not and ( ). Without a REF it is asked of every version.";
 
 /// Remove content from all versions for good
 #[derive(Args)]
@@ -35,6 +43,9 @@ pub struct Purge {
     /// Content by its id, as `stat` shows it
     #[arg(long = "content", value_name = "ID", value_parser = content_id)]
     contents: Vec<Id>,
+    /// The files of all versions of which this holds, as 'path ~ \"ann/**\"'
+    #[arg(long = "where", value_name = "CONDITION", conflicts_with_all = ["patterns", "contents"], requires = "address")]
+    condition: Option<String>,
     /// Why; the log keeps it, and whoever asks for the files is told
     #[arg(long, value_name = "TEXT")]
     reason: String,
@@ -76,6 +87,7 @@ pub fn run(context: &mut Context, args: &Purge) -> Result<Ending> {
     let options = PurgeOptions {
         patterns: args.patterns.clone(),
         contents: args.contents.clone(),
+        condition: args.condition.as_deref().map(FileFilter::parse).transpose()?,
         reason: Reason::new(&args.reason)?,
         force: args.force,
         dry_run: args.dry_run,

@@ -1,6 +1,6 @@
 //! Files of a version that were purged, and so aren't in what a command wrote.
 
-use dagset::engine::PurgedPath;
+use dagset::engine::{PurgedPath, Tombstone};
 use serde_json::{Value, json};
 
 use super::progress::left_out;
@@ -18,6 +18,11 @@ pub fn tell(context: &Context, purged: &[PurgedPath]) {
     if let Some(more) = purged.len().checked_sub(MOST_TOLD).filter(|more| *more > 0) {
         context.say(&format!("and {} more", ui::count(more as u64, "purged file")));
     }
+}
+
+/// Why content is gone, as JSON.
+pub fn tombstone(it: &Tombstone) -> Value {
+    json!({ "record": it.record, "time": it.time.to_string(), "reason": it.reason.to_string() })
 }
 
 /// All of them, as JSON.

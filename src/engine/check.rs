@@ -225,7 +225,7 @@ impl Engine {
                     _ => "writing failed",
                 };
                 check.leave_out(&[EXCLUSIVE, CLOCK, DELETE], why);
-                self.end_trial(&check.root, trial);
+                trial.clean();
                 return;
             }
         };
@@ -243,7 +243,7 @@ impl Engine {
         }
         check_clock(check, wrote.clock_ahead_ms);
         let folder = trial.folder().to_owned();
-        match self.end_trial(&check.root, trial) {
+        match trial.clean() {
             0 => check.ok(DELETE, "what this check wrote was removed"),
             left => {
                 let detail = format!("not needed; {left} small objects of this check stay below {folder}/");

@@ -1,27 +1,35 @@
-//! Conditions on datasets, as `list --where` takes them: `meta.task = "detection" and not (files < 100 or bytes >= 1e9)`.
+//! Conditions on datasets, as `list --where` takes them: `meta.task = "detection" and not (files < 100 or bytes >= 1e9)`; and on the files of
+//! versions, as `purge --where` does: `path ~ "people/**" and suffix = "png"`.
 //!
 //! ```text
 //! condition  = all { "or" all }
 //! all        = one { "and" one }
-//! one        = "not" one | "(" condition ")" | FIELD SIGN VALUE
-//! FIELD      = dataset | name | author | time | versions | files | bytes | meta.KEY
+//! one        = "not" one | "(" condition ")" | FIELD SIGN VALUE | FIELD "~" TEXT
+//! FIELD      = dataset | name | author | time | versions | files | bytes | meta.KEY; of a file
+//!              path | suffix | bytes | executable | attr.KEY, and of the version that has it: name | time | meta.KEY
 //! SIGN       = "=" | "!=" | "<" | "<=" | ">" | ">="
 //! VALUE      = "text" | 'text' | number | true | false | null
 //! ```
 //! In a text `\` stands before a quote or another `\`. A time is a text, RFC 3339 or a date. What isn't set is `null`. Values of two
-//! kinds are never equal and never in an order; numbers compare by what they are, whether written with a point or not.
+//! kinds are never equal and never in an order; `~` asks whether a text is what a path or glob selects, as where paths are chosen; numbers compare by what they are, whether written with a point or not.
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::base::{Result, Time};
 use crate::format::attrs::{Attrs, Value};
+use crate::tree::Selection;
 
 mod parse;
 
-/// A condition that has been understood.
+/// A condition on datasets that has been understood.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter(Node);
+
+/// A condition on files that has been understood.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FileFilter(Node);
 
 #[derive(Debug, Clone, PartialEq)]
 enum Node {
@@ -29,6 +37,20 @@ enum Node {
     All(Vec<Node>),
     Not(Box<Node>),
     Compare { field: Field, sign: Sign, value: Value },
+    Like { field: Field, pattern: Pattern },
+}
+
+/// A path or glob, as it was written.
+#[derive(Debug, Clone)]
+struct Pattern {
+    text: String,
+    selection: Arc<Selection>,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Pattern) -> bool {
+        self.text == other.text
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,7 +62,11 @@ enum Field {
     Versions,
     Files,
     Bytes,
+    Path,
+    Suffix,
+    Executable,
     Meta(String),
+    Attr(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,34 +93,88 @@ pub struct Facts<'a> {
     pub meta: &'a Attrs,
 }
 
+/// What a condition may ask of a file, and of the version that has it.
+#[derive(Debug, Clone, Copy)]
+pub struct FileFacts<'a> {
+    pub path: &'a str,
+    pub bytes: u64,
+    pub executable: bool,
+    pub attrs: &'a Attrs,
+    pub name: Option<&'a str>,
+    pub time: Time,
+    pub meta: &'a Attrs,
+}
+
 impl Filter {
     /// Parses a condition of at most 4 KiB, with at most 32 levels of parentheses and `not`. The error shows where it can't be understood.
     pub fn parse(text: &str) -> Result<Filter> {
-        parse::condition(text).map(Filter)
+        parse::condition(text, parse::Subject::Datasets).map(Filter)
     }
 
     /// Whether the condition holds; `None` where it depends on an author that isn't known yet.
     pub fn holds(&self, facts: &Facts<'_>) -> Option<bool> {
-        self.0.holds(facts)
+        self.0.holds(&|field| facts.value(field))
     }
 }
 
+impl FileFilter {
+    /// Parses a condition, with the bounds of [`Filter::parse`].
+    pub fn parse(text: &str) -> Result<FileFilter> {
+        parse::condition(text, parse::Subject::Files).map(FileFilter)
+    }
+
+    /// Whether the condition holds.
+    pub fn holds(&self, facts: &FileFacts<'_>) -> bool {
+        self.0.holds(&|field| Some(facts.value(field))).unwrap_or_default()
+    }
+
+    /// Whether it depends on the version that has the file.
+    pub fn asks_of_version(&self) -> bool {
+        self.0.asks(&|field| matches!(field, Field::Name | Field::Time | Field::Meta(_)))
+    }
+
+    /// Whether it depends on attributes.
+    pub fn asks_attributes(&self) -> bool {
+        self.0.asks(&|field| matches!(field, Field::Attr(_)))
+    }
+}
+
+impl fmt::Display for FileFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is known of a field; `None`: nothing yet.
+type Known<'k> = dyn Fn(&Field) -> Option<Value> + 'k;
+
 impl Node {
-    fn holds(&self, facts: &Facts<'_>) -> Option<bool> {
+    fn holds(&self, known: &Known<'_>) -> Option<bool> {
         match self {
-            Node::Any(nodes) => decide(nodes, facts, true),
-            Node::All(nodes) => decide(nodes, facts, false),
-            Node::Not(node) => node.holds(facts).map(|holds| !holds),
-            Node::Compare { field, sign, value } => field.value(facts).map(|known| sign.holds(&known, value)),
+            Node::Any(nodes) => decide(nodes, known, true),
+            Node::All(nodes) => decide(nodes, known, false),
+            Node::Not(node) => node.holds(known).map(|holds| !holds),
+            Node::Compare { field, sign, value } => known(field).map(|known| sign.holds(&known, value)),
+            Node::Like { field, pattern } => {
+                known(field).map(|known| matches!(known, Value::Text(text) if pattern.selection.matches(&text)))
+            }
+        }
+    }
+
+    fn asks(&self, is_meant: &impl Fn(&Field) -> bool) -> bool {
+        match self {
+            Node::Any(nodes) | Node::All(nodes) => nodes.iter().any(|node| node.asks(is_meant)),
+            Node::Not(node) => node.asks(is_meant),
+            Node::Compare { field, .. } | Node::Like { field, .. } => is_meant(field),
         }
     }
 }
 
 /// `whole` as soon as one part is it, and its contrary where all are; else it isn't known.
-fn decide(nodes: &[Node], facts: &Facts<'_>, whole: bool) -> Option<bool> {
+fn decide(nodes: &[Node], known: &Known<'_>, whole: bool) -> Option<bool> {
     let mut is_known = true;
     for node in nodes {
-        match node.holds(facts) {
+        match node.holds(known) {
             Some(holds) if holds == whole => return Some(whole),
             Some(_) => {}
             None => is_known = false,
@@ -103,20 +183,52 @@ fn decide(nodes: &[Node], facts: &Facts<'_>, whole: bool) -> Option<bool> {
     is_known.then_some(!whole)
 }
 
-impl Field {
-    fn value(&self, facts: &Facts<'_>) -> Option<Value> {
-        let text = |text: Option<&str>| text.map_or(Value::Null, |text| Value::Text(text.to_owned()));
-        let number = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
-        Some(match self {
-            Field::Dataset => text(Some(facts.dataset)),
-            Field::Name => text(facts.name),
-            Field::Author => text(Some(facts.author?)),
-            Field::Time => Value::Int(facts.time.0),
-            Field::Versions => number(facts.versions),
-            Field::Files => number(facts.files),
-            Field::Bytes => number(facts.bytes),
-            Field::Meta(key) => facts.meta.0.get(key).cloned().unwrap_or(Value::Null),
+fn text(text: Option<&str>) -> Value {
+    text.map_or(Value::Null, |text| Value::Text(text.to_owned()))
+}
+
+fn number(number: u64) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn at(attrs: &Attrs, key: &str) -> Value {
+    attrs.0.get(key).cloned().unwrap_or(Value::Null)
+}
+
+impl Facts<'_> {
+    fn value(&self, field: &Field) -> Option<Value> {
+        Some(match field {
+            Field::Dataset => text(Some(self.dataset)),
+            Field::Name => text(self.name),
+            Field::Author => text(Some(self.author?)),
+            Field::Time => Value::Int(self.time.0),
+            Field::Versions => number(self.versions),
+            Field::Files => number(self.files),
+            Field::Bytes => number(self.bytes),
+            Field::Meta(key) => at(self.meta, key),
+            // Of a file: the parser takes none of these here.
+            Field::Path | Field::Suffix | Field::Executable | Field::Attr(_) => Value::Null,
         })
+    }
+}
+
+impl FileFacts<'_> {
+    fn value(&self, field: &Field) -> Value {
+        match field {
+            Field::Path => text(Some(self.path)),
+            Field::Suffix => {
+                let name = self.path.rsplit('/').next().unwrap_or_default().trim_start_matches('.');
+                text(name.rsplit_once('.').map(|(_, suffix)| suffix.to_lowercase()).as_deref())
+            }
+            Field::Bytes => number(self.bytes),
+            Field::Executable => Value::Bool(self.executable),
+            Field::Attr(key) => at(self.attrs, key),
+            Field::Name => text(self.name),
+            Field::Time => Value::Int(self.time.0),
+            Field::Meta(key) => at(self.meta, key),
+            // Of a dataset: the parser takes none of these here.
+            Field::Dataset | Field::Author | Field::Versions | Field::Files => Value::Null,
+        }
     }
 }
 
@@ -168,6 +280,9 @@ impl fmt::Display for Node {
                 return write!(f, "time {sign} \"{}\"", Time(*time));
             }
             Node::Compare { field, sign, value } => return write!(f, "{field} {sign} {}", Written(value)),
+            Node::Like { field, pattern } => {
+                return write!(f, "{field} ~ {}", Written(&Value::Text(pattern.text.clone())));
+            }
         };
         for (at, node) in nodes.iter().enumerate() {
             f.write_str(if at > 0 { word } else { "" })?;
@@ -203,7 +318,11 @@ impl fmt::Display for Field {
             Field::Versions => "versions",
             Field::Files => "files",
             Field::Bytes => "bytes",
+            Field::Path => "path",
+            Field::Suffix => "suffix",
+            Field::Executable => "executable",
             Field::Meta(key) => return write!(f, "meta.{key}"),
+            Field::Attr(key) => return write!(f, "attr.{key}"),
         })
     }
 }

@@ -394,7 +394,7 @@ impl Marker {
     }
 
     pub(super) fn is_there(&self) -> bool {
-        fs::read_to_string(&self.path).is_ok_and(|text| text == self.text)
+        files::read_text(&self.path).is_ok_and(|text| text == self.text)
     }
 
     /// Puts the mark, and keeps every other `get` off while the lock is held. On a file system without locks there is none.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::base::files::{GET_MARKER, TEMPORARY_PREFIX};
+use crate::base::files::{self, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::{Event, Result};
 use crate::cache::Pruned;
 use crate::format::manifest::EntryKind;
@@ -110,7 +110,7 @@ fn is_right(path: &Path, kind: &EntryKind) -> bool {
             let is_same = |mut file: fs::File| hash_file(path, &mut file).is_ok_and(|now| now == *content);
             stat_file(path)
                 .is_ok_and(|(stat, kind)| kind == (NodeKind::File { executable: *executable }) && stat.size == *size)
-                && fs::File::open(path).is_ok_and(is_same)
+                && files::open_regular(path).is_ok_and(is_same)
         }
     }
 }

@@ -259,7 +259,7 @@ fn read(file: &Path) -> Result<LockFile> {
     if len > MAX_BYTES as u64 {
         return Err(Error::usage(format!("{} is no lock file: it has {len} bytes", file.display())));
     }
-    let text = fs::read_to_string(file).map_err(|fault| Error::io("read", file, fault))?;
+    let text = files::read_text(file).map_err(|fault| Error::io("read", file, fault))?;
     LockFile::parse(&text).map_err(|fault| fault.within(format!("cannot use {}", file.display())))
 }
 
@@ -270,7 +270,7 @@ fn read_or_new(file: &Path) -> Result<LockFile> {
 /// Writes the file, unless it says the same already.
 fn write(file: &Path, lock: &LockFile) -> Result<()> {
     let text = lock.encode()?;
-    match fs::read_to_string(file) {
+    match files::read_text(file) {
         Ok(present) if present == text => Ok(()),
         _ => files::write_file(file, text.as_bytes(), Durability::Synced),
     }

@@ -3,6 +3,7 @@
 //! Stores in folders have no mirror: reading them in place is as fast.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 
 use rayon::prelude::*;
 
@@ -14,6 +15,7 @@ use crate::format::store_file::StoreFile;
 use crate::format::version::Version;
 use crate::history::fold::VersionState;
 use crate::history::local_copy::LocalCopy;
+use crate::history::newest::Newest;
 use crate::history::timeline::Timeline;
 use crate::store::address::is_remote;
 use crate::store::locate::candidates;
@@ -56,6 +58,17 @@ impl Engine {
         is_local.then(|| Mirror::new(folder, root))
     }
 
+    /// What is kept here of the newest record of the store at `root`. To be asked for before its log is read.
+    pub(super) fn newest_of(&self, root: &str, store: [u8; 16]) -> Option<Newest> {
+        Some(Newest::recall(self.newest_file(root)?, store, self.observer.clone()))
+    }
+
+    /// Where the newest record of the store at `root` is kept.
+    pub(super) fn newest_file(&self, root: &str) -> Option<PathBuf> {
+        let root = self.absolute(root.trim_end_matches('/'));
+        Some(self.settings.state_folder.as_deref()?.join("newest").join(Id::of(root.as_bytes()).short()))
+    }
+
     /// Opens the store that `text` begins with, if a prefix of it has a mirror; what follows is given back.
     pub(super) fn open_mirrored(&self, text: &str) -> Result<Option<(OpenStore, Option<String>)>> {
         for (root, rest) in candidates(text) {
@@ -66,6 +79,7 @@ impl Engine {
                 continue;
             };
             let bucket = self.open_objects(root, Missing::Fails)?;
+            let newest = self.newest_of(root, file.store);
             let timeline = match self.settings.access.offline {
                 true => Some(Timeline::at(bucket, fold, self.observer.clone())),
                 false => Timeline::resume(bucket, fold, self.observer.clone())?,
@@ -76,6 +90,9 @@ impl Engine {
                 local.remove();
                 continue;
             };
+            if let Some(newest) = newest.filter(|_| !self.settings.access.offline) {
+                timeline.remember_in(newest)?;
+            }
             timeline.keep_in(local);
             return Ok(Some((self.open_store_of(root, file, timeline)?, rest)));
         }

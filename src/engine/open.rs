@@ -125,7 +125,7 @@ fn content_of(timeline: &Timeline) -> Content {
     let fold = timeline.fold();
     let content = Content::new(timeline.bucket().clone(), fold.indexes.values().cloned().collect());
     let condemned = fold.condemned.packs.keys().copied().collect();
-    content.as_of(fold.number, condemned).without(fold.expelled.clone())
+    content.as_of(fold.number, condemned).void_before(fold.void_before).without(fold.expelled.clone())
 }
 
 /// A dataset in an open store, and what else the address says.
@@ -217,7 +217,11 @@ impl Engine {
         }
         let located = self.locate(text)?;
         let file = StoreFile::parse(&located.store_file, &located.store_root)?;
+        let newest = self.newest_of(&located.store_root, file.store);
         let mut timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
+        if let Some(newest) = newest {
+            timeline.remember_in(newest)?;
+        }
         if let Some(mirror) = self.mirror_of(&located.store_root) {
             timeline.keep_in(LocalCopy::new(mirror, located.store_file.to_vec(), self.observer.clone()));
         }

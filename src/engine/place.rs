@@ -1,9 +1,6 @@
 //! Racing a new store's place before anything is written that would make it a store.
 
-use std::path::Path;
-
 use crate::base::{Error, Event, Kind, Result};
-use crate::store::folder::remove_if_empty;
 use crate::store::objects::Bucket;
 use crate::store::trial::{RACERS, Raced, Trial};
 
@@ -24,7 +21,7 @@ impl Engine {
         self.observer.tell(Event::Phase("trying the place"));
         let mut trial = Trial::new(bucket.clone())?;
         let raced = trial.race(rounds(root));
-        self.end_trial(root, trial);
+        trial.clean();
         match raced {
             Ok(Raced::OneWon) => Ok(()),
             Ok(raced) => {
@@ -33,15 +30,6 @@ impl Engine {
             }
             Err(fault) => Err(fault.within(format!("cannot create a store at {root}"))),
         }
-    }
-
-    /// Removes what a trial wrote, as far as that is allowed; gives how many objects stay.
-    pub(super) fn end_trial(&self, root: &str, trial: Trial) -> u32 {
-        let folder = Path::new(&self.absolute(root)).join(trial.folder());
-        let left = trial.clean();
-        // In a bucket there are no folders, so that this path is nobody's.
-        remove_if_empty(&folder);
-        left
     }
 }
 

@@ -21,6 +21,9 @@ use super::ingest::LeftOutPath;
 use super::metadata::{also_in_log, changed_since};
 use super::number::{self, Bump};
 
+/// Work begins so often where it is collected under its hands: collectors without grace may follow one on another.
+const BEGINNINGS: u32 = 6;
+
 /// What publishing came to.
 #[derive(Debug, Clone)]
 pub struct Published {
@@ -59,15 +62,17 @@ pub(super) struct Draft {
 }
 
 impl Engine {
-    /// Does work once more if it slept through a collection: what it registered before is found again, and not stored twice.
+    /// Does work anew if it slept through a collection: what it registered before is found again, and not stored twice.
     pub(super) fn awake<T>(&self, work: impl Fn() -> Result<T>) -> Result<T> {
-        match work() {
-            Err(fault) if Void::caused(&fault) => {
-                self.observer.tell(Event::Note(format!("{}: beginning anew", fault.in_one_line())));
-                work()
+        for _ in 1..BEGINNINGS {
+            match work() {
+                Err(fault) if Void::caused(&fault) => {
+                    self.observer.tell(Event::Note(format!("{}: beginning anew", fault.in_one_line())));
+                }
+                outcome => return outcome,
             }
-            outcome => outcome,
         }
+        work()
     }
 
     /// A writer's work on an open store; a dry one writes nothing and counts what it would.

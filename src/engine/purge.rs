@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::base::{DatasetName, Error, Event, Id, RefName, Result, Time};
+use crate::base::{DatasetName, Error, Event, Id, RefName, Result, Time, files};
 use crate::cache::{Cache, PurgedFiles};
 use crate::chunk::cut::SMALL_FILE;
 use crate::flow::gc::clock;
@@ -23,10 +23,13 @@ use crate::tree::manifest::Manifest;
 use crate::tree::read_file::hash_file;
 use crate::workspace::control::Control;
 
+use super::filter::FileFilter;
 use super::open::OpenStore;
 use super::scope::Scope;
 use super::uses::{UseCard, card};
 use super::{Address, Engine};
+
+mod condition;
 
 /// Uses that a report lists, the newest.
 const MOST_USES: usize = 1_000;
@@ -42,6 +45,8 @@ pub struct PurgeOptions {
     pub patterns: Vec<String>,
     /// Content ids; the address is then that of a store or a dataset.
     pub contents: Vec<Id>,
+    /// The files of the dataset's versions of which this holds; of one version, where the address names it.
+    pub condition: Option<FileFilter>,
     pub reason: Reason,
     /// Also what published versions have.
     pub force: bool,
@@ -157,12 +162,18 @@ impl Engine {
     /// The content that is meant, each once.
     fn purge_targets(&self, address: &Address, options: &PurgeOptions) -> Result<(OpenStore, Vec<Purged>)> {
         let mut targets = BTreeSet::new();
-        let store = match options.contents.is_empty() {
-            true => {
+        let store = match (options.contents.is_empty(), &options.condition) {
+            (_, Some(condition)) => {
+                let target = self.open_target(address)?;
+                targets = self.fulfilling(&target, address, condition)?;
+                target.store
+            }
+            (true, None) => {
                 let target = self.open_target(address)?;
                 if address.path.is_none() && options.patterns.is_empty() {
-                    return Err(Error::usage("what is to be purged must be named")
-                        .hint("write ADDRESS:PATH, a PATH or GLOB behind the address, or --content ID"));
+                    return Err(Error::usage("what is to be purged must be named").hint(
+                        "write ADDRESS:PATH, a PATH or GLOB behind the address, --where CONDITION, or --content ID",
+                    ));
                 }
                 let manifest = target.store.manifest(target.version()?);
                 let scope = Scope::of(&target, &manifest, &options.patterns, None)?;
@@ -176,7 +187,7 @@ impl Engine {
                 scope.check_patterns(&target)?;
                 target.store
             }
-            false => {
+            (false, None) => {
                 let (store, _) = self.open_log(address)?;
                 for content in &options.contents {
                     targets.insert(Purged { content: *content, size: size_of(&store, content)? });
@@ -276,7 +287,7 @@ impl Engine {
             for path in &found.paths {
                 let path = control.root().join(path);
                 let is_file = path.symlink_metadata().is_ok_and(|meta| meta.is_file() && meta.len() == found.size);
-                let Ok(mut file) = std::fs::File::open(&path) else { continue };
+                let Ok(mut file) = files::open_regular(&path) else { continue };
                 let is_it = |id: Id| targets.iter().any(|it| it.content == id);
                 if is_file && hash_file(&path, &mut file).is_ok_and(is_it) {
                     files.insert(path);

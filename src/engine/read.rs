@@ -6,6 +6,8 @@ use crate::base::{Error, Id, Result, Tally};
 use crate::flow::read_content::read_content;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::EntryKind;
+use crate::format::tombstone::Tombstone;
+use crate::store::content::Content;
 use crate::tree::manifest::{Child, Leaf, Manifest};
 
 use super::open::Target;
@@ -32,6 +34,8 @@ pub struct ListedEntry {
     pub executable: bool,
     /// Of a symlink.
     pub target: Option<String>,
+    /// Of a file whose content isn't in the store any more: which record purged it, when and why.
+    pub purged: Option<Tombstone>,
 }
 
 /// What `stat` tells of one path.
@@ -53,11 +57,14 @@ impl Engine {
         let folder = target.folder();
         if let Some(leaf) = exact(&manifest, folder)? {
             let is_folder = leaf.entry.kind == EntryKind::EmptyFolder;
-            return Ok(if is_folder { Vec::new() } else { vec![listed(&leaf)] });
+            return Ok(if is_folder { Vec::new() } else { vec![listed(&leaf, manifest.content())] });
         }
         let entries = match recursive {
-            true => manifest.entries(folder).map(|leaf| leaf.map(|leaf| listed(&leaf))).collect::<Result<Vec<_>>>()?,
-            false => manifest.children(folder)?.iter().map(listed_child).collect(),
+            true => manifest
+                .entries(folder)
+                .map(|leaf| leaf.map(|leaf| listed(&leaf, manifest.content())))
+                .collect::<Result<Vec<_>>>()?,
+            false => manifest.children(folder)?.iter().map(|child| listed_child(child, manifest.content())).collect(),
         };
         match entries.is_empty() && !folder.is_empty() {
             true => Err(no_such_path(&target, folder)),
@@ -72,7 +79,7 @@ impl Engine {
         let manifest = target.store.manifest(state);
         let path = target.folder();
         let (entry, attributes, below) = match exact(&manifest, path)? {
-            Some(leaf) => (listed(&leaf), manifest.attributes(&leaf.entry)?, None),
+            Some(leaf) => (listed(&leaf, manifest.content()), manifest.attributes(&leaf.entry)?, None),
             None => {
                 let (mut entries, mut files, mut bytes) = (0, 0, 0);
                 for leaf in manifest.entries(path) {
@@ -149,16 +156,16 @@ pub(super) fn no_such_path(target: &Target, path: &str) -> Error {
 }
 
 /// An entry as `ls` shows it.
-pub(super) fn listed(leaf: &Leaf) -> ListedEntry {
-    let path = leaf.path.to_string();
-    let base =
-        ListedEntry { path, kind: ListedKind::Folder, bytes: None, content: None, executable: false, target: None };
+fn listed(leaf: &Leaf, content: &Content) -> ListedEntry {
+    let base = folder_entry(leaf.path.as_str());
+    let purged = content.tombstone_of(&leaf.entry).cloned();
     match &leaf.entry.kind {
         EntryKind::File { size, content, executable } => ListedEntry {
             kind: ListedKind::File,
             bytes: Some(*size),
             content: Some(*content),
             executable: *executable,
+            purged,
             ..base
         },
         EntryKind::Symlink { target } => {
@@ -168,14 +175,22 @@ pub(super) fn listed(leaf: &Leaf) -> ListedEntry {
     }
 }
 
-fn listed_child(child: &Child) -> ListedEntry {
+fn listed_child(child: &Child, content: &Content) -> ListedEntry {
     match child {
-        Child::Entry(leaf) => listed(leaf),
+        Child::Entry(leaf) => listed(leaf, content),
         Child::Folder(path) => folder_entry(path.as_str()),
     }
 }
 
 fn folder_entry(path: &str) -> ListedEntry {
     let path = path.to_owned();
-    ListedEntry { path, kind: ListedKind::Folder, bytes: None, content: None, executable: false, target: None }
+    ListedEntry {
+        path,
+        kind: ListedKind::Folder,
+        bytes: None,
+        content: None,
+        executable: false,
+        target: None,
+        purged: None,
+    }
 }

@@ -1,21 +1,18 @@
 //! `verify --repair-from`: what is damaged is put back from where it is whole.
 
-use std::path::{Path, PathBuf};
-
-use crate::base::{Error, Event, Id, Kind, RepoPath, Result};
-use crate::cache::{Cache, Key, is_cache};
-use crate::flow::repair::{FindFile, Mended, Mender, SourceStore, mend_log, put_back};
+use crate::base::{Error, Event, Kind, Result};
+use crate::flow::repair::{FindFile, LogSources, Mended, Mender, SourceStore, mend_log, put_back};
 use crate::flow::verify::Report;
 use crate::format::store_file::StoreFile;
 use crate::history::timeline::Timeline;
-use crate::store::address::is_remote;
 use crate::store::locate::{STORE_FILE, read_store_file};
 use crate::store::log;
 use crate::store::objects::Bucket;
-use crate::workspace::control::Control;
 
 use super::open::Missing;
 use super::{Engine, VerifyOptions};
+
+mod sources;
 
 /// What is mended in a round may show what is missing below it; a tree of manifests and recipes has no more levels than this.
 const ROUNDS: usize = 24;
@@ -24,7 +21,7 @@ const ROUNDS: usize = 24;
 #[derive(Debug, Clone, Default)]
 pub struct RepairOptions {
     pub verify: VerifyOptions,
-    /// Stores, workspaces or caches, as paths or URLs. The caches of the settings, and the files of the workspace that the store is of, are looked
+    /// Stores, workspaces or caches, as paths or URLs, or the file that keeps a record of the log. The caches of the settings, and the files of the workspace that the store is of, are looked
     /// into anyway.
     pub from: Vec<String>,
     /// Say what would be mended, and write nothing.
@@ -40,25 +37,6 @@ pub struct RepairReport {
     pub dry_run: bool,
 }
 
-/// Places on this machine that hold whole files.
-struct Files {
-    caches: Vec<Cache>,
-    workspaces: Vec<PathBuf>,
-}
-
-impl Files {
-    /// Where a content may lie: nothing of it is trusted.
-    fn find(&self, content: &Id, size: u64, path: &RepoPath) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        for cache in &self.caches {
-            let keys = [false, true].map(|executable| Key { content: *content, executable });
-            found.extend(keys.iter().filter(|key| cache.has(**key, size)).map(|key| cache.path_of(*key)));
-        }
-        found.extend(self.workspaces.iter().map(|root| root.join(path.as_str())));
-        found
-    }
-}
-
 impl Engine {
     /// Verifies a store, and mends what another store, a cache or a workspace has whole. Never touches what is healthy; what has to make room
     /// is kept below `damaged/` in the store. What couldn't be mended is left in the report.
@@ -66,7 +44,7 @@ impl Engine {
     /// Needs the right to delete where a damaged object stands in the way. Cut off anywhere, the same call goes on.
     pub fn repair(&self, store: &str, options: &RepairOptions) -> Result<RepairReport> {
         let text = self.expand(store)?;
-        let (sources, files) = self.repair_sources(&text, options)?;
+        let sources = self.repair_sources(&text, &options.from)?;
         let (bucket, root) = match self.locate(&text) {
             Ok(located) if located.rest.is_none() => (located.bucket, located.store_root),
             Ok(located) => {
@@ -84,18 +62,18 @@ impl Engine {
             Err(fault) => return Err(fault),
         };
         let mut mended: Vec<Mended> =
-            self.mend_store_file(&bucket, &root, &sources, options.dry_run)?.into_iter().collect();
+            self.mend_store_file(&bucket, &root, &sources.stores, options.dry_run)?.into_iter().collect();
         if options.dry_run && !mended.is_empty() {
             return Ok(RepairReport { mended, left: Report::default(), dry_run: true });
         }
         let file = read_store_file(&bucket, &root).and_then(|(bytes, _)| StoreFile::parse(&bytes, &root));
-        let find_file: &FindFile<'_> = &|content, size, path| files.find(content, size, path);
+        let find_file: &FindFile<'_> = &|content, size, path| sources.find(content, size, path);
         let content_of = |timeline: &Timeline| self.content_at(&root, timeline);
         let mender = Mender {
             actor: self.actor(),
             observer: self.observer.clone(),
             content_of: &content_of,
-            stores: &sources,
+            stores: &sources.stores,
             find_file,
             dry_run: options.dry_run,
         };
@@ -104,7 +82,9 @@ impl Engine {
         if let Ok(file) = &file
             && left.findings.iter().any(|finding| finding.object.starts_with("log"))
         {
-            let records = mend_log(&bucket, file.store, &sources, &self.observer, options.dry_run)?;
+            self.observer.tell(Event::Phase("mending the log"));
+            let log = LogSources { store: file.store, stores: &sources.stores, seen: &sources.seen };
+            let records = mend_log(&bucket, &log, options.dry_run)?;
             if !records.is_empty() && !options.dry_run {
                 left = self.verify(&root, &options.verify)?;
             }
@@ -139,49 +119,6 @@ impl Engine {
         mended.sort();
         mended.dedup();
         Ok(RepairReport { mended, left, dry_run: options.dry_run })
-    }
-
-    /// Opens what the user names; a source that isn't there is an error.
-    fn repair_sources(&self, store: &str, options: &RepairOptions) -> Result<(Vec<SourceStore>, Files)> {
-        let mut files = Files { caches: Vec::new(), workspaces: Vec::new() };
-        let mut texts = Vec::new();
-        for text in &options.from {
-            let text = self.expand(text)?;
-            let folder = PathBuf::from(self.absolute(&text));
-            if !is_remote(&text) && is_cache(&folder) {
-                files.caches.extend(Cache::open(&folder, true, self.observer.clone())?);
-                continue;
-            }
-            if !is_remote(&text) {
-                files.workspaces.extend(Control::find(&folder).filter(|it| it.root() == folder).map(|_| folder));
-            }
-            texts.push(text);
-        }
-        for place in &self.settings.caches {
-            match Cache::open(&self.path(&place.folder), true, self.observer.clone()) {
-                Ok(cache) => files.caches.extend(cache),
-                Err(fault) => self.observer.tell(Event::Note(fault.in_one_line())),
-            }
-        }
-        let home = self.store_meant(store)?;
-        if let Ok(Some((control, _))) = self.embedding(&home) {
-            files.workspaces.push(control.root().to_owned());
-        }
-        if let Some(control) = Control::find(&self.settings.folder)
-            && let Ok(config) = control.config()
-            && Path::new(&self.absolute(&control.store_text(&config))) == Path::new(&self.absolute(&home))
-        {
-            files.workspaces.push(control.root().to_owned());
-        }
-        let open = |text: &String| {
-            let (open, _) = self.open_store(text)?;
-            if self.absolute(open.root.trim_end_matches('/')) == self.absolute(home.trim_end_matches('/')) {
-                return Err(Error::usage(format!("{text} is the store that is to be mended"))
-                    .hint("name another store, a cache or a workspace that has what is damaged"));
-            }
-            Ok(SourceStore { bucket: open.timeline.bucket().clone(), store: open.file.store, content: open.content })
-        };
-        Ok((texts.iter().map(open).collect::<Result<_>>()?, files))
     }
 
     /// Puts `dagset.json` back, where it is missing or damaged, from a store whose log is the same.

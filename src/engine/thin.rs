@@ -1,15 +1,12 @@
 //! `prune --pushed`: the store in a workspace gives up what a remote has, and borrows it from then on, as a clone does.
 
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-
 use crate::base::{Error, Event, Kind, RefName, Result};
 use crate::flow::thin::{Keeper, Thinned, Thinner};
 use crate::history::timeline::Timeline;
-use crate::store::locate::STORE_FILE;
 use crate::workspace::control::EMBEDDED;
 
 use super::Engine;
+use super::open::OpenStore;
 
 /// What a thinning did, or would do.
 #[derive(Debug, Clone)]
@@ -47,8 +44,7 @@ impl Engine {
                 Ok((open, _)) => {
                     self.refuse_as_keeper(name, &store, &open.root)?;
                     remotes.push(name.clone());
-                    let (bucket, fold) = (open.timeline.bucket().clone(), open.timeline.fold().clone());
-                    keepers.push(Keeper { bucket, fold, content: open.content });
+                    keepers.push(keeper(open));
                 }
                 Err(fault) => {
                     let text = format!("the remote {name} isn't asked: {}", fault.in_one_line());
@@ -67,15 +63,25 @@ impl Engine {
         let (mut open, _) = self.open_store(&store)?;
         let content_of = |timeline: &Timeline| self.content_at(&store, timeline);
         let (actor, observer) = (self.actor(), self.observer.clone());
-        let thinner = Thinner { actor, observer, content_of: &content_of, keepers: &keepers, dry_run };
+        let keepers_now = || {
+            let asked = config.remotes.iter().filter(|(name, _)| remotes.contains(name));
+            asked.map(|(_, remote)| Ok(keeper(self.open_store(&remote.url)?.0))).collect::<Result<Vec<_>>>()
+        };
+        let keepers_now = &keepers_now;
+        let thinner = Thinner { actor, observer, content_of: &content_of, keepers: &keepers, keepers_now, dry_run };
         let thinned = thinner.thin(&mut open.timeline)?;
+        if thinned.kept_packs > 0 {
+            let text =
+                format!("{} packs stay: the remotes lost meanwhile what they were to give back", thinned.kept_packs);
+            self.observer.tell(Event::Warning(text));
+        }
         Ok(ThinReport { store, remotes, thinned, dry_run })
     }
 
     /// A store keeps nothing for itself; and one that is embedded in a workspace may be thinned in its turn.
     fn refuse_as_keeper(&self, name: &RefName, home: &str, remote: &str) -> Result<()> {
         let hint = "`dagset remote add` names a store of its own; `dagset push` sends what it lacks";
-        if self.is_one_place(home, remote) {
+        if self.is_one_store(home, remote) {
             return Err(Error::usage(format!(
                 "the remote {name} is the workspace's own store: nobody else has what is in it"
             ))
@@ -90,13 +96,9 @@ impl Engine {
             .hint(hint)),
         }
     }
+}
 
-    /// Whether two stores in folders are one, by whatever path.
-    fn is_one_place(&self, one: &str, other: &str) -> bool {
-        let file = |root: &str| std::fs::metadata(Path::new(&self.absolute(root)).join(STORE_FILE)).ok();
-        match (file(one), file(other)) {
-            (Some(one), Some(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-            _ => false,
-        }
-    }
+fn keeper(open: OpenStore) -> Keeper {
+    let (bucket, fold) = (open.timeline.bucket().clone(), open.timeline.fold().clone());
+    Keeper { bucket, fold, content: open.content }
 }

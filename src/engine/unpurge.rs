@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::base::{Error, Id, RepoPath, Result};
+use crate::base::{Error, Id, RepoPath, Result, files};
 use crate::flow::session::{Finished, LargeFiles};
 use crate::flow::store_files::Outcome;
 use crate::format::operation::Operation;
@@ -34,7 +34,7 @@ impl Engine {
         let mut contents = Vec::new();
         for file in files {
             let path = self.path(file);
-            let mut open = std::fs::File::open(&path).map_err(|fault| Error::io("open", &path, fault))?;
+            let mut open = files::open_regular(&path).map_err(|fault| Error::io("open", &path, fault))?;
             let content = hash_file(&path, &mut open)?;
             if left.remove(&content).is_none() && !contents.contains(&content) {
                 return Err(Error::not_found(format!("the content of {} isn't purged from {root}", path.display()))

@@ -75,11 +75,17 @@ impl Engine {
                 return Err(fault);
             }
             Err(fault) => (None, STORE_FILE, Some(fault)),
-            Ok(file) => match Timeline::open(bucket.clone(), *id.insert(file.store), self.observer.clone()) {
-                Ok(timeline) => (Some(timeline), LOG, None),
-                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
-                Err(fault) => (None, LOG, Some(fault)),
-            },
+            Ok(file) => {
+                let newest = self.newest_of(root, file.store);
+                match Timeline::open(bucket.clone(), *id.insert(file.store), self.observer.clone()) {
+                    Ok(timeline) => {
+                        let gone_back = newest.and_then(|newest| newest.check(&timeline).err());
+                        (Some(timeline), LOG, gone_back)
+                    }
+                    Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                    Err(fault) => (None, LOG, Some(fault)),
+                }
+            }
         };
         let since = match (&options.since, &opened) {
             (Some(since), Some(timeline)) => Some(self.since(timeline, root, since)?),

@@ -1,7 +1,6 @@
 //! The workspace's commands: `init`, `add`, `rm`, `mv`, `restore`, `clean`.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use crate::base::open_folder::OpenTree;
@@ -544,7 +543,7 @@ fn ignore_in_git(root: &Path) -> Result<()> {
         return Ok(());
     }
     let path = root.join(".gitignore");
-    let text = fs::read_to_string(&path).unwrap_or_default();
+    let text = files::read_text(&path).unwrap_or_default();
     if text.lines().any(|line| [".dagset", ".dagset/", "/.dagset/", "/.dagset"].contains(&line.trim())) {
         return Ok(());
     }

@@ -10,6 +10,7 @@ mod former;
 pub mod gc;
 mod known;
 mod large_file;
+mod loose_packs;
 pub mod materialize;
 pub mod merge;
 pub mod merge_indexes;

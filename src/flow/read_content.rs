@@ -50,7 +50,7 @@ pub fn read_content(
     }
     store.refuse_purged(content)?;
     if size <= SMALL_FILE {
-        let item = store.chunk(content, place).map_err(|fault| store.or_purged_by_lender(content, fault))?;
+        let item = store.chunk(content, place).map_err(|fault| store.or_purged(content, fault))?;
         return match item.bytes().len() as u64 == size {
             true => sink(item.bytes()),
             false => Err(Error::damaged(format!("content {} isn't of {size} bytes", content.short()))),
@@ -138,7 +138,7 @@ pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)], tal
     let mut frames = Vec::new();
     for (content, size, place) in files {
         if *size <= SMALL_FILE {
-            frames.extend(place.map(|place| place.frame));
+            frames.extend(store.place_now(content, *place).map(|place| place.frame));
             continue;
         }
         let chunks = Chunks::open(store, content, *size, place.as_ref()).and_then(|mut chunks| chunks.group(u64::MAX));
@@ -181,9 +181,7 @@ struct OpenPage {
 impl<'a> Chunks<'a> {
     /// Reads the recipe's root.
     pub fn open(store: &'a Content, content: &Id, size: u64, place: Option<&Place>) -> Result<Chunks<'a>> {
-        let item = store
-            .meta(content, ItemKind::RecipeRoot, place)
-            .map_err(|fault| store.or_purged_by_lender(content, fault))?;
+        let item = store.meta(content, ItemKind::RecipeRoot, place).map_err(|fault| store.or_purged(content, fault))?;
         let root = RecipeRoot::parse(item.bytes())?;
         if root.size != size {
             return Err(Error::damaged(format!("the recipe of {} isn't of {size} bytes", content.short())));
@@ -223,7 +221,8 @@ impl<'a> Chunks<'a> {
     fn group(&mut self, most: u64) -> Result<Vec<ChunkToRead>> {
         let (mut group, mut bytes) = (Vec::new(), 0);
         while bytes < most {
-            let Some(chunk) = self.next_chunk()? else { break };
+            let Some(mut chunk) = self.next_chunk()? else { break };
+            chunk.place = self.store.place_now(&chunk.id, chunk.place);
             bytes += u64::from(chunk.len);
             group.push(chunk);
         }

@@ -2,10 +2,12 @@
 //!
 //! A chunk goes if a version that needs it is at a remote, where a ref leads to it, that remote's own indexes name it in a pack that is there and isn't condemned, and no
 //! version needs it that all remotes lack. What stays keeps its bases. One record takes the packs out; then they are deleted. What is cut off
-//! before that record leaves packs that no index names, what is cut off behind it leaves what the next run deletes.
+//! before that record leaves packs that no index names, what is cut off behind it leaves what the next run deletes. Whatever is deleted, the remotes
+//! are asked again directly before.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use crate::base::files::random_bytes;
 use crate::base::{Error, Event, Id, Kind, ObjectName, Observer, Result};
 use crate::format::header::ObjectKind;
 use crate::format::index::Index;
@@ -20,6 +22,7 @@ use crate::store::objects::Bucket;
 
 use super::gc::ContentOf;
 use super::gc::needs::Needs;
+use super::loose_packs::Loose;
 use super::packer::{Compress, Packer};
 use super::registrar::{Often, Registrar};
 use super::upload::Uploads;
@@ -43,6 +46,8 @@ pub struct Thinner<'a> {
     pub observer: Observer,
     pub content_of: &'a ContentOf<'a>,
     pub keepers: &'a [Keeper],
+    /// Asks the same stores anew.
+    pub keepers_now: &'a dyn Fn() -> Result<Vec<Keeper>>,
     /// Nothing is written.
     pub dry_run: bool,
 }
@@ -56,6 +61,8 @@ pub struct Thinned {
     pub freed_bytes: u64,
     /// Versions that no remote has.
     pub unpushed: u64,
+    /// Packs that stay after all: what a remote was to give back it lost meanwhile.
+    pub kept_packs: u64,
 }
 
 impl Thinner<'_> {
@@ -73,10 +80,10 @@ impl Thinner<'_> {
             let message = format!("the log of {} moved while it was thinned", timeline.bucket().describe());
             Error::new(Kind::Busy, message).hint("run the command again when less is written")
         })?;
-        if !self.dry_run {
-            self.sweep(timeline)?;
+        match self.dry_run {
+            true => Ok(thinned),
+            false => self.sweep(timeline, thinned),
         }
-        Ok(thinned)
     }
 
     /// `None` if somebody else was first, and what was found need not hold any more.
@@ -86,8 +93,13 @@ impl Thinner<'_> {
         let at = timeline.fold().number;
         let (lent, unpushed) = self.lent(timeline.fold(), &content)?;
         let packs = Packs::choose(&content, timeline.fold(), lent)?;
-        let mut thinned =
-            Thinned { unpushed, chunks: packs.gone, packs: packs.out.len() as u64, freed_bytes: packs.bytes };
+        let mut thinned = Thinned {
+            unpushed,
+            chunks: packs.gone,
+            packs: packs.out.len() as u64,
+            freed_bytes: packs.bytes,
+            kept_packs: 0,
+        };
         if packs.out.is_empty() {
             return Ok(Some(thinned));
         }
@@ -173,19 +185,56 @@ impl Thinner<'_> {
         registrar.write(unindexed, Vec::new())
     }
 
-    /// Deletes data packs that no index names and no session can name any more, those of a run that was cut off too.
-    fn sweep(&self, timeline: &Timeline) -> Result<()> {
-        let (bucket, fold) = (timeline.bucket(), timeline.fold());
+    /// Deletes data packs that no index names and no session can name any more, those of a run that was cut off too. Directly before, the remotes
+    /// are asked once more: what they were to give back and can't any more is put back into an index here.
+    fn sweep(&self, timeline: &mut Timeline, mut thinned: Thinned) -> Result<Thinned> {
+        let bucket = timeline.bucket().clone();
         let content = (self.content_of)(timeline)?;
-        let named: HashSet<ObjectName> =
-            content.indexes()?.iter().flat_map(|index| index.packs().map(|pack| pack.name)).collect();
-        for object in bucket.list(ObjectKind::Pack.folder())?.objects {
-            let Ok(name) = ObjectName::parse(&object.name) else { continue };
-            if fold.is_void(name.born) && !named.contains(&name) {
-                bucket.delete(&format!("{}/{name}", ObjectKind::Pack.folder()))?;
+        let loose = Loose::find(&bucket, content.indexes()?)?.void_data(timeline.fold().void_before);
+        let lost = self.lost(timeline, &content, &loose)?;
+        let kept = loose.holding(&lost);
+        let name = ObjectName { born: timeline.fold().number, random: random_bytes()? };
+        if let Some((bytes, row)) = kept.index(name)? {
+            bucket.create(&format!("{}/{name}", ObjectKind::Index.folder()), bytes.into())?;
+            timeline.append(&self.actor, |_, _| Ok(vec![Operation::Register { indexes: vec![row.clone()] }]))?;
+            thinned.kept_packs = kept.packs().count() as u64;
+            thinned.packs = thinned.packs.saturating_sub(thinned.kept_packs);
+            thinned.chunks = thinned.chunks.saturating_sub(kept.items().count() as u64);
+            thinned.freed_bytes = thinned.freed_bytes.saturating_sub(kept.packs().map(|(_, bytes)| bytes).sum());
+        }
+        let kept: HashSet<ObjectName> = kept.packs().map(|(name, _)| name).collect();
+        for (name, _) in loose.packs().filter(|(name, _)| !kept.contains(name)) {
+            bucket.delete(&format!("{}/{name}", ObjectKind::Pack.folder()))?;
+        }
+        Ok(thinned)
+    }
+
+    /// The chunks in these packs that versions need, and that neither an index here names nor a remote gives back now.
+    fn lost(&self, timeline: &Timeline, content: &Content, loose: &Loose) -> Result<HashSet<Id>> {
+        let mut lost: HashSet<Id> = HashSet::new();
+        for (id, _) in loose.items() {
+            if content.find_chunk(&id)?.is_none() {
+                lost.insert(id);
             }
         }
-        Ok(())
+        if lost.is_empty() {
+            return Ok(lost);
+        }
+        let (mut needed, mut walked) = (HashSet::new(), Needs::default());
+        for row in all_versions(timeline.fold()).values() {
+            each_chunk(&mut walked, content, row, &mut needed)?;
+        }
+        lost.retain(|id| needed.contains(id));
+        // Where they can't be asked, nobody knows what they have.
+        for keeper in &(self.keepers_now)()? {
+            let there = There::of(keeper)?;
+            for id in lost.clone() {
+                if there.gives(&id)? {
+                    lost.remove(&id);
+                }
+            }
+        }
+        Ok(lost)
     }
 }
 

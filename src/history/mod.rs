@@ -7,6 +7,7 @@ pub mod fold;
 pub mod gaps;
 pub mod guard;
 pub mod local_copy;
+pub mod newest;
 pub mod numbers;
 pub mod records;
 pub mod refs;

@@ -16,12 +16,15 @@ use crate::store::objects::Bucket;
 
 use super::fold::Fold;
 use super::local_copy::LocalCopy;
+use super::newest::Newest;
 use super::state;
 use super::undo::CONTINUES;
 
 /// A record repeats at most so many cores, and this many bytes of them.
 const REPEATED_RECORDS: usize = 32;
 const REPEATED_BYTES: usize = 64 << 10;
+/// How long a network's file system may take to show a record, try by try.
+const LATE: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
 /// Records that are read one by one before the newest is looked for: finding it and reading it takes five requests or so.
 const FOLLOWED_ONE_BY_ONE: u32 = 4;
 /// Rounds of losing before a writer gives up.
@@ -52,6 +55,9 @@ pub struct Timeline {
     since_state: Vec<RecordCore>,
     observer: Observer,
     local: Option<LocalCopy>,
+    /// The bytes of the newest record that was read.
+    newest: Vec<u8>,
+    kept: Option<Newest>,
 }
 
 impl Timeline {
@@ -78,12 +84,13 @@ impl Timeline {
         let number = fold.number;
         let mut timeline = Timeline::at(bucket.clone(), fold, observer);
         let (last, next) = std::thread::scope(|scope| {
-            let last = scope.spawn(|| log::read(&bucket, number));
-            let next = log::read(&bucket, number + 1);
+            let last = scope.spawn(|| read(&bucket, number));
+            let next = read(&bucket, number + 1);
             (last.join(), next)
         });
         let last = last.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let Some((last, _)) = last.filter(|(_, hash)| *hash == timeline.fold.record) else { return Ok(None) };
+        timeline.newest = last.encode();
         timeline.since_state = last.earlier;
         timeline.since_state.push(last.core);
         timeline.adopt(last.state);
@@ -119,12 +126,30 @@ impl Timeline {
     /// A fold that was kept, as it is: for readers that ask the store nothing.
     pub fn at(bucket: Bucket, fold: Fold, observer: Observer) -> Timeline {
         let store = fold.store;
-        Timeline { bucket, store, fold, state: None, since_state: Vec::new(), observer, local: None }
+        let (since_state, newest) = (Vec::new(), Vec::new());
+        Timeline { bucket, store, fold, state: None, since_state, observer, local: None, newest, kept: None }
     }
 
     /// Keeps the fold in `local`, now and behind each record that is appended.
     pub fn keep_in(&mut self, local: LocalCopy) {
         self.local.insert(local).keep(&self.fold);
+    }
+
+    /// Keeps the newest record in `newest`, now and behind each record that is appended.
+    ///
+    /// Errors: as for [`Newest::check`], once what another machine wrote had time to show here: a home that both share may tell of it sooner.
+    pub fn remember_in(&mut self, newest: Newest) -> Result<()> {
+        let seen = newest.seen().map_or(0, |seen| seen.number);
+        for pause in LATE {
+            if self.fold.number >= seen {
+                break;
+            }
+            std::thread::sleep(pause);
+            self.refresh()?;
+        }
+        newest.check(self)?;
+        self.kept.insert(newest).keep(self.fold.number, self.fold.record, &self.newest);
+        Ok(())
     }
 
     /// The fold of all records that have been read.
@@ -143,12 +168,13 @@ impl Timeline {
         if head <= self.fold.number {
             return Ok(());
         }
-        let (newest, hash) = log::read(&self.bucket, head)?
+        let (newest, hash) = read(&self.bucket, head)?
             .ok_or_else(|| Error::damaged(format!("{} is listed and not there", log::record_name(head))))?;
         self.go_to(newest, hash)
     }
 
     fn go_to(&mut self, newest: Record, hash: Id) -> Result<()> {
+        let bytes = newest.encode();
         let first_repeated = newest.earlier.first().map_or(newest.core.number, |core| core.number);
         let mut state = newest.state;
         if let Some(newer) = state.as_ref().filter(|state| self.fold.number < state.number)
@@ -181,6 +207,7 @@ impl Timeline {
         }
         self.take(newest.core, hash)?;
         self.adopt(state);
+        self.newest = bytes;
         Ok(())
     }
 
@@ -197,12 +224,13 @@ impl Timeline {
     }
 
     fn read_next(&mut self) -> Result<bool> {
-        let Some((record, hash)) = log::read(&self.bucket, self.fold.number + 1)? else { return Ok(false) };
+        let Some((record, hash)) = read(&self.bucket, self.fold.number + 1)? else { return Ok(false) };
         self.take_next(record, hash)?;
         Ok(true)
     }
 
     fn take_next(&mut self, record: Record, hash: Id) -> Result<()> {
+        self.newest = record.encode();
         self.adopt(record.state);
         self.take(record.core, hash)
     }
@@ -261,6 +289,9 @@ impl Timeline {
                     self.take(record.core, Id::of(&bytes))?;
                     if let Some(local) = &mut self.local {
                         local.keep(&self.fold);
+                    }
+                    if let Some(kept) = &mut self.kept {
+                        kept.keep(self.fold.number, self.fold.record, &bytes);
                     }
                     return Ok(true);
                 }
@@ -339,6 +370,20 @@ impl Timeline {
         let count = fitting.count();
         self.since_state[self.since_state.len() - count..].to_vec()
     }
+}
+
+/// A record and its hash. Where it is damaged and none stands on it, the error says what mends that.
+fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
+    log::read(bucket, number).map_err(|fault| match fault.kind() {
+        Kind::Damaged if log::head(bucket).is_ok_and(|head| head == number) => {
+            let root = bucket.describe();
+            fault.hint(format!(
+                "it is the newest record: `dagset verify {root} --repair-from COPY` takes it from a copy of the store; where there is none, \
+                 `dagset doctor {root} --fix` moves it to damaged/, and what it said is lost"
+            ))
+        }
+        _ => fault,
+    })
 }
 
 /// Full jitter, growing with lost rounds up to a second.

@@ -31,6 +31,7 @@ mod bases;
 mod lasting;
 mod purged;
 mod renewal;
+mod stale;
 
 pub use bases::Base;
 pub use purged::WasPurged;
@@ -80,9 +81,11 @@ pub struct Content {
     /// The record of the log that this is the content of.
     record: u64,
     condemned: HashSet<ObjectName>,
+    /// Packs of sessions that began before may be gone.
+    void_before: u64,
     tombstones: Arc<purged::Tombstones>,
     renewal: Option<renewal::Renewal>,
-    /// The packs that the own indexes name; asked for only where others lend.
+    /// The packs that the own indexes name.
     own_packs: Once<HashSet<ObjectName>>,
 }
 
@@ -145,6 +148,7 @@ impl Content {
             lenders: Vec::new(),
             record: 0,
             condemned: HashSet::new(),
+            void_before: 0,
             tombstones: Arc::default(),
             renewal: None,
             own_packs: Once::new(),
@@ -307,8 +311,11 @@ impl Content {
     }
 
     fn owns(&self, pack: &ObjectName) -> Result<bool> {
-        let names = || Ok(self.indexes()?.iter().flat_map(|index| index.packs().map(|pack| pack.name)).collect());
-        Ok(self.own_packs.get_or_make(names)?.contains(pack))
+        Ok(self.named_packs()?.contains(pack))
+    }
+
+    fn named_packs(&self) -> Result<&HashSet<ObjectName>> {
+        self.own_packs.get_or_make(|| Ok(self.indexes()?.iter().flat_map(Index::packs).map(|pack| pack.name).collect()))
     }
 
     fn item_at(&self, id: &Id, kind: ItemKind, place: &Place) -> Result<Item> {
@@ -376,6 +383,9 @@ impl Content {
             return Ok(stored);
         }
         let object = format!("{}/{}", folder.folder(), place.pack);
+        if !self.may_be_there(&place.pack) {
+            return Err(Error::damaged(format!("no index names {object}")).hint(self.bucket.verify_hint()));
+        }
         let read = self.read(folder, place.pack, place.offset.into(), place.stored_bytes.into());
         read.inspect(|stored| self.keep(folder, place, stored)).map_err(|fault| match fault.kind() {
             Kind::NotFound => {
@@ -476,7 +486,8 @@ impl Content {
     /// Which of the places are this store's, and which those of stores that lend.
     fn owners(&self, places: &[FramePlace]) -> Vec<(&Content, Vec<FramePlace>)> {
         let is_own = |place: &FramePlace| self.lenders.is_empty() || self.owns(&place.pack).unwrap_or(true);
-        let (own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
+        let (mut own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
+        own.retain(|place| self.may_be_there(&place.pack));
         let mut owners = vec![(self, own)];
         if !lent.is_empty() {
             let is_alone = self.lenders.len() == 1;
@@ -492,7 +503,7 @@ impl Content {
     /// Reads a root's frame ahead, and up to `before` stored bytes that stand before it: there its children are, if they were written
     /// with it. Kept as it is, until two others are read so.
     pub fn prefetch_root(&self, kind: ObjectKind, root: &FramePlace, before: u32) {
-        if self.kept(kind).is_some_and(|kept| kept.has(root)) {
+        if self.kept(kind).is_some_and(|kept| kept.has(root)) || !self.may_be_there(&root.pack) {
             return;
         }
         let start = root.offset.saturating_sub(before).max(HEADER_LEN as u32).into();

@@ -54,7 +54,11 @@ impl Settled {
 
     /// Lets those read an object just written, and use the folders above it, who may do so with the root, whatever the umask.
     pub(super) fn share(&self, name: &str) -> io::Result<()> {
-        grant(&self.root.join(name), self.mode & 0o444)?;
+        match grant(&self.root.join(name), self.mode & 0o444) {
+            // A collector has removed it already, as it may where the writer's session is void: the record that names it is refused then.
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+            granted => granted?,
+        }
         let mut folder = parent(name);
         while !folder.is_empty() && !self.is_known(folder) {
             grant(&self.root.join(folder), self.mode & 0o2777)?;
@@ -77,6 +81,14 @@ impl Settled {
     /// Syncs the folder that holds `name`: its entry is there, perhaps by a writer that hasn't synced it yet.
     pub(super) fn settle_entry(&self, name: &str) -> io::Result<()> {
         self.sync(parent(name))
+    }
+
+    /// Removes the folder of `name` where that is a trial's and empty.
+    pub(super) fn tidy(&self, name: &str) {
+        let folder = self.root.join(parent(name));
+        if is_of_trial(&folder, &self.root) {
+            remove_if_empty(&folder);
+        }
     }
 
     fn is_known(&self, folder: &str) -> bool {
@@ -117,8 +129,14 @@ pub(super) fn create_root(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Removes the empty folders that trials of the place left.
+pub fn sweep_trials(root: &Path) {
+    let folders = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+    folders.filter(|folder| is_of_trial(folder, root)).for_each(|folder| remove_if_empty(&folder));
+}
+
 /// Removes a folder of a store if nothing is in it. For folders that only their maker writes into: another could just be about to.
-pub(crate) fn remove_if_empty(folder: &Path) {
+fn remove_if_empty(folder: &Path) {
     // Not empty, not there, not allowed: it stays, and harms nobody.
     fs::remove_dir(folder).ok();
 }
@@ -216,6 +234,17 @@ mod tests {
         assert_eq!(sweep_staging(root, later, age).unwrap(), Swept { files: 4, bytes: 16 });
         assert!(gone.iter().all(|name| !root.join(name).exists()) && !root.join(trial).exists());
         assert!(kept.iter().all(|name| root.join(name).exists()));
+    }
+
+    #[test]
+    fn what_was_collected_right_behind_its_writer_needs_no_rights_and_a_root_that_is_gone_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("store");
+        fs::create_dir_all(root.join("packs")).unwrap();
+        let settled = Settled::new(root.clone());
+        settled.share("packs/gone").unwrap();
+        fs::remove_dir_all(&root).unwrap();
+        assert_eq!(settled.share("packs/gone").unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
-use crate::base::files::{Durability, create_folders, write_file};
+use crate::base::files::{self, Durability, create_folders, write_file};
 use crate::base::{Event, Id, ObjectName, Observer};
 use crate::format::index::Index;
 use crate::format::operation::IndexRow;
@@ -22,13 +22,18 @@ impl KeptIndexes {
 
     /// The index of a row, if it is here and what the row says.
     pub fn get(&self, row: &IndexRow) -> Option<Index> {
-        let bytes = std::fs::read(self.file(&row.name)).ok()?;
+        let bytes = files::read(&self.file(&row.name)).ok()?;
         if Id::of(&bytes) == row.id {
             return Index::parse(bytes).ok();
         }
         let note = format!("{} is damaged, and fetched again", self.file(&row.name).display());
         self.observer.tell(Event::Note(note));
         None
+    }
+
+    /// Whether there is a file for each row.
+    pub fn has_all(&self, rows: &[IndexRow]) -> bool {
+        rows.iter().all(|row| self.file(&row.name).exists())
     }
 
     /// Keeps an index, as far as it may: who can't write here fetches again.

@@ -115,7 +115,8 @@ impl State {
 impl Control {
     /// The workspace that `folder` lies in: itself or the nearest above it with `.dagset/`.
     pub fn find(folder: &Path) -> Option<Control> {
-        let is_root = |folder: &&Path| folder.join(CONTROL_FOLDER).join("config.toml").is_file();
+        // Whatever stands there: what it is is said where it is read.
+        let is_root = |folder: &&Path| folder.join(CONTROL_FOLDER).join("config.toml").exists();
         folder.ancestors().find(is_root).map(|root| Control { root: root.to_owned() })
     }
 
@@ -166,7 +167,7 @@ impl Control {
 
     pub fn config(&self) -> Result<Config> {
         let path = self.file("config.toml");
-        let bytes = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
+        let bytes = files::read(&path).map_err(|fault| unreadable(&path, fault))?;
         let damaged = |fault: String| {
             Error::damaged(format!("{} can't be understood: {}", path.display(), fault.trim_end())).hint(
                 "mend the file: `dataset = \"NAME\"`, `store = \"STORE\"`, and for each remote `[remote.NAME]` with its `url`",
@@ -192,9 +193,9 @@ impl Control {
     pub fn state(&self) -> Result<State> {
         let path = self.file("state.json");
         let damaged = |why: &str| Error::damaged(format!("{} {why}", path.display())).hint(LOOK_FIRST);
-        let text = match fs::read(&path) {
+        let text = match files::read(&path) {
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Err(damaged("is missing")),
-            read => read.map_err(|fault| Error::io("read", &path, fault))?,
+            read => read.map_err(|fault| unreadable(&path, fault))?,
         };
         let unclear = || damaged("can't be understood");
         let mut json: StateJson = serde_json::from_slice(&text).map_err(|fault| unclear().because(fault))?;
@@ -240,10 +241,10 @@ impl Control {
     /// The paths that the next commit takes.
     pub fn staged(&self) -> Result<BTreeSet<RepoPath>> {
         let path = self.file("staged");
-        let bytes = match fs::read(&path) {
+        let bytes = match files::read(&path) {
             Ok(bytes) => bytes,
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-            Err(fault) => return Err(Error::io("read", &path, fault)),
+            Err(fault) => return Err(unreadable(&path, fault)),
         };
         let damaged = || {
             Error::damaged(format!("{} can't be understood", path.display()))
@@ -279,6 +280,15 @@ impl Control {
         let new = files::NewFile::create(&path)?;
         let stat = crate::base::stat::stat_open(new.file(), &path)?.0;
         Ok(stat.mtime_ns)
+    }
+}
+
+/// The error for one of a workspace's files: one that is no file is damage.
+pub(super) fn unreadable(path: &Path, fault: std::io::Error) -> Error {
+    match fault.kind() {
+        std::io::ErrorKind::InvalidInput => Error::damaged(format!("{} is no regular file", path.display()))
+            .hint("move away what stands there; `dagset doctor` says how it is mended"),
+        _ => Error::io("read", path, fault),
     }
 }
 

@@ -176,7 +176,7 @@ impl Control {
             Ok(_) => return Err(damaged(&path)),
             Err(fault) => return Err(Error::io("read", &path, fault)),
         }
-        let text = fs::read(&path).map_err(|fault| Error::io("read", &path, fault))?;
+        let text = files::read(&path).map_err(|fault| super::control::unreadable(&path, fault))?;
         let mut json: Json = serde_json::from_slice(&text).map_err(|fault| damaged(&path).because(fault))?;
         if json.check.take().is_some_and(|check| check != check_of(&json)) {
             return Err(damaged(&path));

@@ -1,6 +1,7 @@
 //! What a collection makes void while it is under way is done once more, by itself: the same for all that make versions.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use dagset::base::Result;
@@ -37,9 +38,14 @@ fn a_store() -> Machine {
 
 /// The store, in which all that is dead is collected right before the first object of the next session comes.
 fn collected_meanwhile(far: &Bucket) -> Bucket {
+    collected_before(far, |name| name.starts_with("meta/"))
+}
+
+/// The same, before the first object of which `is_due` holds.
+fn collected_before(far: &Bucket, is_due: impl Fn(&str) -> bool + Send + Sync + 'static) -> Bucket {
     let collector = Mutex::new(Some(Machine::new(far)));
     Steered::bucket(far, move |name| {
-        let collector = collector.lock().expect("no collection panics").take_if(|_| name.starts_with("meta/"));
+        let collector = collector.lock().expect("no collection panics").take_if(|_| is_due(name));
         let options = GcOptions { grace: Duration::ZERO, dry_run: false };
         for _ in 0..2 {
             collector.iter().for_each(|collector| drop(collector.run(|engine| engine.gc(&address(FAR), &options))));
@@ -83,4 +89,31 @@ fn a_squash_does() {
         dry_run: false,
     };
     assert_begins_anew(|engine| engine.squash(&options));
+}
+
+/// Collections take what the writer has just stored, before each of its objects in turn.
+#[test]
+fn an_ingest_ends_well_whichever_of_its_objects_is_collected_first() {
+    for at in 0.. {
+        let machine = a_store();
+        machine.write("new/large", noise(2, 3_000_000));
+        let far = machine.far().clone();
+        let count = AtomicUsize::new(0);
+        let writer = machine.facing(&collected_before(&far, move |_| count.fetch_add(1, Ordering::Relaxed) == at));
+        let options = IngestOptions {
+            source: writer.path("new"),
+            into: format!("{FAR}//set"),
+            branch: Some("new".to_owned()),
+            ..IngestOptions::default()
+        };
+        let (done, cost, said) = writer.try_run(Default::default(), |engine| engine.ingest(&options));
+        done.map(drop).unwrap_or_else(|fault| panic!("{at}: {}", crate::stage::whole_text(&fault)));
+        let reader = Machine::new(&far);
+        assert_eq!(crate::stage::findings(&reader.engine(Default::default()), FAR), [""; 0], "{at}");
+        reader.run(|engine| engine.cat(&address(&format!("{FAR}//set@new:large")), &mut std::io::sink()));
+        if at as u64 >= cost.puts {
+            assert!(at > 3 && !said.contains("beginning anew"), "{at}: {said}");
+            break;
+        }
+    }
 }

@@ -90,7 +90,7 @@ fn ls_stat_and_tree() {
     let env = three_versions();
     let ls = env.run(["ls", "./store/signs:images", "--json"]).json();
     for entry in ls["entries"].as_array().unwrap() {
-        has_keys(entry, &["path", "kind", "bytes", "content", "executable", "target"]);
+        has_keys(entry, &["path", "kind", "bytes", "content", "executable", "target", "purged"]);
         assert!(entry["path"].as_str().unwrap().starts_with("images/"), "from the dataset's root: {entry}");
     }
     let stat = env.run(["stat", "./store/signs:tools/count.sh", "--json"]).json();

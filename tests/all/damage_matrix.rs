@@ -4,7 +4,7 @@
 //! A command meets the damage on a machine that knows nothing. Then the object's bytes are put back, as from a backup: the same
 //! command ends its work, and nothing that was written meanwhile is damaged.
 //!
-//! The last column is `verify --repair-from` a copy of the store: it mends every cell but one, of which it is said why, and then each
+//! The last column is `verify --repair-from` a copy of the store: it mends every cell but one, of which nothing is to be seen, and then each
 //! command does its work.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -316,21 +316,10 @@ impl Cell<'_> {
         harm(world.store(self.url), self.object, self.damage);
         let options = RepairOptions { from: vec![COPY.to_owned()], ..RepairOptions::default() };
         let repaired = world.stranger().repair(self.url, &options).expect("a store that can be looked at");
-        let newest = objects(self.healthy.store(self.url)).into_iter().rfind(|name| name.starts_with("log/"));
-        let is_lost = match &self.damage {
-            Damage::Flipped { .. } | Damage::Deleted => false,
-            Damage::SwappedWith(other) => is_newest || newest.as_ref() == Some(other),
-            _ => is_newest,
-        };
-        if is_lost {
-            // Nothing tells which record was the newest: a copy may have gone another way since.
-            let is_left = repaired.left.findings.iter().any(|it| newest.as_ref() == Some(&it.object));
-            return if is_left { Vec::new() } else { vec![self.what("verify --repair-from: was taken from a copy")] };
-        }
         let mut complaints: Vec<String> = repaired.left.findings.iter().map(|it| format!("left: {it:?}")).collect();
         let is_mended = repaired.mended.iter().any(|it| it.object == self.object);
         // Without its newest record a log is the whole log of a moment before: there is nothing to be seen, and a copy may be the one
-        // that is ahead. Whoever knows the record (a mirror, a reader's lock file) says that the store went back.
+        // that is ahead. Whoever has seen the record says that the store went back.
         let is_unseen = is_newest && matches!(self.damage, Damage::Deleted);
         if is_mended == is_unseen {
             complaints.push(format!("mended: {:?}", repaired.mended));

@@ -149,3 +149,23 @@ fn unknown_keys_and_open_secrets_are_warned_of() {
     assert_eq!(wrong.len(), 2, "{wrong:?}");
     assert!(wrong[0].contains("remove it from") && wrong[1].starts_with("chmod 600"), "{wrong:?}");
 }
+
+#[test]
+fn no_trial_of_a_place_leaves_its_folder() {
+    let env = stage();
+    let trials = || {
+        let names = fs::read_dir(env.path("far")).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("check-")).collect::<Vec<_>>()
+    };
+    env.run(["store", "check", "./far"]).text();
+    env.run(["verify", "./far", "--since", "1d"]).text();
+    env.run(["gc", "./far", "--grace", "0s"]).text();
+    assert_eq!(trials(), [""; 0]);
+    let [empty, used] = ["check-0123456789abcdef0123456789abcdef", "check-1123456789abcdef0123456789abcdef"];
+    fs::create_dir(env.path("far").join(empty)).unwrap();
+    env.write(&format!("far/{used}/1"), "of one under way");
+    env.run(["doctor", "./far"]).text();
+    assert_eq!(trials().len(), 2, "a look changes nothing");
+    env.run(["doctor", "./far", "--fix"]).text();
+    assert_eq!(trials(), [used]);
+}

@@ -1,9 +1,11 @@
 //! Files that dagset keeps for itself, as somebody else may have left them: each is refused or passed over, in words that steer no terminal.
 
 use std::fs;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Command;
 
-use crate::env::TestEnv;
+use crate::env::{Outcome, TestEnv, everything_below};
 use crate::hostile::{STEERING, bounded, steering};
 
 /// What may stand in any of them.
@@ -121,4 +123,88 @@ fn a_lock_is_not_opened_through_a_link_nor_waited_for_at_a_pipe() {
     fs::remove_file(&lock).unwrap();
     assert!(Command::new("mkfifo").arg(&lock).status().unwrap().success());
     let _ = env.run(["-C", "work", "switch", "1"]).exits(1);
+}
+
+/// Puts a pipe or a socket in the place of a file; gives what was there.
+fn put_special(path: &Path, is_pipe: bool) -> Option<Vec<u8>> {
+    let whole = fs::read(path).ok();
+    fs::remove_file(path).ok();
+    match is_pipe {
+        true => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+        false => drop(UnixListener::bind(path).unwrap()),
+    }
+    whole
+}
+
+fn put_back(path: &Path, whole: Option<Vec<u8>>) {
+    fs::remove_file(path).unwrap();
+    whole.into_iter().for_each(|bytes| fs::write(path, bytes).unwrap());
+}
+
+/// Runs a command that would wait for ever if it opened a pipe.
+fn within_a_while(env: &TestEnv, command: &[&str]) -> Outcome {
+    let dagset = env.command();
+    let mut timeout = Command::new("timeout");
+    timeout.arg("60").arg(dagset.get_program()).args(command).current_dir(env.path("."));
+    timeout.env_clear().envs(dagset.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    env.finish(timeout, b"")
+}
+
+#[test]
+fn no_command_waits_for_a_pipe_or_socket_in_a_workspace() {
+    let env = staged();
+    env.run(["clone", "./store/set", "work"]).text();
+    for file in ["config.toml", "state.json", "staged", "merge.json"] {
+        for is_pipe in [true, false] {
+            let path = env.path("work/.dagset").join(file);
+            let whole = put_special(&path, is_pipe);
+            for command in [["-C", "work", "status"], ["-C", "work", "doctor"]] {
+                let refused = within_a_while(&env, &command).exits(5);
+                let said = format!("{}{}", refused.stdout, refused.stderr);
+                let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+                assert!(said.contains("no regular file") && said.contains(file), "{file}: {command:?}: {said}");
+            }
+            put_back(&path, whole);
+        }
+    }
+    let ignore = env.path("work/.dagsetignore");
+    assert_eq!(put_special(&ignore, true), None);
+    assert_ne!(within_a_while(&env, &["-C", "work", "status"]).code, Some(124));
+    put_back(&ignore, None);
+    let _ = env.run(["-C", "work", "status"]).exits(0);
+}
+
+#[test]
+fn no_command_waits_for_a_pipe_or_socket_in_a_store() {
+    let env = staged();
+    let below = |folder: &str| {
+        let mut files: Vec<_> = everything_below(&env.path(&format!("store/{folder}")));
+        files.retain(|path| path.is_file());
+        files.sort();
+        files.last().unwrap().strip_prefix(env.path("store")).unwrap().to_str().unwrap().to_owned()
+    };
+    for object in ["dagset.json".to_owned(), below("log"), below("index"), below("meta"), below("packs")] {
+        for is_pipe in [true, false] {
+            let path = env.path("store").join(&object);
+            let whole = put_special(&path, is_pipe);
+            let commands: [&[&str]; 3] = [
+                &["verify", "./store"],
+                &["get", "./store/set", "out", "--overwrite"],
+                &["ingest", "data", "--into", "./store/set"],
+            ];
+            for command in commands {
+                let ended = within_a_while(&env, command);
+                let said = format!("{}{}", ended.stdout, ended.stderr);
+                // What needs none of it ends well.
+                assert!(matches!(ended.code, Some(0 | 5)), "{object}: {command:?}: {:?} {said}", ended.code);
+                if command[0] == "verify" {
+                    assert!(ended.code == Some(5) && said.contains(&object), "{object}: {said}");
+                    assert!(said.contains("no regular file"), "{object}: {said}");
+                }
+            }
+            put_back(&path, whole);
+            fs::remove_dir_all(env.path("out")).ok();
+        }
+    }
+    env.run(["verify", "./store"]).text();
 }

@@ -81,6 +81,7 @@ mod mirror_processes;
 mod missing_parents;
 mod naming;
 mod nested;
+mod newest_record;
 mod no_credentials;
 mod other_parents;
 mod progress;

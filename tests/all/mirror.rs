@@ -3,7 +3,7 @@
 use std::fs;
 
 use dagset::base::Kind;
-use dagset::engine::{Access, CloneOptions, GetOptions, LogOptions, PushOptions, RefKind};
+use dagset::engine::{Access, CloneOptions, DoctorOptions, GetOptions, LogOptions, PushOptions, RefKind};
 
 use crate::machine::{Cost, FAR, Machine, address, file_names};
 use crate::stage::copy_of;
@@ -93,8 +93,12 @@ fn a_store_that_was_restored_or_made_anew_is_noticed() {
     let machine = machine.facing(another.far());
     let (listed, _, notes) =
         machine.try_run(Access::default(), |engine| engine.list_datasets(FAR, &Default::default()));
-    assert_eq!(listed.expect("lists").len(), 2, "what the backup and its new writer have");
+    assert_eq!(listed.expect_err("it has gone back").kind(), Kind::Damaged);
     assert!(notes.contains("isn't the store that it was"), "{notes}");
+    let options = DoctorOptions { store: Some(FAR.to_owned()), fix: true };
+    machine.run(|engine| Ok(engine.doctor(&options)));
+    let listed = machine.run(|engine| engine.list_datasets(FAR, &Default::default())).0;
+    assert_eq!(listed.len(), 2, "what the backup and its new writer have");
     assert_eq!(cost_of_listing(&machine).requests(), 2, "and is known now");
     let machine = machine.facing(Machine::with_store().far());
     assert_eq!(machine.run(|engine| engine.list_datasets(FAR, &Default::default())).0.len(), 0);
@@ -273,4 +277,35 @@ fn two_versions_of_a_dataset_are_compared_by_opening_it_once() {
     assert_eq!((cost.gets, cost.lists), (4 + 2, 1), "two prefixes, the newest record, the next, the two roots");
     let (_, cost) = cold.run(|engine| engine.diff(&old, &new));
     assert_eq!((cost.gets, cost.lists), (2, 0), "the record that it knows, and the next");
+}
+
+#[test]
+fn no_request_goes_to_a_pack_that_no_index_names() {
+    let maker = Machine::with_store();
+    for number in 0..40 {
+        maker.write(&format!("source/{number:02}"), crate::stage::noise(number, 30_000));
+    }
+    maker.ingest("set", "source");
+    let machine = Machine::new(maker.far());
+    assert_eq!(listed_at(&machine, Access::default()).0, Ok(40));
+    let contents = vec![dagset::base::Id::of(&crate::stage::noise(0, 30_000))];
+    let options = dagset::engine::PurgeOptions {
+        patterns: Vec::new(),
+        contents,
+        condition: None,
+        reason: dagset::engine::Reason::new("it leaked").expect("a reason"),
+        force: false,
+        dry_run: false,
+    };
+    maker.run(|engine| engine.purge(&address(FAR), &options));
+    let read = |number: usize| {
+        let file = address(&format!("{FAR}/set:{number:02}"));
+        machine.run(|engine| engine.cat(&file, &mut Vec::new())).1.gets
+    };
+    // Opened by the record that it knows, the next one and the one behind; a hint that leads nowhere, the index, the file's range.
+    let first = read(1);
+    assert_eq!(read(2), 2 + 1, "the first took {first}; the index says that the hint's pack is gone");
+    let out = GetOptions { folder: machine.path("out"), ..GetOptions::default() };
+    let (got, cost) = machine.run(|engine| engine.get(&address(&format!("{FAR}/set")), &out));
+    assert_eq!((got.purged.len(), cost.gets), (1, 2 + 1), "one pack, read in one go");
 }

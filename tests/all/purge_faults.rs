@@ -2,21 +2,26 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use dagset::base::{Id, Kind};
-use dagset::engine::{Address, Engine, PurgeOptions, PurgeReport, Reason};
+use dagset::base::{Error, Id, Kind};
+use dagset::engine::{Address, Engine, Opener, PurgeOptions, PurgeReport, Reason, RepairOptions};
 use dagset::store::faulty::{Fault, Faulty, Plan};
-use dagset::store::{Bucket, backend};
+use dagset::store::{Bucket, Verb, backend};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::env::TestEnv;
-use crate::stage::{STORE, assert_comes_back, copy_of, findings, ingest, lay_out, noise, objects, serving, whole_text};
+use crate::stage::{
+    STORE, assert_comes_back, copy_of, engine, findings, get, ingest, lay_out, noise, objects, serving, whole_text,
+};
+use crate::steered::Steered;
 
 fn options(contents: &[Id]) -> PurgeOptions {
     PurgeOptions {
         patterns: Vec::new(),
         contents: contents.to_vec(),
+        condition: None,
         reason: Reason::new("it leaked").expect("a reason"),
         force: false,
         dry_run: false,
@@ -147,4 +152,61 @@ fn a_writer_under_way_with_the_same_content_is_refused() {
     fs::remove_file(env.path("much/0-large.bin")).unwrap();
     let _ = env.run(["ingest", "much", "--into", "./store/set", "--branch", "slow"]).exits(0);
     let _ = env.run(["verify", "./store"]).exits(0);
+}
+
+#[test]
+fn who_reads_while_it_is_purged_is_told_so() {
+    let (base, contents, _folders) = begin();
+    let mut told = 0;
+    for at in 0.. {
+        let bucket = copy_of(&base);
+        let (ranges, beside) = (AtomicUsize::new(0), bucket.clone());
+        let reading = Steered::reading_ranges(&bucket, move |_| {
+            if ranges.fetch_add(1, Ordering::Relaxed) == at {
+                purge(&serving(&beside), &contents).expect("purges");
+            }
+        });
+        let out = tempfile::tempdir().expect("a folder");
+        let got = get(&serving(&reading), "/store//purged", out.path());
+        if objects(&bucket) == objects(&base) {
+            got.expect("nothing was purged");
+            break;
+        }
+        if let Err(fault) = got {
+            let said = whole_text(&fault);
+            assert!(said.contains("it was purged by record") && said.contains("it leaked"), "range {at}: {said}");
+            told += 1;
+        }
+        let again = tempfile::tempdir().expect("a folder");
+        get(&serving(&bucket), "/store//purged", again.path()).unwrap_or_else(|fault| panic!("{}", whole_text(&fault)));
+    }
+    assert!(told > 0, "some of it was still to be read");
+}
+
+#[test]
+fn a_repair_does_not_bring_back_what_a_purge_was_taking_out() {
+    let (base, contents, folders) = begin();
+    let cut_off = Faulty::new(base.clone());
+    // Behind the record, before anything is deleted. The first deletion is that of the clock's object.
+    cut_off.plan(Plan::at(2, Fault::Before).of(Verb::Delete).and_power_loss());
+    purge(&serving(&cut_off.bucket()), &contents).expect_err("the power is gone");
+    assert_eq!(serving(&base).verify_store(STORE, None).expect("verifies").purged, 2, "it was recorded");
+    for index in objects(&base).iter().filter(|name| name.starts_with("index/")) {
+        base.delete(index).expect("deletes");
+    }
+    let other = backend::memory();
+    serving(&other).create_store(STORE).expect("creates");
+    let store = base.clone();
+    let engine = engine(Opener::new(move |root, _| match root {
+        STORE => Ok(store.clone()),
+        "/other" => Ok(other.clone()),
+        root => Err(Error::not_found(format!("no such folder: {root}"))),
+    }));
+    let options = RepairOptions { from: vec!["/other".to_owned()], ..RepairOptions::default() };
+    let repaired = engine.repair(STORE, &options).expect("mends");
+    assert_eq!(repaired.left.findings, []);
+    assert_comes_back(&engine, "/store//kept", &folders.path().join("kept"));
+    let ended = purge(&engine, &contents).expect("ends");
+    assert_eq!((ended.record, ended.rewritten_packs), (None, 0), "no index names it");
+    assert_eq!(findings(&engine, STORE), [""; 0]);
 }

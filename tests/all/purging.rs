@@ -342,3 +342,77 @@ fn a_bucket_and_what_a_mirror_keeps_of_it_lose_it() {
     let _ = env.run(["get", &format!("{store}//set"), "after"]).exits(8);
     assert_eq!(fs::read(env.path("after/other.bin")).unwrap(), noise(2, 300_000));
 }
+
+#[test]
+fn a_condition_chooses_files_of_all_versions() {
+    let env = TestEnv::new();
+    env.write("data/people/ann/face.png", noise(1, 3_000));
+    env.write("data/people/bob/face.PNG", noise(2, 3_000));
+    env.write("data/people/ann/notes.txt", noise(3, 300));
+    env.write("data/other/face.png", noise(4, 90_000));
+    let _ = env
+        .run(["ingest", "data", "--into", "./store/set", "--create", "--as", "1.0", "--meta", "task=faces"])
+        .exits(0);
+    fs::remove_dir_all(env.path("data/people/ann")).unwrap();
+    env.write("data/people/eve/face.png", noise(5, 3_000));
+    let _ = env.run(["ingest", "data", "--into", "./store/set", "--as", "2.0"]).exits(0);
+    let before = everything_below(&env.path("store"));
+    let chosen = |place: &str, condition: &str| {
+        let words = ["purge", place, "--where", condition, "--reason", "asked to", "--dry-run", "--json"];
+        let planned = env.run(words).json();
+        let mut paths: Vec<String> = planned["contents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|it| it["paths"][0].as_str().unwrap().to_owned())
+            .collect();
+        paths.sort();
+        paths.join(" ")
+    };
+    let set = "./store/set";
+    let all = "people/ann/face.png people/bob/face.PNG people/eve/face.png";
+    assert_eq!(chosen(set, "path ~ 'people' and suffix = 'png'"), all);
+    assert_eq!(chosen(set, "path ~ 'people/*/face.png' and not path ~ 'people/eve'"), "people/ann/face.png");
+    assert_eq!(chosen(set, "bytes > 1e4 or suffix ~ 't?t'"), "other/face.png people/ann/notes.txt");
+    assert_eq!(chosen("./store/set@2.0", "path ~ 'people'"), "people/bob/face.PNG people/eve/face.png");
+    assert_eq!(chosen(set, "path ~ 'people/ann' and meta.task = 'faces'"), "people/ann/face.png people/ann/notes.txt");
+    assert_eq!(
+        chosen(set, "name = '2.0' and executable = false and attr.none = null and bytes < 1e4"),
+        "people/bob/face.PNG people/eve/face.png"
+    );
+    assert_eq!(everything_below(&env.path("store")), before, "a dry run writes nothing");
+
+    let words =
+        |condition: &'static str| ["purge", set, "--where", condition, "--reason", "asked to", "--yes", "--json"];
+    let none = env.run(words("path ~ 'nobody'")).exits(3);
+    assert!(none.stderr.contains("fulfils path ~"), "{}", none.stderr);
+    assert!(env.run(words("author = 'Ann'")).exits(2).stderr.contains("path, suffix, bytes"));
+    assert!(env.run(words("bytes ~ 'x'")).exits(2).stderr.contains("is expected"));
+    let with_path = ["purge", "./store/set:people", "--where", "bytes > 1", "--reason", "asked to", "--yes"];
+    let _ = env.run(with_path).exits(2);
+    let unasked = ["purge", set, "--where", "path ~ 'people'", "--reason", "asked to"];
+    let _ = env.run(unasked).exits(2);
+    assert_eq!(everything_below(&env.path("store")), before);
+    let done = env.run(words("path ~ 'people/ann'")).json();
+    assert_eq!(done["contents"].as_array().unwrap().len(), 2, "{done}");
+    assert_verified(&env, 2);
+    let _ = env.run(["get", "./store/set@2.0", "out"]).exits(0);
+}
+
+#[test]
+fn a_listing_marks_what_is_gone() {
+    let env = TestEnv::new();
+    begin(&env);
+    let _ = purge(&env, &["notes/secret.txt"]);
+    let lines = env.run(["ls", "-R", "./store/set@1.1"]).text();
+    let marked: Vec<&str> = lines.lines().filter(|line| line.contains("purged")).collect();
+    assert_eq!(marked, ["notes/secret.txt  purged: it leaked"], "{lines}");
+    assert!(env.run(["ls", "-l", "./store/set:notes/"]).text().contains("purged"));
+    assert!(env.run(["tree", "./store/set"]).text().contains("secret.txt  48 B  purged: it leaked"));
+    let listed = env.run(["ls", "./store/set:notes/", "--json"]).json();
+    let why: Vec<_> = listed["entries"].as_array().unwrap().iter().map(|it| &it["purged"]["reason"]).collect();
+    assert_eq!(why, [&Value::Null, &Value::Null, &json!("it leaked")], "{listed}");
+    let stated = env.run(["stat", "./store/set:notes/secret.txt", "--json"]).json();
+    assert_eq!(stated["purged"]["reason"], "it leaked");
+    assert!(env.run(["stat", "./store/set:notes/secret.txt"]).text().contains("purged    by record"));
+}

@@ -5,10 +5,11 @@ use std::path::Path;
 
 use dagset::engine::{Engine, Opener};
 use dagset::store::faulty::{Fault, Faulty, Plan};
-use dagset::store::{Verb, backend};
+use dagset::store::{Bucket, Verb, backend};
 
 use crate::env::{TestEnv, everything_below};
 use crate::stage::{engine, noise};
+use crate::steered::Steered;
 
 const STORE: &str = "ws/.dagset/store";
 
@@ -119,9 +120,8 @@ fn a_store_that_others_may_use_is_not_thinned() {
     drop(env.run_with("own", ["prune", "--pushed"], b"").exits(3));
 }
 
-/// An engine in the workspace whose embedded store goes through `faulty`.
-fn in_workspace(root: &Path, faulty: &Faulty) -> Engine {
-    let bucket = faulty.bucket();
+/// An engine in the workspace whose embedded store is this bucket.
+fn in_workspace(root: &Path, bucket: Bucket) -> Engine {
     let mut engine = engine(Opener::new(move |root, _| match root.ends_with(STORE) {
         true => Ok(bucket.clone()),
         false => backend::open_folder(root),
@@ -142,7 +142,7 @@ fn a_thinning_that_is_cut_off_at_any_call_is_ended_by_the_same_command() {
     let whole = scratch.path().join("whole");
     copy(&whole);
     let faulty = open(&whole);
-    let wanted = in_workspace(&whole, &faulty).prune_pushed(false).unwrap();
+    let wanted = in_workspace(&whole, faulty.bucket()).prune_pushed(false).unwrap();
     assert!(wanted.thinned.packs > 0, "{wanted:?}");
     for (verb, calls) in [Verb::Create, Verb::Delete].map(|verb| (verb, faulty.calls_of(verb))) {
         assert!(calls > 0, "{verb:?}");
@@ -152,9 +152,9 @@ fn a_thinning_that_is_cut_off_at_any_call_is_ended_by_the_same_command() {
             copy(&root);
             let faulty = open(&root);
             faulty.plan(Plan::at(call, fault).of(verb).and_power_loss());
-            in_workspace(&root, &faulty).prune_pushed(false).expect_err("the power is gone");
+            in_workspace(&root, faulty.bucket()).prune_pushed(false).expect_err("the power is gone");
             faulty.revive();
-            let again = in_workspace(&root, &faulty);
+            let again = in_workspace(&root, faulty.bucket());
             again.prune_pushed(false).unwrap_or_else(|fault| panic!("{what}: {fault}"));
             assert_eq!(again.prune_pushed(true).unwrap().thinned.packs, 0, "{what}");
             let store = root.join(STORE);
@@ -163,4 +163,28 @@ fn a_thinning_that_is_cut_off_at_any_call_is_ended_by_the_same_command() {
             fs::remove_dir_all(&root).unwrap();
         }
     }
+}
+
+#[test]
+fn what_the_remote_loses_before_the_deletion_stays() {
+    let env = stage();
+    env.run_with("ws", ["push", "origin"], b"").text();
+    let before = data_bytes(&env);
+    let (packs, away) = (env.path("far/packs"), env.path("away"));
+    let home = backend::open_folder(env.path(STORE).to_str().unwrap()).unwrap();
+    // When the record is written all was looked at.
+    let home = Steered::bucket(&home, move |name| {
+        if name.starts_with("log/") {
+            fs::rename(&packs, &away).ok();
+        }
+    });
+    let report = in_workspace(&env.path("."), home).prune_pushed(false).unwrap();
+    assert!(env.path("away").exists() && report.thinned.kept_packs > 0, "{report:?}");
+    assert_eq!((data_bytes(&env), report.thinned.freed_bytes), (before, 0), "{report:?}");
+    fs::remove_dir_all(env.path("far")).unwrap();
+    env.run_with("ws", ["verify", "--local"], b"").text();
+    env.run_with("ws", ["get", "1.0", "../one"], b"").text();
+    assert_eq!(fs::read(env.path("one/big.bin")).unwrap(), noise(1, 2_000_000));
+    env.run_with("ws", ["get", "2.0", "../two"], b"").text();
+    assert_eq!(fs::read(env.path("two/new.bin")).unwrap(), noise(3, 400_000));
 }

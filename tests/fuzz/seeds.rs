@@ -68,6 +68,11 @@ pub fn all() -> Seeds {
         "time > '2026-01-31' or author != \"a\\\"b\" and (name = null or meta.a-b = true) and versions <= -7 and dataset='x'",
     ];
     seeds.insert("condition", texts(&conditions));
+    let file_conditions = [
+        "path ~ 'people/*/[a-c]?.{png,jpg}' and not (bytes < 1e6 or executable = true)",
+        "suffix = \"png\" or attr.label ~ \"c*t\" and meta.task != null and name = '1.0' and time >= '2026-01-31'",
+    ];
+    seeds.insert("file-condition", texts(&file_conditions));
     seeds.insert("chunk", chunks());
     seeds.insert("lock-file", vec![lock_file(), b"format = 1\n".to_vec()]);
     seeds.insert("ignore-file", texts(&["*.tmp\n!keep.tmp\n# note\n/build/\n**/x/**\n[a-c]?.o\n\\#a\n", "{a,b}*/\n"]));

@@ -2,7 +2,7 @@
 
 use dagset::base::{Id, ObjectName, RepoPath, Result, Time};
 use dagset::chunk::compress::decompress;
-use dagset::engine::{Filter, Grouping, HoldBy, Share, Until};
+use dagset::engine::{FileFilter, Filter, Grouping, HoldBy, Share, Until};
 use dagset::format::attrs::{Attrs, encode_out_of_line, parse_out_of_line};
 use dagset::format::codec::{Put, Reader, check_of};
 use dagset::format::header::ObjectKind;
@@ -136,15 +136,31 @@ fn of_bytes() -> Vec<Target> {
                 None
             },
         ),
-        target(
-            "condition",
-            |bytes| Filter::parse(text(bytes)?),
-            |filter, _| {
-                let again = Filter::parse(&filter.to_string()).expect("own text");
-                assert_eq!(again, *filter);
-                None
-            },
-        ),
+        // A glob in it is compiled by the crate for that.
+        Target {
+            is_bounded: false,
+            ..target(
+                "condition",
+                |bytes| Filter::parse(text(bytes)?),
+                |filter, _| {
+                    let again = Filter::parse(&filter.to_string()).expect("own text");
+                    assert_eq!(again, *filter);
+                    None
+                },
+            )
+        },
+        Target {
+            is_bounded: false,
+            ..target(
+                "file-condition",
+                |bytes| FileFilter::parse(text(bytes)?),
+                |filter, _| {
+                    let again = FileFilter::parse(&filter.to_string()).expect("own text");
+                    assert_eq!(again, *filter);
+                    None
+                },
+            )
+        },
         target("chunk", chunk, |(raw, len), _| {
             assert_eq!(raw.len(), *len);
             None

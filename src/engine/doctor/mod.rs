@@ -20,8 +20,18 @@ pub struct DoctorOptions {
     /// A store's path or URL; the workspace's stores and the default store are looked at anyway.
     pub store: Option<String>,
     /// Make anew what can be: mirrors, stat index, usage of caches, an unreadable state of the workspace; and sweep leftovers of processes that
-    /// have ended.
+    /// have ended. Of the store that is named also what costs something: a damaged newest record is set aside, a log that went back is taken as it is.
     pub fix: bool,
+}
+
+/// What may be mended of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fix {
+    Nothing,
+    /// What loses nothing.
+    WhatIsSafe,
+    /// The user has named the store: also what gives up a record.
+    AtACost,
 }
 
 /// How a thing is.
@@ -101,7 +111,12 @@ impl Engine {
             let place = PathBuf::from(self.absolute(text.trim_end_matches('/')));
             if !seen.contains(&place) {
                 seen.push(place);
-                found.extend(self.look_at_store(&text, options.fix));
+                let fix = match (options.fix, options.store.as_ref() == Some(&text)) {
+                    (false, _) => Fix::Nothing,
+                    (true, false) => Fix::WhatIsSafe,
+                    (true, true) => Fix::AtACost,
+                };
+                found.extend(self.look_at_store(&text, fix));
             }
         }
         found

@@ -2,20 +2,24 @@
 
 use std::path::Path;
 
-use crate::base::{Error, Kind, Result, Time};
+use crate::base::{Error, Event, Kind, Result, Time};
+use crate::flow::repair::{ASIDE, NewestMended, mend_newest};
 use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
+use crate::history::newest::{self, Newest, Seen};
 use crate::history::state;
 use crate::history::timeline::Timeline;
+use crate::store::address::is_remote;
 use crate::store::content::Content;
 use crate::store::fault::is_denied;
+use crate::store::folder::sweep_trials;
 use crate::store::locate::{Located, STORE_FILE};
 use crate::store::log;
 use crate::store::objects::Bucket;
 
 use super::super::Engine;
 use super::super::open::Missing;
-use super::{Checkup, Health};
+use super::{Checkup, Fix, Health};
 
 const AREA: &str = "store";
 /// Indexes of up to so many bytes together are read and checked; of more only the lengths are looked at.
@@ -24,25 +28,37 @@ const READ_BYTES: u64 = 16 << 20;
 const MOST_SKEW_MS: i64 = 60_000;
 
 impl Engine {
-    pub(super) fn look_at_store(&self, text: &str, fix: bool) -> Vec<Checkup> {
+    pub(super) fn look_at_store(&self, text: &str, fix: Fix) -> Vec<Checkup> {
         let located = match self.expand(text).and_then(|text| self.locate(&text)) {
             Ok(located) => located,
             Err(fault) => return vec![self.why_not_found(text, &fault)],
         };
         let root = located.store_root.clone();
         let mut found = Vec::new();
-        let opened = match self.open_quickly(&located) {
+        let newest = self.newest_file(&root).and_then(|file| newest::read(&file));
+        let mut opened = self.open_quickly(&located);
+        if let (Err(fault), Fix::AtACost) = (&opened, fix)
+            && fault.kind() == Kind::Damaged
+            && let Some(set_aside) = self.mend_newest(&located, newest.as_ref())
+        {
+            found.push(set_aside);
+            opened = self.open_quickly(&located);
+        }
+        let makes_anew = fix != Fix::Nothing;
+        let opened = match opened {
             Ok((file, timeline)) => {
-                found.extend(self.look_at_mirror(&root, Some(file.store), fix));
+                found.extend(self.look_for_going_back(&root, newest, &timeline, fix));
+                found.extend(self.look_at_mirror(&root, Some(file.store), makes_anew));
                 Some((file, timeline))
             }
             Err(fault) => {
-                let how = match fault.kind() {
-                    Kind::Damaged => mend_command(&root),
+                let how = match (fault.kind(), fault.next_step()) {
+                    (Kind::Damaged, Some(hint)) if hint.contains("--repair-from") => hint.to_owned(),
+                    (Kind::Damaged, _) => mend_command(&root),
                     _ => fault.next_step().map_or_else(|| format!("dagset store check {root}"), str::to_owned),
                 };
                 found.push(Checkup::broken(AREA, &root, &fault).mended_by(how));
-                found.extend(self.look_at_mirror(&root, None, fix));
+                found.extend(self.look_at_mirror(&root, None, makes_anew));
                 None
             }
         };
@@ -59,7 +75,7 @@ impl Engine {
                 Err(fault) => found.push(Checkup::broken(AREA, &root, &fault)),
             }
         }
-        found.extend(self.look_around(&located.bucket, &root));
+        found.extend(self.look_around(&located.bucket, &root, makes_anew));
         if let Some((file, timeline)) = opened
             && !found.iter().any(|it| it.area == AREA && it.health != Health::Ok)
         {
@@ -84,6 +100,39 @@ impl Engine {
         Ok((file, timeline))
     }
 
+    /// Puts the newest record back where this machine keeps it, else sets it aside where it is damaged.
+    fn mend_newest(&self, located: &Located, kept: Option<&Seen>) -> Option<Checkup> {
+        let (bucket, root) = (&located.bucket, &located.store_root);
+        let file = StoreFile::parse(&located.store_file, root).ok()?;
+        self.observer.tell(Event::Phase("mending the newest record"));
+        let detail = match mend_newest(bucket, kept.filter(|kept| kept.store == file.store)) {
+            Ok(None) => return None,
+            Err(fault) => return Some(Checkup::broken(AREA, root, &fault)),
+            Ok(Some(NewestMended::PutBack(number))) => {
+                format!("record {number} of the log was damaged, and was put back from what is kept of it here")
+            }
+            Ok(Some(NewestMended::SetAside(number))) => format!(
+                "record {number} of the log was damaged, and lies in {ASIDE}/ now: what it said is lost unless a copy of it is found, and nothing \
+                 else is; whoever wrote last should look whether that is there"
+            ),
+        };
+        Some(Checkup { fixed: true, ..Checkup::warning(AREA, root, detail) })
+    }
+
+    /// Whether the log ends before what this user has seen of it.
+    fn look_for_going_back(&self, root: &str, kept: Option<Seen>, timeline: &Timeline, fix: Fix) -> Option<Checkup> {
+        let kept = kept.filter(|kept| kept.store == timeline.fold().store)?;
+        let mut newest = Newest::of(self.newest_file(root)?, kept, self.observer.clone());
+        let fault = newest.check(timeline).err()?;
+        let fixed = fix == Fix::AtACost && newest.forget().is_ok();
+        let it = Checkup::broken(AREA, root, &fault);
+        Some(if fixed {
+            Checkup { health: Health::Warning, fixed, ..it }.mended_by("it is taken as it is now")
+        } else {
+            it
+        })
+    }
+
     /// No store, or one that lost what makes it one.
     fn why_not_found(&self, text: &str, fault: &Error) -> Checkup {
         let bare = text.trim_end_matches('/');
@@ -104,8 +153,11 @@ impl Engine {
     }
 
     /// Rights, leftovers, the clock.
-    fn look_around(&self, bucket: &Bucket, root: &str) -> Vec<Checkup> {
+    fn look_around(&self, bucket: &Bucket, root: &str, fix: bool) -> Vec<Checkup> {
         let mut found = Vec::new();
+        if fix && !is_remote(root) {
+            sweep_trials(Path::new(&self.absolute(root)));
+        }
         match bucket.list("") {
             Err(fault) if is_denied(&fault) => {
                 found.push(
@@ -120,7 +172,7 @@ impl Engine {
                     let detail = format!("{trials} folders that trials of the place left");
                     found.push(Checkup::warning(AREA, root, detail).mended_by(format!("dagset gc {root}")));
                 }
-                let aside = crate::flow::repair::ASIDE;
+                let aside = ASIDE;
                 if listing.folders.iter().any(|name| name == aside) {
                     let kept = bucket.list(aside).map_or(0, |listing| listing.objects.len());
                     if kept > 0 {

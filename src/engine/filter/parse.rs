@@ -1,9 +1,12 @@
 //! From the text of a condition to what it means. Each error says where in the text it is.
 
+use std::sync::Arc;
+
 use crate::base::{Error, Result, Time};
 use crate::format::attrs::Value;
+use crate::tree::Selection;
 
-use super::{Field, Node, Sign};
+use super::{Field, Node, Pattern, Sign};
 
 const MOST_BYTES: usize = 4 << 10;
 /// Parentheses and `not` in one another.
@@ -11,15 +14,55 @@ const MOST_LEVELS: usize = 32;
 /// Longest key of metadata (docs/format.md §10).
 const MOST_KEY_BYTES: usize = 255;
 
+/// What a condition is on: each has fields of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    Datasets,
+    Files,
+}
+
+impl Subject {
+    fn fields(self) -> &'static str {
+        match self {
+            Subject::Datasets => "dataset, name, author, time, versions, files, bytes, meta.KEY",
+            Subject::Files => "path, suffix, bytes, executable, attr.KEY, name, time, meta.KEY",
+        }
+    }
+
+    fn field(self, word: &str) -> Option<Field> {
+        let of_key = |field: fn(String) -> Field, prefix: &str| {
+            let key = word.strip_prefix(prefix)?;
+            (1..=MOST_KEY_BYTES).contains(&key.len()).then(|| field(key.to_owned()))
+        };
+        let common = match word {
+            "name" => Some(Field::Name),
+            "time" => Some(Field::Time),
+            "bytes" => Some(Field::Bytes),
+            _ => of_key(Field::Meta, "meta."),
+        };
+        common.or(match (self, word) {
+            (Subject::Datasets, "dataset") => Some(Field::Dataset),
+            (Subject::Datasets, "author") => Some(Field::Author),
+            (Subject::Datasets, "versions") => Some(Field::Versions),
+            (Subject::Datasets, "files") => Some(Field::Files),
+            (Subject::Files, "path") => Some(Field::Path),
+            (Subject::Files, "suffix") => Some(Field::Suffix),
+            (Subject::Files, "executable") => Some(Field::Executable),
+            (Subject::Files, _) => of_key(Field::Attr, "attr."),
+            _ => None,
+        })
+    }
+}
+
 /// Parses a whole condition.
-pub fn condition(text: &str) -> Result<Node> {
+pub fn condition(text: &str, subject: Subject) -> Result<Node> {
     if text.len() > MOST_BYTES {
         return Err(Error::usage(format!(
             "a condition has at most {MOST_BYTES} bytes, and this one has {}",
             text.len()
         )));
     }
-    let mut parser = Parser { text, at: 0, levels: 0 };
+    let mut parser = Parser { subject, text, at: 0, levels: 0 };
     let node = parser.any()?;
     match parser.peek() {
         None => Ok(node),
@@ -28,6 +71,7 @@ pub fn condition(text: &str) -> Result<Node> {
 }
 
 struct Parser<'t> {
+    subject: Subject,
     text: &'t str,
     /// Where in the text it goes on.
     at: usize,
@@ -125,6 +169,10 @@ impl<'t> Parser<'t> {
 
     fn comparison(&mut self) -> Result<Node> {
         let field = self.field()?;
+        let is_text = !matches!(field, Field::Time | Field::Versions | Field::Files | Field::Bytes | Field::Executable);
+        if is_text && self.take("~") {
+            return self.like(field);
+        }
         let sign = self.sign()?;
         self.peek();
         let start = self.at;
@@ -145,15 +193,19 @@ impl<'t> Parser<'t> {
                 fits("a number", matches!(value, Value::Int(_) | Value::Float(_)))?;
                 value
             }
-            (Field::Dataset | Field::Author, value) => {
+            (Field::Executable, value) => {
+                fits("true or false", matches!(value, Value::Bool(_)))?;
+                value
+            }
+            (Field::Dataset | Field::Author | Field::Path, value) => {
                 fits("a text in quotes", matches!(value, Value::Text(_)))?;
                 value
             }
-            (Field::Name, value) => {
+            (Field::Name | Field::Suffix, value) => {
                 fits("a text in quotes, or null", matches!(value, Value::Text(_) | Value::Null))?;
                 value
             }
-            (Field::Meta(_), value) => value,
+            (Field::Meta(_) | Field::Attr(_), value) => value,
         };
         let is_ordered = !matches!(value, Value::Null | Value::Bool(_));
         match is_ordered || matches!(sign, Sign::Equal | Sign::Unequal) {
@@ -162,24 +214,27 @@ impl<'t> Parser<'t> {
         }
     }
 
+    fn like(&mut self, field: Field) -> Result<Node> {
+        let quote = self.peek();
+        let start = self.at;
+        let Some(quote) = quote.filter(|c| matches!(c, '"' | '\'')) else {
+            return Err(self.fault("here a path or glob in quotes is expected"));
+        };
+        let text = self.text(quote)?;
+        let selection =
+            Selection::new(std::slice::from_ref(&text)).map_err(|fault| self.fault_at(start, &fault.in_one_line()))?;
+        Ok(Node::Like { field, pattern: Pattern { text, selection: Arc::new(selection) } })
+    }
+
     fn field(&mut self) -> Result<Field> {
         let word = self.word();
-        let field = match word {
-            "" => return Err(self.fault("here a field is expected, as files or meta.KEY")),
-            "dataset" => Field::Dataset,
-            "name" => Field::Name,
-            "author" => Field::Author,
-            "time" => Field::Time,
-            "versions" => Field::Versions,
-            "files" => Field::Files,
-            "bytes" => Field::Bytes,
-            _ => match word.strip_prefix("meta.") {
-                Some(key) if (1..=MOST_KEY_BYTES).contains(&key.len()) => Field::Meta(key.to_owned()),
-                _ => {
-                    let known = "dataset, name, author, time, versions, files, bytes, meta.KEY";
-                    return Err(self.fault(&format!("this is no field; there are {known}")));
-                }
-            },
+        let field = match (word, self.subject.field(word)) {
+            ("", _) if self.subject == Subject::Files => {
+                return Err(self.fault("here a field is expected, as path or bytes"));
+            }
+            ("", _) => return Err(self.fault("here a field is expected, as files or meta.KEY")),
+            (_, Some(field)) => field,
+            _ => return Err(self.fault(&format!("this is no field; there are {}", self.subject.fields()))),
         };
         self.at += word.len();
         Ok(field)

@@ -104,6 +104,42 @@ fn errors_point_at_the_place() {
 }
 
 #[test]
+fn conditions_on_files_hold() {
+    let attrs = Attrs([("label".to_owned(), Value::Text("cat".to_owned()))].into());
+    let meta = Attrs([("task".to_owned(), Value::Text("detection".to_owned()))].into());
+    let facts = FileFacts {
+        path: "people/ann/face.PNG",
+        bytes: 3000,
+        executable: false,
+        attrs: &attrs,
+        name: Some("1.0"),
+        time: Time(0),
+        meta: &meta,
+    };
+    let holds = |condition: &str| FileFilter::parse(condition).expect(condition).holds(&facts);
+    let all = [
+        "path ~ 'people' and path ~ 'people/*/face.PNG' and not path ~ '*.PNG'",
+        "path = 'people/ann/face.PNG' and suffix = 'png' and bytes >= 3e3 and executable = false",
+        "attr.label ~ 'c?t' and attr.none = null and not attr.none ~ 'x'",
+        "name = '1.0' and meta.task = 'detection' and time < '2026-01-31'",
+    ];
+    all.iter().for_each(|condition| assert!(holds(condition), "{condition}"));
+    assert!(!holds("suffix ~ 'jp*g' or path ~ 'people/bob'"));
+    let asks = |condition: &str| {
+        let filter = FileFilter::parse(condition).expect(condition);
+        (filter.asks_of_version(), filter.asks_attributes())
+    };
+    assert_eq!(asks("path ~ 'a' or bytes < 1"), (false, false));
+    assert_eq!(asks("not (path ~ 'a' and meta.x = 1) or attr.y = 2"), (true, true));
+    for bad in
+        ["path ~ 5", "path ~ 'a['", "bytes ~ 'a'", "files = 1", "dataset ~ 'x'", "executable = 'x'", "path = null"]
+    {
+        assert!(FileFilter::parse(bad).is_err(), "{bad}");
+    }
+    assert!(Filter::parse("dataset ~ 'vision/*'").is_ok() && Filter::parse("path ~ 'x'").is_err());
+}
+
+#[test]
 fn what_is_too_long_or_too_deep_is_refused() {
     let nested = |levels: usize| format!("{}files = 1{}", "(".repeat(levels), ")".repeat(levels));
     assert!(Filter::parse(&nested(32)).is_ok() && Filter::parse(&nested(33)).is_err());

@@ -1,11 +1,10 @@
 //! Chunks and recipes out of whole files on this machine: those of a cache, or of the workspace. Cut as they were, they give the same ids.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::base::{Error, Id, RepoPath, Result};
+use crate::base::{Error, Id, RepoPath, Result, files};
 use crate::chunk::cut::{SMALL_FILE, next_cut, sniff};
 use crate::format::manifest::EntryKind;
 use crate::format::pack::ItemKind;
@@ -85,7 +84,7 @@ fn take(
     keep: &mut Keep<'_>,
 ) -> Result<HashSet<Item>> {
     let mut taken = HashSet::new();
-    let Ok(file) = File::open(path) else { return Ok(taken) };
+    let Ok(file) = files::open_regular(path) else { return Ok(taken) };
     if file.metadata().map_or(true, |meta| !meta.is_file() || meta.len() != size) {
         return Ok(taken);
     }

@@ -1,8 +1,15 @@
 //! Records of the log, byte for byte from copies of the store. What a record must be is known from the one behind it, which names its hash.
+//!
+//! The newest has none behind it. Of it a machine that saw it keeps the bytes; else a copy's is taken if it is what stood here but for some
+//! bytes, or if it joins on to what is here and the objects that it names are here too: a copy may have gone another way since.
 
-use crate::base::{Id, Kind, Observer, Result};
+use bytes::Bytes;
+
+use crate::base::{Id, Kind, Result};
+use crate::format::operation::Operation;
 use crate::format::record::Record;
-use crate::store::log;
+use crate::history::newest::Seen;
+use crate::store::log::{self, record_name};
 use crate::store::objects::Bucket;
 
 use super::{Mended, SourceStore, put_back};
@@ -10,67 +17,178 @@ use super::{Mended, SourceStore, put_back};
 /// So many bytes of a record may have rotted for what is left to tell which one it was.
 const FLIPPED_BYTES: usize = 8;
 
+/// Where the records of a store's log may be found.
+pub struct LogSources<'a> {
+    /// The store's id: others are no copies.
+    pub store: [u8; 16],
+    pub stores: &'a [SourceStore],
+    /// Records that stood in the log.
+    pub seen: &'a [Seen],
+}
+
+struct Found {
+    record: Record,
+    hash: Id,
+    bytes: Bytes,
+}
+
 /// Puts back the records that are damaged or missing, where a copy of the store has them.
 ///
-/// The newest has none behind it, and a copy may have gone another way since: a copy's is taken only where all but some bytes of it stand here.
-/// Errors: a newer dagset wrote the log ([`Kind::Failed`]).
-pub fn mend_log(
-    bucket: &Bucket,
-    store: [u8; 16],
-    sources: &[SourceStore],
-    observer: &Observer,
-    dry_run: bool,
-) -> Result<Vec<Mended>> {
-    observer.tell(crate::base::Event::Phase("mending the log"));
+/// Behind the newest that is there only what leads to a record that was seen. Errors: a newer dagset wrote the log ([`Kind::Failed`]).
+pub fn mend_log(bucket: &Bucket, sources: &LogSources<'_>, dry_run: bool) -> Result<Vec<Mended>> {
     let head = log::head(bucket)?;
     let mut mended = Vec::new();
+    let mut put = |number: u64, found: &Found, how: &str| {
+        let object = record_name(number);
+        if !dry_run {
+            put_back(bucket, &object, &found.bytes)?;
+        }
+        mended.push(Mended { object, how: how.to_owned() });
+        Ok::<_, crate::base::Error>(())
+    };
+    let mut lost = sources.lost_end(head)?;
     // The hash that the record behind names.
-    let mut must_be: Option<Id> = None;
+    let mut must_be: Option<Id> = lost.last().map(|found| found.record.core.before);
     for number in (1..=head).rev() {
-        let name = log::record_name(number);
-        let own = read(bucket, &name)?.filter(|(_, hash, _)| must_be.is_none_or(|must_be| *hash == must_be));
-        let record = match own.filter(|(record, _, _)| record.core.number == number) {
-            Some((record, _, _)) => Some(record),
+        let mut own = read(bucket, number)?;
+        if number == head && own.as_ref().is_some_and(|own| must_be.is_some_and(|must_be| own.hash != must_be)) {
+            // What was seen stood behind another record: the store has gone another way since.
+            (lost, must_be) = (Vec::new(), None);
+        }
+        own = own.filter(|own| must_be.is_none_or(|must_be| own.hash == must_be));
+        let record = match own {
+            Some(own) => Some(own),
             None => {
-                let is_it = |(record, hash, bytes): &Found| match must_be {
-                    Some(must_be) => *hash == must_be,
-                    None => record.core.number == number && is_what_stood(bucket, &name, bytes),
+                let found = match must_be {
+                    Some(must_be) => sources.find(number, &|it| it.hash == must_be)?,
+                    None if number == head => sources.newest(bucket, number)?,
+                    None => None,
                 };
-                let copies = sources.iter().filter(|source| source.store == store);
-                let found = copies.map(|source| read(&source.bucket, &name)).collect::<Result<Vec<_>>>()?;
-                let found = found.into_iter().flatten().find(is_it);
-                if let Some((_, _, bytes)) = &found {
-                    if !dry_run {
-                        put_back(bucket, &name, bytes)?;
-                    }
-                    mended.push(Mended { object: name, how: "put back from a copy of the store".to_owned() });
+                if let Some((found, how)) = &found {
+                    put(number, found, how)?;
                 }
-                found.map(|(record, _, _)| record)
+                found.map(|(found, _)| found)
             }
         };
-        must_be = record.map(|record| record.core.before);
+        if number == head && record.is_none() {
+            lost.clear();
+        }
+        must_be = record.map(|found| found.record.core.before);
+    }
+    for found in lost.iter().rev() {
+        put(found.record.core.number, found, "put back at the end of the log")?;
     }
     Ok(mended)
 }
 
-type Found = (Record, Id, bytes::Bytes);
+const FROM_COPY: &str = "put back from a copy of the store";
 
-/// What stands under a record's name, where that is a record.
-fn read(bucket: &Bucket, name: &str) -> Result<Option<Found>> {
-    let read = || {
-        let bytes = bucket.get(name)?;
-        Ok((Record::parse(&bytes)?, Id::of(&bytes), bytes))
+impl LogSources<'_> {
+    /// A record that is the one that is looked for, and where it comes from.
+    fn find(&self, number: u64, is_it: &dyn Fn(&Found) -> bool) -> Result<Option<(Found, &'static str)>> {
+        for seen in self.seen.iter().filter(|seen| seen.store == self.store && seen.number == number) {
+            if let Some(found) = parse(seen.bytes.clone(), number).filter(is_it) {
+                return Ok(Some((found, "put back from what is kept of it on this machine")));
+            }
+        }
+        for copy in self.copies() {
+            if let Some(found) = read(&copy.bucket, number)?.filter(is_it) {
+                return Ok(Some((found, FROM_COPY)));
+            }
+        }
+        Ok(None)
+    }
+
+    fn copies(&self) -> impl Iterator<Item = &SourceStore> {
+        self.stores.iter().filter(|source| source.store == self.store)
+    }
+
+    /// The records behind `head` up to the newest that was seen, newest first; none where one of them isn't found.
+    fn lost_end(&self, head: u64) -> Result<Vec<Found>> {
+        let of_store = self.seen.iter().filter(|seen| seen.store == self.store && seen.number > head);
+        let Some(last) = of_store.max_by_key(|seen| seen.number) else { return Ok(Vec::new()) };
+        let (mut must_be, mut lost) = (last.hash, Vec::new());
+        for number in (head + 1..=last.number).rev() {
+            let Some((found, _)) = self.find(number, &|it| it.hash == must_be)? else { return Ok(Vec::new()) };
+            must_be = found.record.core.before;
+            lost.push(found);
+        }
+        Ok(lost)
+    }
+
+    /// What can stand in the place of the newest record, which is damaged.
+    fn newest(&self, bucket: &Bucket, number: u64) -> Result<Option<(Found, &'static str)>> {
+        if let Some(seen) = self.seen.iter().find(|seen| seen.store == self.store && seen.number == number) {
+            return self.find(number, &|it| it.hash == seen.hash);
+        }
+        let damaged = bucket.get(&record_name(number))?;
+        if let Some(found) = self.find(number, &|it| is_what_stood(&damaged, &it.bytes))? {
+            return Ok(Some(found));
+        }
+        for copy in self.copies() {
+            if let Some(found) = read(&copy.bucket, number)?
+                && joins(bucket, copy, &found)?
+                && names_what_is_here(bucket, &found)?
+            {
+                let how = "put back from a copy of the store, where it follows the record that it follows here";
+                return Ok(Some((found, how)));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// What stands under a record's number, where that is this record.
+fn read(bucket: &Bucket, number: u64) -> Result<Option<Found>> {
+    let name = record_name(number);
+    let read = || match bucket.get(&name) {
+        Ok(bytes) => Record::parse(&bytes).map(|_| bytes),
+        Err(fault) => Err(fault),
     };
     match bucket.read_verified(read) {
-        Ok(found) => Ok(Some(found)),
+        Ok(bytes) => Ok(parse(bytes, number)),
         Err(fault) if fault.kind() == Kind::Unreachable => Err(fault),
         Err(_) => Ok(None),
     }
 }
 
+fn parse(bytes: Bytes, number: u64) -> Option<Found> {
+    let record = Record::parse(&bytes).ok().filter(|record| record.core.number == number)?;
+    Some(Found { record, hash: Id::of(&bytes), bytes })
+}
+
 /// Whether a damaged object is this record but for a few bytes. Its nonce, 16 bytes drawn at random, no other record has.
-fn is_what_stood(bucket: &Bucket, name: &str, record: &[u8]) -> bool {
-    let Ok(damaged) = bucket.get(name) else { return false };
+fn is_what_stood(damaged: &[u8], record: &[u8]) -> bool {
     let differ = damaged.iter().zip(record).filter(|(a, b)| a != b).count();
     damaged.len() == record.len() && differ <= FLIPPED_BYTES
+}
+
+/// Whether the log of a copy up to a record is the log here; what is damaged here in between is taken to be what the copy has.
+fn joins(bucket: &Bucket, copy: &SourceStore, found: &Found) -> Result<bool> {
+    let mut must_be = found.record.core.before;
+    for number in (1..found.record.core.number).rev() {
+        if let Some(own) = read(bucket, number)? {
+            return Ok(own.hash == must_be);
+        }
+        match read(&copy.bucket, number)?.filter(|it| it.hash == must_be) {
+            Some(before) => must_be = before.record.core.before,
+            None => return Ok(false),
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the indexes that a record registers are here: they have random names, so that another writer's are not.
+fn names_what_is_here(bucket: &Bucket, found: &Found) -> Result<bool> {
+    for operation in &found.record.core.operations {
+        let (Operation::Register { indexes: added } | Operation::ReplaceIndexes { added, .. }) = operation else {
+            continue;
+        };
+        for row in added {
+            if bucket.size(&format!("index/{}", row.name))? != Some(row.bytes) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
 }

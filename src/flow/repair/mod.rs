@@ -3,7 +3,7 @@
 //! A round takes findings and mends what it can; the caller verifies again, and the next findings are the next round's. So each step may be cut
 //! off anywhere, and nothing is believed mended that wasn't read.
 //!
-//! - What has a name of its own (records, states, indexes) is put back byte for byte: [`named`].
+//! - What has a name of its own (records, states, indexes, uses) is put back byte for byte: [`named`].
 //! - Of packs the content is stored anew, under other names, and one record takes their rows out of the indexes: [`items`].
 //! - A damaged object that has to make room is kept below `damaged/`, under its name and its hash, for whoever wants to look at it.
 
@@ -21,12 +21,14 @@ use super::gc::ContentOf;
 use super::verify::Finding;
 
 mod files;
-mod footers;
 mod items;
 mod log;
 mod named;
+mod newest;
+mod uses;
 
-pub use log::mend_log;
+pub use log::{LogSources, mend_log};
+pub use newest::{NewestMended, mend_newest};
 
 /// Where damaged objects are kept that had to make room. No reader looks there.
 pub const ASIDE: &str = "damaged";
@@ -64,6 +66,7 @@ impl Mender<'_> {
     /// Mends what it can of `findings`, whose log can be read; gives what it did.
     pub fn mend(&self, timeline: &mut Timeline, findings: &[Finding]) -> Result<Vec<Mended>> {
         let mut mended = self.mend_states(timeline, findings)?;
+        mended.extend(self.mend_uses(timeline.bucket(), findings)?);
         mended.extend(self.mend_indexes(timeline, findings)?);
         // What the packs held can't be told while an index isn't there.
         if !self.dry_run || mended.is_empty() {

@@ -16,8 +16,8 @@ use crate::store::content::Content;
 use crate::store::log;
 use crate::store::objects::Bucket;
 
+use super::super::loose_packs::Loose;
 use super::super::verify::Finding;
-use super::footers::Loose;
 use super::{Mended, Mender, found_of, put_aside};
 
 impl Mender<'_> {
@@ -98,7 +98,8 @@ impl Mender<'_> {
         }
         let bucket = timeline.bucket().clone();
         let healthy: Vec<Index> = timeline.fold().indexes.values().filter_map(|row| content.index(row).ok()).collect();
-        let loose = Loose::find(&bucket, &healthy)?;
+        // What a purge took out, and couldn't delete yet, stays out.
+        let loose = Loose::find(&bucket, &healthy)?.without_purged(&bucket, &healthy, &timeline.fold().expelled)?;
         let (mut mended, mut left) = (Vec::new(), Vec::new());
         for row in lost {
             let object = object_name(ObjectKind::Index, &row.name);

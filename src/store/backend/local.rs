@@ -16,7 +16,7 @@ use super::super::objects::{Bucket, Created};
 use super::super::probe::FileSystem;
 use super::runtime::{runtime, wait};
 use super::{Asked, Backend, Fault, Reach, generic};
-use crate::base::{Error, Kind, Result};
+use crate::base::{Error, Kind, Result, files};
 
 /// Opens a folder that is there.
 pub fn open_folder(path: &str) -> Result<Bucket> {
@@ -91,6 +91,7 @@ impl Local {
         F: Fn(Arc<dyn ObjectStore>) -> Fut,
         Fut: Future<Output = Result<T, StoreError>> + Send + 'static,
     {
+        self.refuse_special(asked)?;
         let future = make(self.store.clone());
         let ran = match (&self.settled, runtime()) {
             (Some(_), _) => wait(future),
@@ -98,6 +99,21 @@ impl Local {
             (None, Err(fault)) => Err(generic(fault.into())),
         };
         ran.map_err(|fault| self.fault(asked, fault))
+    }
+
+    /// A FIFO in the place of an object would be waited for, and never end.
+    fn refuse_special(&self, asked: &Asked<'_>) -> Result<(), Fault> {
+        let Some(settled) = self.settled.as_ref().filter(|_| asked.doing == "read from") else { return Ok(()) };
+        match files::check_regular(&settled.root().join(asked.name)) {
+            // A folder is listed; what isn't there, or can't be looked at, is said by the request itself.
+            Err(fault) if fault.kind() == io::ErrorKind::InvalidInput && !settled.root().join(asked.name).is_dir() => {
+                let damaged = Error::damaged(format!("{} in the store {} is no regular file", asked.name, asked.shown));
+                Err(Fault::Other(
+                    damaged.hint(format!("move away what stands there, then `dagset verify {}`", asked.shown)),
+                ))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What a failed request means.
@@ -130,6 +146,13 @@ impl Local {
     pub(super) fn before_create(&self, name: &str, shown: &str) -> Result<()> {
         let Some(settled) = &self.settled else { return Ok(()) };
         settled.check_root(name).map_err(|fault| unwritable(fault, shown))
+    }
+
+    /// A bucket's folder is gone with its last object; so is that of a trial here.
+    pub(super) fn after_delete(&self, name: &str) {
+        if let Some(settled) = &self.settled {
+            settled.tidy(name);
+        }
     }
 
     /// Makes durable what a folder's backend leaves out.

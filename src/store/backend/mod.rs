@@ -446,6 +446,9 @@ impl Objects for Backend {
             let key = key.clone();
             async move { store.delete(&key).await }
         });
+        if let (Ok(()), Reach::Local(local)) = (&answer, &self.reach) {
+            local.after_delete(name);
+        }
         match answer {
             Ok(()) | Err(Fault::Absent) => Ok(()),
             Err(fault) => Err(self.fault(name, fault)),

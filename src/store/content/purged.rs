@@ -73,8 +73,13 @@ impl Content {
         self.tombstone(content).map_or(Ok(()), |tombstone| Err(refusal(content, tombstone)))
     }
 
-    /// A fault about content that a store which lends has purged says so: that store was opened, to be asked for it.
-    pub fn or_purged_by_lender(&self, content: &Id, fault: Error) -> Error {
+    /// A fault about content says that it was purged, where that happened while it was read, or a store which lends has purged it: both were
+    /// opened, to be asked for it.
+    pub fn or_purged(&self, content: &Id, fault: Error) -> Error {
+        if fault.kind() == Kind::NotFound {
+            let purged = self.newer().and_then(|newer| newer.refuse_purged(content).err());
+            return purged.map_or(fault, |purged| purged.hint("the same command passes over such files now"));
+        }
         if fault.kind() != Kind::Damaged {
             return fault;
         }

@@ -19,7 +19,7 @@ impl Content {
         self.renewal = Some(Renewal { open: Box::new(open), newer: Once::new() });
     }
 
-    fn newer(&self) -> Option<&Content> {
+    pub(super) fn newer(&self) -> Option<&Content> {
         let renewal = self.renewal.as_ref()?;
         let newer = renewal.newer.get_or_make(|| (renewal.open)().map(Box::new)).ok()?;
         (newer.record > self.record).then_some(newer)
