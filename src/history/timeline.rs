@@ -137,6 +137,13 @@ impl Timeline {
     ///
     /// Errors: as for [`Newest::check`].
     pub fn remember_in(&mut self, newest: Newest) -> Result<()> {
+        // A list, or a file system of several machines, may lag behind what another process has seen: the record itself is asked for.
+        if let Some(seen) = newest.seen().filter(|seen| self.fold.number < seen.number)
+            && let Some((record, hash)) = read(&self.bucket, seen.number)?.filter(|(_, hash)| *hash == seen.hash)
+        {
+            self.go_to(record, hash)?;
+            self.refresh()?;
+        }
         newest.check(self)?;
         self.kept.insert(newest).keep(self.fold.number, self.fold.record, &self.newest);
         Ok(())
