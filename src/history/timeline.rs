@@ -24,7 +24,7 @@ use super::undo::CONTINUES;
 const REPEATED_RECORDS: usize = 32;
 const REPEATED_BYTES: usize = 64 << 10;
 /// How long a network's file system may take to show a record, try by try.
-const LATE: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
+const LATE: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
 /// Records that are read one by one before the newest is looked for: finding it and reading it takes five requests or so.
 const FOLLOWED_ONE_BY_ONE: u32 = 4;
 /// Rounds of losing before a writer gives up.
@@ -139,12 +139,15 @@ impl Timeline {
     ///
     /// Errors: as for [`Newest::check`], once what another machine wrote had time to show here: a home that both share may tell of it sooner.
     pub fn remember_in(&mut self, newest: Newest) -> Result<()> {
-        let seen = newest.seen().map_or(0, |seen| seen.number);
+        // A list, or a file system of several machines, may lag behind what another process has seen: the record itself is asked for.
         for pause in LATE {
-            if self.fold.number >= seen {
-                break;
-            }
+            let Some(seen) = newest.seen().filter(|seen| self.fold.number < seen.number) else { break };
             std::thread::sleep(pause);
+            if let Some((record, hash)) = read(&self.bucket, seen.number)?.filter(|(_, hash)| *hash == seen.hash) {
+                self.go_to(record, hash)?;
+                self.refresh()?;
+            }
+        }
             self.refresh()?;
         }
         newest.check(self)?;
