@@ -180,7 +180,7 @@ impl Engine {
         if let Some(known) = known.filter(|known| target.store.timeline.fold().datasets.contains_key(known)) {
             return Ok(known);
         }
-        let (other, rest) = self.open_store(&text)?;
+        let (other, rest) = self.open_store_around(&text)?;
         if other.file.store != target.store.file.store {
             return Err(Error::usage(format!("{} is another store than {}", other.root, target.store.root))
                 .hint(format!(
