@@ -1,4 +1,4 @@
-//! A store in which something happens before each object is created, or read whole: another's work, or a wait.
+//! A store in which something happens before each object is created, or read: another's work, or a wait.
 
 use std::sync::Arc;
 
@@ -8,21 +8,32 @@ use dagset::store::{Bucket, Created, Listing, Objects};
 
 type Before = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Calls a function with the name of each object that is to be created, or to be read whole.
+/// Calls a function with the name of each object that is to be created, to be read whole, or in a part.
 #[derive(Clone)]
 pub struct Steered {
     inner: Bucket,
     before_create: Before,
     before_get: Before,
+    before_range: Before,
 }
 
 impl Steered {
+    fn of(inner: &Bucket) -> Steered {
+        let nothing: Before = Arc::new(|_| ());
+        let (before_create, before_get, before_range) = (nothing.clone(), nothing.clone(), nothing);
+        Steered { inner: inner.clone(), before_create, before_get, before_range }
+    }
+
     pub fn bucket(inner: &Bucket, before: impl Fn(&str) + Send + Sync + 'static) -> Bucket {
-        Bucket::new(Steered { inner: inner.clone(), before_create: Arc::new(before), before_get: Arc::new(|_| ()) })
+        Bucket::new(Steered { before_create: Arc::new(before), ..Steered::of(inner) })
     }
 
     pub fn reading(inner: &Bucket, before: impl Fn(&str) + Send + Sync + 'static) -> Bucket {
-        Bucket::new(Steered { inner: inner.clone(), before_create: Arc::new(|_| ()), before_get: Arc::new(before) })
+        Bucket::new(Steered { before_get: Arc::new(before), ..Steered::of(inner) })
+    }
+
+    pub fn reading_parts(inner: &Bucket, before: impl Fn(&str) + Send + Sync + 'static) -> Bucket {
+        Bucket::new(Steered { before_range: Arc::new(before), ..Steered::of(inner) })
     }
 }
 
@@ -38,6 +49,7 @@ impl Objects for Steered {
     }
 
     fn get_range(&self, name: &str, offset: u64, bytes: u64) -> Result<Bytes> {
+        (self.before_range)(name);
         self.inner.get_range(name, offset, bytes)
     }
 
