@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
+use crate::base::{DatasetName, Error, Event, Id, Kind, Observer, Result};
 use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
 use crate::history::fold::{Dataset, Fold, Gone, VersionState};
@@ -381,11 +381,7 @@ impl Engine {
         })
     }
 
-    fn open_target_for(
-        &self,
-        address: &Address,
-        is_enough: impl Fn(&Fold, Option<&str>) -> bool,
-    ) -> Result<Target> {
+    fn open_target_for(&self, address: &Address, is_enough: impl Fn(&Fold, Option<&str>) -> bool) -> Result<Target> {
         let text = self.location_text(address)?;
         let (store, rest) = self.open_meant(&text, Meant::Dataset, is_enough)?;
         let dataset = self.dataset_meant(&text, rest)?;
@@ -402,8 +398,13 @@ impl Engine {
             default_reference,
         };
         // What is pinned is one version, whatever its dataset is called.
-        if address.reference.as_ref().is_some_and(|reference| matches!(reference.base, RefBase::Pinned { .. })) {
-            target.follow_rename();
+        let named = target.dataset.clone();
+        if address.reference.as_ref().is_some_and(|reference| matches!(reference.base, RefBase::Pinned { .. }))
+            && target.follow_rename()
+        {
+            let now = &target.dataset;
+            let told = format!("{named} is called {now} by now; `dagset lock --update` writes that into the lock file");
+            self.observer.tell(Event::Warning(told));
         }
         Ok(target)
     }
