@@ -117,7 +117,7 @@ impl Engine {
         let known = source.dataset()?.clone();
         let refs = self.refs_to_copy(&source, &known)?;
         let text = self.location_text(to)?;
-        let (mut store, rest) = self.open_store(&text)?;
+        let (mut store, rest) = self.open_store_around(&text)?;
         let name = self.dataset_meant(&text, rest)?;
         refuse_other_versions(store.timeline.fold(), &name, &known)?;
         let there = store.timeline.fold().datasets.get(&name);

@@ -147,7 +147,7 @@ impl Engine {
                 .hint("the branch is given by --branch, the version's name by --as"));
         }
         let text = self.location_text(&address)?;
-        let (store, rest) = match self.open_store(&text) {
+        let (store, rest) = match self.open_store_around(&text) {
             Err(fault) if fault.kind() == Kind::NotFound && options.create => {
                 let (root, dataset) = cut_for_creation(&text)?;
                 DatasetName::new(&dataset)?;

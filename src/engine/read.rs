@@ -52,7 +52,7 @@ pub struct Stated {
 impl Engine {
     /// The entries of a folder: one level, or all below it if `recursive`. A path that is a file lists that file.
     pub fn list_entries(&self, address: &Address, recursive: bool) -> Result<Vec<ListedEntry>> {
-        let target = self.open_target(address)?;
+        let target = self.open_to_read(address)?;
         let manifest = target.store.manifest(target.version()?);
         let folder = target.folder();
         if let Some(leaf) = exact(&manifest, folder)? {
@@ -74,7 +74,7 @@ impl Engine {
 
     /// What stands at the address's path.
     pub fn stat(&self, address: &Address) -> Result<Stated> {
-        let target = self.open_target(address)?;
+        let target = self.open_to_read(address)?;
         let state = target.version()?;
         let manifest = target.store.manifest(state);
         let path = target.folder();
@@ -99,7 +99,7 @@ impl Engine {
 
     /// Writes the content of the file at the address's path to `out`, verified piece by piece.
     pub fn cat(&self, address: &Address, out: &mut (dyn Write + Send)) -> Result<()> {
-        let target = self.open_target(address)?;
+        let target = self.open_to_read(address)?;
         let manifest = target.store.manifest(target.version()?);
         let path = target.folder();
         if path.is_empty() {

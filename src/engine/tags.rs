@@ -152,5 +152,5 @@ fn at(dataset: &Dataset, tag: Tag) -> TagAt {
 
 fn no_tag(dataset: &DatasetName, tag: &str) -> impl Fn() -> Error + use<> {
     let text = format!("{dataset} has no tag {tag}");
-    move || Error::not_found(text.clone()).hint("`dagset tag` lists them")
+    move || Error::not_found(text.clone()).hint("`dagset tag` lists them; named with a REF, a tag is made")
 }

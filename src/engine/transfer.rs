@@ -355,7 +355,7 @@ impl Engine {
     /// Opens a remote by its name, its URL, or the one that is meant where none is given.
     fn open_far(&self, remote: Option<&str>, home: &Target) -> Result<Far> {
         let (name, url) = self.choose_remote(remote)?;
-        let opened = self.open_store(&url).map_err(|fault| match &name {
+        let opened = self.open_store_around(&url).map_err(|fault| match &name {
             Some(name) if fault.kind() == Kind::NotFound && has_fetched(home, name) => gone(name, &url, fault),
             _ => fault,
         });

@@ -305,7 +305,8 @@ impl Fold {
                 .hint(format!("choose another name; `dagset show {dataset}@{name}` says what has it")));
         }
         if let Some(other) = target.name_of(&version) {
-            return Err(Error::conflict(format!("version {} has the name {other} already", version.short())));
+            return Err(Error::conflict(format!("version {} has the name {other} already", version.short()))
+                .hint("a version has one name, which never moves; `dagset tag` sets a tag that can"));
         }
         target.names.insert(name.clone(), version);
         undo.push(Undo::Name(dataset.clone(), name.clone(), None));

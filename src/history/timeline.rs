@@ -63,10 +63,20 @@ pub struct Timeline {
 impl Timeline {
     /// Reads the log up to its newest record.
     pub fn open(bucket: Bucket, store: [u8; 16], observer: Observer) -> Result<Timeline> {
+        Timeline::open_for(bucket, store, observer, |_| false)
+    }
+
+    /// As [`Timeline::open`]; but where what lists show is enough, nobody asks whether a newer record stands behind it.
+    pub fn open_for(
+        bucket: Bucket,
+        store: [u8; 16],
+        observer: Observer,
+        is_enough: impl FnOnce(&Fold) -> bool,
+    ) -> Result<Timeline> {
         let fold = Fold { store, ..Fold::default() };
         let mut timeline = Timeline::at(bucket, fold, observer);
         timeline.jump()?;
-        if !timeline.bucket.lists_exactly() {
+        if !timeline.bucket.lists_exactly() && !is_enough(&timeline.fold) {
             timeline.refresh()?;
         }
         if timeline.fold.number > 0 && timeline.fold.store != store {
@@ -148,8 +158,6 @@ impl Timeline {
                 self.refresh()?;
             }
         }
-            self.refresh()?;
-        }
         newest.check(self)?;
         self.kept.insert(newest).keep(self.fold.number, self.fold.record, &self.newest);
         Ok(())
@@ -167,7 +175,7 @@ impl Timeline {
 
     /// Goes on to the newest record that lists show.
     fn jump(&mut self) -> Result<()> {
-        let head = log::head(&self.bucket)?;
+        let head = log::head_behind(&self.bucket, self.fold.number)?;
         if head <= self.fold.number {
             return Ok(());
         }

@@ -195,7 +195,7 @@ fn list_all(bucket: &Bucket, fits: impl Fn(&Id, &str) -> bool) -> Result<Option<
     if !bucket.is_far() {
         return Ok(None);
     }
-    let below = bucket.list_below(ObjectKind::Use.folder())?;
+    let below = bucket.list_below(ObjectKind::Use.folder(), None)?;
     let listed = below.names.iter().filter_map(|path| {
         let (version, name) = path.split_once('/')?;
         let version = Id::from_hex(version).filter(|version| fits(version, name))?;

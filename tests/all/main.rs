@@ -31,6 +31,7 @@ mod cold_reads;
 mod committing;
 mod conformance;
 mod credentials;
+mod cut_off;
 mod damage;
 mod damage_here;
 mod damage_matrix;

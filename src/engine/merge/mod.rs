@@ -247,6 +247,13 @@ impl Engine {
         if let [only] = used.as_slice()
             && let Some(published) = self.move_on(target, branch, only.version, name.as_ref(), options)?
         {
+            if let (Some(name), Some(known)) = (name, &published.name)
+                && name != known
+            {
+                let told = format!("nothing was to be merged, so no version is called {name}: {branch} is at {known}");
+                self.observer.tell(Event::Warning(told.clone()));
+                report.warnings.push(told);
+            }
             report.published = Some(published);
             return Ok(report);
         }
@@ -292,8 +299,8 @@ impl Engine {
         Ok(report)
     }
 
-    /// Moves the branch to a version that there is; `None` where a version has to be made after all, since this one is another
-    /// dataset's or has another name.
+    /// Moves the branch to a version that there is, and names it if it has no name; `None` where a version has to be made after all, since
+    /// this one is another dataset's.
     fn move_on(
         &self,
         target: &mut Target,
@@ -306,9 +313,6 @@ impl Engine {
         let dataset = target.dataset()?;
         let Some(state) = dataset.versions.get(&version) else { return Ok(None) };
         let known_name = dataset.name_of(&version).cloned();
-        if name.is_some() && known_name.is_some() && known_name.as_ref() != name {
-            return Ok(None);
-        }
         let old = dataset.branches.get(branch).copied();
         let moves = old != Some(version);
         let is_named = name.is_none() || known_name.is_some();
