@@ -15,8 +15,8 @@ use crate::steered::Steered;
 const BYTES: usize = 48 << 20;
 /// The request for a part of a pack at which the user has had enough.
 const ENOUGH: usize = 6;
-/// What a warm-up receives beside the file's own bytes.
-const OTHER_BYTES: u64 = 200_000;
+/// What a warm-up receives beside the bytes that are lacking: records, the recipe, and gaps between frames that are read along.
+const OTHER_BYTES: u64 = 1 << 20;
 
 /// A far store with a large file, and a machine on which warming was interrupted in the middle of it.
 struct CutOff {
