@@ -59,6 +59,8 @@ mod hostile;
 mod hostile_files;
 mod indexes;
 mod interrupts;
+mod keep_rules;
+mod keep_rules_beside;
 mod kept_frames;
 mod killed;
 mod layers;
