@@ -57,8 +57,8 @@ impl Collector<'_> {
             let content = (self.content_of)(timeline)?;
             let mut sparse = self.sparse(timeline, &content, &live)?;
             // What died meanwhile isn't condemned yet, and whoever names it would rescue nothing.
-            let is_left = !self.dry_run && !(dead.versions.is_empty() && let_go.is_empty());
-            if alive != Things::default() || is_left || sparse.is_empty() {
+            let is_settled = dead.versions.is_empty() && let_go.is_empty();
+            if alive != Things::default() || !(is_settled || self.dry_run) || sparse.is_empty() {
                 return Ok(gone);
             }
             if self.dry_run {
