@@ -126,6 +126,7 @@ impl Engine {
         self.check_room(&workspace, &found, embedded)?;
 
         let base = workspace.base()?.cloned();
+        base.iter().try_for_each(|base| workspace.target.check_content(&base.row.version))?;
         // Without a base and without a change there is nothing that a first version could hold.
         let nothing = gone.is_empty() && found.is_empty() && base.is_none();
         let head = workspace.target.dataset()?.branches.get(&branch).copied();
@@ -250,6 +251,7 @@ impl Engine {
             return Err(Error::conflict(format!("a switch to {} hasn't ended", begun.version.short()))
                 .hint(format!("`dagset switch {}` goes on with it", begun.version)));
         }
+        workspace.target.check_content(&version)?;
         let goal = workspace.target.store.manifest(workspace.target.version_state(&version)?);
         let base = workspace.manifest()?;
         let mut compared = self.compare(workspace, base)?;

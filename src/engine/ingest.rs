@@ -106,6 +106,8 @@ impl Engine {
                 renews: false,
                 seen_head,
             };
+            let given = proposal.parents.iter().flatten();
+            given.chain(&seen_head).try_for_each(|id| store.timeline.fold().refuse_let_go(id))?;
             let known = seen_head.or(proposal.parents.as_ref().and_then(|parents| parents.first().copied()));
             (proposal, known)
         };

@@ -105,6 +105,12 @@ pub fn find(bucket: &Bucket, wanted: &Wanted<'_>, keeper: Option<&dyn Keeper>) -
     Ok(FoundUses { uses, left_out, damaged })
 }
 
+/// The versions that uses name: a list of the folders, of which each holds one at least.
+pub fn used_versions(bucket: &Bucket) -> Result<HashSet<Id>> {
+    let folders = bucket.list(ObjectKind::Use.folder())?.folders;
+    Ok(folders.iter().filter_map(|name| Id::from_hex(name)).collect())
+}
+
 /// What is wrong with a use under this name, if anything is.
 pub fn check(name: &str, bytes: &[u8]) -> Result<Use> {
     let used = Use::parse(bytes)?;

@@ -60,6 +60,8 @@ mod hostile;
 mod hostile_files;
 mod indexes;
 mod interrupts;
+mod keep_rules;
+mod keep_rules_beside;
 mod kept_frames;
 mod killed;
 mod layers;

@@ -258,6 +258,8 @@ impl Engine {
             return Ok(report);
         }
         let (sources, choices) = afresh.as_ref().map_or((used, choices), |afresh| (&afresh.used, &afresh.choices));
+        let fold = target.store.timeline.fold();
+        sources.iter().try_for_each(|source| fold.refuse_let_go(&source.version))?;
         let ancestry = Ancestry::of(self, target, sources)?;
         if let Some(fault) = ancestry.gap(self, target)?.filter(|_| !options.allow_missing) {
             return Err(fault);
@@ -272,6 +274,8 @@ impl Engine {
         }
         untracked.refuse_in_the_way(ancestry.manifest(content, &sources[0].version), &plan.edits)?;
         let session = self.session(timeline, content, options.dry_run);
+        // Of a merge that is made again not all sources are parents.
+        sources.iter().for_each(|source| session.use_version(source.version));
         let proposal = Proposal {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
