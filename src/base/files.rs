@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -50,6 +50,49 @@ impl NewFile {
             .map_err(|fault| Error::io("create", &target.path(), fault.into()))?;
         being_written(|all| all.insert(temporary.path(), temporary.clone()));
         Ok(NewFile { file: Some(file.into()), temporary, target })
+    }
+
+    /// Goes on with a file of this user's that stands at `begun`, as [`NewFile::set_aside`] leaves it: it will appear at `target`, in a folder
+    /// of the same file system. Writing begins at its beginning. `None` where it can't be had; what is another's stays there.
+    pub fn resume(begun: &Path, target: impl Into<Spot>) -> Option<NewFile> {
+        let is_own = |meta: &fs::Metadata| {
+            meta.is_file() && meta.uid() == rustix::process::geteuid().as_raw() && meta.nlink() == 1
+        };
+        fs::symlink_metadata(begun).ok().filter(is_own)?;
+        let target = target.into();
+        let temporary = target.beside(&temporary_name());
+        let _going_on = going_on();
+        // By the rename it is this process' alone.
+        rename_over(&Spot::from(begun), &temporary).ok()?;
+        being_written(|all| all.insert(temporary.path(), temporary.clone()));
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let (folder, name) = temporary.parts();
+        let opened = openat(folder, name, flags, Mode::empty()).ok().map(File::from);
+        let file = opened.filter(|file| file.metadata().is_ok_and(|meta| is_own(&meta)));
+        if file.is_none() {
+            temporary.remove_file().ok();
+            being_written(|all| all.remove(&temporary.path()));
+        }
+        file.map(|file| NewFile { file: Some(file), temporary, target })
+    }
+
+    /// Leaves what was written so far at `begun`, for [`NewFile::resume`].
+    pub fn set_aside(mut self, begun: &Path) -> Result<()> {
+        self.file = None;
+        let renamed = {
+            let _going_on = going_on();
+            rename_over(&self.temporary, &Spot::from(begun))
+                .inspect(|()| drop(being_written(|all| all.remove(&self.temporary.path()))))
+        };
+        renamed.map_err(|fault| {
+            self.remove();
+            Error::io("write", begun, fault)
+        })
+    }
+
+    /// Where it is until it appears.
+    pub fn temporary_path(&self) -> PathBuf {
+        self.temporary.path()
     }
 
     /// Makes the file executable for whoever may read it, as far as the umask grants.

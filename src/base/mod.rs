@@ -15,6 +15,7 @@ pub mod size;
 pub mod stat;
 pub mod tally;
 pub mod time;
+pub mod words;
 
 pub use error::{Error, Kind, Result};
 pub use id::{Id, ObjectName};

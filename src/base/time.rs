@@ -1,7 +1,7 @@
 //! Points in time, as the format keeps them.
 
 use std::fmt;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::{Error, Result};
 
@@ -35,6 +35,30 @@ impl fmt::Display for Time {
             Ok(at) => write!(f, "{at:.3}"),
             Err(_) => write!(f, "{} ms", self.0),
         }
+    }
+}
+
+/// What lasts longer lasts for ever.
+pub const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// A time that something lasts, of at most a hundred years: a number with `m`, `h`, `d` or `w`.
+pub fn parse_duration(text: &str) -> std::result::Result<Duration, String> {
+    let bad = || format!("not a duration: {text:?} (write 90s, 30m, 12h, 7d, 2w)");
+    let text = text.trim();
+    let unit = text.chars().next_back().ok_or_else(bad)?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86_400,
+        'w' => 7 * 86_400,
+        _ => return Err(bad()),
+    };
+    let number: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
+    let duration = Duration::from_secs(number.saturating_mul(seconds));
+    match duration <= LONGEST {
+        true => Ok(duration),
+        false => Err(format!("too long: {text:?} (36500d, a hundred years, is the most)")),
     }
 }
 

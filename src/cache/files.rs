@@ -1,7 +1,7 @@
 //! The files of a cache: looked at before they are handed out, and appearing whole.
 
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -114,6 +114,30 @@ impl Cache {
         Ok(NewCached { file: file?, key })
     }
 
+    /// What came of a large file before its coming was cut off, to go on with; its claim is the caller's. Only its own user's is taken.
+    pub fn resume(&self, key: Key) -> Option<NewCached> {
+        let begun = self.begun_path(key);
+        if !self.is_writable || !begun.exists() {
+            return None;
+        }
+        self.mark_unsettled().ok()?;
+        self.be_at_work();
+        NewFile::resume(&begun, &*self.path_of(key)).map(|file| NewCached { file, key })
+    }
+
+    /// Keeps what came of a file, for [`Cache::resume`]; where that can't be it is gone.
+    pub fn set_aside(&self, new: NewCached) {
+        let begun = self.begun_path(new.key);
+        if let Err(fault) = new.file.set_aside(&begun) {
+            self.observer.tell(Event::Note(fault.in_one_line()));
+        }
+    }
+
+    fn begun_path(&self, key: Key) -> PathBuf {
+        let relative = key.relative();
+        self.folder.join("begun").join(relative.split_once('/').map_or(&*relative, |(_, name)| name))
+    }
+
     /// The last use is the time of the last access, which the owner sets outright and the kernel keeps, a day coarse too, for who
     /// merely reads.
     fn note_use(&self, relative: &str, used: i64) {
@@ -172,6 +196,23 @@ pub struct NewCached {
 }
 
 impl NewCached {
+    /// How many bytes of it were written.
+    pub fn length(&self) -> u64 {
+        self.file.file().metadata().map_or(0, |meta| meta.len())
+    }
+
+    /// Where it is until it is published.
+    pub fn path(&self) -> PathBuf {
+        self.file.temporary_path()
+    }
+
+    /// Drops what is behind the first `bytes`, and goes on there.
+    pub fn cut(&self, bytes: u64) -> Result<()> {
+        let mut file = self.file.file();
+        let cut = file.set_len(bytes).and_then(|()| file.seek(SeekFrom::Start(bytes)));
+        cut.map(drop).map_err(|fault| Error::io("cut", &self.path(), fault))
+    }
+
     /// Lets the file be seen: read-only, with the fixed time.
     pub fn publish(mut self) -> Result<()> {
         self.file.set_mode(self.key.mode())?;

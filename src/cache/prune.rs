@@ -15,6 +15,8 @@ use super::kept::{HeldViews, Kept};
 use super::{Cache, Key};
 
 pub(super) const DAY: i64 = 24 * 3600;
+/// Where files of the cache are that nobody is given.
+pub(super) const ASIDE_FOLDERS: [&str; 2] = ["quarantine", "begun"];
 
 /// What was removed, in bytes of the disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -50,15 +52,15 @@ pub struct Contents {
     pub kept_bytes: u64,
 }
 
-/// What a cache holds in bytes of the disk, with what is in quarantine, and what of it could be removed.
+/// What a cache holds in bytes of the disk, with what was put aside, and what of it could be removed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Removable {
     pub bytes: u64,
     pub removable_bytes: u64,
 }
 
-/// A file that somebody changed.
-pub(super) struct Quarantined {
+/// A file that somebody changed, or the beginning of one that was cut off.
+pub(super) struct Aside {
     path: PathBuf,
     pub(super) bytes: u64,
     /// When it was put aside.
@@ -134,7 +136,7 @@ impl Cache {
         let oldest = unused_days.map(|days| today - i64::try_from(days).unwrap_or(i64::MAX).min(today));
         let mut removed = Pruned::default();
         if let Some(oldest) = oldest {
-            self.remove_quarantined(oldest, &mut removed)?;
+            self.remove_aside(oldest, &mut removed)?;
             self.remove_views(oldest, &mut removed)?;
             self.remove_files(&self.kept()?, u64::MAX, oldest, &mut removed)?;
         }
@@ -161,7 +163,7 @@ impl Cache {
         let bytes = bytes.into_inner();
         // Who counts anyway finds out whether the number is wrong that others go by.
         if self.is_writable && self.at_work()?.is_alone() {
-            let held = bytes + self.quarantined()?.iter().map(|file| file.bytes).sum::<u64>();
+            let held = bytes + self.set_aside_files()?.iter().map(|file| file.bytes).sum::<u64>();
             if self.noted_usage().is_some_and(|noted| noted.bytes != held) {
                 self.recount().ok();
             }
@@ -187,8 +189,8 @@ impl Cache {
                 removable.fetch_add(met.bytes, Ordering::Relaxed);
             }
         })?;
-        let quarantined: u64 = self.quarantined()?.iter().map(|file| file.bytes).sum();
-        Ok(Removable { bytes: bytes.into_inner() + quarantined, removable_bytes: removable.into_inner() + quarantined })
+        let aside: u64 = self.set_aside_files()?.iter().map(|file| file.bytes).sum();
+        Ok(Removable { bytes: bytes.into_inner() + aside, removable_bytes: removable.into_inner() + aside })
     }
 
     /// Reads all files; what isn't what its name says goes into quarantine. Looks at the folders of all views, and refuses those that were changed. Gives how many files and bytes were read, and what was wrong.
@@ -234,28 +236,32 @@ impl Cache {
         Ok(removed.len() as u64)
     }
 
-    /// Bytes of all files, those in quarantine too.
+    /// Bytes of all files, those put aside too.
     pub(super) fn count_files(&self) -> Result<u64> {
         let bytes = AtomicU64::new(0);
         self.each_file(|met| {
             bytes.fetch_add(met.bytes, Ordering::Relaxed);
         })?;
-        Ok(bytes.into_inner() + self.quarantined()?.iter().map(|file| file.bytes).sum::<u64>())
+        Ok(bytes.into_inner() + self.set_aside_files()?.iter().map(|file| file.bytes).sum::<u64>())
     }
 
-    pub(super) fn quarantined(&self) -> Result<Vec<Quarantined>> {
-        let folder = self.folder.join("quarantine");
-        let look = |name: String| {
-            let path = folder.join(name);
-            let stat = rustix::fs::lstat(&path).ok()?;
-            Some(Quarantined { path, bytes: self.on_disk(stat.st_size as u64), day: stat.st_ctime / DAY })
-        };
-        Ok(super::holds::names_in(&folder)?.into_iter().filter_map(look).collect())
+    /// What counts as the cache's, and is the first to go.
+    pub(super) fn set_aside_files(&self) -> Result<Vec<Aside>> {
+        let mut aside = Vec::new();
+        for folder in ASIDE_FOLDERS.map(|name| self.folder.join(name)) {
+            let look = |name: String| {
+                let path = folder.join(name);
+                let stat = rustix::fs::lstat(&path).ok()?;
+                Some(Aside { path, bytes: self.on_disk(stat.st_size as u64), day: stat.st_ctime / DAY })
+            };
+            aside.extend(super::holds::names_in(&folder)?.into_iter().filter_map(look));
+        }
+        Ok(aside)
     }
 
-    /// Removes what was put into quarantine before a day.
-    fn remove_quarantined(&self, before: i64, removed: &mut Pruned) -> Result<()> {
-        for file in self.quarantined()? {
+    /// Removes what was put aside before a day.
+    fn remove_aside(&self, before: i64, removed: &mut Pruned) -> Result<()> {
+        for file in self.set_aside_files()? {
             if file.day < before && fs::remove_file(file.path).is_ok() {
                 removed.files += 1;
                 removed.bytes += file.bytes;
@@ -268,7 +274,7 @@ impl Cache {
     pub(super) fn remove(&self, bytes: u64, wanted: &[u128]) -> Result<Pruned> {
         let mut removed = Pruned::default();
         self.sweep();
-        self.remove_quarantined(i64::MAX, &mut removed)?;
+        self.remove_aside(i64::MAX, &mut removed)?;
         let today = crate::base::Time::now().0 / 1000 / DAY;
         // First without views that were used today, then with all that nobody holds.
         for newest in [today, i64::MAX] {

@@ -7,13 +7,14 @@ use crate::base::files::sweep_temporaries;
 use crate::base::{Id, Result};
 
 use super::holds::names_in;
+use super::prune::ASIDE_FOLDERS;
 use super::views::key_of_tree;
 use super::{Cache, Key, list_entry};
 
 /// What of some content a cache had, or still has.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PurgedFiles {
-    /// Files that are gone, or would be, those in quarantine among them; and their bytes.
+    /// Files that are gone, or would be, those put aside among them; and their bytes.
     pub files: u64,
     pub bytes: u64,
     /// Files that can't be removed by this user.
@@ -33,9 +34,10 @@ impl Cache {
         let keys = contents.iter().flat_map(|id| [false, true].map(|executable| Key { content: *id, executable }));
         let keys: Vec<Key> = keys.collect();
         let is_one = |name: &str| name.get(..64).and_then(Id::from_hex).is_some_and(|id| contents.contains(&id));
-        let quarantine = self.folder.join("quarantine");
-        let aside = names_in(&quarantine).unwrap_or_default().into_iter().filter(|name| is_one(name));
-        let aside: Vec<_> = aside.map(|name| quarantine.join(name)).collect();
+        let aside = ASIDE_FOLDERS.map(|name| self.folder.join(name)).into_iter().flat_map(|folder| {
+            let names = names_in(&folder).unwrap_or_default().into_iter().filter(|name| is_one(name));
+            names.map(|name| folder.join(name)).collect::<Vec<_>>()
+        });
         for path in keys.iter().map(|key| self.path_of(*key)).chain(aside) {
             let Ok(meta) = path.symlink_metadata() else { continue };
             match dry_run || fs::remove_file(&path).is_ok() {

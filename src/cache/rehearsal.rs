@@ -22,8 +22,8 @@ struct Rehearsal<'a> {
     cache: &'a Cache,
     kept: Kept,
     views: Vec<View>,
-    /// In quarantine: the day of each, and its bytes.
-    quarantined: Vec<(i64, u64)>,
+    /// What was put aside: the day of each, and its bytes.
+    aside: Vec<(i64, u64)>,
     /// Oldest first.
     files: Vec<Candidate>,
     /// Contents of views that are gone, sorted.
@@ -43,19 +43,19 @@ impl Cache {
         })?;
         let mut files = files.into_inner().unwrap_or_default();
         files.sort_by_key(|file| (file.day, file.key));
-        let quarantined = self.quarantined()?.into_iter();
-        let quarantined: Vec<_> = quarantined.map(|file| (file.day, file.bytes)).collect();
-        let total = files.iter().map(|file| file.bytes).chain(quarantined.iter().map(|(_, bytes)| *bytes)).sum::<u64>();
+        let aside = self.set_aside_files()?.into_iter();
+        let aside: Vec<_> = aside.map(|file| (file.day, file.bytes)).collect();
+        let total = files.iter().map(|file| file.bytes).chain(aside.iter().map(|(_, bytes)| *bytes)).sum::<u64>();
         let (freed, removed) = (Vec::new(), Pruned::default());
-        let mut rehearsal = Rehearsal { cache: self, kept, views, quarantined, files, freed, removed };
+        let mut rehearsal = Rehearsal { cache: self, kept, views, aside, files, freed, removed };
         let today = Time::now().0 / 1000 / DAY;
         if let Some(days) = unused_days {
             let oldest = today - i64::try_from(days).unwrap_or(i64::MAX).min(today);
-            rehearsal.remove_quarantined(oldest);
+            rehearsal.remove_aside(oldest);
             rehearsal.remove(oldest, oldest, u64::MAX)?;
         }
         if most_bytes.is_some_and(|most| total - rehearsal.removed.bytes > most) {
-            rehearsal.remove_quarantined(i64::MAX);
+            rehearsal.remove_aside(i64::MAX);
         }
         // As a pruning does: first without views that were used today.
         for newest in [today, i64::MAX] {
@@ -70,8 +70,8 @@ impl Cache {
 }
 
 impl Rehearsal<'_> {
-    fn remove_quarantined(&mut self, before: i64) {
-        for (_, bytes) in self.quarantined.extract_if(.., |(day, _)| *day < before) {
+    fn remove_aside(&mut self, before: i64) {
+        for (_, bytes) in self.aside.extract_if(.., |(day, _)| *day < before) {
             self.removed.files += 1;
             self.removed.bytes += bytes;
         }

@@ -71,16 +71,20 @@ fn version(context: &mut Context, address: &dagset::engine::Address) -> Result<E
             "freed_bytes": usage.freed_bytes,
             "get_bytes": usage.get_bytes,
             "cached_files": usage.cached_files,
+            "content_let_go": usage.let_go.map(json::let_go),
         })));
         return Ok(Ending::Done);
     }
-    let rows = [
+    let mut rows = vec![
         ("files", format!("{}, {}", ui::number(usage.files), size(usage.bytes))),
         ("stored", size(usage.stored_bytes)),
         ("its own", size(usage.own_bytes)),
         ("freed", format!("{} if it went", size(usage.freed_bytes))),
         ("get", format!("{} to read, {} cached", size(usage.get_bytes), ui::count(usage.cached_files, "file"))),
     ];
+    if let Some(it) = usage.let_go {
+        rows.push(("content", format!("let go by keep rules, record {}, {}", it.record, ui::moment(it.time))));
+    }
     card(context, &format!("{}@{}", usage.dataset, name.unwrap_or_else(|| usage.version.short())), &rows);
     Ok(Ending::Done)
 }

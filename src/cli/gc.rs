@@ -15,10 +15,17 @@ Alive is what a name, tag or branch leads to, and what did so within the grace\n
 period. The rest is condemned by one run, and deleted by a run when the grace\n\
 period is over since; until then it can be read by its id, and naming it rescues\n\
 it. Writers need not stop. The right to delete is needed.\n\n\
+Keep rules of a dataset let the content of old versions go in the same two steps:\n\
+their history, metadata and lists of files stay. A version keeps its content that\n\
+fulfils one: keep.last=COUNT (of each branch, by first parents), keep.newer=90d\n\
+(in this store), keep.tagged=true, keep.named=true; and branches, protected tags\n\
+and, unless keep.published=false or keep.used=false, what is published or has a\n\
+recorded use. `dagset meta set`, `list` and `unset` set, show and remove them.\n\n\
 Examples:
   dagset gc ./store --dry-run        what would go
   dagset gc ./store                  to be run now and then
-  dagset gc ./store --grace 0s       twice: all that is dead goes at once";
+  dagset gc ./store --grace 0s       twice: all that is dead goes at once
+  dagset meta set ./store/photos keep.last=5 keep.tagged=true";
 
 /// Delete what no name, tag or branch leads to any more
 #[derive(Args)]
@@ -54,7 +61,11 @@ pub fn run(context: &mut Context, args: &Gc) -> Result<Ending> {
             "rewritten": {"packs": report.rewritten_packs, "bytes": report.rewritten_bytes},
             "reclaimed": step(&report.reclaimed),
             "deleted": {"objects": report.deleted_objects, "bytes": report.deleted_bytes},
-            "waiting": {"versions": report.waiting_versions, "packs": report.waiting_packs},
+            "waiting": {
+                "versions": report.waiting_versions,
+                "contents": report.waiting_contents,
+                "packs": report.waiting_packs,
+            },
         })));
     }
     Ok(Ending::Done)
@@ -69,25 +80,37 @@ fn step(step: &GcStep) -> serde_json::Value {
             "time": it.time.to_string(),
         })
     };
-    json!({"versions": step.versions.iter().map(version).collect::<Vec<_>>(), "packs": step.packs, "bytes": step.bytes})
+    let all = |versions: &[GcVersion]| versions.iter().map(version).collect::<Vec<_>>();
+    json!({
+        "versions": all(&step.versions),
+        "contents": all(&step.contents),
+        "packs": step.packs,
+        "bytes": step.bytes,
+    })
 }
 
 fn tell(context: &mut Context, report: &GcReport) {
     let would = if report.dry_run { "would be " } else { "" };
     for (what, step) in [("reclaimed", &report.reclaimed), ("condemned", &report.condemned)] {
-        for it in &step.versions {
+        let whole = step.versions.iter().map(|it| (it, ""));
+        let contents = step.contents.iter().map(|it| (it, "  (its content alone)"));
+        for (it, extent) in whole.chain(contents) {
             let name = it.name.as_ref().map_or_else(|| it.version.short(), ToString::to_string);
             writeln!(
                 context.out,
-                "{would}{what}  {}@{}  {}",
+                "{would}{what}  {}@{}  {}{extent}",
                 it.dataset,
                 context.paint.yellow(name),
                 ui::moment(it.time)
             );
         }
-        if !step.versions.is_empty() || step.packs > 0 {
+        if !step.versions.is_empty() || !step.contents.is_empty() || step.packs > 0 {
             let (versions, packs) = (ui::count(step.versions.len() as u64, "version"), ui::count(step.packs, "pack"));
-            context.say(&format!("{would}{what}: {versions}, {packs} of {}", ui::size(step.bytes)));
+            let contents = match step.contents.len() {
+                0 => String::new(),
+                some => format!("the content of {} more, ", ui::count(some as u64, "version")),
+            };
+            context.say(&format!("{would}{what}: {versions}, {contents}{packs} of {}", ui::size(step.bytes)));
         }
     }
     if report.rewritten_packs > 0 {
@@ -101,7 +124,7 @@ fn tell(context: &mut Context, report: &GcReport) {
     let nothing =
         report.condemned == GcStep::default() && report.reclaimed == GcStep::default() && report.rewritten_packs == 0;
     match (
-        report.waiting_versions + report.waiting_packs > 0 && !report.dry_run,
+        report.waiting_versions + report.waiting_contents + report.waiting_packs > 0 && !report.dry_run,
         nothing && report.deleted_objects == 0,
     ) {
         (true, _) if report.grace.is_zero() => context.say("the same command again deletes what is condemned"),

@@ -174,7 +174,8 @@ fn refs(card: &VersionCard) -> String {
         false => format!("tag {of}{tag}"),
     });
     let published = card.published.then(|| "published".to_owned());
-    branches.chain(tags).chain(published).collect::<Vec<_>>().join(", ")
+    let bare = card.let_go.map(|_| "content let go".to_owned());
+    branches.chain(tags).chain(published).chain(bare).collect::<Vec<_>>().join(", ")
 }
 
 pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
@@ -207,6 +208,9 @@ pub fn show(context: &mut Context, args: &Show) -> Result<Ending> {
     rows.push(("refs", refs(&card)));
     rows.push(("files", format!("{}, {}", ui::count(card.files, "file"), ui::size(card.bytes))));
     rows.push(("stored", ui::size(card.stored_bytes)));
+    if let Some(it) = card.let_go {
+        rows.push(("content", format!("let go by keep rules, record {}, {}", it.record, ui::moment(it.time))));
+    }
     rows.push(("manifest", card.manifest.short()));
     let rows = rows.into_iter().filter(|(_, text)| !text.is_empty());
     let rows: Vec<_> = rows.map(|(label, text)| (label, ui::clean(&text), ui::clean(&text))).collect();

@@ -2,8 +2,8 @@
 
 use dagset::base::Id;
 use dagset::engine::{
-    Attrs, DatasetCard, GoneParent, Lineage as FoundLineage, ListedEntry, ListedKind, PathChange, PathStep, Pruned,
-    UseCard, Value, VersionCard,
+    Attrs, DatasetCard, GoneParent, LetGo, Lineage as FoundLineage, ListedEntry, ListedKind, PathChange, PathStep,
+    Pruned, UseCard, Value, VersionCard,
 };
 use serde::{Serialize, Serializer};
 
@@ -185,6 +185,8 @@ pub struct Version {
     files: u64,
     bytes: u64,
     stored_bytes: u64,
+    /// `null`, or by which record and when keep rules let its content go.
+    content_let_go: Option<serde_json::Value>,
 }
 
 impl From<&VersionCard> for Version {
@@ -209,8 +211,14 @@ impl From<&VersionCard> for Version {
             files: card.files,
             bytes: card.bytes,
             stored_bytes: card.stored_bytes,
+            content_let_go: card.let_go.map(let_go),
         }
     }
+}
+
+/// By which record, and when, keep rules let the content of a version go.
+pub fn let_go(it: LetGo) -> serde_json::Value {
+    serde_json::json!({ "record": it.record, "time": it.time.to_string() })
 }
 
 fn gone_parent(gone: &GoneParent) -> serde_json::Value {

@@ -16,7 +16,9 @@ Examples:
   dagset meta set ./store/photos description='city lights' task=detection
   dagset meta set ./store/photos@1.0 reviewed=true
   dagset meta get ./store/photos task
-  dagset meta set . bump.changed=minor           what --bump auto does then";
+  dagset meta set . bump.changed=minor           what --bump auto does then
+  dagset meta set . keep.last=3 keep.tagged=true which versions keep their content:
+                                                 `dagset gc --help`";
 
 /// Show or change what is said of a dataset or a version
 #[derive(Args)]

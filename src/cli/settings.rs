@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use dagset::base::time::parse_duration;
 use dagset::base::{Error, Result};
 use dagset::engine::{Access, Attrs, CachePlace, Settings, TOOL, Value, refuse_secret};
 
@@ -142,30 +143,6 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
         _ => parse_rate(&lower),
     }
     .map_err(bad)
-}
-
-/// What lasts longer lasts for ever.
-const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
-
-/// A time that something lasts, of at most a hundred years: a number with `m`, `h`, `d` or `w`.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let bad = || format!("not a duration: {text:?} (write 90s, 30m, 12h, 7d, 2w)");
-    let text = text.trim();
-    let unit = text.chars().next_back().ok_or_else(bad)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3600,
-        'd' => 86_400,
-        'w' => 7 * 86_400,
-        _ => return Err(bad()),
-    };
-    let number: u64 = text[..text.len() - 1].parse().map_err(|_| bad())?;
-    let duration = Duration::from_secs(number.saturating_mul(seconds));
-    match duration <= LONGEST {
-        true => Ok(duration),
-        false => Err(format!("too long: {text:?} (36500d, a hundred years, is the most)")),
-    }
 }
 
 /// Parses a duration that may be none, which needs no unit.
@@ -398,7 +375,7 @@ mod tests {
         #[test]
         fn no_text_is_too_odd_to_be_refused(text in "[ ]?-?[0-9.]{0,24}[ ]?\\PC{0,4}") {
             parse_rate(&text).into_iter().chain(parse_size(&text)).for_each(drop);
-            parse_duration(&text).into_iter().for_each(|duration| assert!(duration <= LONGEST));
+            parse_duration(&text).into_iter().for_each(|duration| assert!(duration <= dagset::base::time::LONGEST));
         }
 
         #[test]

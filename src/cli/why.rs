@@ -40,11 +40,11 @@ fn document(why: &Why) -> Value {
 }
 
 fn step(step: &WhyStep) -> Value {
-    let (how, rule, took, sides) = match &step.how {
-        How::Did(did) => (did.to_string(), None, None, &[][..]),
-        How::Reverted { rule, .. } => ("reverted".to_owned(), Some(words(rule)), None, &[][..]),
-        How::Merged { rule, took, sides } => {
-            ("merged".to_owned(), Some(words(rule)), took.as_deref(), sides.as_slice())
+    let (how, rule, took, also, sides) = match &step.how {
+        How::Did(did) => (did.to_string(), None, None, &[][..], &[][..]),
+        How::Reverted { rule, .. } => ("reverted".to_owned(), Some(words(rule)), None, &[][..], &[][..]),
+        How::Merged { rule, took, also, sides } => {
+            ("merged".to_owned(), Some(words(rule)), took.as_deref(), also.as_slice(), sides.as_slice())
         }
     };
     json!({
@@ -62,6 +62,7 @@ fn step(step: &WhyStep) -> Value {
             _ => None,
         },
         "took": took,
+        "also": also,
         "parents": sides.iter().map(merge::side).collect::<Vec<_>>(),
     })
 }
@@ -93,8 +94,10 @@ fn show(context: &mut Context, why: &Why) {
             How::Reverted { undone, rule } => {
                 format!("reverted{renamed}: took back {} ({})", paint.cyan(ui::clean(undone)), ui::clean(words(rule)))
             }
-            How::Merged { rule, took, .. } => {
-                let took = took.as_ref().map_or("what no parent had".to_owned(), |took| paint.cyan(ui::clean(took)));
+            How::Merged { rule, took, also, .. } => {
+                let named = took.iter().chain(also).map(|parent| paint.cyan(ui::clean(parent)).to_string());
+                let named = named.collect::<Vec<_>>().join(" and ");
+                let took = if took.is_none() { "what no parent had".to_owned() } else { named };
                 format!("merged{renamed}: took {took} ({})", ui::clean(words(rule)))
             }
         };

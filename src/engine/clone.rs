@@ -82,7 +82,7 @@ impl Engine {
                 .hint(format!("`dagset get {} DIR` takes a part of a version", options.address)));
         }
         let text = self.location_text(&address)?;
-        let (store, rest) = self.open_store(&text)?;
+        let (store, rest) = self.open_store_around(&text)?;
         let dataset = self.dataset_meant(&text, rest)?;
         let there = store.timeline.fold().dataset(&dataset);
         there.map_err(|fault| {

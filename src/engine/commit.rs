@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 
 use crate::base::open_folder::OpenTree;
+use crate::base::words::{counted, first_of};
 use crate::base::{BranchName, Counter, Error, Event, Id, Kind, RefName, Result, files, size};
 use crate::catalog::stat_index::StatRow;
 use crate::flow::propose::Proposal;
@@ -125,6 +126,7 @@ impl Engine {
         self.check_room(&workspace, &found, embedded)?;
 
         let base = workspace.base()?.cloned();
+        base.iter().try_for_each(|base| workspace.target.check_content(&base.row.version))?;
         // Without a base and without a change there is nothing that a first version could hold.
         let nothing = gone.is_empty() && found.is_empty() && base.is_none();
         let head = workspace.target.dataset()?.branches.get(&branch).copied();
@@ -249,6 +251,7 @@ impl Engine {
             return Err(Error::conflict(format!("a switch to {} hasn't ended", begun.version.short()))
                 .hint(format!("`dagset switch {}` goes on with it", begun.version)));
         }
+        workspace.target.check_content(&version)?;
         let goal = workspace.target.store.manifest(workspace.target.version_state(&version)?);
         let base = workspace.manifest()?;
         let mut compared = self.compare(workspace, base)?;
@@ -332,16 +335,14 @@ impl Engine {
         if conflicts.is_empty() {
             return Ok(open);
         }
-        let shown = conflicts.iter().take(20).map(String::as_str).collect::<Vec<_>>().join("\n  ");
-        let more =
-            if conflicts.len() > 20 { format!("\n  … and {} more", conflicts.len() - 20) } else { String::new() };
-        Err(Error::conflict(format!("{} paths have changes that no version holds:\n  {shown}{more}", conflicts.len()))
-            .hint(match only_here {
-                true => {
-                    "no version holds what was purged: move such files away, or remove them, then run the command again"
-                }
-                false => "`dagset commit -a` keeps them, `dagset restore PATH…` drops them",
-            }))
+        let have = counted(conflicts.len(), "path has", "paths have");
+        let message = format!("{have} changes that no version holds:{}", first_of(&conflicts));
+        Err(Error::conflict(message).hint(match only_here {
+            true => {
+                "no version holds what was purged: move such files away, or remove them, then run the command again"
+            }
+            false => "`dagset commit -a` keeps them, `dagset restore PATH…` drops them",
+        }))
     }
 
     /// Whether a locally changed path is as the goal wants it.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::base::{BranchName, Counter, DatasetName, Error, Id, Kind, Result};
 use crate::flow::ref_moves::{Carried, RefMove, judge, operation};
-use crate::format::operation::{Operation, Things, VersionRow};
+use crate::format::operation::{Operation, VersionRow};
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
 use crate::history::guard::{Reason, guarded};
@@ -12,7 +12,7 @@ use crate::history::refs::DEFAULT_BRANCH;
 use crate::workspace::control::{Config, Control, State};
 
 use super::open::{OpenStore, Target};
-use super::transfer::{Missing, VERSIONS_A_RECORD, Way, adding, bring_rest};
+use super::transfer::{Missing, Stored, VERSIONS_A_RECORD, Way, adding, bring_rest};
 use super::{Address, Engine, Location};
 
 /// A dataset that was renamed.
@@ -117,11 +117,12 @@ impl Engine {
         let known = source.dataset()?.clone();
         let refs = self.refs_to_copy(&source, &known)?;
         let text = self.location_text(to)?;
-        let (mut store, rest) = self.open_store(&text)?;
+        let (mut store, rest) = self.open_store_around(&text)?;
         let name = self.dataset_meant(&text, rest)?;
         refuse_other_versions(store.timeline.fold(), &name, &known)?;
         let there = store.timeline.fold().datasets.get(&name);
-        let missing = Missing::find(&known, refs.iter().map(|(_, id)| *id), there, &known);
+        let folds = (source.store.timeline.fold(), store.timeline.fold());
+        let missing = Missing::find((folds.0, &known), refs.iter().map(|(_, id)| *id), (folds.1, there), &known);
         let judge_all = |there: Option<&Dataset>| -> Result<Vec<RefMove>> {
             Ok(refs.iter().map(|(what, id)| judge(&known, there, what.clone(), *id)).collect())
         };
@@ -205,11 +206,11 @@ impl Engine {
         let last = rows.len() - rows.len().min(VERSIONS_A_RECORD);
         let mut actor = self.actor();
         for group in rows[..last].chunks(VERSIONS_A_RECORD) {
-            store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &[], &Things::default())))?;
+            store.timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, missing, Stored::default())))?;
             actor.goes_on(&store.timeline);
         }
         store.timeline.append(&actor, |fold, _| {
-            let mut operations = adding(fold, name, &rows[last..], &[], &Things::default());
+            let mut operations = adding(fold, name, &rows[last..], missing, Stored::default());
             operations.extend(judge_all(fold.datasets.get(name))?.iter().filter_map(|step| operation(name, step)));
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)

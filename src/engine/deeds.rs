@@ -199,6 +199,8 @@ impl<'f> Names<'f> {
             Operation::Mark => What::Collection("mark"),
             Operation::VoidBefore { .. } => What::Collection("void before"),
             Operation::Condemn { .. } => What::Collection("condemn"),
+            Operation::CondemnContents { .. } => What::Collection("condemn content"),
+            Operation::LetGo { .. } => What::Collection("let content go"),
             Operation::Rescue(_) => What::Collection("rescue"),
             Operation::Reclaim(_) => What::Collection("reclaim"),
             Operation::Expel { contents, reason } => What::Purged {

@@ -8,6 +8,7 @@ use crate::cache::{Cache, Key};
 use crate::flow::gc::weigh::Weight;
 use crate::format::index::Index;
 use crate::format::manifest::EntryKind;
+use crate::history::fold::LetGo;
 
 use super::refs::whole_versions_only;
 use super::{Address, Engine, GcOptions};
@@ -44,6 +45,8 @@ pub struct VersionUsage {
     pub get_bytes: u64,
     /// Files that the caches have.
     pub cached_files: u64,
+    /// Keep rules let its content go: what it takes is its manifest.
+    pub let_go: Option<LetGo>,
 }
 
 impl Engine {
@@ -72,14 +75,21 @@ impl Engine {
         let fold = target.store.timeline.fold();
         self.observer.tell(Event::Phase("weighing"));
         let mut own = Weight::default();
-        own.add(content, &row)?;
+        match fold.let_go.contains_key(&row.version) {
+            true => own.add_manifest(content, &row)?,
+            false => own.add(content, &row)?,
+        }
         let mut others = Weight::default();
         let mut seen = HashSet::from([row.version]);
         let datasets = fold.datasets.values().chain(fold.deleted.values());
         for other in datasets.flat_map(|dataset| dataset.versions.values()) {
             let id = other.row.version;
-            if !fold.condemned.versions.contains_key(&id) && seen.insert(id) {
-                others.add(content, &other.row)?;
+            if fold.condemned.versions.contains_key(&id) || !seen.insert(id) {
+                continue;
+            }
+            match fold.let_go.contains_key(&id) {
+                true => others.add_manifest(content, &other.row)?,
+                false => others.add(content, &other.row)?,
             }
         }
         let freed = own.packs_beside(&others);
@@ -108,6 +118,7 @@ impl Engine {
             freed_bytes: sizes.iter().map(|(_, bytes)| bytes).sum(),
             get_bytes: wanted.bytes(),
             cached_files,
+            let_go: fold.let_go.get(&row.version).copied(),
         })
     }
 

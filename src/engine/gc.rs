@@ -41,6 +41,8 @@ pub struct GcVersion {
 pub struct GcStep {
     /// Newest first.
     pub versions: Vec<GcVersion>,
+    /// Versions that stay, and whose content goes by the keep rules of their dataset; newest first.
+    pub contents: Vec<GcVersion>,
     pub packs: u64,
     /// Bytes of the packs.
     pub bytes: u64,
@@ -66,6 +68,8 @@ pub struct GcReport {
     /// Versions and packs that are condemned now, by this run or before.
     pub waiting_versions: u64,
     pub waiting_packs: u64,
+    /// Versions that stay, and whose content is condemned now.
+    pub waiting_contents: u64,
 }
 
 impl Engine {
@@ -97,6 +101,7 @@ impl Engine {
             only,
             kept: self.worked_on(&store)?,
             old,
+            now,
             // Without grace, nothing that is dead stays.
             needed: if options.grace.is_zero() { 100 } else { NEEDED },
             dry_run: options.dry_run,
@@ -131,6 +136,7 @@ impl Engine {
             deleted_bytes: deleted.1,
             waiting_versions: waiting.versions.len() as u64,
             waiting_packs: waiting.packs.len() as u64,
+            waiting_contents: waiting.contents.len() as u64,
         })
     }
 
@@ -169,7 +175,11 @@ fn step(fold: &Fold, gone: Gone) -> GcStep {
         let version_name = dataset.name_of(id).cloned();
         Some(GcVersion { dataset: (*name).clone(), version: *id, name: version_name, time: row.time })
     };
-    let mut versions: Vec<GcVersion> = gone.versions.iter().filter_map(told).collect();
-    versions.sort_by_key(|it| (std::cmp::Reverse(it.time), it.version));
-    GcStep { versions, packs: gone.packs, bytes: gone.bytes }
+    let all_told = |ids: &[Id]| {
+        let mut versions: Vec<GcVersion> = ids.iter().filter_map(told).collect();
+        versions.sort_by_key(|it| (std::cmp::Reverse(it.time), it.version));
+        versions
+    };
+    let (versions, contents) = (all_told(&gone.versions), all_told(&gone.contents));
+    GcStep { versions, contents, packs: gone.packs, bytes: gone.bytes }
 }

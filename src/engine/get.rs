@@ -118,7 +118,7 @@ impl Engine {
         let counted = |counter| self.observer.get(counter);
         // Others may have been got before by the same command.
         let before_this = [Counter::Files, Counter::Bytes].map(counted);
-        let state = target.version()?;
+        let state = target.readable()?;
         let manifest = target.store.manifest(state);
         let scope = Scope::of(target, &manifest, &options.patterns, options.share.as_ref())?;
         let folder = self.path(&options.folder);

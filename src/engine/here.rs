@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::lock::FileLock;
+use crate::base::words::{counted, first_of};
 use crate::base::{BranchName, Error, Id, RepoPath, Result};
 use crate::format::manifest::{Entry, EntryKind};
 use crate::tree::edit::Edits;
@@ -16,9 +17,6 @@ use super::commit::unfinished;
 use super::merge::refuse_in_progress;
 use super::workspace::Workspace;
 use super::{Engine, MergeReport};
-
-/// Paths that an error names.
-const SHOWN: usize = 20;
 
 /// A workspace, held, in which a version can be made.
 pub(super) struct Ready {
@@ -62,9 +60,10 @@ impl Engine {
         let is_untracked = |change: &LocalChange| change.before.is_none() && !staged.contains(&change.path);
         let (untracked, unsaved): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_untracked);
         if !unsaved.is_empty() {
-            let paths = if unsaved.len() == 1 { "1 path has" } else { &format!("{} paths have", unsaved.len()) };
-            return Err(Error::conflict(format!("{paths} changes that no version holds"))
-                .hint("`dagset commit -a` keeps them; `dagset status` shows them"));
+            let paths: Vec<&RepoPath> = unsaved.iter().map(|change| &change.path).collect();
+            let have = counted(paths.len(), "path has", "paths have");
+            let message = format!("{have} changes that no version holds:{}", first_of(&paths));
+            return Err(Error::conflict(message).hint("`dagset commit -a` keeps them; `dagset status` shows them"));
         }
         let is_file = |change: &LocalChange| change.after.as_ref().is_some_and(|it| it.kind != FoundKind::EmptyFolder);
         let untracked = untracked.into_iter().filter(is_file).map(|change| change.path).collect();
@@ -111,10 +110,8 @@ impl Untracked {
         if in_the_way.is_empty() {
             return Ok(());
         }
-        let shown = in_the_way.iter().take(SHOWN).copied().collect::<Vec<_>>().join("\n  ");
-        let more = in_the_way.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!("\n  … and {more} more") } else { String::new() };
-        let message = format!("files that no version holds are where the outcome would be written:\n  {shown}{more}");
+        let shown = first_of(&in_the_way);
+        let message = format!("files that no version holds are where the outcome would be written:{shown}");
         Err(Error::conflict(message).hint("move them away, or `dagset commit -a` keeps them; nothing was done"))
     }
 }

@@ -106,6 +106,8 @@ impl Engine {
                 renews: false,
                 seen_head,
             };
+            let given = proposal.parents.iter().flatten();
+            given.chain(&seen_head).try_for_each(|id| store.timeline.fold().refuse_let_go(id))?;
             let known = seen_head.or(proposal.parents.as_ref().and_then(|parents| parents.first().copied()));
             (proposal, known)
         };
@@ -147,7 +149,7 @@ impl Engine {
                 .hint("the branch is given by --branch, the version's name by --as"));
         }
         let text = self.location_text(&address)?;
-        let (store, rest) = match self.open_store(&text) {
+        let (store, rest) = match self.open_store_around(&text) {
             Err(fault) if fault.kind() == Kind::NotFound && options.create => {
                 let (root, dataset) = cut_for_creation(&text)?;
                 DatasetName::new(&dataset)?;

@@ -4,6 +4,7 @@ use crate::base::{DatasetName, Error, Id, RefName, Result};
 use crate::format::attrs::{Attrs, Value};
 use crate::format::operation::{Operation, metadata_is_possible};
 use crate::history::fold::Dataset;
+use crate::history::keep::Rules;
 use crate::history::numbers::Policy;
 
 use super::open::Target;
@@ -44,6 +45,7 @@ impl Engine {
         }
         if version.is_none() {
             Policy::check(values)?;
+            Rules::check(values)?;
         }
         let (dataset, actor) = (target.dataset.clone(), self.actor());
         let changed = target.store.timeline.append(&actor, |fold, _| {

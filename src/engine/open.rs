@@ -4,10 +4,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::{DatasetName, Error, Id, Kind, Observer, Result};
+use crate::base::{DatasetName, Error, Event, Id, Kind, Observer, Result};
 use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
-use crate::history::fold::{Dataset, Gone, VersionState};
+use crate::history::fold::{Dataset, Fold, Gone, VersionState};
 use crate::history::local_copy::LocalCopy;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::history::timeline::Timeline;
@@ -15,7 +15,7 @@ use crate::store::access::Access;
 use crate::store::address::{Address, Location, RefBase, RefExpr, divide, is_remote, without_mark};
 use crate::store::backend;
 use crate::store::content::Content;
-use crate::store::locate::{Located, candidates, locate, place_for_creation, read_store_file};
+use crate::store::locate::{Located, Meant, candidates, locate, place_for_creation, read_store_file};
 use crate::store::nested::{stores_in_bucket, stores_in_folder};
 use crate::store::objects::Bucket;
 use crate::store::offline::Offline;
@@ -211,14 +211,31 @@ fn default_reference() -> RefExpr {
 impl Engine {
     /// Opens the store that `text` begins with; what follows is given back.
     pub(super) fn open_store(&self, text: &str) -> Result<(OpenStore, Option<String>)> {
+        self.open_meant(text, Meant::Store, |_, _| false)
+    }
+
+    /// As [`Engine::open_store`], for a text that names a dataset too, unless it is wrong.
+    pub(super) fn open_store_around(&self, text: &str) -> Result<(OpenStore, Option<String>)> {
+        self.open_meant(text, Meant::Dataset, |_, _| false)
+    }
+
+    /// `is_enough` is asked whether the log is wanted only as far as lists show it, by its fold and what follows the store in the text.
+    fn open_meant(
+        &self,
+        text: &str,
+        meant: Meant,
+        is_enough: impl Fn(&Fold, Option<&str>) -> bool,
+    ) -> Result<(OpenStore, Option<String>)> {
         let text = &*self.store_meant(text)?;
         if let Some(opened) = self.open_mirrored(text)? {
             return Ok(opened);
         }
-        let located = self.locate(text)?;
+        let located = self.locate_meant(text, meant)?;
         let file = StoreFile::parse(&located.store_file, &located.store_root)?;
         let newest = self.newest_of(&located.store_root, file.store);
-        let mut timeline = Timeline::open(located.bucket.clone(), file.store, self.observer.clone())?;
+        let (bucket, observer) = (located.bucket.clone(), self.observer.clone());
+        let is_enough = |fold: &Fold| is_enough(fold, located.rest.as_deref());
+        let mut timeline = Timeline::open_for(bucket, file.store, observer, is_enough)?;
         if let Some(newest) = newest {
             timeline.remember_in(newest)?;
         }
@@ -249,15 +266,18 @@ impl Engine {
 
     /// Finds the store that `text` begins with, without reading its log; a workspace's folder means its home store.
     pub(super) fn locate(&self, text: &str) -> Result<Located> {
-        let text = &*self.store_meant(text)?;
-        self.locate_as_written(text).map_err(|fault| match fault.kind() {
+        self.locate_meant(&self.store_meant(text)?, Meant::Store)
+    }
+
+    fn locate_meant(&self, text: &str, meant: Meant) -> Result<Located> {
+        self.locate_as_written(text, meant).map_err(|fault| match fault.kind() {
             Kind::NotFound => self.hint_at_stores(text, fault),
             _ => fault,
         })
     }
 
-    fn locate_as_written(&self, text: &str) -> Result<Located> {
-        locate(text, |root| self.open_objects(root, Missing::Fails))
+    fn locate_as_written(&self, text: &str, meant: Meant) -> Result<Located> {
+        locate(text, meant, |root| self.open_objects(root, Missing::Fails))
     }
 
     /// Says of a text at which there is no store which ones lie below it, or below where one would be made.
@@ -349,8 +369,25 @@ impl Engine {
 
     /// Opens what an address names; it must name a dataset.
     pub(super) fn open_target(&self, address: &Address) -> Result<Target> {
+        self.open_target_for(address, |_, _| false)
+    }
+
+    /// As [`Engine::open_target`], for who reads a version: where that is called by what never moves, the newest record needn't be known.
+    pub(super) fn open_to_read(&self, address: &Address) -> Result<Target> {
+        let reference = address.reference.as_ref();
+        self.open_target_for(address, |fold, dataset| {
+            let known = dataset.and_then(|name| fold.datasets.get(&DatasetName::new(name).ok()?));
+            known.zip(reference).is_some_and(|(dataset, reference)| match &reference.base {
+                RefBase::Default => false,
+                RefBase::Word(word) => dataset.names.keys().any(|name| name.as_str() == word),
+                RefBase::Pinned { version, .. } => dataset.versions.contains_key(version),
+            })
+        })
+    }
+
+    fn open_target_for(&self, address: &Address, is_enough: impl Fn(&Fold, Option<&str>) -> bool) -> Result<Target> {
         let text = self.location_text(address)?;
-        let (store, rest) = self.open_store(&text)?;
+        let (store, rest) = self.open_meant(&text, Meant::Dataset, is_enough)?;
         let dataset = self.dataset_meant(&text, rest)?;
         let default_reference = match address.location {
             Location::Here => self.workspace_reference()?,
@@ -365,8 +402,13 @@ impl Engine {
             default_reference,
         };
         // What is pinned is one version, whatever its dataset is called.
-        if address.reference.as_ref().is_some_and(|reference| matches!(reference.base, RefBase::Pinned { .. })) {
-            target.follow_rename();
+        let named = target.dataset.clone();
+        if address.reference.as_ref().is_some_and(|reference| matches!(reference.base, RefBase::Pinned { .. }))
+            && target.follow_rename()
+        {
+            let now = &target.dataset;
+            let told = format!("{named} is called {now} by now; `dagset lock --update` writes that into the lock file");
+            self.observer.tell(Event::Warning(told));
         }
         Ok(target)
     }
@@ -381,7 +423,7 @@ impl Engine {
 
     /// The store at `text`, if its creation was cut off before the first record of its log.
     pub(super) fn unfinished_store(&self, text: &str) -> Result<Option<(String, StoreFile, Bucket)>> {
-        let found = match self.locate_as_written(without_mark(text)) {
+        let found = match self.locate_as_written(without_mark(text), Meant::Store) {
             Err(fault) if fault.kind() == Kind::NotFound => return Ok(None),
             found => found?,
         };
@@ -409,7 +451,7 @@ impl Engine {
             ))
             .hint(format!("write its place without: {}/{dataset}", store.trim_end_matches('/'))));
         }
-        match self.locate_as_written(root) {
+        match self.locate_as_written(root, Meant::Store) {
             Ok(found) if found.rest.is_none() => {
                 return Err(Error::conflict(format!("{} is a store already", found.store_root))
                     .hint(format!("`dagset store info {}` shows it", found.store_root)));

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::base::{Error, Id, Result, Tally};
+use crate::base::{Error, Event, Id, Result, Tally};
 use crate::flow::read_content::read_content;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::EntryKind;
@@ -52,8 +52,12 @@ pub struct Stated {
 impl Engine {
     /// The entries of a folder: one level, or all below it if `recursive`. A path that is a file lists that file.
     pub fn list_entries(&self, address: &Address, recursive: bool) -> Result<Vec<ListedEntry>> {
-        let target = self.open_target(address)?;
-        let manifest = target.store.manifest(target.version()?);
+        let target = self.open_to_read(address)?;
+        let state = target.version()?;
+        if let Err(fault) = target.check_content(&state.row.version) {
+            self.observer.tell(Event::Warning(fault.in_one_line()));
+        }
+        let manifest = target.store.manifest(state);
         let folder = target.folder();
         if let Some(leaf) = exact(&manifest, folder)? {
             let is_folder = leaf.entry.kind == EntryKind::EmptyFolder;
@@ -74,7 +78,7 @@ impl Engine {
 
     /// What stands at the address's path.
     pub fn stat(&self, address: &Address) -> Result<Stated> {
-        let target = self.open_target(address)?;
+        let target = self.open_to_read(address)?;
         let state = target.version()?;
         let manifest = target.store.manifest(state);
         let path = target.folder();
@@ -99,8 +103,8 @@ impl Engine {
 
     /// Writes the content of the file at the address's path to `out`, verified piece by piece.
     pub fn cat(&self, address: &Address, out: &mut (dyn Write + Send)) -> Result<()> {
-        let target = self.open_target(address)?;
-        let manifest = target.store.manifest(target.version()?);
+        let target = self.open_to_read(address)?;
+        let manifest = target.store.manifest(target.readable()?);
         let path = target.folder();
         if path.is_empty() {
             return Err(Error::usage("cat needs the path of a file").hint(format!(

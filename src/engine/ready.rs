@@ -28,7 +28,7 @@ impl Engine {
     /// become another program by then. A `run` is recorded as using it.
     pub fn hold_ready(&self, address: &Address, share: Option<&Share>, run: Option<&Run>) -> Result<Ready> {
         let target = self.open_target(address)?;
-        let state = target.version()?;
+        let state = target.readable()?;
         let manifest = target.store.manifest(state);
         let scope = Scope::of(&target, &manifest, &[], share)?;
         let chain = self.chain()?;

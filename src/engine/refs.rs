@@ -7,7 +7,7 @@ use crate::format::attrs::Attrs;
 use crate::format::operation::Operation;
 use crate::format::version::Version;
 use crate::history::dag::{ancestry, ancestry_in};
-use crate::history::fold::{Dataset, Fold, VersionState};
+use crate::history::fold::{Dataset, Fold, LetGo, VersionState};
 use crate::history::guard::{Reason, guarded};
 use crate::workspace::control::State;
 
@@ -44,6 +44,8 @@ pub struct VersionCard {
     pub bytes: u64,
     /// All that its publishing wrote to the store.
     pub stored_bytes: u64,
+    /// Keep rules let its content go, by which record and when.
+    pub let_go: Option<LetGo>,
 }
 
 /// A parent that no dataset of the store has.
@@ -265,6 +267,7 @@ pub(super) fn card(target: &Target, state: &VersionState, record: Version) -> Re
         files: record.files,
         bytes: record.bytes,
         stored_bytes: state.row.stored_bytes,
+        let_go: target.store.timeline.fold().let_go.get(&id).copied(),
     })
 }
 

@@ -76,6 +76,7 @@ impl Engine {
             return Err(Error::conflict(message).hint("--branch names the branch that it is to be taken back on"));
         }
         let before = parent_of(&undone, &shown, parent)?;
+        target.store.timeline.fold().refuse_let_go(&before)?;
         let side = |reference: String, version: Id| MergeParent {
             reference,
             version,
@@ -119,6 +120,8 @@ impl Engine {
         }
         untracked.refuse_in_the_way(manifest(&states[0]), &plan.edits)?;
         let session = self.session(timeline, content, options.dry_run);
+        // What is taken back stands in it, and it is no parent.
+        session.use_version(before);
         let proposal = Proposal {
             dataset: target.dataset.clone(),
             branch: branch.clone(),

@@ -128,8 +128,10 @@ impl Engine {
                 manifest_place: new.manifest_place,
                 ..tip.clone()
             };
-            let live = parents.iter().chain([&tip.version]).filter(|id| fold.version(id).is_some()).copied();
-            let versions = relies.versions.iter().copied().chain(live).collect::<BTreeSet<Id>>();
+            // Content is taken over from the tip alone.
+            let stays = |id: &&Id| **id == tip.version || !fold.let_go.contains_key(*id);
+            let live = parents.iter().chain([&tip.version]).filter(|id| fold.version(id).is_some()).filter(stays);
+            let versions = relies.versions.iter().chain(live).copied().collect::<BTreeSet<Id>>();
             let relied = Things { versions: versions.into_iter().collect(), packs: relies.packs.clone() };
             let register = Operation::Register { indexes: indexes.clone() };
             let operations = [register, Operation::Rely(relied)];

@@ -50,6 +50,7 @@ impl Engine {
             if fold.dataset(&dataset)?.names.get(&name) == Some(&version) {
                 return Ok(Vec::new());
             }
+            fold.refuse_let_go(&version)?;
             Ok(vec![Operation::TakeName { dataset: dataset.clone(), name: name.clone(), version }])
         })?;
         Ok(NamedVersion { dataset, version, name: Some(name), changed })
@@ -69,6 +70,7 @@ impl Engine {
             if state.is_some_and(|state| state.published) {
                 return Ok(Vec::new());
             }
+            fold.refuse_let_go(&version)?;
             Ok(vec![Operation::Publish { dataset: dataset.clone(), version, note: note.to_owned() }])
         })?;
         let name = target.dataset()?.name_of(&version).cloned();
@@ -138,6 +140,8 @@ impl Engine {
             let dataset = fold.dataset(&owner)?;
             let now = dataset.tags.get(&tag).copied();
             let next = to(now)?;
+            let moves_to = next.filter(|next| now.is_none_or(|now| now.version != next.version));
+            moves_to.map_or(Ok(()), |next| fold.refuse_let_go(&next.version))?;
             (moved.before, moved.after) = (now.map(|now| at(dataset, now)), next.map(|next| at(dataset, next)));
             guarded(fold, tag_change(&owner, dataset, &tag, next).into_iter().collect(), reason)
         })?;
@@ -152,5 +156,5 @@ fn at(dataset: &Dataset, tag: Tag) -> TagAt {
 
 fn no_tag(dataset: &DatasetName, tag: &str) -> impl Fn() -> Error + use<> {
     let text = format!("{dataset} has no tag {tag}");
-    move || Error::not_found(text.clone()).hint("`dagset tag` lists them")
+    move || Error::not_found(text.clone()).hint("`dagset tag` lists them; named with a REF, a tag is made")
 }

@@ -3,14 +3,14 @@
 //! What the branches of a remote are is kept in the home store as branches `REMOTE/BRANCH`. A home store that is embedded in its workspace
 //! fetches records and manifests only, and borrows content from the remotes; one that others may use gets everything.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, Observer, RefName, Result};
 use crate::flow::carry::{Arrived, Carrier, Extent};
 use crate::flow::merge_indexes::merge_indexes;
 use crate::flow::ref_moves::{Carried, RefMove, Verdict, judge, operation};
 use crate::flow::said::{Differing, Said};
-use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
+use crate::format::operation::Operation;
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
 use crate::history::timeline::{Actor, Timeline};
@@ -22,6 +22,10 @@ use crate::workspace::control::EMBEDDED;
 use super::open::{OpenStore, Target};
 use super::publish::{keep_stored, register_now};
 use super::{Address, Engine};
+
+mod missing;
+
+pub(super) use missing::{Missing, Stored, adding};
 
 /// A record adds no more versions than this.
 pub(super) const VERSIONS_A_RECORD: usize = 512;
@@ -138,7 +142,8 @@ impl Engine {
         let is_refused = |step: &RefMove| matches!(step.verdict, Verdict::Refused(_));
         let (refused, planned): (Vec<_>, Vec<_>) = judge_all(there, &wanted)?.into_iter().partition(is_refused);
         let going: Vec<(Carried, Id)> = planned.iter().map(|step| (step.what.clone(), step.new)).collect();
-        let missing = Missing::find(&dataset, going.iter().map(|(_, id)| *id), there, &dataset);
+        let folds = (home.store.timeline.fold(), far.store.timeline.fold());
+        let missing = Missing::find((folds.0, &dataset), going.iter().map(|(_, id)| *id), (folds.1, there), &dataset);
         let said = said_report(&missing.said, &far.dataset, there);
         let mut moves = match options.dry_run {
             true => {
@@ -208,7 +213,8 @@ impl Engine {
             Ok(wanted.iter().map(|(what, id)| judge(&there, here, what.clone(), *id)).collect::<Vec<_>>())
         };
         let known = home.dataset()?;
-        let missing = Missing::find(&there, wanted.iter().map(|(_, id)| *id), Some(known), known);
+        let folds = (far.store.timeline.fold(), home.store.timeline.fold());
+        let missing = Missing::find((folds.0, &there), wanted.iter().map(|(_, id)| *id), (folds.1, Some(known)), known);
         let said = said_report(&missing.said, &home.dataset, Some(known));
         let extent = if near.home_is_embedded()? { Extent::Metadata } else { Extent::Whole };
         let dataset = home.dataset.clone();
@@ -252,8 +258,9 @@ impl Engine {
                 carrier.target_has(row.version, &Manifest::new(near, row.manifest, Some(row.manifest_place)))?;
             }
             let register = &mut |rows| register_now(timeline, &actor, rows);
-            missing.rows.iter().try_for_each(|row| carrier.carry(row, register))?;
+            missing.carry_by(&mut carrier, register)?;
             arrived = carrier.finish(register)?;
+            missing.put_in_order(&mut arrived.rows);
         }
         let Arrived { mut rows, mut indexes, relies, left_out } = arrived;
         if left_out > 0 {
@@ -268,7 +275,8 @@ impl Engine {
         let mut last = rows.split_off(rows.len().saturating_sub(VERSIONS_A_RECORD));
         for group in rows.chunks(VERSIONS_A_RECORD) {
             let indexes = std::mem::take(&mut indexes);
-            timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, &indexes, &relies)))?;
+            let stored = Stored { indexes: &indexes, relies: &relies };
+            timeline.append(&actor, |fold, _| Ok(adding(fold, name, group, missing, stored)))?;
             actor.goes_on(timeline);
         }
         let mut moves = Vec::new();
@@ -277,7 +285,8 @@ impl Engine {
                 tip.stored_bytes = stored_bytes + record_bytes;
             }
             moves = judge_all(fold.datasets.get(name))?;
-            let mut operations = adding(fold, name, &last, &indexes, &relies);
+            moves.iter_mut().for_each(|step| leave_let_go(fold, step));
+            let mut operations = adding(fold, name, &last, missing, Stored { indexes: &indexes, relies: &relies });
             operations.extend(moves.iter().filter_map(|step| operation(name, step)));
             operations.extend(missing.said.next(name, fold.datasets.get(name)));
             Ok(operations)
@@ -302,7 +311,7 @@ impl Engine {
         for row in &missing.held {
             carrier.target_has(row.version, &Manifest::new(from, row.manifest, Some(row.manifest_place)))?;
         }
-        missing.rows.iter().try_for_each(|row| carrier.carry(row, &mut |_| Ok(())))?;
+        missing.carry_by(&mut carrier, &mut |_| Ok(()))?;
         carrier.finish(&mut |_| Ok(())).map(drop)
     }
 
@@ -355,7 +364,7 @@ impl Engine {
     /// Opens a remote by its name, its URL, or the one that is meant where none is given.
     fn open_far(&self, remote: Option<&str>, home: &Target) -> Result<Far> {
         let (name, url) = self.choose_remote(remote)?;
-        let opened = self.open_store(&url).map_err(|fault| match &name {
+        let opened = self.open_store_around(&url).map_err(|fault| match &name {
             Some(name) if fault.kind() == Kind::NotFound && has_fetched(home, name) => gone(name, &url, fault),
             _ => fault,
         });
@@ -441,36 +450,12 @@ fn named_ref(dataset: &Dataset, name: &DatasetName, text: &str) -> Result<(Carri
     })
 }
 
-/// Versions that the other side lacks, and what is said of all.
-pub(super) struct Missing<'d> {
-    /// Parents before children.
-    pub rows: Vec<VersionRow>,
-    /// Their parents that the other side has, as the home store knows them.
-    held: Vec<VersionRow>,
-    pub said: Said<'d>,
-}
-
-impl<'d> Missing<'d> {
-    /// Of the history of `tips` in `dataset`, what `there` lacks.
-    pub fn find(
-        dataset: &'d Dataset,
-        tips: impl Iterator<Item = Id>,
-        there: Option<&Dataset>,
-        home: &Dataset,
-    ) -> Missing<'d> {
-        let tips: Vec<Id> = tips.collect::<BTreeSet<_>>().into_iter().collect();
-        let is_there = |id: &Id| there.is_some_and(|there| there.versions.contains_key(id));
-        let lacking = ancestry(dataset, &tips).into_iter().filter(|state| !is_there(&state.row.version));
-        let mut rows: Vec<VersionRow> = lacking.map(|state| state.row.clone()).collect();
-        rows.reverse();
-        let held = parents_of(&rows).into_iter().filter(|id| is_there(id));
-        let held = held.filter_map(|id| Some(home.versions.get(&id)?.row.clone())).collect();
-        Missing { rows, held, said: Said::of(dataset, &tips) }
+/// A branch that follows a remote's stays where it is, where it would come to a version whose content was let go here.
+fn leave_let_go(fold: &Fold, step: &mut RefMove) {
+    let moves = matches!(step.what, Carried::Tracking(_)) && matches!(step.verdict, Verdict::New | Verdict::Moves);
+    if moves && let Err(why) = fold.refuse_let_go(&step.new) {
+        step.verdict = Verdict::Refused(why.to_string());
     }
-}
-
-fn parents_of(rows: &[VersionRow]) -> BTreeSet<Id> {
-    rows.iter().flat_map(|row| row.parents.iter().copied()).collect()
 }
 
 /// Brings what the record of the refs had no room for.
@@ -487,37 +472,6 @@ fn said_report(said: &Said<'_>, name: &DatasetName, there: Option<&Dataset>) -> 
         metadata: (lacking.len() - published) as u64,
         differing: said.differing(there),
     }
-}
-
-/// The operations that add versions to a dataset, which is made where it isn't there.
-///
-/// They rely on `relies`, and on those of their parents that are there.
-pub(super) fn adding(
-    fold: &Fold,
-    name: &DatasetName,
-    rows: &[VersionRow],
-    indexes: &[IndexRow],
-    relies: &Things,
-) -> Vec<Operation> {
-    if rows.is_empty() && fold.datasets.contains_key(name) {
-        return Vec::new();
-    }
-    let mut operations = Vec::new();
-    if !indexes.is_empty() {
-        operations.push(Operation::Register { indexes: indexes.to_vec() });
-    }
-    if !fold.datasets.contains_key(name) {
-        operations.push(Operation::CreateDataset { dataset: name.clone() });
-    }
-    let there = |id: &Id| fold.datasets.get(name).is_some_and(|dataset| dataset.versions.contains_key(id));
-    let mut versions = relies.versions.clone();
-    versions.extend(parents_of(rows).into_iter().filter(there).filter(|id| !relies.versions.contains(id)));
-    if !versions.is_empty() || !relies.packs.is_empty() {
-        operations.push(Operation::Rely(Things { versions, packs: relies.packs.clone() }));
-    }
-    operations
-        .extend(rows.iter().map(|row| Operation::AddVersion { dataset: name.clone(), row: Box::new(row.clone()) }));
-    operations
 }
 
 /// Refuses the whole push where a branch can't move.

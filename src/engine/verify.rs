@@ -152,7 +152,7 @@ impl Engine {
         self.observer.tell(Event::Phase("verifying"));
         let mut target = self.open_target(address)?;
         target.store.content.ask_stores_alone();
-        let manifest = target.store.manifest(target.version()?);
+        let manifest = target.store.manifest(target.readable()?);
         let folder = target.folder();
         if !folder.is_empty() && manifest.find(folder)?.is_none() && !manifest.has_folder(folder)? {
             return Err(no_such_path(&target, folder));

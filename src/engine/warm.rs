@@ -122,7 +122,7 @@ impl Engine {
     fn choose(&self, cache: &Cache, address: &Address, options: &WarmOptions) -> Result<Choice> {
         let met = cache.changes();
         let target = self.open_target(address)?;
-        let manifest = target.store.manifest(target.version()?);
+        let manifest = target.store.manifest(target.readable()?);
         let mut scope = Scope::of(&target, &manifest, &options.patterns, options.share.as_ref())?;
         let unknown = match options.order.is_empty() {
             true => Vec::new(),

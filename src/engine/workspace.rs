@@ -344,6 +344,9 @@ impl Engine {
         }
         wanted.sort_unstable();
         wanted.dedup();
+        if let Some(base) = workspace.base()?.filter(|_| !wanted.is_empty()) {
+            workspace.target.check_content(&base.row.version)?;
+        }
         let leaves = manifest.map_or_else(|| Ok(Vec::new()), |manifest| leaves_of(&manifest, wanted.iter()))?;
         for leaf in &leaves {
             if let Some(why) = workspace.target.store.content.tombstone_of(&leaf.entry) {

@@ -172,6 +172,12 @@ impl<'a> Carrier<'a> {
         Ok(())
     }
 
+    /// Carries no content of the files of versions from now on, of which the store that they come from has none. What was carried before stays
+    /// whole: the nodes that they share aren't entered again.
+    pub fn leave_content(&mut self) {
+        self.extent = Extent::Metadata;
+    }
+
     /// Writes the rest.
     pub fn finish(mut self, register: &mut Register<'_>) -> Result<Arrived> {
         self.copy_wanted(register)?;

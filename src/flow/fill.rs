@@ -7,15 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::base::{Counter, Error, Event, Kind, Observer, Result, Stage, Tally, size};
+use crate::base::{Counter, Error, Event, Kind, Observer, Result, Stage, Tally};
 use crate::cache::{Cache, Chain, Claim, Key};
 use crate::format::manifest::EntryKind;
 use crate::format::place::Place;
 use crate::store::content::Content;
 use crate::tree::manifest::{Leaf, Manifest};
 
+use super::fill_large::keep_what_came;
 use super::read_content::{read_content, read_files_ahead};
-use super::rebuild::{self, Large};
 use super::runs::{FAR, FAR_WORKERS, NEAR, Placed, RunLimits, each_run};
 
 /// How often it is looked whether another process has fetched a file.
@@ -23,7 +23,7 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(2);
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Smaller files are fetched whole.
-const LARGE: u64 = 1 << 20;
+pub(super) const LARGE: u64 = 1 << 20;
 
 /// What is counted of files that are dealt with, besides their bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,23 +52,6 @@ impl Wanted {
             }
             _ => None,
         }
-    }
-}
-
-/// A file that one of the caches has.
-struct Cached<'a> {
-    cache: &'a Cache,
-    file: Wanted,
-}
-
-impl Cached<'_> {
-    /// Reads it; one that isn't right is put aside, and that is said.
-    fn is_right(&self) -> bool {
-        let checked = self.cache.check_bytes(self.file.key);
-        if checked.as_ref().is_err_and(|fault| fault.kind() == Kind::Damaged) {
-            self.cache.quarantine(self.file.key);
-        }
-        checked.is_ok()
     }
 }
 
@@ -190,7 +173,7 @@ impl Filler<'_> {
     }
 
     fn fetch_one(&self, cache: &Cache, file: &Wanted, tally: &Arc<Tally>) -> Result<()> {
-        if self.rebuild(cache, file, tally)? {
+        if file.size >= LARGE && self.put_together(cache, file, tally)? {
             return Ok(());
         }
         let mut new = cache.begin(file.key)?;
@@ -198,9 +181,13 @@ impl Filler<'_> {
             tally.note(Stage::Cached, bytes.len() as u64);
             new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
         };
-        read_content(self.content, &file.key.content, file.size, file.place.as_ref(), tally, write)
-            .map_err(|fault| fault.within(format!("{} can't be got", file.path)))?;
-        new.publish()
+        match read_content(self.content, &file.key.content, file.size, file.place.as_ref(), tally, write) {
+            Ok(()) => new.publish(),
+            Err(fault) => {
+                keep_what_came(cache, new, &fault);
+                Err(fault.within(format!("{} can't be got", file.path)))
+            }
+        }
     }
 
     fn count(&self, what: Count) {
@@ -212,63 +199,6 @@ impl Filler<'_> {
     /// Larger files are read piece by piece, or made from older ones.
     fn read_whole_up_to(&self) -> u64 {
         if self.before.is_empty() { FAR.bytes } else { LARGE - 1 }
-    }
-
-    /// Makes a large file from older ones that are cached, and what of it is new; `false` where there are none. One that turns out to be
-    /// wrong meanwhile is put aside.
-    fn rebuild(&self, cache: &Cache, file: &Wanted, tally: &Arc<Tally>) -> Result<bool> {
-        if file.size < LARGE {
-            return Ok(false);
-        }
-        let large = |file: &Wanted| Large { content: file.key.content, size: file.size, place: file.place };
-        let mut olders = self.cached_before(file)?;
-        while !olders.is_empty() {
-            let larges: Vec<_> = olders.iter().map(|older| large(&older.file)).collect();
-            let Some(plan) = rebuild::plan(self.content, &large(file), &larges)? else {
-                olders.remove(0);
-                continue;
-            };
-            let mut new = cache.begin(file.key)?;
-            let write = |bytes: &[u8]| {
-                tally.note(Stage::Cached, bytes.len() as u64);
-                new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
-            };
-            let paths: Vec<_> = olders.iter().map(|older| older.cache.path_of(older.file.key)).collect();
-            match plan.carry_out(self.content, &paths, tally, write) {
-                Ok(()) => {
-                    let shared = plan.local;
-                    self.observer.tell(Event::Note(format!("{}: {} of it were cached", file.path, size(shared))));
-                    return new.publish().map(|()| true);
-                }
-                // An older file is not what it seems: without those that aren't, the whole may come from the store.
-                Err(fault) if fault.kind() == Kind::Damaged => {
-                    self.observer.tell(Event::Note(fault.in_one_line()));
-                    let count = olders.len();
-                    olders.retain(Cached::is_right);
-                    if olders.len() == count {
-                        break;
-                    }
-                }
-                Err(fault) => return Err(fault),
-            }
-        }
-        Ok(false)
-    }
-
-    /// What stood at a file's path in the versions before, of what is cached, each content once.
-    fn cached_before(&self, file: &Wanted) -> Result<Vec<Cached<'_>>> {
-        let mut seen = HashSet::new();
-        let mut found = Vec::new();
-        for before in self.before {
-            let Some(older) = before.find(&file.path)?.as_ref().and_then(Wanted::of) else { continue };
-            let keys = [older.key, Key { executable: !older.key.executable, ..older.key }];
-            let mut places = self.chain.caches().iter().flat_map(|from| keys.map(|key| (from, key)));
-            let is_wanted = older.size >= LARGE && seen.insert(older.key.content);
-            if let Some((cache, key)) = places.find(|(from, key)| is_wanted && from.has(*key, older.size)) {
-                found.push(Cached { cache, file: Wanted { key, ..older } });
-            }
-        }
-        Ok(found)
     }
 
     /// Copies a file that another cache of the chain has, or this one with the other mode, if it is what it should be.

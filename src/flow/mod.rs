@@ -6,6 +6,7 @@ mod based_frames;
 pub mod by_cache;
 pub mod carry;
 pub mod fill;
+mod fill_large;
 mod former;
 pub mod gc;
 mod known;

@@ -48,7 +48,10 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
         if let Some(version) = dataset.names.get(name) {
             let same = dataset.versions.get(version).is_some_and(|state| state.row.manifest == proposal.manifest);
             return match same {
-                true => Ok(Decision::Unchanged { version: *version, operations: Vec::new() }),
+                // Who asked for it to be stored is to find it stored.
+                true => fold
+                    .refuse_let_go(version)
+                    .map(|()| Decision::Unchanged { version: *version, operations: Vec::new() }),
                 false => Err(name_is_taken(proposal, name, "a version of other content")),
             };
         }

@@ -60,10 +60,15 @@ pub fn read_content(
     let mut groups = Groups::new(store, Chunks::open(store, content, size, place)?, tally);
     let mut ready: Vec<Item> = Vec::new();
     loop {
-        let group = groups.next()?;
-        if group.is_none() && ready.is_empty() {
-            break;
-        }
+        let group = match groups.next() {
+            // What has come is given all the same: somebody may go on from there.
+            Err(fault) => {
+                ready.iter().try_for_each(|item| sink(item.bytes()))?;
+                return Err(fault);
+            }
+            Ok(None) if ready.is_empty() => break,
+            Ok(group) => group,
+        };
         // Who writes does nothing else: that alone takes about as long as all the rest.
         let (next, taken) = rayon::join(
             || {

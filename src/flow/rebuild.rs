@@ -46,6 +46,15 @@ enum Step {
     Stored { id: Id, len: u32, place: Option<Place>, base: Option<Stretch> },
 }
 
+impl Step {
+    fn len(&self) -> u64 {
+        match self {
+            Step::Local(stretch) => stretch.len,
+            Step::Stored { len, .. } => u64::from(*len),
+        }
+    }
+}
+
 /// Bytes of one of the older files.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Stretch {
@@ -144,7 +153,41 @@ pub fn plan(store: &Content, new: &Large, olds: &[Large]) -> Result<Option<Plan>
     Ok(Some(plan).filter(|plan| plan.local >= new.size / LEAST_SHARE))
 }
 
+/// How `new` is made where `begun` bytes of it came before, and nothing else is known; `None` where that is too much to be held. Those are
+/// the file `0`.
+pub fn plan_rest(store: &Content, new: &Large, begun: u64) -> Result<Option<(Plan, u64)>> {
+    let Some(newer) = bottom(store, new)? else { return Ok(None) };
+    let (has, lacks): (Vec<_>, Vec<_>) =
+        newer.children.into_iter().partition(|((child, _), at)| at + child.bytes <= begun);
+    let local = |((child, _), at): ((RecipeChild, _), u64)| Step::Local(Stretch { file: 0, at, len: child.bytes });
+    let mut steps: Vec<Step> = has.into_iter().map(local).collect();
+    each_chunk(store, newer.has_pages, lacks.into_iter(), |chunk, place, _| {
+        steps.push(Step::Stored { id: chunk.id, len: chunk.bytes as u32, place, base: None });
+        Ok(())
+    })?;
+    Ok(Some(Plan::of(steps, new.content).begun_with(begun, 0)))
+}
+
 impl Plan {
+    /// The same plan where the first `begun` bytes came before and are the file of that number, but for a chunk that isn't whole; and how
+    /// many bytes these are.
+    pub fn begun_with(self, begun: u64, file: usize) -> (Plan, u64) {
+        let mut end = 0;
+        let mut rest = self.steps.into_iter().peekable();
+        while let Some(step) = rest.next_if(|step| end + step.len() <= begun) {
+            end += step.len();
+        }
+        let mut steps: Vec<Step> = rest.collect();
+        // Bytes of an older file may be cut anywhere.
+        if let Some(Step::Local(stretch)) = steps.first_mut() {
+            let came = begun - end;
+            (stretch.at, stretch.len, end) = (stretch.at + came, stretch.len - came, begun);
+        }
+        let came = Step::Local(Stretch { file, at: 0, len: end });
+        let steps = Some(came).filter(|_| end > 0).into_iter().chain(steps).collect();
+        (Plan::of(steps, self.content), end)
+    }
+
     fn of(steps: Vec<Step>, content: Id) -> Plan {
         let mut plan = Plan { steps: Vec::new(), content, local: 0 };
         for step in steps {
@@ -208,7 +251,7 @@ fn windows(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     let mut rest = steps;
     std::iter::from_fn(move || {
         let mut bytes = 0;
-        let stored = |step: &Step| if let Step::Stored { len, .. } = step { u64::from(*len) } else { 0 };
+        let stored = |step: &Step| if matches!(step, Step::Stored { .. }) { step.len() } else { 0 };
         let begins_within = |step: &&Step| {
             let before = bytes;
             bytes += stored(step);

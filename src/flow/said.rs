@@ -8,6 +8,7 @@ use crate::format::attrs::Value;
 use crate::format::operation::Operation;
 use crate::history::dag::ancestry;
 use crate::history::fold::Dataset;
+use crate::history::keep::KEEP;
 
 /// About so much of it is brought in one record; the rest comes in further ones.
 const BYTES_A_RECORD: usize = 256 << 10;
@@ -78,7 +79,9 @@ impl<'d> Said<'d> {
 
     fn metadata(&self) -> impl Iterator<Item = (&'d (Option<Id>, String), &'d Value)> {
         let is_meant = |version: &Option<Id>| version.is_none_or(|id| self.versions.contains(&id));
-        self.from.meta.iter().filter(move |((version, _), _)| is_meant(version))
+        // Keep rules are of a store, where the bytes lie.
+        let is_rule = |version: &Option<Id>, key: &str| version.is_none() && key.starts_with(KEEP);
+        self.from.meta.iter().filter(move |((version, key), _)| is_meant(version) && !is_rule(version, key))
     }
 }
 

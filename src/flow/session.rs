@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use crate::base::words::{counted, first_of};
 use crate::base::{Error, Event, Id, Observer, Result};
 use crate::format::hint::{self, ChildShape};
 use crate::format::index::Index;
@@ -34,9 +35,6 @@ use super::upload::Uploads;
 
 /// Nodes of a manifest that are held back, to lie together, are written when there are so many bytes of them.
 const HELD_BYTES: usize = 16 << 20;
-
-/// Paths that an error names.
-const SHOWN_PATHS: usize = 20;
 
 /// A version's objects, durable and not yet in the log.
 #[derive(Debug, Clone)]
@@ -158,13 +156,12 @@ impl<'a> Session<'a> {
         if purged.is_empty() {
             return Ok(());
         }
-        let shown = purged.iter().take(SHOWN_PATHS).map(|(path, (_, tombstone))| {
+        let shown = purged.iter().map(|(path, (_, tombstone))| {
             format!("{path}: by record {} at {}: {}", tombstone.record, tombstone.time, tombstone.reason)
         });
-        let more = purged.len().saturating_sub(SHOWN_PATHS);
-        let more = (more > 0).then(|| format!("… and {more} more"));
-        let list = shown.chain(more).collect::<Vec<_>>().join("\n  ");
-        let message = format!("{} paths have content that was purged from this store:\n  {list}", purged.len());
+        let list = first_of(&shown.collect::<Vec<_>>());
+        let have = counted(purged.len(), "path has", "paths have");
+        let message = format!("{have} content that was purged from this store:{list}");
         Err(Error::conflict(message)
             .hint("leave them out; where they may come back: `dagset unpurge STORE FILE… --reason TEXT`"))
     }

@@ -133,11 +133,13 @@ impl Thinner<'_> {
         let now = |keeper: &Keeper| {
             let grace = Grace { old: keeper.fold.number, young: &[], kept: &[] };
             let mut live = live_versions(&keeper.fold, grace, None);
-            live.retain(|id| !keeper.fold.condemned.versions.contains_key(id));
+            live.retain(|id| keeper.fold.lasts(id));
             live
         };
         let live: Vec<HashSet<Id>> = self.keepers.iter().map(now).collect();
-        let rows = all_versions(fold);
+        let mut rows = all_versions(fold);
+        // Whose content was let go needs none.
+        rows.retain(|id, _| !fold.let_go.contains_key(id));
         let (mut stays, mut unpushed, mut walked) = (HashSet::new(), 0, Needs::default());
         for row in rows.values().filter(|row| !live.iter().any(|live| live.contains(&row.version))) {
             unpushed += 1;

@@ -133,6 +133,15 @@ pub enum Operation {
     Readmit {
         contents: Vec<Id>,
     },
+    /// Of versions that stay, the content goes, unless it is rescued: keep rules let it go.
+    CondemnContents {
+        mark: u64,
+        versions: Vec<Id>,
+    },
+    /// The content of versions is gone for good: it was condemned, or they came without it.
+    LetGo {
+        versions: Vec<Id>,
+    },
     DropName {
         dataset: DatasetName,
         name: RefName,
@@ -195,6 +204,8 @@ impl Operation {
             Operation::RestoreDataset { .. } => 22,
             Operation::Reason { .. } => 18,
             Operation::Readmit { .. } => 23,
+            Operation::CondemnContents { .. } => 24,
+            Operation::LetGo { .. } => 25,
             Operation::Unknown { code, .. } => *code,
         }
     }
@@ -299,6 +310,11 @@ impl Operation {
             }
             Operation::Reason { text } => out.put_string(text),
             Operation::Readmit { contents } => put_ids(&mut out, contents),
+            Operation::CondemnContents { mark, versions } => {
+                out.put_u64(*mark);
+                put_ids(&mut out, versions);
+            }
+            Operation::LetGo { versions } => put_ids(&mut out, versions),
             Operation::Unknown { payload, .. } => out.put_slice(payload),
         }
         out
@@ -370,6 +386,8 @@ impl Operation {
             22 => Operation::RestoreDataset { dataset: read_dataset(reader)?, deletion: reader.u64()? },
             18 => Operation::Reason { text: reader.string(MAX_NOTE)?.to_owned() },
             23 => Operation::Readmit { contents: read_ids(reader)? },
+            24 => Operation::CondemnContents { mark: reader.u64()?, versions: read_ids(reader)? },
+            25 => Operation::LetGo { versions: read_ids(reader)? },
             _ => {
                 reader.slice(payload.len())?;
                 Operation::Unknown { code, critical, payload: payload.to_vec() }

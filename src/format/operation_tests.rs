@@ -111,6 +111,8 @@ fn any_known_operation() -> impl Strategy<Value = Operation> {
             Operation::Expel { contents, reason }
         }),
         vec(any_id(), 0..3).prop_map(|contents| Operation::Readmit { contents }),
+        (any::<u64>(), vec(any_id(), 0..3)).prop_map(|(mark, versions)| Operation::CondemnContents { mark, versions }),
+        vec(any_id(), 0..3).prop_map(|versions| Operation::LetGo { versions }),
         (any_dataset(), any_ref(), any_id()).prop_map(|(dataset, name, version)| Operation::DropName {
             dataset,
             name,
@@ -124,7 +126,7 @@ fn any_known_operation() -> impl Strategy<Value = Operation> {
 }
 
 pub fn any_operation() -> impl Strategy<Value = Operation> {
-    let unknown = (24u8.., any::<bool>(), vec(any::<u8>(), 0..20));
+    let unknown = (26u8.., any::<bool>(), vec(any::<u8>(), 0..20));
     prop_oneof![
         9 => any_known_operation(),
         1 => unknown.prop_map(|(code, critical, payload)| Operation::Unknown { code, critical, payload }),

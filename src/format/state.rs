@@ -71,6 +71,17 @@ pub enum StateRow {
         version: Id,
         record: u64,
     },
+    /// The content of a version is condemned, and the version isn't.
+    CondemnedContent {
+        version: Id,
+        record: u64,
+    },
+    /// The content of a version was let go, by which record and when.
+    LetGo {
+        version: Id,
+        record: u64,
+        time: Time,
+    },
     CondemnedPack {
         pack: ObjectName,
         record: u64,
@@ -108,6 +119,8 @@ impl StateRow {
             StateRow::VoidBefore { .. } => b"w".to_vec(),
             StateRow::CondemnedVersion { version, .. } => [b"cv", &version.0[..]].concat(),
             StateRow::CondemnedPack { pack, .. } => [b"cp", pack.to_string().as_bytes()].concat(),
+            StateRow::CondemnedContent { version, .. } => [b"f", &version.0[..]].concat(),
+            StateRow::LetGo { version, .. } => [b"g", &version.0[..]].concat(),
             StateRow::Expelled { content, .. } => [b"x", &content.0[..]].concat(),
             StateRow::Unknown { key, .. } => key.clone(),
         }
@@ -142,7 +155,12 @@ impl StateRow {
             StateRow::Deleted { row, .. } => return row.value(),
             StateRow::VoidBefore { born: number }
             | StateRow::CondemnedVersion { record: number, .. }
+            | StateRow::CondemnedContent { record: number, .. }
             | StateRow::CondemnedPack { record: number, .. } => out.put_u64(*number),
+            StateRow::LetGo { record, time, .. } => {
+                out.put_u64(*record);
+                out.put_i64(time.0);
+            }
             StateRow::Expelled { tombstone, .. } => tombstone.put(&mut out),
             StateRow::Unknown { value, .. } => out.put_slice(value),
         }
@@ -158,6 +176,7 @@ impl StateRow {
         let second = parts.next();
         let text = |part: &[u8]| std::str::from_utf8(part).map(str::to_owned).map_err(|_| fault("it isn't UTF-8"));
         let named = |why: Error| fault("it holds a forbidden name").because(why);
+        let version_of = |id: &[u8]| <[u8; 32]>::try_from(id).map(Id).map_err(|_| fault("it holds no id"));
         let dataset = || text(first).and_then(|name| DatasetName::new(&name).map_err(named));
         let name = || text(second.unwrap_or_default()).and_then(|name| RefName::new(&name).map_err(named));
         if matches!(kind, b'h' | b'w') && !rest.is_empty() || matches!(kind, b'd' | b'R') && second.is_some() {
@@ -218,6 +237,8 @@ impl StateRow {
                 }
                 _ => return Err(fault("it is of neither a version nor a pack")),
             },
+            b'f' => StateRow::CondemnedContent { version: version_of(rest)?, record: reader.u64()? },
+            b'g' => StateRow::LetGo { version: version_of(rest)?, record: reader.u64()?, time: Time(reader.i64()?) },
             b'x' => {
                 let content = Id(<[u8; 32]>::try_from(rest).map_err(|_| fault("it holds no id"))?);
                 StateRow::Expelled { content, tombstone: Tombstone::read(&mut reader)? }

@@ -44,6 +44,12 @@ fn any_live_row() -> impl Strategy<Value = StateRow> {
             .prop_map(|(dataset, version, key, value)| StateRow::Metadata { dataset, version, key, value }),
         any::<u64>().prop_map(|born| StateRow::VoidBefore { born }),
         (id(), any::<u64>()).prop_map(|(version, record)| StateRow::CondemnedVersion { version, record }),
+        (id(), any::<u64>()).prop_map(|(version, record)| StateRow::CondemnedContent { version, record }),
+        (id(), any::<u64>(), any::<i64>()).prop_map(|(version, record, time)| StateRow::LetGo {
+            version,
+            record,
+            time: Time(time)
+        }),
         (0u64..1_000_000_000_000, any::<[u8; 16]>(), any::<u64>())
             .prop_map(|(born, random, record)| StateRow::CondemnedPack { pack: ObjectName { born, random }, record }),
         (id(), any::<u64>(), any::<i64>(), any::<u64>(), ".{0,9}").prop_map(|(content, record, time, size, reason)| {

@@ -52,7 +52,7 @@ pub fn live_versions(fold: &Fold, grace: Grace<'_>, only: Option<&DatasetName>) 
 }
 
 /// The version that a ref pointed at before an operation.
-fn left(operation: &Operation) -> Option<Id> {
+pub(super) fn left(operation: &Operation) -> Option<Id> {
     match operation {
         Operation::SetBranch { old, .. } | Operation::SetTag { old, .. } => *old,
         Operation::DropName { version, .. } => Some(*version),

@@ -13,10 +13,12 @@ use crate::format::tombstone::Tombstone;
 
 mod collection;
 mod datasets;
+mod let_go;
 mod purge;
 
 pub use collection::{Condemned, Void, refs_of};
 pub use datasets::Gone;
+pub use let_go::LetGo;
 
 /// A version as the log knows it, without reading its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,6 +93,8 @@ pub struct Fold {
     /// Sessions that began before this record are void: nothing of them enters the log any more.
     pub void_before: u64,
     pub condemned: Condemned,
+    /// Versions that stay without their content, by id.
+    pub let_go: BTreeMap<Id, LetGo>,
     /// Purged content.
     pub expelled: BTreeMap<Id, Tombstone>,
 }
@@ -115,6 +119,7 @@ enum Undo {
     Meta(DatasetName, (Option<Id>, String), Option<Value>),
     VoidBefore(u64),
     Condemned(Condemned),
+    LetGo(Id, Option<LetGo>),
     Expelled(Id, Option<Tombstone>),
     DatasetWas(DatasetName, Box<Dataset>),
     DeletedWas((u64, DatasetName), Box<Dataset>),
@@ -176,6 +181,7 @@ impl Fold {
 
     fn take(&mut self, operation: &Operation, core: &RecordCore, undo: &mut Vec<Undo>) -> Result<()> {
         self.check_not_condemned(operation)?;
+        self.check_not_let_go(operation)?;
         match operation {
             Operation::StoreCreated { store } => {
                 if core.number != 1 {
@@ -226,6 +232,10 @@ impl Fold {
             Operation::Rely(things) => self.check_relied_on(things)?,
             Operation::VoidBefore { born } => self.void_before(*born, core.number, undo)?,
             Operation::Condemn { mark, things } => self.condemn(*mark, things, core.number, undo)?,
+            Operation::CondemnContents { mark, versions } => {
+                self.condemn_contents(*mark, versions, core.number, undo)?;
+            }
+            Operation::LetGo { versions } => self.let_go(versions, core, undo)?,
             Operation::Rescue(things) => self.rescue(things, undo),
             Operation::Reclaim(things) => self.reclaim(things, undo)?,
             Operation::Mark | Operation::Reason { .. } | Operation::Unknown { critical: false, .. } => {}
@@ -305,7 +315,8 @@ impl Fold {
                 .hint(format!("choose another name; `dagset show {dataset}@{name}` says what has it")));
         }
         if let Some(other) = target.name_of(&version) {
-            return Err(Error::conflict(format!("version {} has the name {other} already", version.short())));
+            return Err(Error::conflict(format!("version {} has the name {other} already", version.short()))
+                .hint("a version has one name, which never moves; `dagset tag` sets a tag that can"));
         }
         target.names.insert(name.clone(), version);
         undo.push(Undo::Name(dataset.clone(), name.clone(), None));
@@ -376,6 +387,7 @@ impl Fold {
             }
             Undo::VoidBefore(born) => self.void_before = born,
             Undo::Condemned(condemned) => self.condemned = condemned,
+            Undo::LetGo(version, was) => put_back(&mut self.let_go, version, was),
             Undo::Expelled(content, was) => put_back(&mut self.expelled, content, was),
             Undo::DatasetWas(name, dataset) => drop(self.datasets.insert(name, *dataset)),
             Undo::DeletedWas(key, dataset) => drop(self.deleted.insert(key, *dataset)),

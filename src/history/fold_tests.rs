@@ -280,6 +280,87 @@ fn a_dataset_set_aside_goes_whole_once_a_ref_of_it_leads_nowhere() {
     assert!(fold.deleted.is_empty() && !apply(&mut fold, vec![restore(deletion)]));
 }
 
+fn condemn_contents(mark: u64, seeds: &[u8]) -> Operation {
+    Operation::CondemnContents { mark, versions: things(seeds, &[]).versions }
+}
+
+fn let_go(seeds: &[u8]) -> Operation {
+    Operation::LetGo { versions: things(seeds, &[]).versions }
+}
+
+/// The store of [`begun`], of whose version 1 record 2 condemned the content.
+fn fading() -> Fold {
+    let mut fold = begun();
+    let mark = fold.number;
+    assert!(apply(&mut fold, vec![condemn_contents(mark, &[1])]));
+    fold
+}
+
+#[test]
+fn content_is_condemned_as_versions_are_but_of_no_branch() {
+    let mark = begun().number;
+    for wrong in [condemn_contents(mark - 1, &[1]), condemn_contents(mark, &[2]), condemn_contents(mark, &[7])] {
+        assert!(!apply(&mut begun(), vec![wrong.clone()]), "{wrong:?}");
+    }
+    let with = |operations: Vec<Operation>| apply(&mut fading(), operations);
+    let rescue = Operation::Rescue(things(&[1], &[]));
+    for uses in [set_branch("new", None, Some(1)), set_tag("new", None, Some(1)), publish(1), add(1, &[])] {
+        assert!(!with(vec![uses.clone()]), "{uses:?}");
+        assert!(with(vec![rescue.clone(), uses.clone()]));
+        assert!(with(fading().settle(vec![uses])), "writers rescue what they use");
+    }
+    assert!(!with(vec![Operation::Rely(things(&[1], &[]))]) && with(vec![add(3, &[1])]), "a child need not use it");
+    let mut fold = fading();
+    assert!(apply(&mut fold, vec![rescue]) && fold.condemned.is_empty());
+}
+
+#[test]
+fn content_goes_before_the_packs_and_history_stays() {
+    let by = fading().number;
+    let void = |born| Operation::VoidBefore { born };
+    let with = |operations: Vec<Operation>| apply(&mut fading(), operations);
+    assert!(!with(vec![let_go(&[1])]) && !with(vec![void(by - 1), let_go(&[1])]), "sessions from before go on");
+    assert!(!with(vec![void(by), let_go(&[1, 2])]), "that of 2 isn't condemned");
+    let mut fold = fading();
+    assert!(apply(&mut fold, vec![condemn(by, &[], &[1])]));
+    let (by, reclaim) = (fold.number, Operation::Reclaim(things(&[], &[1])));
+    assert!(!apply(&mut fold.clone(), vec![void(by), reclaim.clone()]), "the content could still be rescued");
+    assert!(!apply(&mut fold.clone(), vec![void(by), reclaim.clone(), let_go(&[1])]));
+    let before = fold.datasets.clone();
+    assert!(apply(&mut fold, vec![void(by), let_go(&[1]), reclaim]));
+    assert_eq!(fold.datasets, before, "rows, refs and metadata are what they were");
+    assert_eq!(fold.let_go.get(&version(1)), Some(&LetGo { record: fold.number, time: Time(5) }));
+    for relies in [set_branch("new", None, Some(1)), Operation::Rely(things(&[1], &[]))] {
+        assert!(!apply(&mut fold.clone(), vec![relies.clone()]), "{relies:?}");
+        let settled = fold.settle(vec![relies]);
+        assert!(!apply(&mut fold.clone(), settled), "nothing brings it back");
+    }
+    assert!(apply(&mut fold.clone(), vec![set_tag("new", None, Some(1))]), "a push may bring a tag");
+    let mark = fold.number;
+    assert!(!apply(&mut fold.clone(), vec![condemn_contents(mark, &[1])]), "it is gone already");
+}
+
+#[test]
+fn a_version_comes_without_content_only_where_nobody_has_it() {
+    let bare =
+        |dataset: DatasetName, seed: u8| Operation::AddVersion { dataset, row: Box::new(version_row(seed, &[])) };
+    let mut fold = begun();
+    assert!(apply(&mut fold, vec![bare(dataset(), 3), let_go(&[3])]));
+    assert!(!fold.lasts(&version(3)) && fold.lasts(&version(1)));
+    assert!(!apply(&mut fold.clone(), vec![add(4, &[]), let_go(&[5])]), "no such version");
+    let create = Operation::CreateDataset { dataset: other() };
+    assert!(
+        !apply(&mut fold.clone(), vec![create.clone(), bare(other(), 1), let_go(&[1])]),
+        "it is whole in the other"
+    );
+    assert!(apply(&mut fold.clone(), vec![create, bare(other(), 3)]), "a copy has the mark of the original");
+    let mark = fold.number;
+    assert!(apply(&mut fold, vec![condemn(mark, &[3], &[3])]));
+    let by = fold.number;
+    assert!(apply(&mut fold, vec![Operation::VoidBefore { born: by }, Operation::Reclaim(things(&[3], &[3]))]));
+    assert!(fold.let_go.is_empty(), "the mark goes with the version");
+}
+
 fn drop_name(text: &str, seed: u8) -> Operation {
     Operation::DropName { dataset: dataset(), name: named(text), version: version(seed) }
 }

@@ -6,6 +6,7 @@ pub mod dag;
 pub mod fold;
 pub mod gaps;
 pub mod guard;
+pub mod keep;
 pub mod local_copy;
 pub mod newest;
 pub mod numbers;

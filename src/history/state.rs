@@ -16,7 +16,7 @@ use crate::format::tree::{NewNode, TreeBuilder};
 use crate::store::content::Content;
 use crate::store::objects::Bucket;
 
-use super::fold::{Condemned, Dataset, Fold, Tag, VersionState};
+use super::fold::{Condemned, Dataset, Fold, LetGo, Tag, VersionState};
 
 /// States up to this length are read in one request.
 const READ_WHOLE_BYTES: u32 = 1 << 20;
@@ -90,9 +90,11 @@ fn rows(fold: &Fold) -> Vec<StateRow> {
         record: *record,
     }));
     rows.extend((fold.void_before > 0).then_some(StateRow::VoidBefore { born: fold.void_before }));
-    let Condemned { versions, packs } = &fold.condemned;
+    let Condemned { versions, contents, packs } = &fold.condemned;
     rows.extend(versions.iter().map(|(id, by)| StateRow::CondemnedVersion { version: *id, record: *by }));
     rows.extend(packs.iter().map(|(name, by)| StateRow::CondemnedPack { pack: *name, record: *by }));
+    rows.extend(contents.iter().map(|(id, by)| StateRow::CondemnedContent { version: *id, record: *by }));
+    rows.extend(fold.let_go.iter().map(|(id, it)| StateRow::LetGo { version: *id, record: it.record, time: it.time }));
     let expelled = fold.expelled.iter();
     rows.extend(expelled.map(|(id, it)| StateRow::Expelled { content: *id, tombstone: it.clone() }));
     rows
@@ -192,6 +194,8 @@ fn take_row(fold: &mut Fold, row: StateRow) -> Result<()> {
         StateRow::Index(row) => drop(fold.indexes.insert(row.name, row)),
         StateRow::VoidBefore { born } => fold.void_before = born,
         StateRow::CondemnedVersion { version, record } => drop(fold.condemned.versions.insert(version, record)),
+        StateRow::CondemnedContent { version, record } => drop(fold.condemned.contents.insert(version, record)),
+        StateRow::LetGo { version, record, time } => drop(fold.let_go.insert(version, LetGo { record, time })),
         StateRow::CondemnedPack { pack, record } => drop(fold.condemned.packs.insert(pack, record)),
         StateRow::Expelled { content, tombstone } => drop(fold.expelled.insert(content, tombstone)),
         StateRow::Renamed { dataset, to, record } => drop(fold.renamed.insert(dataset, (to, record))),

@@ -24,7 +24,7 @@ use super::undo::CONTINUES;
 const REPEATED_RECORDS: usize = 32;
 const REPEATED_BYTES: usize = 64 << 10;
 /// How long a network's file system may take to show a record, try by try.
-const LATE: [Duration; 3] = [Duration::from_millis(100), Duration::from_millis(500), Duration::from_secs(2)];
+const LATE: [Duration; 3] = [Duration::ZERO, Duration::from_millis(500), Duration::from_secs(2)];
 /// Records that are read one by one before the newest is looked for: finding it and reading it takes five requests or so.
 const FOLLOWED_ONE_BY_ONE: u32 = 4;
 /// Rounds of losing before a writer gives up.
@@ -63,10 +63,20 @@ pub struct Timeline {
 impl Timeline {
     /// Reads the log up to its newest record.
     pub fn open(bucket: Bucket, store: [u8; 16], observer: Observer) -> Result<Timeline> {
+        Timeline::open_for(bucket, store, observer, |_| false)
+    }
+
+    /// As [`Timeline::open`]; but where what lists show is enough, nobody asks whether a newer record stands behind it.
+    pub fn open_for(
+        bucket: Bucket,
+        store: [u8; 16],
+        observer: Observer,
+        is_enough: impl FnOnce(&Fold) -> bool,
+    ) -> Result<Timeline> {
         let fold = Fold { store, ..Fold::default() };
         let mut timeline = Timeline::at(bucket, fold, observer);
         timeline.jump()?;
-        if !timeline.bucket.lists_exactly() {
+        if !timeline.bucket.lists_exactly() && !is_enough(&timeline.fold) {
             timeline.refresh()?;
         }
         if timeline.fold.number > 0 && timeline.fold.store != store {
@@ -139,13 +149,14 @@ impl Timeline {
     ///
     /// Errors: as for [`Newest::check`], once what another machine wrote had time to show here: a home that both share may tell of it sooner.
     pub fn remember_in(&mut self, newest: Newest) -> Result<()> {
-        let seen = newest.seen().map_or(0, |seen| seen.number);
+        // A list, or a file system of several machines, may lag behind what another process has seen: the record itself is asked for.
         for pause in LATE {
-            if self.fold.number >= seen {
-                break;
-            }
+            let Some(seen) = newest.seen().filter(|seen| self.fold.number < seen.number) else { break };
             std::thread::sleep(pause);
-            self.refresh()?;
+            if let Some((record, hash)) = read(&self.bucket, seen.number)?.filter(|(_, hash)| *hash == seen.hash) {
+                self.go_to(record, hash)?;
+                self.refresh()?;
+            }
         }
         newest.check(self)?;
         self.kept.insert(newest).keep(self.fold.number, self.fold.record, &self.newest);
@@ -164,7 +175,7 @@ impl Timeline {
 
     /// Goes on to the newest record that lists show.
     fn jump(&mut self) -> Result<()> {
-        let head = log::head(&self.bucket)?;
+        let head = log::head_behind(&self.bucket, self.fold.number)?;
         if head <= self.fold.number {
             return Ok(());
         }

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use crate::base::{DatasetName, Error, Result};
 use crate::format::attrs::Value;
-use crate::format::operation::Operation;
+use crate::format::operation::{Operation, Things};
 use crate::format::record::RecordCore;
 
 use super::fold::Fold;
@@ -76,6 +76,7 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
         Operation::RenameDataset { dataset, to } => Operation::RenameDataset { dataset: to, to: dataset },
         Operation::DeleteDataset { dataset } => Operation::RestoreDataset { dataset, deletion: number },
         Operation::RestoreDataset { dataset, .. } => Operation::DeleteDataset { dataset },
+        Operation::CondemnContents { versions, .. } => Operation::Rescue(Things { versions, packs: Vec::new() }),
         Operation::Publish { .. }
         | Operation::StoreCreated { .. }
         | Operation::Register { .. }
@@ -92,6 +93,12 @@ fn taken_back(before: &Fold, operation: &Operation, number: u64) -> Result<Optio
         Operation::Readmit { .. } => {
             return Err(Error::conflict(format!("record {number} lets purged content be added again"))
                 .hint("`dagset purge` removes what was added since"));
+        }
+        Operation::LetGo { .. } => {
+            return Err(Error::conflict(format!(
+                "record {number} let the content of versions go, which is gone for good"
+            ))
+            .hint("another store may have it; keep rules are shown by `dagset meta list [STORE/]DATASET`"));
         }
         Operation::Mark
         | Operation::VoidBefore { .. }
@@ -115,6 +122,13 @@ pub fn still_may(after: &Fold, core: &RecordCore, now: &Fold, inverse: &[Operati
                 let place = (*version, key.clone());
                 if now.dataset(dataset)?.meta.get(&place) != after.dataset(dataset)?.meta.get(&place) {
                     return Err(Error::conflict(format!("the metadata {key} of {dataset} was set anew")));
+                }
+            }
+            Operation::Rescue(Things { versions, .. }) => {
+                let gone = versions.iter().find(|id| now.condemned.contents.get(id) != Some(&core.number));
+                if let Some(id) = gone {
+                    let message = format!("the content of version {} isn't condemned any more", id.short());
+                    return Err(Error::conflict(message).hint("`dagset show` says whether it was let go"));
                 }
             }
             _ => {}

@@ -215,9 +215,9 @@ impl Objects for Faulty {
         })
     }
 
-    fn list_below(&self, folder: &str) -> Result<Below> {
+    fn list_below(&self, folder: &str, after: Option<&str>) -> Result<Below> {
         self.run(Verb::List, |fault| {
-            let mut below = self.inner.list_below(folder)?;
+            let mut below = self.inner.list_below(folder, after)?;
             if fault == Some(Fault::Short) {
                 below.names.truncate(below.names.len() / 2);
             }

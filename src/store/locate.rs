@@ -1,9 +1,9 @@
 //! Finding the store in `STORE/DATASET`: it is the prefix that holds `dagset.json`.
 //!
 //! The prefixes are tried from the whole text down to its first component: in a folder a missing prefix costs one
-//! system call, in a bucket one request, so a dataset of three parts takes four. Only prefixes of the text are tried
-//! (`./a` looks in `./a` and `.`, never above). Since a store under a store is refused where stores are made, the first
-//! hit is the only one.
+//! system call, in a bucket one request. Where a dataset is meant, the whole text can't be the store but by mistake and is tried last:
+//! a dataset of three parts takes three requests, one of one part one. Only prefixes of the text are tried (`./a` looks in `./a` and `.`,
+//! never above). Since a store under a store is refused where stores are made, the first hit is the only one, in whatever order.
 
 use bytes::Bytes;
 
@@ -31,23 +31,42 @@ pub struct Located {
     pub rest: Option<String>,
 }
 
+/// What a text is taken for: that is tried first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meant {
+    Store,
+    /// A dataset in a store.
+    Dataset,
+}
+
 /// Finds the store that `text` (of [`Location::Store`](super::Location::Store)) begins with; `open` opens the objects
 /// at a path or URL.
 ///
-/// [`Kind::NotFound`] says that there is definitely none: every prefix was asked and answered, or lies above one that did and
+/// [`Kind::NotFound`] says that there is definitely none: every prefix was asked and answered, or lies above one that
 /// may not be looked into. What else kept a prefix from answering is returned as it is, at once.
-pub fn locate(text: &str, open: impl Fn(&str) -> Result<Bucket>) -> Result<Located> {
-    let mut answered = false;
-    for (root, rest) in candidates(text) {
+pub fn locate(text: &str, meant: Meant, open: impl Fn(&str) -> Result<Bucket>) -> Result<Located> {
+    let mut tried = candidates(text);
+    if meant == Meant::Dataset {
+        tried.rotate_left(1);
+    }
+    let (mut answered, mut denied) = (false, None);
+    for (root, rest) in tried {
+        let is_whole = rest.is_none();
+        // Where the rights to a prefix end: whatever lies above is no store of this user's.
+        if denied.is_some() && !is_whole {
+            continue;
+        }
         match look(root, &open) {
             Ok(Some((bucket, store_file))) => {
                 return Ok(Located { bucket, store_root: root.to_owned(), store_file, rest });
             }
             Ok(None) => answered = true,
-            // Here the rights to a prefix end: whatever lies above is no store of this user's.
-            Err(fault) if answered && is_denied(&fault) => break,
+            Err(fault) if is_denied(&fault) && (answered || !is_whole) => denied = Some(fault),
             Err(fault) => return Err(fault),
         }
+    }
+    if let Some(fault) = denied.filter(|_| !answered) {
+        return Err(fault);
     }
     let message = match divide(text) {
         Some((store, dataset)) => format!("no store at {store}, where the dataset {} is looked for", trimmed(dataset)),
@@ -175,15 +194,40 @@ mod tests {
         ];
         for (text, root, rest, tries) in cases {
             let asked = RefCell::default();
-            let located =
-                locate(text, places(&["/data/s", "//data/s", "/a@b", "s3://b/s", "s3://c", ".", ".."], &asked))
-                    .unwrap();
+            let located = locate(
+                text,
+                Meant::Store,
+                places(&["/data/s", "//data/s", "/a@b", "s3://b/s", "s3://c", ".", ".."], &asked),
+            )
+            .unwrap();
             assert_eq!((located.store_root.as_str(), located.rest.as_deref()), (root, rest), "{text}");
             assert_eq!(located.store_file, format!("at {root}"));
             assert_eq!(asked.borrow().len(), tries, "{text}: {asked:?}");
         }
         let asked = RefCell::default();
-        assert_eq!(locate("/x/y", places(&["/"], &asked)).unwrap().rest.as_deref(), Some("x/y"));
+        assert_eq!(locate("/x/y", Meant::Store, places(&["/"], &asked)).unwrap().rest.as_deref(), Some("x/y"));
+    }
+
+    #[test]
+    fn where_a_dataset_is_meant_the_whole_text_is_tried_last() {
+        for (text, root, tries) in [
+            ("s3://b/s/x", "s3://b/s", 1),
+            ("s3://b/s/x/y", "s3://b/s", 2),
+            ("s3://b/s//x", "s3://b/s", 1),
+            ("s3://b/s", "s3://b/s", 2),
+            ("./x", ".", 1),
+        ] {
+            let asked = RefCell::default();
+            let located = locate(text, Meant::Dataset, places(&["s3://b/s", "."], &asked)).unwrap();
+            assert_eq!((located.store_root.as_str(), asked.borrow().len()), (root, tries), "{text}");
+        }
+        // Rights to the store alone, and no dataset named.
+        let below = |root: &str| match root {
+            "s3://b/s" => places(&["s3://b/s"], &RefCell::default())(root),
+            _ => Err(Error::new(Kind::Unreachable, format!("cannot read from {root}: access denied"))),
+        };
+        assert_eq!(locate("s3://b/s", Meant::Dataset, below).unwrap().rest, None);
+        assert_eq!(locate("s3://b/t/x", Meant::Dataset, below).unwrap_err().kind(), Kind::Unreachable);
     }
 
     #[test]
@@ -197,7 +241,7 @@ mod tests {
         ];
         for (text, tried, store) in cases {
             let asked = RefCell::default();
-            let fault = locate(text, places(&[], &asked)).unwrap_err();
+            let fault = locate(text, Meant::Store, places(&[], &asked)).unwrap_err();
             assert_eq!(fault.kind(), Kind::NotFound);
             assert_eq!(fault.next_step(), Some(format!("dagset store create {store}").as_str()));
             assert_eq!(*asked.borrow(), tried, "{text}");
@@ -210,16 +254,16 @@ mod tests {
             "/a/b" => Err(Error::not_found("no such folder")),
             _ => Err(Error::new(Kind::Unreachable, "no answer")),
         };
-        assert_eq!(locate("/a/b", open).unwrap_err().kind(), Kind::Unreachable);
+        assert_eq!(locate("/a/b", Meant::Store, open).unwrap_err().kind(), Kind::Unreachable);
         let denied = |root: &str| Err(Error::new(Kind::Unreachable, format!("cannot read from {root}: access denied")));
         let below = |root: &str| if root == "/a/b" { Err(Error::not_found("absent")) } else { denied(root) };
-        assert_eq!(locate("/a/b", below).unwrap_err().kind(), Kind::NotFound, "rights end below it");
-        assert_eq!(locate("/a/b", denied).unwrap_err().kind(), Kind::Unreachable);
+        assert_eq!(locate("/a/b", Meant::Store, below).unwrap_err().kind(), Kind::NotFound, "rights end below it");
+        assert_eq!(locate("/a/b", Meant::Store, denied).unwrap_err().kind(), Kind::Unreachable);
         let huge = |_: &str| {
             let bucket = backend::memory();
             bucket.create(STORE_FILE, vec![b' '; 65_537].into()).map(|_| bucket)
         };
-        assert_eq!(locate("/a", huge).unwrap_err().kind(), Kind::Damaged);
+        assert_eq!(locate("/a", Meant::Store, huge).unwrap_err().kind(), Kind::Damaged);
     }
 
     #[test]
@@ -228,11 +272,15 @@ mod tests {
         let root = folder.path().join("ann@corp:x/store");
         let root = root.to_str().unwrap();
         let text = format!("{root}/vision/set");
-        assert_eq!(locate(&text, backend::open_folder).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(locate(&text, Meant::Store, backend::open_folder).unwrap_err().kind(), Kind::NotFound);
         let bucket = backend::create_folder(root).unwrap();
-        assert_eq!(locate(&text, backend::open_folder).unwrap_err().kind(), Kind::NotFound, "a folder is no store");
+        assert_eq!(
+            locate(&text, Meant::Store, backend::open_folder).unwrap_err().kind(),
+            Kind::NotFound,
+            "a folder is no store"
+        );
         bucket.create(STORE_FILE, Bytes::from_static(b"{}")).unwrap();
-        let located = locate(&text, backend::open_folder).unwrap();
+        let located = locate(&text, Meant::Store, backend::open_folder).unwrap();
         assert_eq!((located.store_root.as_str(), located.rest.as_deref()), (root, Some("vision/set")));
         assert_eq!(located.store_file, "{}");
     }

@@ -18,23 +18,40 @@ pub fn record_name(number: u64) -> String {
     format!("log/{:03}/{:03}/{:03}", number / 1_000_000, number / 1000 % 1000, number % 1000)
 }
 
+/// Pages of a list of all records that are read before it is gone through level by level.
+const PAGES: u32 = 2;
+
 /// The number of the newest record, 0 for an empty log.
-///
-/// One list below a thousand records and in a folder, three to a million, four beyond. A list is a hint, so what lies behind its answer is
-/// asked for by name. A writer that died may have left folders without a record: those cost a list each.
 pub fn head(bucket: &Bucket) -> Result<u64> {
-    let below = bucket.list_below(FOLDER)?;
-    let newest = below.names.iter().filter_map(|name| number_of(name)).max();
-    match newest {
-        Some(number) if below.reaches_end => return Ok(number),
-        None if below.reaches_end && below.names.is_empty() => return Ok(0),
-        _ => {}
+    head_behind(bucket, 0)
+}
+
+/// The number of the newest record, that of the record `known` (0: none) at least.
+///
+/// One list in a folder, and for less than a thousand records behind the known one, two for less than two thousand; four to a million records,
+/// five beyond. A list is a hint, so what lies behind its answer is asked for by name. A writer that died may have left folders without a
+/// record: those cost a list each.
+pub fn head_behind(bucket: &Bucket, known: u64) -> Result<u64> {
+    let mut newest = known;
+    let mut after = (known > 0).then(|| record_name(known)[FOLDER.len() + 1..].to_owned());
+    for _ in 0..PAGES {
+        let below = bucket.list_below(FOLDER, after.as_deref())?;
+        let shown = below.names.iter().filter_map(|name| number_of(name)).max();
+        newest = newest.max(shown.unwrap_or(0));
+        if below.reaches_end && (shown.is_some() || below.names.is_empty()) {
+            return Ok(newest);
+        }
+        after = below.names.last().filter(|name| number_of(name).is_some()).cloned();
+        if after.is_none() {
+            break;
+        }
     }
     // Behind record 999,999 there is another folder at the top, and only then.
-    match newest_below(bucket, "log/000", 1)? {
-        Some(number) if number < 999_000 => Ok(number),
-        _ => Ok(newest_below(bucket, FOLDER, 2)?.unwrap_or(0)),
-    }
+    let listed = match newest_below(bucket, "log/000", 1)? {
+        Some(number) if number < 999_000 => number,
+        _ => newest_below(bucket, FOLDER, 2)?.unwrap_or(0),
+    };
+    Ok(newest.max(listed))
 }
 
 /// The number of a record by its name below `log`.

@@ -56,15 +56,21 @@ fn finding_the_head_of_a_short_log_is_one_list() {
     let folder = open_folder(folder.path().to_str().expect("UTF-8")).expect("a store");
     let cloud = memory();
     assert_eq!((lists(&cloud), lists(&folder)), ((0, 1), (0, 1)));
-    for number in 1..=1_001 {
+    for number in 1..=2_001 {
         cloud.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
-        if [1, 999, 1_000, 1_001].contains(&number) {
+        if [1, 999, 1_000, 1_999, 2_000, 2_001].contains(&number) {
             folder.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
-            assert_eq!(lists(&cloud), (number, if number < 1_000 { 1 } else { 3 }));
+            assert_eq!(lists(&cloud), (number, [1, 2, 4][number as usize / 1_000]));
             assert_eq!(lists(&folder), (number, 1));
         }
     }
-    for (number, most) in [(998_999, 3), (999_000, 6), (1_000_000, 6), (123_456_789, 6)] {
+    let behind = |known| {
+        let before = observer.get(Counter::Lists);
+        let newest = head_behind(&Recording::new(cloud.clone(), observer.clone()).bucket(), known).expect("a log");
+        (newest, observer.get(Counter::Lists) - before)
+    };
+    assert_eq!((behind(1_002), behind(1_001), behind(2_001)), ((2_001, 1), (2_001, 2), (2_001, 1)));
+    for (number, most) in [(998_999, 4), (999_000, 7), (1_000_000, 7), (123_456_789, 7)] {
         cloud.create(&record_name(number), Bytes::from_static(b"x")).expect("created");
         assert_eq!(lists(&cloud), (number, most));
     }

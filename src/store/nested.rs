@@ -17,7 +17,7 @@ const DEEPEST: usize = 3;
 
 /// Paths from the bucket's root to stores below it, in the order of their bytes.
 pub fn stores_in_bucket(bucket: &Bucket) -> Result<Vec<String>> {
-    let below = bucket.list_below("")?.names;
+    let below = bucket.list_below("", None)?.names;
     let stores = below.iter().filter_map(|name| name.strip_suffix(STORE_FILE)?.strip_suffix('/'));
     Ok(stores.filter(|store| !store.split('/').any(|part| part.starts_with('.'))).map(str::to_owned).collect())
 }

@@ -119,10 +119,11 @@ pub trait Objects: Send + Sync {
     /// A hint: an object created meanwhile may be missing, even where a later one shows.
     fn list(&self, folder: &str) -> Result<Listing>;
 
-    /// Names below `folder`, by one request: a bucket's list begins with the first, a folder's with the last. As much of a hint as a list.
+    /// Names below `folder`, by one request: a bucket's list begins behind `after`, a name below the folder, or with the first; a folder's
+    /// with the last. As much of a hint as a list.
     ///
     /// A decorator that doesn't pass it on shows none, and its caller lists level by level.
-    fn list_below(&self, _folder: &str) -> Result<Below> {
+    fn list_below(&self, _folder: &str, _after: Option<&str>) -> Result<Below> {
         Ok(Below::default())
     }
 

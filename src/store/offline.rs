@@ -38,7 +38,7 @@ impl Objects for Offline {
         self.refuse(folder)
     }
 
-    fn list_below(&self, folder: &str) -> Result<Below> {
+    fn list_below(&self, folder: &str, _after: Option<&str>) -> Result<Below> {
         self.refuse(folder)
     }
 

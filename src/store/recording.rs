@@ -142,9 +142,9 @@ impl Objects for Recording {
         self.inner.list(folder)
     }
 
-    fn list_below(&self, folder: &str) -> Result<Below> {
+    fn list_below(&self, folder: &str, after: Option<&str>) -> Result<Below> {
         self.note(Verb::List, folder, 0, 0)?;
-        self.inner.list_below(folder)
+        self.inner.list_below(folder, after)
     }
 
     fn lists_exactly(&self) -> bool {

@@ -105,6 +105,12 @@ pub fn find(bucket: &Bucket, wanted: &Wanted<'_>, keeper: Option<&dyn Keeper>) -
     Ok(FoundUses { uses, left_out, damaged })
 }
 
+/// The versions that uses name: a list of the folders, of which each holds one at least.
+pub fn used_versions(bucket: &Bucket) -> Result<HashSet<Id>> {
+    let folders = bucket.list(ObjectKind::Use.folder())?.folders;
+    Ok(folders.iter().filter_map(|name| Id::from_hex(name)).collect())
+}
+
 /// What is wrong with a use under this name, if anything is.
 pub fn check(name: &str, bytes: &[u8]) -> Result<Use> {
     let used = Use::parse(bytes)?;
@@ -195,7 +201,7 @@ fn list_all(bucket: &Bucket, fits: impl Fn(&Id, &str) -> bool) -> Result<Option<
     if !bucket.is_far() {
         return Ok(None);
     }
-    let below = bucket.list_below(ObjectKind::Use.folder())?;
+    let below = bucket.list_below(ObjectKind::Use.folder(), None)?;
     let listed = below.names.iter().filter_map(|path| {
         let (version, name) = path.split_once('/')?;
         let version = Id::from_hex(version).filter(|version| fits(version, name))?;

@@ -9,7 +9,7 @@ use super::manifest::{Leaf, Manifest, Opened, shape_of};
 use super::stretch::Stretch;
 
 /// Nodes that are read together, and in memory at once on each level.
-const NODES_AT_ONCE: usize = 128;
+const NODES_AT_ONCE: usize = 512;
 
 /// What stands directly in a folder.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,25 +3,28 @@
 use std::fs;
 
 use dagset::base::Observer;
-use dagset::engine::GetOptions;
-use dagset::store::Verb;
-use dagset::store::recording::Recording;
+use dagset::engine::{GetOptions, LogOptions};
+use dagset::store::recording::{Call, Recording};
+use dagset::store::{Verb, backend};
 
-use crate::long_history::{BUSY_FOLDER, CONTENT_BYTES, FILES, FOLDERS, VERSIONS, dataset, fill, fill_once, path};
+use crate::long_history::{
+    BUSY_FOLDER, CONTENT_BYTES, FILES, FOLDERS, VERSIONS, dataset, fill, fill_folder, fill_once, path,
+};
 use crate::machine::{Cost, FAR, Machine, address};
 
-const MOST_REQUESTS: u64 = 16;
+const MOST_REQUESTS: u64 = 13;
 /// Bytes received, beside the list of at most a thousand records.
 const MOST_BYTES: u64 = 1_600_000;
 
 #[track_caller]
-fn assert_is_cheap(cost: &Cost, recording: &Recording) {
+fn assert_is_cheap(cost: &Cost, recording: &Recording) -> Vec<Call> {
     let calls = recording.take_calls();
     assert!(cost.requests() <= MOST_REQUESTS && cost.received_bytes <= MOST_BYTES, "{cost:?} {calls:#?}");
     assert!(calls.iter().all(|call| !call.name.starts_with("index/")), "hints are enough: {calls:#?}");
     let packs: u64 = calls.iter().filter(|call| call.name.starts_with("packs/")).map(|call| call.bytes).sum();
     assert!(calls.iter().all(|call| call.verb != Verb::Get || call.name.starts_with("log/")), "{calls:#?}");
     assert!(packs < 100_000, "a range, and not the pack: {calls:#?}");
+    calls
 }
 
 #[test]
@@ -36,7 +39,9 @@ fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() 
             let (listed, cost) = cold().run(|engine| engine.list_entries(&address(&text), false));
             assert_eq!(listed.len() as u64, FILES);
             assert_eq!(listed[7].path, path(folder, 7));
-            assert_is_cheap(&cost, &recording);
+            let calls = assert_is_cheap(&cost, &recording);
+            let records = calls.iter().filter(|call| call.verb == Verb::Get).count();
+            assert_eq!(records, 1, "a version's name never moves, so nobody asks what came behind: {calls:#?}");
             println!("ls v{version} part-{folder}: {cost:?}");
         }
         let file = address(&format!("{FAR}/{}@v{version}:{}", dataset(), path(333, 33)));
@@ -65,7 +70,9 @@ fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() 
 #[test]
 fn the_root_of_a_million_files_is_listed_without_a_request_for_each_folder() {
     // Each leaf in which one folder ends and another begins has to be read: 11 kB for one that names contents of its own.
-    for (folders, most_requests, most_bytes) in [(20, 12, 600_000), (100, 12, 2_000_000), (2_000, 26, 25_000_000)] {
+    for (folders, most_requests, most_bytes) in
+        [(20, 8, 600_000), (100, 8, 2_000_000), (1_000, 10, 17_000_000), (2_000, 12, 25_000_000)]
+    {
         let maker = Machine::with_store();
         fill_once(maker.far(), folders);
         let machine = Machine::new(maker.far());
@@ -75,4 +82,21 @@ fn the_root_of_a_million_files_is_listed_without_a_request_for_each_folder() {
         assert_eq!(listed.len() as u64, folders);
         assert!(cost.requests() <= most_requests && cost.received_bytes <= most_bytes, "{folders}: {cost:?}");
     }
+}
+
+#[test]
+fn the_log_of_a_history_that_was_pushed_takes_few_requests() {
+    let machine = Machine::with_store();
+    let near = machine.path("near");
+    let near = near.to_str().expect("UTF-8");
+    machine.run(|engine| engine.create_store(near));
+    fill_folder(&backend::open_folder(near).expect("a store"));
+    let (from, to) = [near, FAR].map(|store| address(&format!("{store}//{}", dataset()))).into();
+    machine.run(|engine| engine.copy_dataset(&from, &to));
+    let recording = Recording::keeping_calls(machine.far().clone(), Observer::new());
+    let cold = Machine::new(&recording.bucket());
+    let (log, cost) = cold.run(|engine| engine.log(&to, LogOptions::default()));
+    assert_eq!(log.len() as u64, VERSIONS);
+    println!("log of {VERSIONS} versions: {cost:?}");
+    assert!(cost.requests() <= 8 && cost.received_bytes <= 500_000, "{cost:?} {:#?}", recording.take_calls());
 }

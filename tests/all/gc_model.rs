@@ -25,6 +25,8 @@ enum Broken {
     Mark,
     /// Writers don't say what they use of others.
     Rely,
+    /// Writers don't say from which version they take content over.
+    Inherit,
 }
 
 /// How often a writer begins.
@@ -64,6 +66,8 @@ enum Collector {
         old: u64,
         things: Vec<ObjectName>,
         versions: Vec<Id>,
+        /// Versions whose content goes.
+        contents: Vec<Id>,
         removed: Vec<ObjectName>,
         added: Vec<ObjectName>,
     },
@@ -74,6 +78,12 @@ enum Collector {
         versions: Vec<Id>,
         packs: Vec<ObjectName>,
     },
+    /// Has found whose content the keep rules let go.
+    CondemnsContents {
+        old: u64,
+        mark: u64,
+        versions: Vec<Id>,
+    },
     Lists,
     Deletes(Vec<ObjectName>),
 }
@@ -81,12 +91,24 @@ enum Collector {
 #[derive(Clone)]
 struct World {
     fold: Fold,
+    /// The rules keep the content of the heads of branches.
+    keeps: bool,
     /// Stored packs.
     packs: BTreeSet<ObjectName>,
     /// Stored indexes, and the packs that each names.
     indexes: BTreeMap<ObjectName, BTreeSet<ObjectName>>,
     writers: [(Writer, u8); 2],
     collectors: [(Collector, u8); 2],
+}
+
+/// The version that there is at first.
+fn old() -> Id {
+    Id::of(b"old")
+}
+
+/// The one behind it, which has no file.
+fn head() -> Id {
+    Id::of(b"head")
 }
 
 fn dataset() -> DatasetName {
@@ -138,6 +160,7 @@ impl World {
         let (data, meta, index) = (name(0, 9, 0, DATA), name(0, 9, 0, META), name(0, 9, 0, INDEX));
         let mut world = World {
             fold: Fold::default(),
+            keeps: false,
             packs: BTreeSet::from([data, meta]),
             indexes: BTreeMap::from([(index, BTreeSet::from([data, meta]))]),
             writers: [(Writer::Begins, 0), (Writer::Begins, 0)],
@@ -147,10 +170,33 @@ impl World {
             Operation::StoreCreated { store: [1; 16] },
             Operation::CreateDataset { dataset: dataset() },
             Operation::Register { indexes: vec![index_row(index)] },
-            add(version_row(Id::of(b"old"), meta, None)),
+            add(version_row(old(), meta, None)),
         ];
         assert!(world.append(created));
         world
+    }
+
+    /// A store in which that version has another one behind it, a branch's, that needs nothing of it; and rules that keep heads alone.
+    fn begin_keeping() -> World {
+        let mut world = World { keeps: true, ..World::begin() };
+        let (meta, index) = (name(0, 9, 1, META), name(0, 9, 1, INDEX));
+        world.packs.insert(meta);
+        world.indexes.insert(index, BTreeSet::from([meta]));
+        let operations = vec![
+            Operation::Register { indexes: vec![index_row(index)] },
+            add(version_row(head(), meta, Some(old()))),
+            set_branch(9, None, Some(head())),
+        ];
+        assert!(world.append(operations));
+        world
+    }
+
+    /// Versions that stay and whose content doesn't.
+    fn bare(&self) -> BTreeSet<Id> {
+        let set = &self.fold.datasets[&dataset()];
+        let heads: BTreeSet<&Id> = set.branches.values().collect();
+        let goes = |id: &&Id| self.fold.let_go.contains_key(id) || self.keeps && !heads.contains(id);
+        set.versions.keys().filter(goes).copied().collect()
     }
 
     /// Takes the next number for a record, if it holds.
@@ -183,8 +229,11 @@ impl World {
         let has_all_indexes = self.fold.indexes.keys().all(|index| self.indexes.contains_key(index));
         let chunk_is_there = there.iter().any(has_chunk);
         let versions = self.fold.datasets.values().flat_map(|dataset| dataset.versions.values());
-        let mut lost = versions
-            .filter(|it| !(has_all_indexes && chunk_is_there && there.contains(&it.row.version_place.frame.pack)));
+        let mut lost = versions.filter(|it| {
+            let needs_chunk = it.row.version != head() && !self.fold.let_go.contains_key(&it.row.version);
+            let is_whole = there.contains(&it.row.version_place.frame.pack) && (chunk_is_there || !needs_chunk);
+            !(has_all_indexes && is_whole)
+        });
         lost.next().map(|it| it.row.version)
     }
 
@@ -201,7 +250,8 @@ impl World {
         let registered = self.registered();
         let mut needed: BTreeSet<ObjectName> =
             live.iter().map(|id| set.versions[id].row.version_place.frame.pack).collect();
-        if !live.is_empty() {
+        let bare = self.bare();
+        if live.iter().any(|id| *id != head() && !bare.contains(id)) {
             // One copy is enough; one that isn't condemned comes first.
             let copies = registered.iter().filter(|pack| has_chunk(pack));
             needed.extend(copies.min_by_key(|pack| (self.fold.condemned.packs.contains_key(pack), **pack)));
@@ -224,13 +274,16 @@ impl World {
             Writer::Begins => {
                 let usable = |pack: &&ObjectName| has_chunk(pack) && !self.fold.condemned.packs.contains_key(pack);
                 let used = self.registered().iter().find(usable).copied();
-                let old = Id::of(b"old");
-                let inherits = who == 1 && self.fold.version(&old).is_some();
-                Writer::Opened(Session { born: self.fold.number, used, parent: inherits.then_some(old) })
+                let inherits =
+                    who == 1 && self.fold.version(&old()).is_some() && self.fold.refuse_let_go(&old()).is_ok();
+                // Content is taken over as a version's, and then nothing is said of packs.
+                let used = used.filter(|_| !(self.keeps && inherits));
+                Writer::Opened(Session { born: self.fold.number, used, parent: inherits.then(old) })
             }
             Writer::Opened(it) => {
                 self.packs.insert(own(it.born, META));
-                let data = it.used.is_none().then(|| own(it.born, DATA));
+                let stores = it.used.is_none() && !(self.keeps && it.parent.is_some());
+                let data = stores.then(|| own(it.born, DATA));
                 self.packs.extend(data);
                 let packs = data.into_iter().chain([own(it.born, META)]).collect();
                 self.indexes.insert(own(it.born, INDEX), packs);
@@ -254,7 +307,8 @@ impl World {
                 if broken == Broken::Rely {
                     packs.clear();
                 }
-                operations.push(Operation::Rely(Things { versions: it.parent.into_iter().collect(), packs }));
+                let parents = it.parent.into_iter().filter(|_| broken != Broken::Inherit);
+                operations.push(Operation::Rely(Things { versions: parents.collect(), packs }));
                 operations.push(add(version_row(version, own(it.born, META), it.parent)));
                 operations.push(set_branch(who, None, Some(version)));
                 again = !self.append_as(broken, |fold| fold.settle(operations.clone()));
@@ -291,9 +345,10 @@ impl World {
         let next = match collector {
             Collector::Begins if run == RUNS - who => return false,
             Collector::Begins => self.mark(who, run, self.fold.number),
-            Collector::Replaces { old, things, versions, removed, added } => {
+            Collector::Replaces { old, things, versions, contents, removed, added } => {
                 let operations = vec![
                     Operation::VoidBefore { born: old },
+                    Operation::LetGo { versions: contents },
                     Operation::Reclaim(Things { versions, packs: things }),
                     Operation::ReplaceIndexes { removed, added: added.into_iter().map(index_row).collect() },
                 ];
@@ -308,6 +363,11 @@ impl World {
                     true => self.reclaim(who, run, old),
                     false => self.mark(who, run, old),
                 }
+            }
+            Collector::CondemnsContents { old, mark, versions } => {
+                let mark = if broken == Broken::Mark { self.fold.number } else { mark };
+                self.append(vec![Operation::CondemnContents { mark, versions }]);
+                self.mark(who, run, old)
             }
             Collector::Lists => {
                 let registered = self.registered();
@@ -329,12 +389,21 @@ impl World {
     }
 
     fn reclaim(&mut self, who: u8, run: u8, old: u64) -> Collector {
-        let things = self.fold.condemned.up_to(old);
-        if things == Things::default() { Collector::Lists } else { self.replace(who, run, old, things) }
+        let (things, contents) = (self.fold.condemned.up_to(old), self.fold.condemned.contents_up_to(old));
+        match things == Things::default() && contents.is_empty() {
+            true => Collector::Lists,
+            false => self.replace(who, run, old, things, contents),
+        }
     }
 
     fn mark(&mut self, who: u8, run: u8, old: u64) -> Collector {
         let (versions, packs) = self.dead(old);
+        let mut going = self.bare();
+        going.retain(|id| self.fold.lasts(id) && !versions.contains(id));
+        if !going.is_empty() {
+            let versions = going.into_iter().collect();
+            return Collector::CondemnsContents { old, mark: self.fold.number, versions };
+        }
         match versions.is_empty() && packs.is_empty() {
             true => self.reclaim(who, run, old),
             false => Collector::Condemns { old, mark: self.fold.number, versions, packs },
@@ -342,7 +411,8 @@ impl World {
     }
 
     /// Stores indexes without the packs that go.
-    fn replace(&mut self, who: u8, run: u8, old: u64, things: Things) -> Collector {
+    fn replace(&mut self, who: u8, run: u8, old: u64, things: Things, mut contents: Vec<Id>) -> Collector {
+        contents.retain(|id| !things.versions.contains(id));
         let gone: BTreeSet<ObjectName> = things.packs.iter().copied().collect();
         let (mut removed, mut added) = (Vec::new(), Vec::new());
         for (number, index) in self.fold.indexes.keys().enumerate() {
@@ -357,7 +427,7 @@ impl World {
                 added.push(new);
             }
         }
-        Collector::Replaces { old, things: things.packs, versions: things.versions, removed, added }
+        Collector::Replaces { old, things: things.packs, versions: things.versions, contents, removed, added }
     }
 
     fn key(&self) -> [u8; 16] {
@@ -392,10 +462,10 @@ struct Found {
 }
 
 /// Looks at every state that can be reached, or at all up to the first in which a version is lost.
-fn search(broken: Broken) -> Found {
+fn search(broken: Broken, begin: World) -> Found {
     // Half of a hash is enough, and there are many.
     let mut seen: HashSet<[u8; 16]> = HashSet::new();
-    let mut open = vec![World::begin()];
+    let mut open = vec![begin];
     let mut collected = false;
     while let Some(world) = open.pop() {
         let lost = world.unreadable();
@@ -421,7 +491,7 @@ fn search(broken: Broken) -> Found {
 
 #[test]
 fn no_version_is_ever_lost() {
-    let found = search(Broken::None);
+    let found = search(Broken::None, World::begin());
     assert_eq!(found.lost, None);
     assert!(found.collected, "in the end only what is alive is stored");
     assert!(found.states > 10_000, "only {} states", found.states);
@@ -430,6 +500,20 @@ fn no_version_is_ever_lost() {
 #[test]
 fn without_any_of_the_rules_one_is() {
     for broken in [Broken::Void, Broken::Mark, Broken::Rely] {
-        assert!(search(broken).lost.is_some(), "{broken:?}");
+        assert!(search(broken, World::begin()).lost.is_some(), "{broken:?}");
+    }
+}
+
+#[test]
+fn nothing_that_is_kept_needs_content_that_was_let_go() {
+    let found = search(Broken::None, World::begin_keeping());
+    assert_eq!(found.lost, None);
+    assert!(found.states > 10_000, "only {} states", found.states);
+}
+
+#[test]
+fn without_any_of_the_rules_something_does() {
+    for broken in [Broken::Void, Broken::Mark, Broken::Inherit] {
+        assert!(search(broken, World::begin_keeping()).lost.is_some(), "{broken:?}");
     }
 }

@@ -200,8 +200,9 @@ fn a_lock_file_behind_a_link_is_written_where_it_is() {
 fn a_pin_follows_its_dataset_when_that_is_renamed_and_one_that_fails_hides_no_other() {
     let env = project();
     let _ = run(&env, &["dataset", "rename", "./store/signs", "signals"]).exits(0);
-    let _ = run(&env, &["get", "--locked", "signs", "./out"]).exits(0);
+    let got = run(&env, &["get", "--locked", "signs", "./out"]).exits(0);
     assert_eq!(content(&env, "out/a"), "one");
+    assert!(got.stderr.contains("warning: signs is called signals by now; `dagset lock --update`"), "{}", got.stderr);
     let checked = run(&env, &["lock", "--check", "--json"]).exits(4).document();
     assert_eq!(
         (&checked["pins"][0]["renamed_from"], &checked["pins"][0]["dataset"]),

@@ -35,8 +35,10 @@ use crate::stage::noise;
 pub const FOLDERS: u64 = 800;
 pub const FILES: u64 = 1_250;
 pub const VERSIONS: u64 = 1_000;
-/// The folder in which half of the changes are.
+/// The folder in which half of the changes are, but for the last versions: each of its leaves was changed last by a version of its own, and
+/// the nodes above them by others.
 pub const BUSY_FOLDER: u64 = 502;
+const QUIET_VERSIONS: u64 = 50;
 /// Contents that all files share, and the bytes of each.
 const CONTENTS: u64 = 64;
 pub const CONTENT_BYTES: usize = 1_000;
@@ -64,8 +66,9 @@ struct History {
     root: Id,
     parent: Option<Id>,
     folders: u64,
-    /// The folder in which half of the changes are.
+    /// The folder in which half of the changes are, and how many versions at the end leave it alone.
     busy: u64,
+    quiet: u64,
     path: fn(u64, u64) -> String,
     /// Entries and bytes of each version.
     weight: (u64, u64),
@@ -77,7 +80,14 @@ pub fn fill(bucket: &Bucket) {
         (path(number / FILES, number % FILES), contents[number as usize % contents.len()])
     };
     let entries = |contents: &[Id]| (0..FOLDERS * FILES).map(|number| entry(contents, number)).collect();
-    History::begin(bucket, FOLDERS, entries).change_to(VERSIONS);
+    History { quiet: QUIET_VERSIONS, ..History::begin(bucket, FOLDERS, entries) }.change_to(VERSIONS);
+}
+
+/// As [`fill`], with one folder.
+pub fn fill_folder(bucket: &Bucket) {
+    let entry = |contents: &[Id], number: u64| (path(0, number), contents[number as usize % contents.len()]);
+    let entries = |contents: &[Id]| (0..FILES).map(|number| entry(contents, number)).collect();
+    History { busy: 0, ..History::begin(bucket, 1, entries) }.change_to(VERSIONS);
 }
 
 /// As [`fill`], in which each file has a content of its own that nobody has, with so many folders and versions.
@@ -180,6 +190,7 @@ impl History {
             parent: None,
             folders,
             busy: BUSY_FOLDER,
+            quiet: 0,
             path,
             weight,
         };
@@ -207,16 +218,16 @@ impl History {
     fn change_to(mut self, versions: u64) {
         self.learn();
         for number in 2..=versions {
-            self.change(number);
+            // Every other time in one folder, so that its leaves come to lie in as many packs.
+            let is_busy = number.is_multiple_of(2) && number + self.quiet <= versions;
+            self.change(number, if is_busy { self.busy } else { number * 7_919 % self.folders });
         }
     }
 
-    /// Publishes a version in which one file of some leaf has another content.
-    fn change(&mut self, number: u64) {
+    /// Publishes a version in which one file of a folder has another content.
+    fn change(&mut self, number: u64, folder: u64) {
         let name = ObjectName { born: self.timeline.fold().number, random: random_bytes().expect("random") };
         let mut pack = PackBuilder::new(ObjectKind::MetaPack);
-        // Every other time in one folder, so that its leaves come to lie in as many packs.
-        let folder = if number.is_multiple_of(2) { self.busy } else { number * 7_919 % self.folders };
         let key = (self.path)(folder, number * 31 % FILES).into_bytes();
         let mut way = vec![self.root];
         while let Some(node) = way.last().map(|id| self.node(*id)).filter(|node| node.level() > 0) {

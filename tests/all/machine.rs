@@ -14,6 +14,7 @@ pub const FAR: &str = "s3://bucket/teams/far";
 pub struct Machine {
     folder: tempfile::TempDir,
     far: Bucket,
+    has_cache: bool,
 }
 
 /// What a command asked of stores.
@@ -36,7 +37,7 @@ impl Cost {
 impl Machine {
     /// A machine that knows nothing of `far` yet.
     pub fn new(far: &Bucket) -> Machine {
-        Machine { folder: tempfile::tempdir().expect("a folder"), far: far.clone() }
+        Machine { folder: tempfile::tempdir().expect("a folder"), far: far.clone(), has_cache: false }
     }
 
     /// A machine on which an empty far store was made.
@@ -44,6 +45,11 @@ impl Machine {
         let machine = Machine::new(&backend::memory());
         machine.run(|engine| engine.create_store(FAR));
         machine
+    }
+
+    /// The same machine, whose user has a cache of files.
+    pub fn with_cache(self) -> Machine {
+        Machine { has_cache: true, ..self }
     }
 
     /// The same machine, as if the far store were another.
@@ -84,7 +90,7 @@ impl Machine {
             jobs: 1,
             state_folder: Some(self.path("state")),
             caches: Vec::new(),
-            user_cache: None,
+            user_cache: self.has_cache.then(|| self.path("cache")),
         };
         let far = self.far.clone();
         let opener = Opener::new(move |root, missing| match root {

@@ -115,8 +115,11 @@ fn parts_that_cannot_be_merged_are_refused() {
     into("sub/=../up/", 2, "..");
     into("../sub/", 2, "..");
     into("sub/=.dagset/", 2, "dagset's own");
-    two.refused(&[&dogs("sub/"), "./store/set", "--branch", "new"], 2, "is a part of the dataset");
-    two.refused(&["./store/set@main:x/", "./store/dogs", "--branch", "main"], 2, "is a part of the dataset");
+    two.refused(&[&dogs("sub/"), "./store/set", "--branch", "new"], 2, "is a part of a version of");
+    two.refused(&["./store/set@main:x/", "./store/dogs", "--branch", "main"], 2, "is a part of a version of");
+    two.0.0.run(["dataset", "copy", "./store/dogs", "./store/pups"]).text();
+    let of_copy = ["./store/dogs", "./store/pups@main:sub/=as/", "--branch", "main"];
+    two.refused(&of_copy, 2, "dagset get './store//pups@main:sub/' DIR");
     two.refused(
         &["./store/set", &dogs("sub/"), &dogs("sub/=as/"), "--branch", "main"],
         2,

@@ -216,8 +216,8 @@ fn a_name_for_content_that_is_there_is_said_to_be_given_or_a_version_to_be_made(
     let made = told(&["--as", "2.0"]);
     assert!(made.starts_with("Made 2.0 "), "{made}");
     assert_eq!(numbered.versions(), 2);
-    let merge =
-        |more: &[&str]| numbered.0.run([&["merge", "./store/set@2.0", "--branch", "main"], more].concat()).text();
-    assert!(merge(&["--as", "3.0"]).starts_with("Made 3.0 "), "a version of another name");
-    assert!(merge(&[]).contains("Nothing changed"), "2.0 is behind");
+    let merged = numbered.0.run(["merge", "./store/set@2.0", "--branch", "main", "--as", "3.0"]).exits(0);
+    assert!(merged.stdout.starts_with("Nothing changed"), "{}", merged.stdout);
+    assert!(merged.stderr.contains("no version is called 3.0: main is at 2.0"), "{}", merged.stderr);
+    assert_eq!(numbered.versions(), 2, "a merge makes none for another name");
 }

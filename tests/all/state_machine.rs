@@ -139,9 +139,10 @@ impl Play {
             self.compare_refs(FAR, &far);
         }
         let (store, refs) = if self.dice.below(3) == 0 { (FAR, far) } else { (home, refs) };
-        let heads = refs.branches.values().chain(refs.tags.values()).copied();
-        if let Some(version) = self.dice.one_of(self.versions.history(heads)) {
-            self.compare_version(store, &version);
+        let heads = refs.branches.values().copied().collect();
+        let known = refs.branches.values().chain(refs.tags.values()).copied();
+        if let Some(version) = self.dice.one_of(self.versions.history(known)) {
+            self.compare_version(store, &version, &heads);
         }
     }
 
@@ -164,19 +165,30 @@ impl Play {
         }
     }
 
+    /// Whether the content of a version was let go in a store.
+    pub fn is_let_go(&self, store: &str, version: &Id) -> bool {
+        let card = self.world.engine("").show(&address(&format!("{store}//set@{version}")));
+        card.is_ok_and(|card| card.let_go.is_some())
+    }
+
     /// A version's content and history, on a machine that may know nothing.
-    fn compare_version(&mut self, store: &str, version: &Id) {
+    fn compare_version(&mut self, store: &str, version: &Id, heads: &BTreeSet<Id>) {
         let engine = if self.dice.below(4) == 0 { self.world.stranger() } else { self.world.engine("") };
         let whole = address(&format!("{store}//set@{version}"));
+        let log = engine.log(&whole, LogOptions::default()).expect("a log");
+        let logged: BTreeSet<Id> = log.into_iter().map(|card| card.version).collect();
+        assert_eq!(logged, self.versions.history([*version]), "{store}: the log of {version}");
         let out = self.world.path("out");
         fs::remove_dir_all(&out).ok();
+        if self.is_let_go(store, version) {
+            assert!(!heads.contains(version), "{store}: a branch is at {version}, whose content was let go");
+            let refused = engine.get(&whole, &GetOptions { folder: out, ..GetOptions::default() });
+            return assert_eq!(refused.expect_err("has no content").kind(), Kind::NotFound);
+        }
         let options = GetOptions { folder: out, ..GetOptions::default() };
         engine.get(&whole, &options).unwrap_or_else(|fault| panic!("{store}: {}", whole_text(&fault)));
         let wanted = &self.versions.get(version).files;
         assert_eq!(files_in(&self.world, "out"), *wanted, "{store}: {version}");
-        let log = engine.log(&whole, LogOptions::default()).expect("a log");
-        let logged: BTreeSet<Id> = log.into_iter().map(|card| card.version).collect();
-        assert_eq!(logged, self.versions.history([*version]), "{store}: the log of {version}");
         if let Some((path, bytes)) = self.dice.one_of(wanted) {
             let mut read = Vec::new();
             engine.cat(&address(&format!("{store}//set@{version}:{path}")), &mut read).expect("is there");

@@ -113,6 +113,24 @@ fn only_the_way_to_the_path_is_read() {
 }
 
 #[test]
+fn parents_that_did_the_same_are_all_named() {
+    let bench = Bench::new();
+    bench.part(
+        &[("one", "0"), ("two", "0")],
+        &[
+            ("a", &[("one", "1"), ("two", "a")]),
+            ("b", &[("one", "1"), ("two", "0")]),
+            ("c", &[("one", "0"), ("two", "0")]),
+        ],
+    );
+    bench.merge(&["c", "a", "b"], &["--as", "2.0"], 0);
+    let also = |path: &str| why(&bench, path)[0]["also"].clone();
+    assert_eq!((also("2.0:one"), also("2.0:two")), (json!(["b"]), json!([])));
+    let told = bench.0.run(["why", "./store/set@2.0:one"]).text();
+    assert!(told.contains("merged: took a and b (only change)"), "{told}");
+}
+
+#[test]
 fn what_a_revert_took_back_is_told_with_the_rule_that_it_followed() {
     let bench = Bench::new();
     bench.publish("main", "1.0", &[], &[("clean", "0"), ("fought", "0")]);

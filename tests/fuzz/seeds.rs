@@ -210,6 +210,8 @@ fn operations() -> Vec<Operation> {
         Operation::Reclaim(things()),
         Operation::Expel { contents: vec![Purged { content: id(5), size: 70_000 }], reason: note() },
         Operation::Readmit { contents: vec![id(5)] },
+        Operation::CondemnContents { mark: 4, versions: vec![id(5)] },
+        Operation::LetGo { versions: vec![id(5)] },
         Operation::DropName { dataset: dataset(), name: RefName::new("1.0").expect("a good name"), version: id(1) },
         Operation::RenameDataset { dataset: dataset(), to: DatasetName::new("other").expect("a good name") },
         Operation::DeleteDataset { dataset: dataset() },
@@ -413,6 +415,8 @@ fn state_rows() -> Vec<Vec<u8>> {
         StateRow::Head { number: 9, record: id(3), fold_rule: FOLD_RULE, store: [7; 16] },
         StateRow::Index(index_row(1)),
         StateRow::Dataset { dataset: dataset(), created: Time(5) },
+        StateRow::CondemnedContent { version: id(5), record: 6 },
+        StateRow::LetGo { version: id(5), record: 7, time: Time(8) },
         StateRow::Expelled {
             content: id(6),
             tombstone: Tombstone { record: 4, time: Time(5), size: 70_000, reason: "why".into() },

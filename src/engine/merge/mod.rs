@@ -247,10 +247,19 @@ impl Engine {
         if let [only] = used.as_slice()
             && let Some(published) = self.move_on(target, branch, only.version, name.as_ref(), options)?
         {
+            if let (Some(name), Some(known)) = (name, &published.name)
+                && name != known
+            {
+                let told = format!("nothing was to be merged, so no version is called {name}: {branch} is at {known}");
+                self.observer.tell(Event::Warning(told.clone()));
+                report.warnings.push(told);
+            }
             report.published = Some(published);
             return Ok(report);
         }
         let (sources, choices) = afresh.as_ref().map_or((used, choices), |afresh| (&afresh.used, &afresh.choices));
+        let fold = target.store.timeline.fold();
+        sources.iter().try_for_each(|source| fold.refuse_let_go(&source.version))?;
         let ancestry = Ancestry::of(self, target, sources)?;
         if let Some(fault) = ancestry.gap(self, target)?.filter(|_| !options.allow_missing) {
             return Err(fault);
@@ -265,6 +274,8 @@ impl Engine {
         }
         untracked.refuse_in_the_way(ancestry.manifest(content, &sources[0].version), &plan.edits)?;
         let session = self.session(timeline, content, options.dry_run);
+        // Of a merge that is made again not all sources are parents.
+        sources.iter().for_each(|source| session.use_version(source.version));
         let proposal = Proposal {
             dataset: target.dataset.clone(),
             branch: branch.clone(),
@@ -292,8 +303,8 @@ impl Engine {
         Ok(report)
     }
 
-    /// Moves the branch to a version that there is; `None` where a version has to be made after all, since this one is another
-    /// dataset's or has another name.
+    /// Moves the branch to a version that there is, and names it if it has no name; `None` where a version has to be made after all, since
+    /// this one is another dataset's.
     fn move_on(
         &self,
         target: &mut Target,
@@ -306,9 +317,6 @@ impl Engine {
         let dataset = target.dataset()?;
         let Some(state) = dataset.versions.get(&version) else { return Ok(None) };
         let known_name = dataset.name_of(&version).cloned();
-        if name.is_some() && known_name.is_some() && known_name.as_ref() != name {
-            return Ok(None);
-        }
         let old = dataset.branches.get(branch).copied();
         let moves = old != Some(version);
         let is_named = name.is_none() || known_name.is_some();

@@ -141,21 +141,20 @@ impl Engine {
         let known = fold.dataset(&dataset)?;
         let version = refs::resolve(fold, &dataset, &reference, default)?;
         let version_name = known.name_of(&version).cloned();
-        let reference = match dataset == target.dataset {
-            true => reference.to_string(),
-            false => format!("{dataset}@{reference}"),
-        };
+        let full = format!("{dataset}@{reference}");
+        let reference = if dataset == target.dataset { reference.to_string() } else { full.clone() };
         let mut parent = MergeParent { reference, version, version_name, part: Part::default(), adds_nothing: false };
         if let Some(path) = address.path.as_deref().filter(|path| !path.is_empty()) {
-            if dataset == target.dataset {
-                return Err(Error::usage(format!(
-                    "{}:{path} is a part of the dataset that is merged into",
-                    parent.reference
-                ))
-                .hint("a part is one of another dataset; leave out what follows the colon"));
-            }
-            let shown = format!("{}//{}", target.store.root, parent.reference);
+            let shown = format!("{}//{full}", target.store.root.trim_end_matches('/'));
             let part = Part::parse(path)?;
+            // By the version: one of a copy of this dataset is this one's too, and nobody could tell later that only a part was taken.
+            if target.dataset()?.versions.contains_key(&version) {
+                let message = format!("{}:{path} is a part of a version of {}", parent.reference, target.dataset);
+                return Err(Error::usage(message).hint(format!(
+                    "of the dataset that is merged into, whole versions are merged: leave out what follows the colon; `dagset get '{shown}:{}' DIR` takes files out of one",
+                    part.from()
+                )));
+            }
             let manifest = target.store.manifest(known_version(target, &version)?);
             parent.part = match part_of(part.clone(), &shown, &manifest) {
                 Err(fault) if is_recorded && fault.kind() == Kind::NotFound => {
@@ -180,12 +179,13 @@ impl Engine {
         if let Some(known) = known.filter(|known| target.store.timeline.fold().datasets.contains_key(known)) {
             return Ok(known);
         }
-        let (other, rest) = self.open_store(&text)?;
+        let (other, rest) = self.open_store_around(&text)?;
         if other.file.store != target.store.file.store {
+            let there = rest.as_deref().map_or("DATASET", |rest| rest.rsplit('/').next().unwrap_or(rest));
             return Err(Error::usage(format!("{} is another store than {}", other.root, target.store.root))
                 .hint(format!(
-                    "in a workspace of {}, `dagset remote add NAME {}` and `dagset fetch NAME` bring its versions there; then `dagset merge NAME/main`",
-                    target.dataset, text
+                    "`dagset dataset copy {text} {}//{there}` brings its versions here, to be merged as {there}@REF; in a workspace of {}, `dagset remote add NAME {text}` and `dagset fetch NAME` do, and then `dagset merge NAME/main`",
+                    target.store.root.trim_end_matches('/'), target.dataset
                 )));
         }
         self.dataset_meant(&text, rest)

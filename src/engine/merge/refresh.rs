@@ -135,6 +135,10 @@ impl Engine {
             parent.version = before.id;
         }
         let (parents, used) = self.parents_of(target, asked, branch, None)?;
+        // Of a branch whose version before has no content any more, what it is now stands for that.
+        if used.iter().any(|parent| target.store.timeline.fold().refuse_let_go(&parent.version).is_err()) {
+            return Ok(None);
+        }
         let choices = choices(options, target, &parents, &used)?;
         Ok(Some(Afresh { origin: state.row.version, parents, used, choices }))
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::base::words::{counted, first_of};
 use crate::base::{Error, Id, Kind, RepoPath, Result};
 use crate::format::attrs::{Attrs, Value};
 use crate::format::manifest::Entry;
@@ -20,9 +21,6 @@ use super::MergeReport;
 use super::layout::{Extent, Layout, OpenMerge, Unsaved};
 use super::parents::role;
 use super::rules::{is_called, solved_words};
-
-/// Conflicts that an error names.
-const SHOWN: usize = 20;
 
 /// What `resolve` did.
 #[derive(Debug, Clone)]
@@ -238,15 +236,10 @@ fn refuse_unsolved(merging: &Merging) -> Result<()> {
     if open.is_empty() {
         return Ok(());
     }
-    let shown = open.iter().take(SHOWN).copied().collect::<Vec<_>>().join("\n  ");
-    let more = if open.len() > SHOWN { format!("\n  … and {} more", open.len() - SHOWN) } else { String::new() };
-    Err(Error::conflict(format!("{} of the merge are not solved:\n  {shown}{more}", count(open.len()))).hint(
+    let conflicts = counted(open.len(), "conflict of the merge is", "conflicts of the merge are");
+    Err(Error::conflict(format!("{conflicts} not solved:{}", first_of(&open))).hint(
         "`dagset add PATH` takes what stands there, `dagset rm PATH` removes it, `dagset resolve PATH --take REF` takes a parent's",
     ))
-}
-
-fn count(conflicts: usize) -> String {
-    if conflicts == 1 { "1 conflict".to_owned() } else { format!("{conflicts} conflicts") }
 }
 
 /// The next commit takes what the merge brings, but for what is open.

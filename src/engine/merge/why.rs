@@ -69,6 +69,8 @@ pub enum How {
         rule: MergeRule,
         /// The parent whose entry, or deletion, it took; `None`: it has what no parent had.
         took: Option<String>,
+        /// Other parents that had done the same.
+        also: Vec<String>,
         /// Of each parent.
         sides: Vec<MergeSide>,
     },
@@ -219,7 +221,7 @@ impl Engine {
             let there = regions.values_at(met.as_str())?;
             let took = (0..parents.len()).find(|head| file.is_some() && same_kind(&there[*head], &file));
             let named = took.map(|head| parents[head].reference.clone());
-            let how = How::Merged { rule: rule_there(met), took: named, sides };
+            let how = How::Merged { rule: rule_there(met), took: named, also: Vec::new(), sides };
             steps.push(self.why_step(target, state, &at.path, how)?);
             let place = |head: usize| Ok(Place { entry: file, ..place_in(&parents[head], met)? });
             return took.map(place).transpose();
@@ -232,7 +234,8 @@ impl Engine {
                 Some((head, from)) => {
                     let rule = rule_there(&from);
                     let took = Some(parents[head].reference.clone());
-                    steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took, sides })?);
+                    let how = How::Merged { rule, took, also: Vec::new(), sides };
+                    steps.push(self.why_step(target, state, &at.path, how)?);
                     return Ok(Some(Place { entry: at.entry, ..place_in(&parents[head], &from)? }));
                 }
                 None => {
@@ -250,8 +253,10 @@ impl Engine {
         let all: Vec<usize> = lineage.speaking().collect();
         let took =
             candidates.iter().find(acted).or(candidates.iter().find(has_it)).or(all.iter().find(has_it)).copied();
-        let named = took.map(|head| parents[head].reference.clone());
-        steps.push(self.why_step(target, state, &at.path, How::Merged { rule, took: named, sides })?);
+        let called = |head: usize| parents[head].reference.clone();
+        let also = candidates.iter().filter(|head| took.is_some_and(|took| took != **head) && acted(head));
+        let how = How::Merged { rule, took: took.map(called), also: also.map(|head| called(*head)).collect(), sides };
+        steps.push(self.why_step(target, state, &at.path, how)?);
         let place = |head: usize| Ok(Place { entry: values[head].clone(), ..place_in(&parents[head], &at.path)? });
         took.map(place).transpose()
     }

@@ -55,6 +55,8 @@ impl Spots {
 #[derive(Default)]
 pub struct Marker {
     versions: HashSet<Id>,
+    /// Those of which only the manifest is needed.
+    bare: HashSet<Id>,
     needs: Needs,
     found: Found,
     /// All packs there were.
@@ -84,6 +86,16 @@ impl Marker {
         walked.map_err(|fault| unreadable(content, row.version, fault))?;
         self.versions.insert(row.version);
         Ok(())
+    }
+
+    /// Marks the record and the manifest of a version, and not the content of its files: that isn't to stay for this version's sake.
+    pub fn mark_manifest(&mut self, content: &Content, row: &VersionRow) -> Result<()> {
+        if !self.bare.insert(row.version) {
+            return Ok(());
+        }
+        let Marker { needs, found, .. } = self;
+        let walked = needs.of_manifest(content, row, &mut |id, kind| found.need(content, id, kind));
+        walked.map_err(|fault| unreadable(content, row.version, fault))
     }
 
     /// Begins anew where a pack is gone that was there before: what was found in it may lie elsewhere now, or nowhere.

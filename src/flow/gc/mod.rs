@@ -19,6 +19,7 @@ use crate::store::content::Content;
 use super::without_packs::{packs_of, without};
 
 pub mod clock;
+mod keeping;
 mod mark;
 pub mod needs;
 pub mod repack;
@@ -41,6 +42,8 @@ pub type ContentOf<'c> = dyn Fn(&Timeline) -> Result<Content> + 'c;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Gone {
     pub versions: Vec<Id>,
+    /// Versions that stay, and whose content goes.
+    pub contents: Vec<Id>,
     pub packs: u64,
     /// Bytes of the packs.
     pub bytes: u64,
@@ -52,6 +55,8 @@ struct Survey {
     alive: Things,
     /// Dead, and not condemned.
     dead: Things,
+    /// Versions that stay, and whose content isn't to.
+    let_go: Vec<Id>,
     packs: BTreeMap<ObjectName, IndexPack>,
     /// What stays; `None` where there are too many dead versions for one record.
     live: Option<Live>,
@@ -68,6 +73,8 @@ pub struct Collector<'a> {
     pub kept: Vec<Id>,
     /// The newest record that is older than the grace period.
     pub old: u64,
+    /// What time it is for the store.
+    pub now: Time,
     /// A pack of which less is needed than so many percent of its stored bytes is written anew.
     pub needed: u64,
     /// Nothing is written.
@@ -100,21 +107,26 @@ impl Collector<'_> {
                 }
                 Ok(survey) => survey,
             };
-            let Survey { alive, dead, packs, .. } = survey;
+            let Survey { alive, dead, let_go, packs, .. } = survey;
             let rescues = alive != Things::default() && !self.dry_run;
-            let wrote = match dead == Things::default() && !rescues {
+            let wrote = match dead == Things::default() && let_go.is_empty() && !rescues {
                 true => return Ok(gone),
                 false if self.dry_run => true,
                 false => timeline.append(&self.actor, |fold, _| {
-                    let step = match rescues {
-                        true => Operation::Rescue(alive.clone()),
-                        false => Operation::Condemn { mark, things: dead.clone() },
+                    let step = match (rescues, let_go.is_empty()) {
+                        (true, _) => Operation::Rescue(alive.clone()),
+                        // In a record of its own, which can be undone.
+                        (false, false) => Operation::CondemnContents { mark, versions: let_go.clone() },
+                        (false, true) => Operation::Condemn { mark, things: dead.clone() },
                     };
                     Ok(if fold.number == mark { vec![step] } else { Vec::new() })
                 })?,
             };
             if wrote && !rescues {
-                count(&mut gone, &dead, &packs);
+                gone.contents.extend(&let_go);
+                if let_go.is_empty() || self.dry_run {
+                    count(&mut gone, &dead, &packs);
+                }
             }
             if self.dry_run {
                 return Ok(gone);
@@ -141,19 +153,30 @@ impl Collector<'_> {
         // By a longer grace than the one that condemned it, or for a workspace, a version may be alive.
         let alive = live_versions(fold, grace, None).into_iter().filter(|id| condemned.versions.contains_key(id));
         let mut alive = Things { versions: alive.collect(), packs: Vec::new() };
+        let (kept_by_any, kept) = self.kept_contents(timeline, grace)?;
+        alive.versions.extend(condemned.contents.keys().filter(|id| kept_by_any.contains(id)));
         alive.versions.sort_unstable();
+        alive.versions.dedup();
         let live = live_versions(fold, grace, self.only.as_ref());
         let known = all_versions(fold);
         let stays = |id: &Id| live.contains(id) && !condemned.versions.contains_key(id);
+        let is_bare = |id: &Id| !kept.contains(id) || !fold.lasts(id);
         for row in known.values().filter(|row| stays(&row.version)) {
-            marker.mark(&content, row)?;
+            match is_bare(&row.version) {
+                true => marker.mark_manifest(&content, row)?,
+                false => marker.mark(&content, row)?,
+            }
         }
+        let goes = |id: &&Id| stays(id) && !kept.contains(id) && fold.lasts(id);
+        let mut let_go: Vec<Id> = known.keys().filter(goes).copied().collect();
+        let_go.sort_unstable();
+        let_go.truncate(THINGS_A_RECORD);
         let is_dead = |id: &&Id| !live.contains(*id) && !condemned.versions.contains_key(*id);
         let mut versions: Vec<Id> = known.keys().filter(is_dead).copied().collect();
         versions.sort_unstable();
         if versions.len() > THINGS_A_RECORD {
             versions.truncate(THINGS_A_RECORD);
-            return Ok(Survey { alive, dead: Things { versions, packs: Vec::new() }, packs, live: None });
+            return Ok(Survey { alive, dead: Things { versions, packs: Vec::new() }, let_go, packs, live: None });
         }
         let live_packs = marker.live_packs(&content, |name| condemned.packs.contains_key(name))?;
         alive.packs.extend(live_packs.packs().filter(|name| condemned.packs.contains_key(name)));
@@ -161,7 +184,7 @@ impl Collector<'_> {
         let is_dead =
             |name: &&ObjectName| name.born < self.old && !live_packs.has(name) && !condemned.packs.contains_key(*name);
         let dead = packs.keys().filter(is_dead).copied().take(THINGS_A_RECORD).collect();
-        Ok(Survey { alive, dead: Things { versions, packs: dead }, packs, live: Some(live_packs) })
+        Ok(Survey { alive, dead: Things { versions, packs: dead }, let_go, packs, live: Some(live_packs) })
     }
 
     /// Reclaims what was condemned before the grace period, where [`Collector::condemn`] has rescued what is alive.
@@ -170,14 +193,15 @@ impl Collector<'_> {
         for _ in 0..PATIENCE {
             let fold = timeline.fold();
             let at = fold.number;
-            let things = reclaimable(fold, self.old);
-            if things == Things::default() {
+            let (things, contents) = reclaimable(fold, self.old);
+            if things == Things::default() && contents.is_empty() {
                 return Ok(gone);
             }
             self.observer.tell(Event::Phase("reclaiming"));
             let content = (self.content_of)(timeline)?;
             let packs = packs_of(&content)?;
             if self.dry_run {
+                gone.contents = contents;
                 count(&mut gone, &things, &packs);
                 return Ok(gone);
             }
@@ -191,15 +215,17 @@ impl Collector<'_> {
                 if fold.number != at {
                     return Ok(Vec::new());
                 }
-                let mut operations = vec![
-                    Operation::VoidBefore { born: self.old.max(fold.void_before) },
-                    Operation::Reclaim(things.clone()),
-                ];
+                let mut operations = vec![Operation::VoidBefore { born: self.old.max(fold.void_before) }];
+                operations.extend((!contents.is_empty()).then(|| Operation::LetGo { versions: contents.clone() }));
+                operations.push(Operation::Reclaim(things.clone()));
                 operations.extend(replaced.clone());
                 Ok(operations)
             })?;
             match wrote {
-                true => count(&mut gone, &things, &packs),
+                true => {
+                    gone.contents.extend(contents);
+                    count(&mut gone, &things, &packs);
+                }
                 false => timeline.refresh()?,
             }
         }
@@ -237,15 +263,19 @@ impl Collector<'_> {
     }
 }
 
-/// What may go by now, versions before packs.
-fn reclaimable(fold: &Fold, old: u64) -> Things {
-    let mut things = fold.condemned.up_to(old);
-    if things.versions.len() > THINGS_A_RECORD {
+/// What may go by now, versions and their content before packs.
+fn reclaimable(fold: &Fold, old: u64) -> (Things, Vec<Id>) {
+    let (mut things, mut contents) = (fold.condemned.up_to(old), fold.condemned.contents_up_to(old));
+    if things.versions.len().max(contents.len()) > THINGS_A_RECORD {
         things.versions.truncate(THINGS_A_RECORD);
+        contents.truncate(THINGS_A_RECORD);
         things.packs.clear();
     }
+    // Of a version that goes whole nothing is left to be let go.
+    let whole: HashSet<&Id> = things.versions.iter().collect();
+    contents.retain(|id| !whole.contains(id));
     things.packs.truncate(THINGS_A_RECORD);
-    things
+    (things, contents)
 }
 
 fn count(gone: &mut Gone, things: &Things, packs: &BTreeMap<ObjectName, IndexPack>) {

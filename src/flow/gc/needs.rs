@@ -24,6 +24,8 @@ pub type Tell<'t> = dyn FnMut(Id, ItemKind) -> Result<bool> + 't;
 pub struct Needs {
     nodes: HashSet<Id>,
     met: HashSet<Id>,
+    /// Nodes that were met without what they name, of versions whose content isn't needed.
+    bare: HashSet<Id>,
 }
 
 impl Needs {
@@ -31,13 +33,23 @@ impl Needs {
     pub fn of_version(&mut self, content: &Content, row: &VersionRow, tell: &mut Tell<'_>) -> Result<()> {
         tell(row.version, ItemKind::Version)?;
         let manifest = Manifest::new(content, row.manifest, Some(row.manifest_place));
-        let Needs { nodes, met } = self;
+        let Needs { nodes, met, .. } = self;
         new_nodes(&manifest, nodes, |node| {
             tell(node.id, ItemKind::Node)?;
             let recipes = node.leaves.iter().filter(|leaf| leaf.entry.bytes() > SMALL_FILE);
             let frames: Vec<FramePlace> = recipes.filter_map(|leaf| Some(leaf.place?.frame)).collect();
             content.prefetch(ObjectKind::MetaPack, &frames);
             node.leaves.iter().try_for_each(|leaf| of_entry(content, leaf, met, tell))
+        })
+    }
+
+    /// Tells what a version needs that no version of which it was told so did, without the content of its files: its record and manifest.
+    pub fn of_manifest(&mut self, content: &Content, row: &VersionRow, tell: &mut Tell<'_>) -> Result<()> {
+        tell(row.version, ItemKind::Version)?;
+        let manifest = Manifest::new(content, row.manifest, Some(row.manifest_place));
+        new_nodes(&manifest, &mut self.bare, |node| {
+            tell(node.id, ItemKind::Node)?;
+            node.leaves.iter().try_for_each(|leaf| of_attributes(leaf, tell))
         })
     }
 
@@ -58,11 +70,16 @@ impl Needs {
 }
 
 fn of_entry(content: &Content, leaf: &Leaf, met: &mut HashSet<Id>, tell: &mut Tell<'_>) -> Result<()> {
-    if let EntryAttrs::OutOfLine(id) = &leaf.entry.attrs {
-        tell(*id, ItemKind::Attributes)?;
-    }
+    of_attributes(leaf, tell)?;
     match leaf.entry.kind {
         EntryKind::File { size, content: id, .. } => of_file(content, id, size, leaf.place.as_ref(), met, tell),
+        _ => Ok(()),
+    }
+}
+
+fn of_attributes(leaf: &Leaf, tell: &mut Tell<'_>) -> Result<()> {
+    match &leaf.entry.attrs {
+        EntryAttrs::OutOfLine(id) => tell(*id, ItemKind::Attributes).map(drop),
         _ => Ok(()),
     }
 }

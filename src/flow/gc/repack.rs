@@ -50,13 +50,15 @@ impl Collector<'_> {
                 Err(_) => None,
                 Ok(survey) => Some(survey),
             };
-            let Some(Survey { live: Some(live), alive, .. }) = fits else {
+            let Some(Survey { live: Some(live), alive, dead, let_go, .. }) = fits else {
                 lost += 1;
                 continue;
             };
             let content = (self.content_of)(timeline)?;
             let mut sparse = self.sparse(timeline, &content, &live)?;
-            if alive != Things::default() || sparse.is_empty() {
+            // What died meanwhile isn't condemned yet, and whoever names it would rescue nothing.
+            let is_settled = dead.versions.is_empty() && let_go.is_empty();
+            if alive != Things::default() || !(is_settled || self.dry_run) || sparse.is_empty() {
                 return Ok(gone);
             }
             if self.dry_run {

@@ -25,6 +25,12 @@ impl Weight {
         needs.of_version(content, row, &mut |id, kind| note(content, frames, &id, kind))
     }
 
+    /// Adds the record and the manifest of a version.
+    pub fn add_manifest(&mut self, content: &Content, row: &VersionRow) -> Result<()> {
+        let Weight { needs, frames } = self;
+        needs.of_manifest(content, row, &mut |id, kind| note(content, frames, &id, kind))
+    }
+
     /// Adds the chunks that one content consists of, and its recipe.
     pub fn add_content(&mut self, content: &Content, id: &Id, size: u64) -> Result<()> {
         let Weight { needs, frames } = self;

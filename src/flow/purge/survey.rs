@@ -45,12 +45,18 @@ pub fn survey(content: &Content, fold: &Fold, targets: &[Purged]) -> Result<Surv
     let mut candidates = candidates(content, targets)?;
     let mut shared_bytes = 0;
     let rows = all_versions(fold);
-    for row in rows.values() {
+    // First those that need their content: what others share with them isn't entered again.
+    let (bare, whole): (Vec<&VersionRow>, Vec<&VersionRow>) =
+        rows.values().copied().partition(|row| fold.let_go.contains_key(&row.version));
+    for row in whole {
         let tell = &mut |id, kind| {
             shared_bytes += candidates.remove(&(id, kind)).unwrap_or(0);
             Ok(!content.all_places(&id, kind)?.is_empty())
         };
-        walk.take(content, row, tell).map_err(|fault| unreadable(content, row.version, fault))?;
+        walk.take(content, row, Some(tell)).map_err(|fault| unreadable(content, row.version, fault))?;
+    }
+    for row in bare {
+        walk.take(content, row, None).map_err(|fault| unreadable(content, row.version, fault))?;
     }
     let versions = rows.values().map(|row| (row.version, walk.count_below(&row.manifest)));
     Ok(Survey {
@@ -96,16 +102,17 @@ struct Walk {
 }
 
 impl Walk {
-    fn take(&mut self, content: &Content, row: &VersionRow, tell: &mut Tell<'_>) -> Result<()> {
+    /// Without `tell`, what the version's files need isn't needed for its sake.
+    fn take(&mut self, content: &Content, row: &VersionRow, mut tell: Option<&mut Tell<'_>>) -> Result<()> {
         let manifest = Manifest::new(content, row.manifest, Some(row.manifest_place));
         let mut nodes = std::mem::take(&mut self.nodes);
-        let walked = new_nodes(&manifest, &mut nodes, |node| self.take_node(content, &node, tell));
+        let walked = new_nodes(&manifest, &mut nodes, |node| self.take_node(content, &node, tell.as_deref_mut()));
         self.nodes = nodes;
         walked
     }
 
     /// Children come before parents.
-    fn take_node(&mut self, content: &Content, node: &StoredNode, tell: &mut Tell<'_>) -> Result<()> {
+    fn take_node(&mut self, content: &Content, node: &StoredNode, mut tell: Option<&mut Tell<'_>>) -> Result<()> {
         let mut count = 0;
         for leaf in &node.leaves {
             match leaf.entry.kind {
@@ -115,7 +122,7 @@ impl Walk {
                     found.size = size;
                     found.paths.insert(leaf.path.to_string());
                 }
-                _ => self.needs.of_leaf(content, leaf, tell)?,
+                _ => tell.as_deref_mut().map_or(Ok(()), |tell| self.needs.of_leaf(content, leaf, tell))?,
             }
         }
         if node.level > 0 {

@@ -30,6 +30,8 @@ pub(super) struct Walk<'w> {
     /// Recipe pages, with what their parent said: level and bytes below.
     pub(super) pages: HashSet<(Id, u8, u64)>,
     pub(super) lent: HashSet<Id>,
+    /// The content of files that are met now isn't looked at: it was let go.
+    is_bare: bool,
 }
 
 /// What neighbours and parents of a node have to agree with. It has an item at least.
@@ -63,6 +65,7 @@ impl<'w> Walk<'w> {
             contents: HashSet::new(),
             pages: HashSet::new(),
             lent: HashSet::new(),
+            is_bare: false,
         }
     }
 
@@ -77,11 +80,18 @@ impl<'w> Walk<'w> {
         let is_old = |id: &&Id| old.iter().any(|state| state.row.version == **id);
         let mut passed = HashSet::new();
         for parent in new.iter().flat_map(|state| &state.row.parents).filter(is_old) {
-            let Some(row) = known.get(parent) else { continue };
+            // What an old parent has no content of any more, a new version needs all the same.
+            let Some(row) = known.get(parent).filter(|_| !fold.let_go.contains_key(parent)) else { continue };
             let manifest = Manifest::new(self.content, row.manifest, Some(row.manifest_place));
             node_ids(&manifest, &mut passed).ok();
         }
         self.nodes.extend(passed.into_iter().map(|id| (id, None)));
+    }
+
+    /// What a version needs besides the content of its files, and that no version needed which was looked at before: all of those with content are.
+    pub(super) fn bare_version(&mut self, state: &VersionState) -> Result<()> {
+        self.is_bare = true;
+        self.version(state)
     }
 
     pub(super) fn version(&mut self, state: &VersionState) -> Result<()> {
@@ -151,7 +161,9 @@ impl<'w> Walk<'w> {
             });
             match read {
                 Ok((path, entry)) => {
-                    self.entry(&entry, path.as_str())?;
+                    if !self.is_bare {
+                        self.entry(&entry, path.as_str())?;
+                    }
                     let own = Weight { entries: 1, files: entry.is_file().into(), bytes: entry.bytes() };
                     weight = weight.and_then(|sum| sum.plus(own));
                     first.get_or_insert(path.clone());

@@ -59,7 +59,10 @@ impl Check<'_> {
         let (new, old): (Vec<_>, Vec<_>) =
             datasets.flat_map(|dataset| dataset.versions.values()).partition(|state| state.record > since);
         walk.pass_over_parents(fold, &new, &old);
-        new.iter().try_for_each(|state| walk.version(state))?;
+        let (bare, with_content): (Vec<_>, Vec<_>) =
+            new.into_iter().partition(|state| fold.let_go.contains_key(&state.row.version));
+        with_content.into_iter().try_for_each(|state| walk.version(state))?;
+        bare.into_iter().try_for_each(|state| walk.bare_version(state))?;
         self.report().borrowed = walk.lent();
         Ok(())
     }

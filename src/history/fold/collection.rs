@@ -14,6 +14,8 @@ use super::{Dataset, Fold, Undo};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Condemned {
     pub versions: BTreeMap<Id, u64>,
+    /// Versions that stay, and whose content goes.
+    pub contents: BTreeMap<Id, u64>,
     pub packs: BTreeMap<ObjectName, u64>,
 }
 
@@ -42,10 +44,20 @@ impl Void {
 impl Condemned {
     /// Whether nothing is.
     pub fn is_empty(&self) -> bool {
-        self.versions.is_empty() && self.packs.is_empty()
+        self.versions.is_empty() && self.contents.is_empty() && self.packs.is_empty()
     }
 
-    /// What was condemned by records up to `number`.
+    /// The record that condemned a version or its content, if one did.
+    pub(super) fn of_version(&self, id: &Id) -> Option<u64> {
+        self.versions.get(id).or_else(|| self.contents.get(id)).copied()
+    }
+
+    /// The versions whose content was condemned by records up to `number`.
+    pub fn contents_up_to(&self, number: u64) -> Vec<Id> {
+        self.contents.iter().filter(|(_, by)| **by <= number).map(|(id, _)| *id).collect()
+    }
+
+    /// What was condemned by records up to `number`, whole.
     pub fn up_to(&self, number: u64) -> Things {
         let versions = self.versions.iter().filter(|(_, by)| **by <= number).map(|(id, _)| *id);
         let packs = self.packs.iter().filter(|(_, by)| **by <= number).map(|(name, _)| *name);
@@ -77,7 +89,7 @@ impl Fold {
     pub fn settle(&self, mut operations: Vec<Operation>) -> Vec<Operation> {
         let mut rescued = Things::default();
         for operation in &operations {
-            rescued.versions.extend(self.pointed_at(operation).filter(|id| self.condemned.versions.contains_key(id)));
+            rescued.versions.extend(self.pointed_at(operation).filter(|id| self.condemned.of_version(id).is_some()));
         }
         for operation in &mut operations {
             if let Operation::Rely(things) = operation {
@@ -113,8 +125,7 @@ impl Fold {
 
     /// Refuses an operation that brings a condemned version into use.
     pub(super) fn check_not_condemned(&self, operation: &Operation) -> Result<()> {
-        let condemned = self.pointed_at(operation).find_map(|id| Some((id, self.condemned.versions.get(&id)?)));
-        match condemned {
+        match self.pointed_at(operation).find_map(|id| Some((id, self.condemned.of_version(&id)?))) {
             None => Ok(()),
             Some((id, by)) => Err(Error::conflict(format!("version {} was condemned by record {by}", id.short()))),
         }
@@ -193,6 +204,9 @@ impl Fold {
 
     pub(super) fn reclaim(&mut self, things: &Things, undo: &mut Vec<Undo>) -> Result<()> {
         let mut left = self.condemned.clone();
+        for id in &things.versions {
+            left.contents.remove(id);
+        }
         let gone = things.versions.iter().map(|id| (id.short(), left.versions.remove(id)));
         let gone = gone.collect::<Vec<_>>().into_iter();
         for (what, by) in gone.chain(things.packs.iter().map(|name| (name.to_string(), left.packs.remove(name)))) {
@@ -202,13 +216,16 @@ impl Fold {
         }
         // A version that can still be rescued keeps all that it may need.
         let newest = things.packs.iter().filter_map(|name| self.condemned.packs.get(name)).max();
-        if let (Some(newest), Some(oldest)) = (newest, left.versions.values().min())
+        if let (Some(newest), Some(oldest)) = (newest, left.versions.values().chain(left.contents.values()).min())
             && oldest <= newest
         {
             return Err(Error::conflict("packs go with or behind the versions that were condemned before them"));
         }
         undo.push(Undo::Condemned(std::mem::replace(&mut self.condemned, left)));
         let versions: BTreeSet<&Id> = things.versions.iter().collect();
+        for id in &things.versions {
+            undo.extend(self.let_go.remove(id).map(|was| Undo::LetGo(*id, Some(was))));
+        }
         let touched = |dataset: &Dataset| dataset.versions.keys().any(|id| versions.contains(id));
         for (name, dataset) in self.datasets.iter_mut().filter(|(_, dataset)| touched(dataset)) {
             undo.push(Undo::DatasetWas(name.clone(), Box::new(dataset.clone())));

@@ -402,19 +402,23 @@ impl Objects for Backend {
         Ok(Listing { folders, objects })
     }
 
-    fn list_below(&self, folder: &str) -> Result<Below> {
+    fn list_below(&self, folder: &str, after: Option<&str>) -> Result<Below> {
         if matches!(&self.reach, Reach::Local(local) if local.is_folder()) {
             return Ok(Below { names: self.last_below(folder)?, reaches_end: true });
         }
         let prefix = if folder.is_empty() { self.prefix.clone() } else { self.key(folder)? };
-        let answer =
-            self.run("read from", folder, |store| {
-                let prefix = prefix.clone();
+        let after = after.map(|name| self.key(&format!("{folder}/{name}"))).transpose()?;
+        let answer = self.run("read from", folder, |store| {
+            let (prefix, after) = (prefix.clone(), after.clone());
+            async move {
+                let listed = match &after {
+                    Some(after) => store.list_with_offset(Some(&prefix), after),
+                    None => store.list(Some(&prefix)),
+                };
                 // Not one more: it would be asked for by another request.
-                async move {
-                    store.list(Some(&prefix)).take(LISTED_AT_ONCE).map_ok(|meta| meta.location).try_collect().await
-                }
-            });
+                listed.take(LISTED_AT_ONCE).map_ok(|meta| meta.location).try_collect().await
+            }
+        });
         let keys: Vec<Key> = match answer {
             Err(Fault::Absent) => Vec::new(),
             answer => answer.map_err(|fault| self.fault(folder, fault))?,

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use dagset::base::{Id, Kind};
 use dagset::engine::{
-    CloneOptions, CommitOptions, Engine, GcOptions, MergeOptions, MergeReport, PushOptions, RefExpr, SquashOptions,
+    Attrs, CloneOptions, CommitOptions, Engine, GcOptions, MergeOptions, MergeReport, PushOptions, RefExpr,
+    SquashOptions, Value,
 };
 
 use crate::stage::{noise, whole_text};
@@ -15,10 +16,10 @@ use super::model::{Files, Version, merged};
 use super::{FAR, PATHS, Person, Play, address, assert_conflict, files_in};
 
 /// The steps, each as often as it stands here.
-pub const NAMES: [&str; 31] = [
+pub const NAMES: [&str; 33] = [
     "write", "write", "write", "write", "edit", "delete", "rename", "commit", "commit", "commit", "commit", "branch",
     "switch", "switch", "merge", "merge", "tag", "name", "push", "push", "push", "fetch", "pull", "pull", "squash",
-    "revert", "undo", "gc", "dry-gc", "clone", "reopen",
+    "revert", "undo", "gc", "gc", "dry-gc", "clone", "reopen", "keep",
 ];
 
 impl Play {
@@ -45,6 +46,7 @@ impl Play {
             "undo" => self.undo(who),
             "gc" => self.collect(who, false),
             "dry-gc" => self.collect(who, true),
+            "keep" => self.keep(who),
             "clone" => self.clone_far(),
             "reopen" => drop(fs::remove_dir_all(self.world.kept())),
             other => unreachable!("{other}"),
@@ -286,7 +288,11 @@ impl Play {
         let before = parents[parent.unwrap_or(1) - 1];
         let options = MergeOptions { on_conflict: Some("first".to_owned()), ..MergeOptions::default() };
         let version = dagset::engine::Address::parse_in_workspace(&undone.to_string(), None).expect("an id");
+        let is_let_go = self.is_let_go(self.people[who].home, &before);
         let report = self.engine(who).revert(&version, parent, &options);
+        if is_let_go {
+            return assert_conflict(report, "a revert to what was let go");
+        }
         let of = |id: &Id| &self.versions.get(id).files;
         let files = merged(of(&undone), of(&head), of(&before));
         if files == *of(&head) {
@@ -364,6 +370,7 @@ impl Play {
         let Some(head) = self.head(who) else { return };
         let branch = self.people[who].branch.clone();
         let there = self.far.branches.get(&branch).copied();
+        let stays_away = there != Some(head) && self.is_let_go(FAR, &head);
         let outcome = self.engine(who).push(&PushOptions::default());
         if there.is_some_and(|there| !self.versions.is_ancestor(&there, &head)) {
             // Where this side adds nothing, nothing is sent, or it is said that the branch is behind.
@@ -371,6 +378,9 @@ impl Play {
             return if !adds_nothing || outcome.is_err() {
                 assert_conflict(outcome, "a push over other versions")
             };
+        }
+        if stays_away {
+            return assert_conflict(outcome, "a push of a branch to where the content of its version was let go");
         }
         outcome.unwrap_or_else(|fault| panic!("{}", whole_text(&fault)));
         self.far.branches.insert(branch.clone(), head);
@@ -455,6 +465,23 @@ impl Play {
         }
         let third = self.engine(who).gc(&place, &at_once()).expect("collects");
         assert_eq!((third.condemned.packs, third.reclaimed.packs), (0, 0), "two in a row free everything");
+        if store != FAR {
+            self.people[who].undoable = None;
+        }
+    }
+
+    /// Other keep rules for a dataset: what no branch is near keeps its content no more.
+    fn keep(&mut self, who: usize) {
+        let store = if self.dice.below(2) == 0 { FAR } else { self.people[who].home };
+        let is_there = if store == FAR { !self.far.branches.is_empty() } else { self.head(who).is_some() };
+        if !is_there {
+            return;
+        }
+        let last = 1 + self.dice.below(3) as i64;
+        self.detail(format!("{store} {last}"));
+        let rules = Attrs([("keep.last".to_owned(), Value::Int(last))].into());
+        let set = self.world.engine("").set_metadata(&address(&format!("{store}//set")), &rules);
+        set.unwrap_or_else(|fault| panic!("{}", whole_text(&fault)));
         if store != FAR {
             self.people[who].undoable = None;
         }

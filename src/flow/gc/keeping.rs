@@ -1,0 +1,44 @@
+//! What the keep rules of a store's datasets come to: the rules are in the fold, what time is new by them and what is used are asked of the store.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::base::{DatasetName, Event, Id, Result};
+use crate::history::alive::Grace;
+use crate::history::keep::{Keeping, Rules, kept_contents};
+use crate::history::timeline::Timeline;
+use crate::store::uses;
+
+use super::{Collector, clock};
+
+impl Collector<'_> {
+    /// The versions whose content stays: by the rules of all datasets, and by those of the dataset that is collected.
+    pub(super) fn kept_contents(&self, timeline: &Timeline, grace: Grace<'_>) -> Result<(HashSet<Id>, HashSet<Id>)> {
+        let mut keeping = self.keeping(timeline)?;
+        let used = match keeping.is_empty() {
+            true => HashSet::new(),
+            false => uses::used_versions(timeline.bucket())?,
+        };
+        let by_all = kept_contents(timeline.fold(), grace, &keeping, &used);
+        keeping.retain(|name, _| self.only.as_ref().is_none_or(|only| only == name));
+        let kept = kept_contents(timeline.fold(), grace, &keeping, &used);
+        Ok((by_all, kept))
+    }
+
+    fn keeping(&self, timeline: &Timeline) -> Result<BTreeMap<DatasetName, Keeping>> {
+        let fold = timeline.fold();
+        let mut keeping = BTreeMap::new();
+        for (name, dataset) in &fold.datasets {
+            let rules = Rules::of(name, dataset).unwrap_or_else(|fault| {
+                let told = format!("{}: all its versions keep their content", fault.in_one_line());
+                self.observer.tell(Event::Warning(told));
+                None
+            });
+            let Some(rules) = rules else { continue };
+            let since =
+                |newer| clock::newest_record_before(timeline.bucket(), fold.number, clock::before(self.now, newer));
+            let old = rules.newer.map(since).transpose()?;
+            keeping.insert(name.clone(), Keeping { rules, old });
+        }
+        Ok(keeping)
+    }
+}
