@@ -82,7 +82,11 @@ pub fn pieces<'a>(base: Option<Manifest<'a>>, edits: Edits) -> Box<dyn Iterator<
 }
 
 /// The rows with fresh ones in the place of their paths', those that may be kept. All in path order.
-pub fn with_fresh(mut rows: Vec<StatRow>, mut fresh: Vec<StatRow>, may_stay: impl Fn(&StatRow) -> bool) -> Vec<StatRow> {
+pub fn with_fresh(
+    mut rows: Vec<StatRow>,
+    mut fresh: Vec<StatRow>,
+    may_stay: impl Fn(&StatRow) -> bool,
+) -> Vec<StatRow> {
     let mut of_fresh = fresh.iter().peekable();
     rows.retain(|row| {
         while of_fresh.next_if(|new| new.path < row.path).is_some() {}
