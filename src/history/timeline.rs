@@ -387,10 +387,10 @@ impl Timeline {
 fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
     log::read(bucket, number).map_err(|fault| match fault.kind() {
         Kind::Damaged if log::head(bucket).is_ok_and(|head| head == number) => {
-            let root = bucket.describe();
+            let (first, root) = (bucket.verify_hint(), bucket.describe());
             fault.hint(format!(
-                "it is the newest record: `dagset verify {root} --repair-from COPY` takes it from a copy of the store; where there is none, \
-                 `dagset doctor {root} --fix` moves it to damaged/, and what it said is lost"
+                "{first}; it is the newest record: `dagset verify {root} --repair-from COPY` takes it from a copy of the store; where there is \
+                 none, `dagset doctor {root} --fix` moves it to damaged/, and what it said is lost"
             ))
         }
         _ => fault,

@@ -45,7 +45,8 @@ fn engine(folder: &Path) -> Engine {
 fn listing(engine: &Engine, address: &str) -> Vec<String> {
     let address = Address::parse(address, None).unwrap();
     let entries = engine.list_entries(&address, true).unwrap();
-    entries.iter().map(|entry| format!("{entry:?}")).collect()
+    // The pictures are from before a listing told what was purged.
+    entries.iter().map(|entry| format!("{entry:?}").replace(", purged: None }", " }")).collect()
 }
 
 #[test]
