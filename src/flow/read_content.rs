@@ -56,8 +56,20 @@ pub fn read_content(
             false => Err(Error::damaged(format!("content {} isn't of {size} bytes", content.short()))),
         };
     }
+    read_large(store, content, Chunks::open(store, content, size, place)?, tally, sink)
+        .map_err(|fault| store.or_purged(content, fault))
+}
+
+/// Gives the chunks of a file to `sink`, those of a group while the next one is read.
+fn read_large(
+    store: &Content,
+    content: &Id,
+    chunks: Chunks<'_>,
+    tally: &Arc<Tally>,
+    mut sink: impl FnMut(&[u8]) -> Result<()> + Send,
+) -> Result<()> {
     let mut hasher = blake3::Hasher::new();
-    let mut groups = Groups::new(store, Chunks::open(store, content, size, place)?, tally);
+    let mut groups = Groups::new(store, chunks, tally);
     let mut ready: Vec<Item> = Vec::new();
     loop {
         let group = match groups.next() {
