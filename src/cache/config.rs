@@ -14,8 +14,8 @@ const FORMAT: u32 = 1;
 /// Of the disk, where nothing else is asked for.
 const USUAL_SHARE: u64 = 2;
 const USUAL_KEEP_FREE: u8 = 10;
-pub(super) const FOLDERS: [&str; 9] =
-    ["files", "views", "lists", "holds", "recent", "quarantine", "begun", "unsettled", "locks"];
+pub(super) const FOLDERS: [&str; 10] =
+    ["files", "views", "lists", "holds", "recent", "quarantine", "begun", "spares", "unsettled", "locks"];
 
 /// What a cache may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

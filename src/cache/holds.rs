@@ -147,7 +147,7 @@ impl Cache {
         let path = self.folder.join("lists").join(&name);
         if !path.exists() {
             self.clear_disk(self.on_disk(bytes.len() as u64) + NOTES, false, contents)?;
-            self.write_common(&path, &bytes, Durability::Renamed)?;
+            self.write_somehow(&path, &bytes, Durability::Renamed)?;
         }
         Ok(name)
     }
@@ -156,12 +156,19 @@ impl Cache {
     pub fn hold(&self, hold: &Hold) -> Result<String> {
         let name: String = random_bytes()?[..8].iter().map(|byte| format!("{byte:02x}")).collect();
         let _nobody_removes = self.lock_room()?;
-        self.clear_locked_disk(NOTES, false, &[])?;
         if let (true, Held::List(list)) = (hold.is_pin, &hold.held) {
             // A pin outlives the power.
             files::sync(&self.folder.join("lists").join(list))?;
         }
-        self.write_hold(&name, hold)?;
+        if self.lacks_on_disk(NOTES, false, 0)? > 0 {
+            // A view that is about to be made needs room too.
+            self.drop_ballast();
+        }
+        if self.write_hold(&name, hold).is_err() {
+            // Not sooner: what goes may be what is to be held.
+            self.clear_locked_disk(NOTES, false, &[])?;
+            self.write_hold(&name, hold)?;
+        }
         // A `get` that was run again has its lease already.
         let is_same = |other: &Hold| {
             let told =
@@ -177,6 +184,9 @@ impl Cache {
     /// Removes a hold.
     pub fn release(&self, name: &str) -> Result<()> {
         let path = self.folder.join("holds").join(name);
+        if self.make_spare(&path) {
+            return Ok(());
+        }
         // What is no file isn't a hold of ours, and may still be in the way.
         match fs::remove_file(&path).or_else(|fault| fs::remove_dir(&path).map_err(|_| fault)) {
             Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &path, fault)),
@@ -261,7 +271,7 @@ impl Cache {
         let text = serde_json::to_vec_pretty(hold)
             .map_err(|fault| Error::usage("this path is not text, so it can't be noted").because(fault))?;
         let durability = if hold.is_pin { Durability::Synced } else { Durability::Renamed };
-        self.write_common(&self.folder.join("holds").join(name), &text, durability)
+        self.write_somehow(&self.folder.join("holds").join(name), &text, durability)
     }
 
     /// Writes a small file that all users of the cache may read.

@@ -9,6 +9,7 @@
 //! holds/<random>         who holds a view or a list, and until when
 //! quarantine/            files that somebody changed
 //! begun/<content id>     the beginnings of large files, whose coming was cut off
+//! ballast, spares/        room for leases where the disk has none
 //! unsettled/<start>      files were written that may not be on the disk yet
 //! locks/                 advisory locks, that die with their process, and what each process has reserved
 //! usage                  about how many bytes the files take, and when they were counted

@@ -320,7 +320,7 @@ impl Cache {
         self.noted_usage().map_or(Ok(()), |used| self.note_usage(used.without(went)))
     }
 
-    fn lacks_on_disk(&self, bytes: u64, with_floor: bool, reserved: u64) -> Result<u64> {
+    pub(super) fn lacks_on_disk(&self, bytes: u64, with_floor: bool, reserved: u64) -> Result<u64> {
         let space = self.space()?;
         let floor = if with_floor { space.floor } else { 0 };
         Ok(floor.saturating_add(reserved).saturating_add(bytes).saturating_sub(space.free))

@@ -107,7 +107,7 @@ impl Engine {
                 _ if !options.all && !staged.contains(&change.path) => {}
                 None => gone.push(change.path),
                 Some(now) => {
-                    if change.before.is_none() {
+                    if change.before.is_none() && workspace.state.base.is_some() {
                         new.push(change.path);
                     }
                     found.push(now);

@@ -45,7 +45,7 @@ impl Engine {
             let rows = index.rows();
             (scanning.join().expect("a scan doesn't panic"), rows)
         });
-        let comparison = compare(root, found?, base, &rows?, began_ns, &self.observer)?;
+        let comparison = compare(root, found?, base, rows?, began_ns, &self.observer)?;
         Ok(Compared { comparison, index, began_ns })
     }
 }

@@ -55,10 +55,11 @@ impl Workshop<'_> {
         let mut chunks = Vec::new();
         let then = then.filter(|_| packer.is_some());
         let mut against = Against::new(self.content, then, self.observer, self.known)?;
-        let mut reader = BlockReader { path, file, rule: None, carry: Vec::new() };
+        let mut reader = BlockReader { path, file, rule: None, carry: Vec::new(), spare: Vec::new() };
         let mut next = reader.next()?;
         while let Some(block) = next.take() {
             let following = || if block.at_end { Ok(None) } else { reader.next() };
+            let compress = if block.fixed { Compress::No } else { Compress::Try };
             let process = || {
                 let decided = &block.bytes[..block.cuts.last().copied().unwrap_or(0)];
                 let hashed = rayon::join(|| hash_pieces(&block, self.known), || hasher.update_rayon(decided)).0;
@@ -66,18 +67,19 @@ impl Workshop<'_> {
                 if packer.is_some() {
                     pack_pieces(&mut pieces, block.fixed, &mut against)?;
                 }
-                Ok::<_, Error>(pieces)
-            };
-            let (pieces, read) = rayon::join(process, following);
-            next = read?;
-            let compress = if block.fixed { Compress::No } else { Compress::Try };
-            for piece in pieces? {
-                chunks.push(piece.child());
-                if piece.new {
-                    self.keep_piece(piece, compress, packer.as_deref_mut())?;
+                for piece in pieces {
+                    chunks.push(piece.child());
+                    if piece.new {
+                        self.keep_piece(piece, compress, packer.as_deref_mut())?;
+                    }
                 }
-            }
+                Ok::<_, Error>(())
+            };
+            let (processed, read) = rayon::join(process, following);
+            next = read?;
+            processed?;
             self.observer.add(Counter::Bytes, block.cuts.last().copied().unwrap_or(0) as u64);
+            reader.spare = block.bytes;
         }
         Ok((Id(*hasher.finalize().as_bytes()), chunks))
     }
@@ -130,13 +132,17 @@ struct BlockReader<'f> {
     rule: Option<Rule>,
     /// Bytes behind the last decided cut.
     carry: Vec<u8>,
+    /// A block that was done with, for the next one's bytes: fresh memory costs a fault a page.
+    spare: Vec<u8>,
 }
 
 impl BlockReader<'_> {
     /// The next block; `None` when the file has no more bytes.
     fn next(&mut self) -> Result<Option<Block>> {
-        let mut bytes = std::mem::take(&mut self.carry);
-        bytes.reserve(BLOCK);
+        let mut bytes = std::mem::take(&mut self.spare);
+        bytes.clear();
+        bytes.reserve(self.carry.len() + BLOCK);
+        bytes.append(&mut self.carry);
         let read = fill(self.path, self.file, &mut bytes, BLOCK)?;
         let at_end = read < BLOCK;
         if bytes.is_empty() {
@@ -152,7 +158,7 @@ impl BlockReader<'_> {
                 break;
             }
         }
-        self.carry = bytes[start..].to_vec();
+        self.carry.extend_from_slice(&bytes[start..]);
         Ok(Some(Block { bytes, cuts, fixed: rule == Rule::Fixed, at_end }))
     }
 }

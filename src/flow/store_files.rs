@@ -76,7 +76,8 @@ impl Workshop<'_> {
         let next = AtomicUsize::new(0);
         let stop = AtomicBool::new(false);
         let tails = Mutex::default();
-        let done: Mutex<Vec<Done>> = Mutex::default();
+        // Each run's outcomes go where they belong at once: a list of lists would hold a million of them twice.
+        let done = Mutex::new(Done { outcomes: vec![Outcome::NoContent; files.len()], recipes: Vec::new() });
         let work = || {
             let outcome = self.work(files, &runs, &next, &stop, &tails, &done);
             if outcome.is_err() {
@@ -92,18 +93,10 @@ impl Workshop<'_> {
                 .map(|handle| handle.join().expect("a worker doesn't panic"))
                 .collect::<Result<Vec<()>>>()
         })?;
-        let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-        done.sort_unstable_by_key(|run| run.first);
-        let mut round = Round {
-            outcomes: Vec::with_capacity(files.len()),
-            recipes: Vec::new(),
-            tails: tails.into_inner().unwrap_or_else(PoisonError::into_inner),
-        };
-        for run in done {
-            round.outcomes.extend(run.outcomes);
-            round.recipes.extend(run.recipes);
-        }
-        Ok(round)
+        let Done { outcomes, mut recipes } = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        recipes.sort_unstable_by_key(|(run, _)| *run);
+        let recipes = recipes.into_iter().flat_map(|(_, recipes)| recipes).collect();
+        Ok(Round { outcomes, recipes, tails: tails.into_inner().unwrap_or_else(PoisonError::into_inner) })
     }
 
     fn work(
@@ -113,19 +106,23 @@ impl Workshop<'_> {
         next: &AtomicUsize,
         stop: &AtomicBool,
         tails: &Mutex<Vec<OpenPack>>,
-        done: &Mutex<Vec<Done>>,
+        done: &Mutex<Done>,
     ) -> Result<()> {
         let mut packer = self.uploads.map(|uploads| Packer::new(uploads, None)).transpose()?;
-        let mut buffer = Vec::new();
+        let (mut buffer, mut outcomes) = (Vec::new(), Vec::with_capacity(RUN_FILES));
         while !stop.load(Ordering::Acquire) {
             let Some(run) = runs.get(next.fetch_add(1, Ordering::Relaxed)) else { break };
-            let mut result = Done { first: run.start, outcomes: Vec::with_capacity(run.len()), recipes: Vec::new() };
+            let mut recipes = Vec::new();
+            outcomes.clear();
             for found in &files[run.clone()] {
-                let outcome = self.store_one(found, packer.as_mut(), &mut buffer, &mut result.recipes)?;
-                result.outcomes.push(outcome);
+                outcomes.push(self.store_one(found, packer.as_mut(), &mut buffer, &mut recipes)?);
                 self.observer.add(Counter::Files, 1);
             }
-            done.lock().unwrap_or_else(PoisonError::into_inner).push(result);
+            let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+            done.outcomes[run.clone()].swap_with_slice(&mut outcomes);
+            if !recipes.is_empty() {
+                done.recipes.push((run.start, recipes));
+            }
         }
         if let Some(packer) = packer {
             let tail = packer.into_tail()?;
@@ -229,10 +226,12 @@ impl Workshop<'_> {
     }
 }
 
+/// What the workers have done by now.
 struct Done {
-    first: usize,
+    /// Of all files, in their order.
     outcomes: Vec<Outcome>,
-    recipes: Vec<PendingRecipe>,
+    /// With the first file of the run that they are of.
+    recipes: Vec<(usize, Vec<PendingRecipe>)>,
 }
 
 /// A fault of the file is an outcome, a fault of the store ends the round.

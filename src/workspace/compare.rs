@@ -51,14 +51,14 @@ pub fn compare(
     root: &Path,
     scan: Scan,
     base: Option<Manifest<'_>>,
-    index: &[StatRow],
+    index: Vec<StatRow>,
     began_ns: i64,
     observer: &Observer,
 ) -> Result<Comparison> {
     let mut result = Comparison { left_out: scan.left_out, ..Comparison::default() };
     let mut doubtful = Vec::new();
     let index_rows = index.len();
-    let mut index = index.iter().peekable();
+    let mut index = index.into_iter().peekable();
     let mut known = |found: &Found| {
         while index.next_if(|row| row.path < found.path).is_some() {}
         index.next_if(|row| row.path == found.path).filter(|row| row.stat == found.stat)
@@ -71,7 +71,8 @@ pub fn compare(
             before = base.next().transpose()?;
         }
         let row = known(&found);
-        result.rows.extend(row.cloned());
+        let content = row.as_ref().map(|row| row.content);
+        result.rows.extend(row);
         let leaf = match before.take_if(|leaf| leaf.path == found.path) {
             None => {
                 result.changes.push(LocalChange { path: found.path.clone(), before: None, after: Some(found) });
@@ -80,7 +81,7 @@ pub fn compare(
             Some(leaf) => leaf,
         };
         before = base.next().transpose()?;
-        match verdict(&found, &leaf.entry, row.map(|row| &row.content)) {
+        match verdict(&found, &leaf.entry, content.as_ref()) {
             Verdict::Same => {}
             Verdict::Differs => result.changes.push(modified(found, leaf)),
             Verdict::Doubtful => doubtful.push(Doubtful { found, before: leaf }),

@@ -12,11 +12,15 @@ use crate::tree::manifest::Manifest;
 use crate::tree::scan::{Found, FoundKind};
 
 /// What becomes of the paths that go and of those that were stored, and rows for the stat index; both in path order.
-pub fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) -> Result<(Edits, Vec<StatRow>)> {
+pub fn edits_of(
+    gone: Vec<RepoPath>,
+    mut found: Vec<Found>,
+    mut outcomes: Vec<Outcome>,
+) -> Result<(Edits, Vec<StatRow>)> {
     let mut edits: Edits = gone.into_iter().map(|path| (path, None)).collect();
     edits.reserve(found.len());
     let mut rows = Vec::with_capacity(found.len());
-    for (Found { path, kind, .. }, outcome) in found.into_iter().zip(outcomes) {
+    while let (Some(Found { path, kind, .. }), Some(outcome)) = (take_last(&mut found), take_last(&mut outcomes)) {
         let kind = match (kind, outcome) {
             (FoundKind::File { executable }, Outcome::Stored { content, size, stat }) => {
                 rows.push(StatRow { path: path.clone(), stat, content });
@@ -32,8 +36,18 @@ pub fn edits_of(gone: Vec<RepoPath>, found: Vec<Found>, outcomes: Vec<Outcome>) 
         };
         edits.push((path, kind.map(Entry::plain)));
     }
-    edits.sort_by(|a, b| a.0.cmp(&b.0));
+    edits.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    rows.reverse();
     Ok((edits, rows))
+}
+
+/// The last of a list whose memory goes as it does: a million files would else take theirs twice.
+fn take_last<T>(list: &mut Vec<T>) -> Option<T> {
+    const STEP: usize = 1 << 16;
+    if list.len().is_multiple_of(STEP) {
+        list.shrink_to_fit();
+    }
+    list.pop()
 }
 
 /// Makes room for paths that the base doesn't have: an empty folder gives way to what is put into it, though only the latter was chosen.
@@ -68,18 +82,23 @@ pub fn pieces<'a>(base: Option<Manifest<'a>>, edits: Edits) -> Box<dyn Iterator<
 }
 
 /// The rows with fresh ones in the place of their paths', those that may be kept. All in path order.
-pub fn with_fresh(rows: Vec<StatRow>, fresh: Vec<StatRow>, may_stay: impl Fn(&StatRow) -> bool) -> Vec<StatRow> {
-    let mut all = Vec::with_capacity(rows.len() + fresh.len());
-    let mut fresh = fresh.into_iter().peekable();
-    for row in rows {
-        while let Some(before) = fresh.next_if(|new| new.path < row.path) {
-            all.extend(Some(before).filter(&may_stay));
-        }
-        match fresh.next_if(|new| new.path == row.path) {
-            Some(new) => all.extend(Some(new).filter(&may_stay)),
-            None => all.push(row),
-        }
+pub fn with_fresh(
+    mut rows: Vec<StatRow>,
+    mut fresh: Vec<StatRow>,
+    may_stay: impl Fn(&StatRow) -> bool,
+) -> Vec<StatRow> {
+    let mut of_fresh = fresh.iter().peekable();
+    rows.retain(|row| {
+        while of_fresh.next_if(|new| new.path < row.path).is_some() {}
+        of_fresh.next_if(|new| new.path == row.path).is_none()
+    });
+    fresh.retain(may_stay);
+    if rows.is_empty() {
+        return fresh;
     }
-    all.extend(fresh.filter(may_stay));
-    all
+    rows.reserve_exact(fresh.len());
+    rows.append(&mut fresh);
+    // Two runs, each in order already.
+    rows.sort_by(|a, b| a.path.cmp(&b.path));
+    rows
 }
