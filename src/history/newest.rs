@@ -68,9 +68,8 @@ impl Newest {
         if fold.number < seen.number {
             let message = format!("the store {root} has gone back from record {} to {}", seen.number, fold.number);
             return Err(Error::damaged(message).hint(format!(
-                "records were removed, or an older copy was put in its place: `dagset verify {root} --repair-from COPY` \
-                 puts back what a copy of it has, `--repair-from {}` the record that is kept here; if it is meant to be so, \
-                 `dagset doctor {root} --fix` takes it as it is",
+                "records were removed: `dagset verify {root} --repair-from COPY` puts back what a copy of it has, `--repair-from {}` \
+                 the record that is kept here; or an older copy was put in its place: `dagset doctor {root} --fix` takes that as it is",
                 self.file.display()
             )));
         }
@@ -106,13 +105,12 @@ impl Newest {
         self.seen = Some(seen);
     }
 
-    /// Takes the store as it is from now on.
-    pub fn forget(&mut self) -> Result<()> {
+    /// Takes the store as it is from now on; gives where what was kept lies now.
+    pub fn set_aside(&mut self) -> Result<PathBuf> {
+        let aside = self.file.with_extension("old");
+        files::rename(&self.file, &aside)?;
         self.seen = None;
-        match std::fs::remove_file(&self.file) {
-            Err(fault) if fault.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", &self.file, fault)),
-            _ => Ok(()),
-        }
+        Ok(aside)
     }
 }
 

@@ -198,13 +198,18 @@ fn a_store_that_was_put_back_on_purpose_is_taken_as_it_is() {
     copy_folder(&env.path("backup"), &env.path("store"));
     drop(env.run(["ls", "./store/set"]).exits(5));
     drop(env.run(["doctor", "./store"]).exits(5));
+    // What is kept of the lost end names objects that are lost too: it would make a whole store a damaged one.
+    let before = log_of(&env, "store");
+    drop(env.run(["verify", "./store", "--repair-from", "./backup"]));
+    assert_eq!(log_of(&env, "store"), before);
     env.run(["doctor", "./store", "--fix"]).text();
+    let saw = env.home(".cache/dagset/newest");
+    assert!(file_names(&saw).iter().any(|name| name.ends_with(".old")), "{:?}", file_names(&saw));
     assert_eq!(versions(&env), 3);
     publish(&env, "4");
     // Who knows the record that another one stands for now is warned, and goes on.
     fs::remove_dir_all(env.path("store")).unwrap();
     copy_folder(&env.path("backup"), &env.path("store"));
-    let saw = env.home(".cache/dagset/newest");
     let own: Vec<_> = fs::read_dir(&saw).unwrap().map(|it| it.unwrap().path()).collect();
     let seen: Vec<_> = own.iter().map(|path| fs::read(path).unwrap()).collect();
     forget(&env);
@@ -214,6 +219,83 @@ fn a_store_that_was_put_back_on_purpose_is_taken_as_it_is() {
     assert!(warned.stderr.contains("isn't the one that this machine has seen"), "{}", warned.stderr);
     let silent = env.run(["ls", "./store/set"]).exits(0);
     assert_eq!(silent.stderr, "");
+}
+
+#[test]
+fn a_record_that_is_gone_and_whose_objects_are_there_is_put_back_by_doctor() {
+    let env = stage();
+    let whole = log_of(&env, "store");
+    fs::remove_file(newest(&env)).unwrap();
+    env.run(["doctor", "./store", "--fix"]).text();
+    assert_eq!(log_of(&env, "store"), whole);
+    assert_eq!(versions(&env), 3);
+}
+
+#[test]
+fn the_record_of_a_collection_is_not_set_aside() {
+    let env = stage();
+    env.write("other/b", noise(5, 200_000));
+    env.run(["ingest", "other", "--into", "./store//other", "--create"]).text();
+    env.run(["dataset", "delete", "./store/other", "--yes"]).text();
+    for _ in 0..2 {
+        env.run(["gc", "./store", "--grace", "0s"]).text();
+    }
+    copy(&env, "copy");
+    forget(&env);
+    rot(&newest(&env));
+    let before = log_of(&env, "store");
+    let refused = env.run(["doctor", "./store", "--fix"]).exits(5);
+    let said = format!("{}{}", refused.stdout, refused.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("of a collection or of a purge") && said.contains("--repair-from COPY"), "{said}");
+    assert_eq!(log_of(&env, "store"), before);
+    env.run(["verify", "./store", "--repair-from", "./copy"]).text();
+    env.run(["verify", "./store"]).text();
+    assert_eq!(versions(&env), 3);
+}
+
+/// This user saw a third version, the store was put back to the second, and another user made another third one.
+#[test]
+fn what_was_seen_before_the_store_went_another_way_is_not_put_back() {
+    let env = TestEnv::new();
+    publish(&env, "1");
+    publish(&env, "2");
+    copy(&env, "backup");
+    publish(&env, "3");
+    let seen = env.home(".cache/dagset");
+    let mine = env.home("mine");
+    fs::rename(&seen, &mine).unwrap();
+    fs::remove_dir_all(env.path("store")).unwrap();
+    copy_folder(&env.path("backup"), &env.path("store"));
+    publish(&env, "other");
+    copy(&env, "good");
+    let right = log_of(&env, "store");
+    fs::remove_dir_all(&seen).unwrap();
+    fs::rename(&mine, &seen).unwrap();
+    let mut bytes = fs::read(newest(&env)).unwrap();
+    bytes[100] ^= 0xff;
+    let path = newest(&env);
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, bytes).unwrap();
+    env.run(["verify", "./store", "--repair-from", "./good"]).text();
+    assert_eq!(log_of(&env, "store"), right);
+}
+
+#[test]
+fn a_record_of_another_log_gives_way_to_that_of_a_copy() {
+    let env = stage();
+    copy(&env, "copy");
+    for version in ["1", "2", "3"] {
+        env.write("data/more", version);
+        env.run(["ingest", "data", "--into", "./second//set", "--create", "--as", version]).text();
+    }
+    let right = log_of(&env, "store");
+    let foreign = env.path("second/log/000/000").join(&right.last().unwrap().0);
+    forget(&env);
+    fs::remove_file(newest(&env)).unwrap();
+    fs::copy(foreign, env.path("store/log/000/000").join(&right.last().unwrap().0)).unwrap();
+    drop(env.run(["ls", "./store/set"]).exits(5));
+    env.run(["verify", "./store", "--repair-from", "./copy"]).text();
+    assert_eq!(log_of(&env, "store"), right);
 }
 
 #[test]

@@ -272,9 +272,9 @@ impl Soak {
         }
     }
 
-    /// Everyone ends in peace: what was cut off is ended by the same commands.
-    fn end(&mut self) {
-        for person in PEOPLE {
+    /// What was cut off is ended by the same commands, and each has a commit that nobody kills.
+    fn settle(&mut self, round: u64) {
+        for (lane, person) in PEOPLE.into_iter().enumerate() {
             for words in [
                 &["commit", "-a", "-m", "the last"][..],
                 &["pull"],
@@ -284,6 +284,20 @@ impl Soak {
                 let outcome = self.env.run_with(person, words, b"");
                 assert!(matches!(outcome.code, Some(0 | 4)), "{words:?}: {}", outcome.stderr);
             }
+            self.put(&format!("{person}/settled"), noise(round + 20_000 * (lane as u64 + 1), 5_000));
+            let outcome = self.env.run_with(person, ["commit", "-a", "-m", "settled", "--json"], b"");
+            if outcome.code == Some(0) {
+                let version = outcome.json()["version"].as_str().expect("an id").to_owned();
+                self.committed.insert((person, version));
+                self.unsaved.get_mut(person).unwrap().clear();
+            }
+        }
+    }
+
+    /// Everyone ends in peace.
+    fn end(&mut self) {
+        self.settle(self.round + 1);
+        for person in PEOPLE {
             let status = self.env.run_with(person, ["status", "--json"], b"").json();
             assert_eq!(status["unfinished_switch"], serde_json::Value::Null, "{status}");
             self.assert_files_are_the_users(person);
@@ -304,6 +318,7 @@ impl Soak {
         for round in 1..=runs {
             self.run_round(longest);
             if round % CHECK_EVERY == 0 {
+                self.settle(round);
                 self.check();
             }
         }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::base::{Error, Event, Kind, Result, Time};
-use crate::flow::repair::{ASIDE, NewestMended, mend_newest};
+use crate::flow::repair::{ASIDE, NewestMended, mend_newest, put_back_end};
 use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
 use crate::history::newest::{self, Newest, Seen};
@@ -105,7 +105,8 @@ impl Engine {
         let (bucket, root) = (&located.bucket, &located.store_root);
         let file = StoreFile::parse(&located.store_file, root).ok()?;
         self.observer.tell(Event::Phase("mending the newest record"));
-        let detail = match mend_newest(bucket, kept.filter(|kept| kept.store == file.store)) {
+        let kept = kept.filter(|kept| kept.store == file.store);
+        let detail = match mend_newest(bucket, file.store, kept, &self.observer) {
             Ok(None) => return None,
             Err(fault) => return Some(Checkup::broken(AREA, root, &fault)),
             Ok(Some(NewestMended::PutBack(number))) => {
@@ -122,15 +123,22 @@ impl Engine {
     /// Whether the log ends before what this user has seen of it.
     fn look_for_going_back(&self, root: &str, kept: Option<Seen>, timeline: &Timeline, fix: Fix) -> Option<Checkup> {
         let kept = kept.filter(|kept| kept.store == timeline.fold().store)?;
-        let mut newest = Newest::of(self.newest_file(root)?, kept, self.observer.clone());
-        let fault = newest.check(timeline).err()?;
-        let fixed = fix == Fix::AtACost && newest.forget().is_ok();
-        let it = Checkup::broken(AREA, root, &fault);
-        Some(if fixed {
-            Checkup { health: Health::Warning, fixed, ..it }.mended_by("it is taken as it is now")
-        } else {
-            it
-        })
+        let mut newest = Newest::of(self.newest_file(root)?, kept.clone(), self.observer.clone());
+        let it = Checkup::broken(AREA, root, &newest.check(timeline).err()?);
+        if fix != Fix::AtACost {
+            return Some(it);
+        }
+        let how = match put_back_end(timeline, &kept) {
+            Ok(true) => "it was put back from what is kept of it here".to_owned(),
+            Ok(false) => match newest.set_aside() {
+                Ok(aside) => {
+                    format!("it is taken as it is now; what was kept of the lost end lies in {}", aside.display())
+                }
+                Err(fault) => return Some(Checkup::broken(AREA, root, &fault)),
+            },
+            Err(fault) => return Some(Checkup::broken(AREA, root, &fault)),
+        };
+        Some(Checkup { health: Health::Warning, fixed: true, ..it }.mended_by(how))
     }
 
     /// No store, or one that lost what makes it one.

@@ -1,7 +1,7 @@
 //! Records of the log, byte for byte from copies of the store. What a record must be is known from the one behind it, which names its hash.
 //!
-//! The newest has none behind it. Of it a machine that saw it keeps the bytes; else a copy's is taken if it is what stood here but for some
-//! bytes, or if it joins on to what is here and the objects that it names are here too: a copy may have gone another way since.
+//! The newest has none behind it. Taken is what stood here but for some bytes; else what this machine keeps of it, or a copy has, if it joins on to
+//! what is here and the indexes that it names are here too: a store that was put back, or a copy, may have gone another way since.
 
 use bytes::Bytes;
 
@@ -46,11 +46,14 @@ pub fn mend_log(bucket: &Bucket, sources: &LogSources<'_>, dry_run: bool) -> Res
         mended.push(Mended { object, how: how.to_owned() });
         Ok::<_, crate::base::Error>(())
     };
-    let mut lost = sources.lost_end(head)?;
+    let mut lost = sources.lost_end(bucket, head)?;
     // The hash that the record behind names.
     let mut must_be: Option<Id> = lost.last().map(|found| found.record.core.before);
     for number in (1..=head).rev() {
         let mut own = read(bucket, number)?;
+        if number == head && must_be.is_none() {
+            own = own.filter(|own| !is_foreign(bucket, own));
+        }
         if number == head && own.as_ref().is_some_and(|own| must_be.is_some_and(|must_be| own.hash != must_be)) {
             // What was seen stood behind another record: the store has gone another way since.
             (lost, must_be) = (Vec::new(), None);
@@ -82,13 +85,14 @@ pub fn mend_log(bucket: &Bucket, sources: &LogSources<'_>, dry_run: bool) -> Res
 }
 
 const FROM_COPY: &str = "put back from a copy of the store";
+const FROM_HERE: &str = "put back from what is kept of it on this machine";
 
 impl LogSources<'_> {
     /// A record that is the one that is looked for, and where it comes from.
     fn find(&self, number: u64, is_it: &dyn Fn(&Found) -> bool) -> Result<Option<(Found, &'static str)>> {
         for seen in self.seen.iter().filter(|seen| seen.store == self.store && seen.number == number) {
             if let Some(found) = parse(seen.bytes.clone(), number).filter(is_it) {
-                return Ok(Some((found, "put back from what is kept of it on this machine")));
+                return Ok(Some((found, FROM_HERE)));
             }
         }
         for copy in self.copies() {
@@ -103,32 +107,42 @@ impl LogSources<'_> {
         self.stores.iter().filter(|source| source.store == self.store)
     }
 
-    /// The records behind `head` up to the newest that was seen, newest first; none where one of them isn't found.
-    fn lost_end(&self, head: u64) -> Result<Vec<Found>> {
+    /// The records behind `head` up to the newest that was seen, newest first; none where one of them isn't found, or names what is gone too:
+    /// the store was put back, and its end belongs to what it was.
+    fn lost_end(&self, bucket: &Bucket, head: u64) -> Result<Vec<Found>> {
         let of_store = self.seen.iter().filter(|seen| seen.store == self.store && seen.number > head);
         let Some(last) = of_store.max_by_key(|seen| seen.number) else { return Ok(Vec::new()) };
         let (mut must_be, mut lost) = (last.hash, Vec::new());
         for number in (head + 1..=last.number).rev() {
             let Some((found, _)) = self.find(number, &|it| it.hash == must_be)? else { return Ok(Vec::new()) };
+            if !names_what_is_here(bucket, &found.record)? {
+                return Ok(Vec::new());
+            }
             must_be = found.record.core.before;
             lost.push(found);
         }
         Ok(lost)
     }
 
-    /// What can stand in the place of the newest record, which is damaged.
+    /// What can stand in the place of the newest record, which is damaged or of another log.
     fn newest(&self, bucket: &Bucket, number: u64) -> Result<Option<(Found, &'static str)>> {
-        if let Some(seen) = self.seen.iter().find(|seen| seen.store == self.store && seen.number == number) {
-            return self.find(number, &|it| it.hash == seen.hash);
-        }
         let damaged = bucket.get(&record_name(number))?;
         if let Some(found) = self.find(number, &|it| is_what_stood(&damaged, &it.bytes))? {
             return Ok(Some(found));
         }
+        let before = read(bucket, number - 1)?.map(|it| it.hash);
+        let follows = |it: &Found| before.is_none_or(|before| it.record.core.before == before);
+        for seen in self.seen.iter().filter(|seen| seen.store == self.store && seen.number == number) {
+            if let Some(found) = parse(seen.bytes.clone(), number).filter(follows)
+                && names_what_is_here(bucket, &found.record)?
+            {
+                return Ok(Some((found, FROM_HERE)));
+            }
+        }
         for copy in self.copies() {
             if let Some(found) = read(&copy.bucket, number)?
                 && joins(bucket, copy, &found)?
-                && names_what_is_here(bucket, &found)?
+                && names_what_is_here(bucket, &found.record)?
             {
                 let how = "put back from a copy of the store, where it follows the record that it follows here";
                 return Ok(Some((found, how)));
@@ -178,9 +192,20 @@ fn joins(bucket: &Bucket, copy: &SourceStore, found: &Found) -> Result<bool> {
     Ok(true)
 }
 
+/// Whether a newest record is one of another log: it follows another record than the one before it, which itself follows its own.
+fn is_foreign(bucket: &Bucket, newest: &Found) -> bool {
+    let Some(number) = newest.record.core.number.checked_sub(1).filter(|number| *number > 0) else { return false };
+    let Ok(Some(before)) = read(bucket, number) else { return false };
+    let fits = || match number {
+        1 => before.record.core.before == Id::ZERO,
+        _ => matches!(read(bucket, number - 1), Ok(Some(it)) if it.hash == before.record.core.before),
+    };
+    before.hash != newest.record.core.before && fits()
+}
+
 /// Whether the indexes that a record registers are here: they have random names, so that another writer's are not.
-fn names_what_is_here(bucket: &Bucket, found: &Found) -> Result<bool> {
-    for operation in &found.record.core.operations {
+pub(super) fn names_what_is_here(bucket: &Bucket, record: &Record) -> Result<bool> {
+    for operation in &record.core.operations {
         let (Operation::Register { indexes: added } | Operation::ReplaceIndexes { added, .. }) = operation else {
             continue;
         };

@@ -28,7 +28,7 @@ mod newest;
 mod uses;
 
 pub use log::{LogSources, mend_log};
-pub use newest::{NewestMended, mend_newest};
+pub use newest::{NewestMended, mend_newest, put_back_end};
 
 /// Where damaged objects are kept that had to make room. No reader looks there.
 pub const ASIDE: &str = "damaged";
