@@ -108,10 +108,10 @@ impl Engine {
         };
         let timeline = &mut store.timeline;
         let mut marker = Marker::default();
-        let condemned = collector.condemn(timeline, &mut marker)?;
+        let mut condemned = collector.condemn(timeline, &mut marker)?;
         let rewritten = collector.repack(timeline, &mut marker)?;
+        let reclaimed = collector.reclaim(timeline, &mut marker, &mut condemned)?;
         drop(marker);
-        let reclaimed = collector.reclaim(timeline)?;
         if options.grace.is_zero() {
             collector.old = timeline.fold().number;
         }

@@ -74,7 +74,8 @@ impl Rules {
                 ("used", _) => rules.used = yes()?,
                 _ => return Err(format!("{KEEP}{what} is no keep rule")),
             }
-            keeps_some |= *value != Value::Bool(false);
+            // The other two say what stays beside what rules keep; their defaults, restated, let nothing go.
+            keeps_some |= matches!(what, "last" | "newer" | "tagged" | "named") && *value != Value::Bool(false);
         }
         Ok(keeps_some.then_some(rules))
     }

@@ -203,6 +203,19 @@ fn a_rule_that_is_not_understood_is_refused_and_lets_nothing_go() {
 }
 
 #[test]
+fn what_rules_keep_by_default_switches_none_on() {
+    let env = TestEnv::new();
+    begin(&env, "./store/set");
+    let goes = || contents(&collect(&env, &["--dry-run"])["condemned"]).len();
+    keep(&env, "./store/set", &["keep.published=true", "keep.used=true"]);
+    assert_eq!(goes(), 0);
+    keep(&env, "./store/set", &["keep.last=1"]);
+    assert_eq!(goes(), 3);
+    let _ = env.run(["meta", "unset", "./store/set", "keep.last"]).exits(0);
+    assert_eq!(goes(), 0);
+}
+
+#[test]
 fn other_datasets_keep_what_their_rules_say() {
     let env = TestEnv::new();
     begin(&env, "./store/set");

@@ -218,6 +218,63 @@ fn a_collector_is_cut_off_at_every_call_and_the_next_one_lets_go() {
     }
 }
 
+/// What brings content back to life without a word of it.
+type Change = fn(&Engine);
+
+/// Has rules change before each object that the collector creates which lets content go: what hadn't gone by then stays.
+fn changed_everywhere(change: Change) {
+    let (base, folders, versions) = in_memory();
+    let first = versions[0];
+    let keep = Attrs([("keep.last".to_owned(), Value::Int(2))].into());
+    serving(&base).set_metadata(&address("/store//set"), &keep).expect("sets");
+    gc(&serving(&base)).expect("condemns");
+    let mut kept = 0;
+    for stop in 1.. {
+        let bucket = copy_of(&base);
+        let (created, was_gone) = (AtomicUsize::new(0), Arc::new(Mutex::new(None)));
+        let changing = {
+            let (bucket, was_gone) = (bucket.clone(), was_gone.clone());
+            move |_: &str| {
+                if created.fetch_add(1, Ordering::SeqCst) + 1 == stop {
+                    let engine = serving(&bucket);
+                    let gone = is_let_go(&engine, &first);
+                    change(&engine);
+                    *was_gone.lock().expect("nobody panicked") = Some(gone);
+                }
+            }
+        };
+        let collected = gc(&serving(&Steered::bucket(&bucket, changing)));
+        collected.unwrap_or_else(|fault| panic!("stop {stop}: {}", whole_text(&fault)));
+        let Some(was_gone) = *was_gone.lock().expect("nobody panicked") else { break };
+        let engine = serving(&bucket);
+        gc(&engine).expect("collects");
+        assert_eq!(findings(&engine, STORE), [""; 0], "stop {stop}");
+        if !was_gone {
+            kept += 1;
+            assert_comes_back(&engine, "/store//set@1.1", &folders.path().join("1"));
+        }
+    }
+    assert!(kept > 1, "the record that lets it go is not the first object");
+}
+
+#[test]
+fn what_other_rules_keep_since_the_marking_stays() {
+    changed_everywhere(|engine| {
+        let keep = Attrs([("keep.last".to_owned(), Value::Int(10))].into());
+        engine.set_metadata(&address("/store//set"), &keep).expect("sets");
+    });
+    changed_everywhere(|engine| {
+        engine.unset_metadata(&address("/store//set"), &["keep.last".to_owned()]).expect("unsets");
+    });
+}
+
+#[test]
+fn what_a_branch_brings_under_a_rule_since_the_marking_stays() {
+    changed_everywhere(|engine| {
+        engine.create_branch(&address("/store//set@1.2"), "side").expect("makes a branch");
+    });
+}
+
 /// What a writer does who is stopped.
 type Work = fn(&Engine, &Path, &[Id]) -> dagset::base::Result<Option<Id>>;
 

@@ -187,16 +187,20 @@ impl Collector<'_> {
         Ok(Survey { alive, dead: Things { versions, packs: dead }, let_go, packs, live: Some(live_packs) })
     }
 
-    /// Reclaims what was condemned before the grace period, where [`Collector::condemn`] has rescued what is alive.
-    pub fn reclaim(&self, timeline: &mut Timeline) -> Result<Gone> {
+    /// Reclaims what was condemned before the grace period. Each record stands directly behind a marking that found nothing to rescue: rules and
+    /// branches bring content back to life and rescue nothing. What the markings condemn is added to `condemned`.
+    pub fn reclaim(&self, timeline: &mut Timeline, marker: &mut Marker, condemned: &mut Gone) -> Result<Gone> {
         let mut gone = Gone::default();
         for _ in 0..PATIENCE {
-            let fold = timeline.fold();
-            let at = fold.number;
-            let (things, contents) = reclaimable(fold, self.old);
-            if things == Things::default() && contents.is_empty() {
+            let is_due = |fold: &Fold| reclaimable(fold, self.old) != Default::default();
+            if is_due(timeline.fold()) && !self.dry_run {
+                add(condemned, self.condemn(timeline, marker)?);
+            }
+            if !is_due(timeline.fold()) {
                 return Ok(gone);
             }
+            let at = timeline.fold().number;
+            let (things, contents) = reclaimable(timeline.fold(), self.old);
             self.observer.tell(Event::Phase("reclaiming"));
             let content = (self.content_of)(timeline)?;
             let packs = packs_of(&content)?;
@@ -276,6 +280,13 @@ fn reclaimable(fold: &Fold, old: u64) -> (Things, Vec<Id>) {
     contents.retain(|id| !whole.contains(id));
     things.packs.truncate(THINGS_A_RECORD);
     (things, contents)
+}
+
+fn add(gone: &mut Gone, more: Gone) {
+    gone.versions.extend(more.versions);
+    gone.contents.extend(more.contents);
+    gone.packs += more.packs;
+    gone.bytes += more.bytes;
 }
 
 fn count(gone: &mut Gone, things: &Things, packs: &BTreeMap<ObjectName, IndexPack>) {
