@@ -72,7 +72,7 @@ impl Engine {
         let thinned = thinner.thin(&mut open.timeline)?;
         if thinned.kept_packs > 0 {
             let text =
-                format!("{} packs stay: the remotes lost meanwhile what they were to give back", thinned.kept_packs);
+                format!("{} packs stay: the remotes no longer keep what they were to give back", thinned.kept_packs);
             self.observer.tell(Event::Warning(text));
         }
         Ok(ThinReport { store, remotes, thinned, dry_run })

@@ -52,6 +52,16 @@ pub struct Thinner<'a> {
     pub dry_run: bool,
 }
 
+/// The chunks that versions here need, by what the remotes say.
+struct Asked {
+    /// A remote can give them back, and no unpushed version needs them.
+    lent: HashSet<Id>,
+    /// All others.
+    stays: HashSet<Id>,
+    /// Versions that no remote has.
+    unpushed: u64,
+}
+
 /// What went, or would.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Thinned {
@@ -61,7 +71,7 @@ pub struct Thinned {
     pub freed_bytes: u64,
     /// Versions that no remote has.
     pub unpushed: u64,
-    /// Packs that stay after all: what a remote was to give back it lost meanwhile.
+    /// Packs that stay after all: what a remote was to give back it lost meanwhile, or keeps for its grace period alone.
     pub kept_packs: u64,
 }
 
@@ -91,7 +101,7 @@ impl Thinner<'_> {
         self.observer.tell(Event::Phase("looking for what the remotes have"));
         let content = (self.content_of)(timeline)?;
         let at = timeline.fold().number;
-        let (lent, unpushed) = self.lent(timeline.fold(), &content)?;
+        let Asked { lent, unpushed, .. } = Asked::of(self.keepers, timeline.fold(), &content)?;
         let packs = Packs::choose(&content, timeline.fold(), lent)?;
         let mut thinned = Thinned {
             unpushed,
@@ -125,40 +135,6 @@ impl Thinner<'_> {
             Ok(operations)
         })?;
         Ok(wrote.then_some(thinned))
-    }
-
-    /// The chunks that a remote can give back and no unpushed version needs, and how many versions are unpushed.
-    fn lent(&self, fold: &Fold, content: &Content) -> Result<(HashSet<Id>, u64)> {
-        // What only the grace period keeps alive there goes with it.
-        let now = |keeper: &Keeper| {
-            let grace = Grace { old: keeper.fold.number, young: &[], kept: &[] };
-            let mut live = live_versions(&keeper.fold, grace, None);
-            live.retain(|id| keeper.fold.lasts(id));
-            live
-        };
-        let live: Vec<HashSet<Id>> = self.keepers.iter().map(now).collect();
-        let mut rows = all_versions(fold);
-        // Whose content was let go needs none.
-        rows.retain(|id, _| !fold.let_go.contains_key(id));
-        let (mut stays, mut unpushed, mut walked) = (HashSet::new(), 0, Needs::default());
-        for row in rows.values().filter(|row| !live.iter().any(|live| live.contains(&row.version))) {
-            unpushed += 1;
-            each_chunk(&mut walked, content, row, &mut stays)?;
-        }
-        let mut lent = HashSet::new();
-        for (keeper, live) in self.keepers.iter().zip(&live) {
-            let (mut needed, mut walked) = (HashSet::new(), Needs::default());
-            for row in rows.values().filter(|row| live.contains(&row.version)) {
-                each_chunk(&mut walked, content, row, &mut needed)?;
-            }
-            let there = There::of(keeper)?;
-            for id in needed {
-                if !stays.contains(&id) && !lent.contains(&id) && there.gives(&id)? {
-                    lent.insert(id);
-                }
-            }
-        }
-        Ok((lent, unpushed))
     }
 
     /// Writes what stays of the packs that go.
@@ -211,7 +187,7 @@ impl Thinner<'_> {
         Ok(thinned)
     }
 
-    /// The chunks in these packs that versions need, and that neither an index here names nor a remote gives back now.
+    /// The chunks in these packs that versions need, and that neither an index here names nor a remote lends now.
     fn lost(&self, timeline: &Timeline, content: &Content, loose: &Loose) -> Result<HashSet<Id>> {
         let mut lost: HashSet<Id> = HashSet::new();
         for (id, _) in loose.items() {
@@ -222,21 +198,50 @@ impl Thinner<'_> {
         if lost.is_empty() {
             return Ok(lost);
         }
-        let (mut needed, mut walked) = (HashSet::new(), Needs::default());
-        for row in all_versions(timeline.fold()).values() {
-            each_chunk(&mut walked, content, row, &mut needed)?;
-        }
-        lost.retain(|id| needed.contains(id));
         // Where they can't be asked, nobody knows what they have.
-        for keeper in &(self.keepers_now)()? {
+        let asked = Asked::of(&(self.keepers_now)()?, timeline.fold(), content)?;
+        lost.retain(|id| asked.stays.contains(id));
+        Ok(lost)
+    }
+}
+
+impl Asked {
+    fn of(keepers: &[Keeper], fold: &Fold, content: &Content) -> Result<Asked> {
+        // What only the grace period keeps alive there goes with it.
+        let now = |keeper: &Keeper| {
+            let grace = Grace { old: keeper.fold.number, young: &[], kept: &[] };
+            let mut live = live_versions(&keeper.fold, grace, None);
+            live.retain(|id| keeper.fold.lasts(id));
+            live
+        };
+        let live: Vec<HashSet<Id>> = keepers.iter().map(now).collect();
+        let mut rows = all_versions(fold);
+        // Whose content was let go needs none.
+        rows.retain(|id, _| !fold.let_go.contains_key(id));
+        let (mut stays, mut unpushed, mut walked) = (HashSet::new(), 0, Needs::default());
+        for row in rows.values().filter(|row| !live.iter().any(|live| live.contains(&row.version))) {
+            unpushed += 1;
+            each_chunk(&mut walked, content, row, &mut stays)?;
+        }
+        let (mut lent, mut missing) = (HashSet::new(), HashSet::new());
+        for (keeper, live) in keepers.iter().zip(&live) {
+            let (mut needed, mut walked) = (HashSet::new(), Needs::default());
+            for row in rows.values().filter(|row| live.contains(&row.version)) {
+                each_chunk(&mut walked, content, row, &mut needed)?;
+            }
             let there = There::of(keeper)?;
-            for id in lost.clone() {
-                if there.gives(&id)? {
-                    lost.remove(&id);
+            for id in needed {
+                if stays.contains(&id) || lent.contains(&id) {
+                    continue;
                 }
+                match there.gives(&id)? {
+                    true => lent.insert(id),
+                    false => missing.insert(id),
+                };
             }
         }
-        Ok(lost)
+        stays.extend(missing.difference(&lent));
+        Ok(Asked { lent, stays, unpushed })
     }
 }
 

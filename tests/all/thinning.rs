@@ -166,6 +166,28 @@ fn a_thinning_that_is_cut_off_at_any_call_is_ended_by_the_same_command() {
 }
 
 #[test]
+fn what_only_grace_keeps_at_the_remote_stays_when_a_cut_off_thinning_is_ended() {
+    let env = stage();
+    env.run_with("ws", ["push", "origin"], b"").text();
+    let before = data_bytes(&env);
+    let faulty = Faulty::new(backend::open_folder(env.path(STORE).to_str().unwrap()).unwrap());
+    // The first deletion is behind the record that takes the packs out.
+    faulty.plan(Plan::at(1, Fault::Before).of(Verb::Delete).and_power_loss());
+    in_workspace(&env.path("."), faulty.bucket()).prune_pushed(false).expect_err("the power is gone");
+    env.run(["dataset", "delete", "./far/ws", "--yes"]).text();
+    let done = prune(&env);
+    assert!(done["kept_packs"].as_u64() > Some(0), "{done}");
+    assert_eq!((data_bytes(&env), &done["unpushed_versions"]), (before, &2.into()), "{done}");
+    env.run(["gc", "./far", "--grace", "0s"]).text();
+    env.run(["gc", "./far", "--grace", "0s"]).text();
+    env.run_with("ws", ["verify", "--local"], b"").text();
+    env.run_with("ws", ["get", "1.0", "../one"], b"").text();
+    assert_eq!(fs::read(env.path("one/gone.bin")).unwrap(), noise(4, 1_000_000));
+    env.run_with("ws", ["get", "2.0", "../two"], b"").text();
+    assert_eq!(fs::read(env.path("two/new.bin")).unwrap(), noise(3, 400_000));
+}
+
+#[test]
 fn what_the_remote_loses_before_the_deletion_stays() {
     let env = stage();
     env.run_with("ws", ["push", "origin"], b"").text();
