@@ -11,6 +11,7 @@ use crate::flow::propose::Proposal;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::history::bases::reaches;
+use crate::history::keep;
 use crate::history::refs::{self, DEFAULT_BRANCH};
 use crate::tree::diff::{Change, diff};
 use crate::tree::manifest::{Leaf, Manifest};
@@ -70,6 +71,7 @@ impl Engine {
     /// Makes a version of the staged changes, or of all.
     pub fn commit(&self, options: &CommitOptions) -> Result<Published> {
         refuse_reserved(&options.meta)?;
+        keep::Rules::check_of_version(&options.meta)?;
         self.awake(|| self.commit_once(options))
     }
 

@@ -11,6 +11,7 @@ use crate::flow::store_files::Outcome;
 use crate::format::attrs::Attrs;
 use crate::format::manifest::{Entry, EntryKind};
 use crate::format::operation::IndexRow;
+use crate::history::keep;
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::store::address::Address;
 use crate::store::locate::cut_for_creation;
@@ -69,6 +70,7 @@ impl Engine {
     /// must be or the name is taken; [`Kind::Failed`] listing what can't be read.
     pub fn ingest(&self, options: &IngestOptions) -> Result<Published> {
         refuse_reserved(&options.meta)?;
+        keep::Rules::check_of_version(&options.meta)?;
         self.awake(|| self.ingest_once(options))
     }
 

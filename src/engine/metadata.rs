@@ -43,9 +43,12 @@ impl Engine {
         for (key, value) in &values.0 {
             check(key, value)?;
         }
-        if version.is_none() {
-            Policy::check(values)?;
-            Rules::check(values)?;
+        match version {
+            Some(_) => Rules::check_of_version(values)?,
+            None => {
+                Policy::check(values)?;
+                Rules::check(values)?;
+            }
         }
         let (dataset, actor) = (target.dataset.clone(), self.actor());
         let changed = target.store.timeline.append(&actor, |fold, _| {

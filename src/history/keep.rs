@@ -17,6 +17,7 @@ use super::fold::{Dataset, Fold};
 /// Metadata of a dataset that is a keep rule begins with this.
 pub const KEEP: &str = "keep.";
 
+const RULES: [&str; 6] = ["last", "newer", "tagged", "named", "published", "used"];
 const KNOWN: &str = "there are keep.last=COUNT, keep.newer=DURATION, keep.tagged, keep.named, keep.published and keep.used (true or false)";
 
 /// The rules of one dataset.
@@ -47,10 +48,25 @@ impl Rules {
         })
     }
 
-    /// Refuses metadata of a dataset that would be a keep rule and is none.
+    /// Refuses metadata of a dataset that would be a keep rule and is none, be it written otherwise.
     pub fn check(values: &Attrs) -> Result<()> {
+        let mistaken = given(values).find_map(|key| Some((key, meant(key)?)));
+        if let Some((key, rule)) = mistaken {
+            return Err(Error::usage(format!("{key} is no keep rule: {rule} is")).hint(KNOWN));
+        }
         let rules = values.0.iter().filter_map(|(key, value)| Some((key.strip_prefix(KEEP)?, value)));
         Rules::read(rules).map(drop).map_err(|why| Error::usage(why).hint(KNOWN))
+    }
+
+    /// Refuses metadata of a version that would be a keep rule of its dataset.
+    pub fn check_of_version(values: &Attrs) -> Result<()> {
+        match given(values).find(|key| is_like_a_rule(key)) {
+            None => Ok(()),
+            Some(key) => Err(Error::usage(format!("{key} has no effect on a version: keep rules are of a dataset"))
+                .hint(
+                    "`dagset meta set [STORE/]DATASET KEY=VALUE` sets one; `dagset tag --protect` keeps one version",
+                )),
+        }
     }
 
     fn read<'m>(given: impl Iterator<Item = (&'m str, &'m Value)>) -> std::result::Result<Option<Rules>, String> {
@@ -79,6 +95,24 @@ impl Rules {
         }
         Ok(keeps_some.then_some(rules))
     }
+}
+
+/// The keys that aren't only covered.
+fn given(values: &Attrs) -> impl Iterator<Item = &str> {
+    values.0.iter().filter(|(_, value)| **value != Value::Null).map(|(key, _)| key.as_str())
+}
+
+fn is_like_a_rule(key: &str) -> bool {
+    key.get(..KEEP.len()).is_some_and(|start| start.eq_ignore_ascii_case(KEEP))
+}
+
+/// The rule that is meant by a key which is nearly one.
+fn meant(key: &str) -> Option<String> {
+    let letters: String = key.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_lowercase();
+    let what = letters.strip_prefix("keep")?;
+    let rule = RULES.iter().find(|rule| **rule == what).map(|rule| format!("{KEEP}{rule}"));
+    let unclear = (what.is_empty() || is_like_a_rule(key)).then(|| format!("{KEEP}last"));
+    rule.or(unclear).filter(|_| !key.starts_with(KEEP))
 }
 
 /// The rules of a dataset, and since when a version is new by them.

@@ -105,7 +105,7 @@ fn rule(key: &'static str) -> (&'static str, Value) {
     }
 }
 
-const KEYS: [&str; 6] = ["last", "newer", "tagged", "named", "published", "used"];
+const KEYS: [&str; 6] = RULES;
 
 proptest! {
     #[test]
@@ -205,6 +205,9 @@ fn what_is_no_rule_lets_nothing_go() {
         assert!(Rules::of(&owner(), &fold.datasets[&owner()]).is_err(), "{key}");
         let values = Attrs([(format!("keep.{key}"), value)].into());
         assert!(Rules::check(&values).is_err(), "{key}");
+    }
+    for near in ["keep_last", "Keep.last", "keep-last", "keepLast", "keep", "KEEP.lats"] {
+        assert!(Rules::check(&Attrs([(near.to_owned(), Value::Int(3))].into())).is_err(), "{near}");
     }
     let others = Attrs([("keeper".to_owned(), Value::Int(0)), ("kept".to_owned(), Value::Null)].into());
     assert!(Rules::check(&others).is_ok());

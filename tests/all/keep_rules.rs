@@ -198,6 +198,17 @@ fn a_rule_that_is_not_understood_is_refused_and_lets_nothing_go() {
         let refused = env.run(["meta", "set", "./store/set", bad]).exits(2);
         assert!(refused.stderr.contains("keep."), "{}", refused.stderr);
     }
+    for near in ["keep_last=1", "Keep.last=1", "keep-last=1", "keep=1"] {
+        let refused = env.run(["meta", "set", "./store/set", near]).exits(2);
+        assert!(refused.stderr.contains("keep.last"), "{}", refused.stderr);
+    }
+    for of_a_version in [
+        vec!["meta", "set", "./store/set@1.1", "keep.last=1"],
+        vec!["ingest", "data", "--into", "./store/set", "--meta", "keep.last=1"],
+    ] {
+        let refused = env.run(&of_a_version).exits(2);
+        assert!(refused.stderr.contains("keep rules are of a dataset"), "{}", refused.stderr);
+    }
     keep(&env, "./store/set", &["keep.newer=1d", "keep.used=false"]);
     assert_eq!(contents(&collect(&env, &["--dry-run"])["condemned"]), [""; 0], "all came within a day");
 }
