@@ -6,12 +6,14 @@
 use bytes::Bytes;
 
 use crate::base::{Id, Kind, Result};
-use crate::format::operation::Operation;
+use crate::format::header::ObjectKind;
+use crate::format::operation::{IndexRow, Operation};
 use crate::format::record::Record;
 use crate::history::newest::Seen;
 use crate::store::log::{self, record_name};
 use crate::store::objects::Bucket;
 
+use super::super::verify::object_name;
 use super::{Mended, SourceStore, put_back};
 
 /// So many bytes of a record may have rotted for what is left to tell which one it was.
@@ -90,10 +92,8 @@ const FROM_HERE: &str = "put back from what is kept of it on this machine";
 impl LogSources<'_> {
     /// A record that is the one that is looked for, and where it comes from.
     fn find(&self, number: u64, is_it: &dyn Fn(&Found) -> bool) -> Result<Option<(Found, &'static str)>> {
-        for seen in self.seen.iter().filter(|seen| seen.store == self.store && seen.number == number) {
-            if let Some(found) = parse(seen.bytes.clone(), number).filter(is_it) {
-                return Ok(Some((found, FROM_HERE)));
-            }
+        if let Some(found) = self.kept(number).find(is_it) {
+            return Ok(Some((found, FROM_HERE)));
         }
         for copy in self.copies() {
             if let Some(found) = read(&copy.bucket, number)?.filter(is_it) {
@@ -101,6 +101,12 @@ impl LogSources<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The records of this number that were seen in this store.
+    fn kept(&self, number: u64) -> impl Iterator<Item = Found> {
+        let seen = self.seen.iter().filter(move |seen| seen.store == self.store && seen.number == number);
+        seen.filter_map(move |seen| parse(seen.bytes.clone(), number))
     }
 
     fn copies(&self) -> impl Iterator<Item = &SourceStore> {
@@ -132,10 +138,8 @@ impl LogSources<'_> {
         }
         let before = read(bucket, number - 1)?.map(|it| it.hash);
         let follows = |it: &Found| before.is_none_or(|before| it.record.core.before == before);
-        for seen in self.seen.iter().filter(|seen| seen.store == self.store && seen.number == number) {
-            if let Some(found) = parse(seen.bytes.clone(), number).filter(follows)
-                && names_what_is_here(bucket, &found.record)?
-            {
+        for found in self.kept(number).filter(follows) {
+            if names_what_is_here(bucket, &found.record)? {
                 return Ok(Some((found, FROM_HERE)));
             }
         }
@@ -209,11 +213,23 @@ pub(super) fn names_what_is_here(bucket: &Bucket, record: &Record) -> Result<boo
         let (Operation::Register { indexes: added } | Operation::ReplaceIndexes { added, .. }) = operation else {
             continue;
         };
-        for row in added {
-            if bucket.size(&format!("index/{}", row.name))? != Some(row.bytes) {
-                return Ok(false);
-            }
+        if missing_index(bucket, added)?.is_some() {
+            return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// The name of the first of these indexes that isn't there as its row says, if there is one.
+pub(super) fn missing_index<'r>(
+    bucket: &Bucket,
+    rows: impl IntoIterator<Item = &'r IndexRow>,
+) -> Result<Option<String>> {
+    for row in rows {
+        let object = object_name(ObjectKind::Index, &row.name);
+        if bucket.size(&object)? != Some(row.bytes) {
+            return Ok(Some(object));
+        }
+    }
+    Ok(None)
 }

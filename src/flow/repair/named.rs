@@ -17,7 +17,7 @@ use crate::store::log;
 use crate::store::objects::Bucket;
 
 use super::super::loose_packs::Loose;
-use super::super::verify::Finding;
+use super::super::verify::{Finding, object_name};
 use super::{Mended, Mender, found_of, put_aside};
 
 impl Mender<'_> {
@@ -173,10 +173,6 @@ fn named_states(bucket: &Bucket, newest: u64) -> Result<BTreeMap<ObjectName, Sta
         named.extend(record.state.map(|state| (state.pack(), state)));
     }
     Ok(named)
-}
-
-fn object_name(kind: ObjectKind, name: &ObjectName) -> String {
-    format!("{}/{name}", kind.folder())
 }
 
 fn packs(count: u64) -> String {

@@ -8,7 +8,7 @@ use crate::history::timeline::Timeline;
 use crate::store::log::{self, record_name};
 use crate::store::objects::Bucket;
 
-use super::log::names_what_is_here;
+use super::log::{missing_index, names_what_is_here};
 use super::{put_aside, put_back};
 
 /// What became of a damaged newest record.
@@ -69,7 +69,7 @@ pub fn mend_newest(
         return Ok(Some(NewestMended::PutBack(head)));
     }
     let start = Timeline::at(bucket.clone(), Fold { store, ..Fold::default() }, observer.clone());
-    if let Some(object) = gone_without(&start, head - 1)? {
+    if let Some(object) = missing_index(bucket, start.as_of(head - 1)?.indexes.values())? {
         let root = bucket.describe();
         return Err(Error::damaged(format!(
             "{name} is damaged, and without it the log names {object}, which is gone: it was the record of a collection or of a purge, and can't \
@@ -79,17 +79,6 @@ pub fn mend_newest(
     }
     put_aside(bucket, &name)?;
     Ok(Some(NewestMended::SetAside(head)))
-}
-
-/// An index that the log up to a record names and that isn't there, if there is one.
-fn gone_without(start: &Timeline, number: u64) -> Result<Option<String>> {
-    for row in start.as_of(number)?.indexes.values() {
-        let object = format!("index/{}", row.name);
-        if start.bucket().size(&object)? != Some(row.bytes) {
-            return Ok(Some(object));
-        }
-    }
-    Ok(None)
 }
 
 /// Puts the record that was seen back behind the log's newest, if it follows that one and the indexes that it names are there.

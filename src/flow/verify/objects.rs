@@ -159,6 +159,6 @@ fn frame_damage(
 }
 
 /// A stored object of a kind that isn't numbered.
-pub(super) fn object_name(kind: ObjectKind, name: &ObjectName) -> String {
+pub(in crate::flow) fn object_name(kind: ObjectKind, name: &ObjectName) -> String {
     format!("{}/{name}", kind.folder())
 }
