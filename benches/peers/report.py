@@ -4,6 +4,7 @@ import os
 import platform
 import statistics
 
+import bucket
 import tools
 
 WORDS = {
@@ -15,14 +16,16 @@ WORDS = {
 }
 
 
-def document(results, versions, args):
-    """The whole report: a section a workload, a table a place."""
+def document(results, versions, asked, args):
+    """The whole report: a section a workload, a table a place; then what was asked of a bucket."""
     parts = [heading(versions, args)]
     for workload in dict.fromkeys(row["workload"] for row in results):
         parts.append(f"## {workload}\n")
         for place in dict.fromkeys(row["place"] for row in results):
             rows = [row for row in results if (row["workload"], row["place"]) == (workload, place)]
             parts += [f"### {workload}, in {place}\n", times(rows), cost(rows)]
+    if asked:
+        parts.append(requests(asked))
     return "\n".join(parts)
 
 
@@ -30,11 +33,13 @@ def heading(versions, args):
     with open("/proc/cpuinfo") as file:
         models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     machine = f"{os.cpu_count()} × {models[0] if models else platform.machine()}, Linux {platform.release()}"
+    rounds = ", ".join(f"{number or args.rounds} in {place}" for place, _, number in (given.partition(":") for given in args.places))
     lines = [
         "# Benchmarks\n",
         "Written by `benches/peers/run`: the same work by each tool in turn, on the same data, in one run. Times are medians of seconds; in",
         "brackets, how many times as long as the quickest form of dagset. A dash: the tool has no such step, or it failed.\n",
-        f"{datetime.date.today()}; {machine}; {args.rounds} rounds, scale {args.scale}.\n",
+        f"{datetime.date.today()}; {machine}; scale {args.scale}; rounds: {rounds}; "
+        f"one of a tool whose steps took {args.enough} seconds or more.\n",
         "| tool | version |\n|---|---|",
         *[f"| {name} | {text} |" for name, text in versions],
         "",
@@ -82,3 +87,19 @@ def pair(values, form):
 
 def count(value):
     return "–" if value is None else f"{value:,.0f}"
+
+
+def requests(asked):
+    """Requests and bytes read at the server: steps across, tools down."""
+    cells = {(row["tool"], row["step"]): row for row in asked}
+    lines = ["## A twentieth of the labels, in a bucket\n", "Requests that an S3 server logged, and MB that it sent; one round.\n",
+             "| requests (of these PUT or POST), MB read | " + " | ".join(bucket.WORDS[step] for step in bucket.STEPS) + " |", "|---" * (len(bucket.STEPS) + 1) + "|"]
+    for tool in dict.fromkeys(row["tool"] for row in asked):
+        found = [cells.get((tool, step)) for step in bucket.STEPS]
+        lines.append(f"| {tool} | " + " | ".join("–" if row is None else one_cell(row) for row in found) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def one_cell(row):
+    verbs = row["verbs"]
+    return f"{sum(verbs.values()):,} ({verbs.get('PUT', 0) + verbs.get('POST', 0):,}), {row['received'] / 1e6:.1f}"

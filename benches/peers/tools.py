@@ -83,7 +83,7 @@ def versioners():
     replace = "chmod -R u+w data; rm -rf data; cp -a $EDITED data"
     dvc = "$VENV/bin/dvc"
     yield Tool(
-        "DVC", f"{dvc} --version", stored=".dvc/cache", pip=["dvc"], apt=["git"],
+        "DVC", f"{dvc} --version", stored=".dvc/cache", pip=["dvc[s3]"], apt=["git"],
         env={"DVC_NO_ANALYTICS": "1", "DVC_SITE_CACHE_DIR": "$WORK/site"},
         start=f"{GIT} && {dvc} init -q && {dvc} config core.check_update false && {dvc} config core.analytics false",
         steps={"ingest": f"{dvc} add -q data && git add -A . ':!site' && git commit -qm 1", "again": f"{dvc} status -q",
