@@ -33,13 +33,13 @@ def heading(versions, args):
     with open("/proc/cpuinfo") as file:
         models = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
     machine = f"{os.cpu_count()} × {models[0] if models else platform.machine()}, Linux {platform.release()}"
-    rounds = ", ".join(f"{number or args.rounds} in {place}" for place, _, number in (given.partition(":") for given in args.places))
+    rounds = ", ".join(f"{number} in {place} at scale {scale:g}" for place, number, scale in args.places)
     lines = [
         "# Benchmarks\n",
         "Written by `benches/peers/run`: the same work by each tool in turn, on the same data, in one run. Times are medians of seconds; in",
         "brackets, how many times as long as the quickest form of dagset. A dash: the tool has no such step, or it failed.\n",
-        f"{datetime.date.today()}; {machine}; scale {args.scale}; rounds: {rounds}; "
-        f"one of a tool whose steps took {args.enough} seconds or more.\n",
+        f"{datetime.date.today()}; {machine}; rounds: {rounds}; "
+        f"one of a tool whose steps took {args.enough} seconds or more. A step that took longer than {args.timeout} seconds failed.\n",
         "| tool | version |\n|---|---|",
         *[f"| {name} | {text} |" for name, text in versions],
         "",
