@@ -257,7 +257,7 @@ impl Writer<'_> {
             return Ok(Stands::Other);
         }
         let mut file = target.open().map_err(|fault| Error::io("open", &target.path(), fault))?;
-        match crate::tree::read_file::hash_file(&target.path(), &mut file)? == *content {
+        match crate::tree::hash_file::hash_file(&target.path(), &mut file)? == *content {
             true if self.is_in_form(target, size) => Ok(Stands::AsAsked),
             true => Ok(Stands::InOtherForm),
             false => Ok(Stands::Other),
