@@ -26,9 +26,10 @@ impl Content {
                 // Neighbours lie in a shared frame too, and what needs a base takes more than a copy.
                 let is_raw = is_alone && encoding == Encoding::Raw;
                 let read = if is_raw { self.stored(folder, frame) } else { self.frame(folder, frame) };
-                let start = place.at as usize;
-                let bytes = read.ok().and_then(|bytes| Some(into.copy_from_slice(bytes.get(start..start + len)?)));
-                bytes.is_some()
+                let (Ok(bytes), start) = (read, place.at as usize) else { return false };
+                let Some(found) = bytes.get(start..start + len) else { return false };
+                into.copy_from_slice(found);
+                true
             }
         }
     }
