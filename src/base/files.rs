@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -113,6 +113,11 @@ impl NewFile {
     /// The open file.
     pub fn file(&self) -> &File {
         self.file.as_ref().expect("present until published")
+    }
+
+    /// Writes all of `bytes` from the byte `at` on, over what was written there.
+    pub fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file().write_all_at(bytes, at)
     }
 
     /// Renames it into place, over what is there.

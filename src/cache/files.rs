@@ -213,6 +213,11 @@ impl NewCached {
         cut.map(drop).map_err(|fault| Error::io("cut", &self.path(), fault))
     }
 
+    /// Writes all of `bytes` from the byte `at` on, over what was written there.
+    pub fn write_at(&self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_at(at, bytes)
+    }
+
     /// Lets the file be seen: read-only, with the fixed time.
     pub fn publish(mut self) -> Result<()> {
         self.file.set_mode(self.key.mode())?;

@@ -8,7 +8,7 @@
 
 use std::cell::RefCell;
 
-use zstd::zstd_safe::{self, CCtx, CParameter, DCtx};
+use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, WriteBuf};
 
 use crate::base::{Error, Result};
 
@@ -50,6 +50,16 @@ pub fn compress_against(raw: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> 
 /// Allocates `raw_bytes`, which the caller holds to the format's limit. Anything but one whole frame of that size is
 /// [`crate::base::Kind::Damaged`]. Whether the bytes are the right ones only their id tells.
 pub fn decompress(stored: &[u8], raw_bytes: usize, base: Option<&[u8]>) -> Result<Vec<u8>> {
+    let mut raw = Vec::with_capacity(raw_bytes);
+    decode(stored, raw_bytes, base, &mut raw).map(|()| raw)
+}
+
+/// As [`decompress`], into memory that is as long as the decoded bytes must be. What it holds after an error is of no use.
+pub fn decompress_into(stored: &[u8], raw: &mut [u8]) -> Result<()> {
+    decode(stored, raw.len(), None, raw)
+}
+
+fn decode(stored: &[u8], raw_bytes: usize, base: Option<&[u8]>, raw: &mut (impl WriteBuf + ?Sized)) -> Result<()> {
     let damaged = |why: &str| Error::damaged(format!("compressed frame: {why}"));
     if !stored.starts_with(&MAGIC) {
         return Err(damaged("doesn't begin as one"));
@@ -64,16 +74,15 @@ pub fn decompress(stored: &[u8], raw_bytes: usize, base: Option<&[u8]>) -> Resul
     if zstd_safe::find_frame_compressed_size(stored) != Ok(stored.len()) {
         return Err(damaged("is cut short, or more follows it"));
     }
-    let mut raw = Vec::with_capacity(raw_bytes);
     let outcome = match base {
-        None => DECOMPRESSOR.with_borrow_mut(|context| context.decompress(&mut raw, stored)),
+        None => DECOMPRESSOR.with_borrow_mut(|context| context.decompress(raw, stored)),
         Some(base) => {
             let mut context = DCtx::create();
-            context.ref_prefix(base).and_then(|_| context.decompress(&mut raw, stored))
+            context.ref_prefix(base).and_then(|_| context.decompress(raw, stored))
         }
     };
     match outcome {
-        Ok(len) if len == raw_bytes => Ok(raw),
+        Ok(len) if len == raw_bytes => Ok(()),
         Ok(_) => Err(damaged("decodes to another size than it declares")),
         Err(code) => Err(damaged("can't be decoded").because(zstd_safe::get_error_name(code))),
     }

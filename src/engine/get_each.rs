@@ -8,8 +8,8 @@ use crate::base::files::{self, GET_MARKER, TEMPORARY_PREFIX};
 use crate::base::{Event, Result};
 use crate::cache::Pruned;
 use crate::format::manifest::EntryKind;
+use crate::tree::hash_file::hash_file;
 use crate::tree::manifest::Manifest;
-use crate::tree::read_file::hash_file;
 use crate::tree::scan::{ScanOptions, scan};
 use crate::tree::stat::{NodeKind, stat_file};
 

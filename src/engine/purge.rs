@@ -19,8 +19,8 @@ use crate::history::guard::{Reason, stands};
 use crate::history::timeline::Timeline;
 use crate::store::folder::sweep_staging;
 use crate::store::uses::Wanted;
+use crate::tree::hash_file::hash_file;
 use crate::tree::manifest::Manifest;
-use crate::tree::read_file::hash_file;
 use crate::workspace::control::Control;
 
 use super::filter::FileFilter;

@@ -7,7 +7,7 @@ use crate::flow::session::{Finished, LargeFiles};
 use crate::flow::store_files::Outcome;
 use crate::format::operation::Operation;
 use crate::history::guard::Reason;
-use crate::tree::read_file::hash_file;
+use crate::tree::hash_file::hash_file;
 use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::{NodeKind, stat_file};
 

@@ -15,7 +15,8 @@ use crate::store::content::Content;
 use crate::tree::manifest::{Leaf, Manifest};
 
 use super::fill_large::keep_what_came;
-use super::read_content::{read_content, read_files_ahead};
+use super::place_content::place_content;
+use super::read_content::read_files_ahead;
 use super::runs::{FAR, FAR_WORKERS, NEAR, Placed, RunLimits, each_run};
 
 /// How often it is looked whether another process has fetched a file.
@@ -176,12 +177,12 @@ impl Filler<'_> {
         if file.size >= LARGE && self.put_together(cache, file, tally)? {
             return Ok(());
         }
-        let mut new = cache.begin(file.key)?;
-        let write = |bytes: &[u8]| {
+        let new = cache.begin(file.key)?;
+        let write = |at: u64, bytes: &[u8]| {
             tally.note(Stage::Cached, bytes.len() as u64);
-            new.write_all(bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
+            new.write_at(at, bytes).map_err(|fault| Error::io("write", &cache.path_of(file.key), fault))
         };
-        match read_content(self.content, &file.key.content, file.size, file.place.as_ref(), tally, write) {
+        match place_content(self.content, &file.key.content, file.size, file.place.as_ref(), tally, write) {
             Ok(()) => new.publish(),
             Err(fault) => {
                 keep_what_came(cache, new, &fault);

@@ -1,14 +1,16 @@
 //! A file of many chunks: read in blocks, cut, hashed and compressed on all cores; what is new in an edited file against what stood there.
 //!
-//! While one block's chunks are hashed and compressed, the next block is read and cut. The whole file's digest is taken from the
-//! same bytes, so that the content id is that of what was stored even if the file changes under us (which is noticed).
+//! While one block's chunks are hashed and compressed, and copied into packs, the next one is read and cut, and one more where that is done
+//! sooner: so all cores have work. The whole file's digest is taken from the same bytes, so that the content id is that of what was stored even if
+//! the file changes under us (which is noticed).
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Error, Id, Result};
+use crate::base::{Counter, Id, Result};
 use crate::chunk::cut::{self, Rule};
 use crate::format::recipe::RecipeChild;
 use crate::tree::read_file::{BLOCK, fill};
@@ -55,32 +57,23 @@ impl Workshop<'_> {
         let mut chunks = Vec::new();
         let then = then.filter(|_| packer.is_some());
         let mut against = Against::new(self.content, then, self.observer, self.known)?;
-        let mut reader = BlockReader { path, file, rule: None, carry: Vec::new(), spare: Vec::new() };
-        let mut next = reader.next()?;
-        while let Some(block) = next.take() {
-            let following = || if block.at_end { Ok(None) } else { reader.next() };
+        each_block(BlockReader { path, file, rule: None, carry: Vec::new() }, |block| {
             let compress = if block.fixed { Compress::No } else { Compress::Try };
-            let process = || {
-                let decided = &block.bytes[..block.cuts.last().copied().unwrap_or(0)];
-                let hashed = rayon::join(|| hash_pieces(&block, self.known), || hasher.update_rayon(decided)).0;
-                let mut pieces = hashed?;
-                if packer.is_some() {
-                    pack_pieces(&mut pieces, block.fixed, &mut against)?;
+            let decided = &block.bytes[..block.cuts.last().copied().unwrap_or(0)];
+            let hashed = rayon::join(|| hash_pieces(block, self.known), || hasher.update_rayon(decided)).0;
+            let mut pieces = hashed?;
+            if packer.is_some() {
+                pack_pieces(&mut pieces, block.fixed, &mut against)?;
+            }
+            for piece in pieces {
+                chunks.push(piece.child());
+                if piece.new {
+                    self.keep_piece(piece, compress, packer.as_deref_mut())?;
                 }
-                for piece in pieces {
-                    chunks.push(piece.child());
-                    if piece.new {
-                        self.keep_piece(piece, compress, packer.as_deref_mut())?;
-                    }
-                }
-                Ok::<_, Error>(())
-            };
-            let (processed, read) = rayon::join(process, following);
-            next = read?;
-            processed?;
-            self.observer.add(Counter::Bytes, block.cuts.last().copied().unwrap_or(0) as u64);
-            reader.spare = block.bytes;
-        }
+            }
+            self.observer.add(Counter::Bytes, decided.len() as u64);
+            Ok(())
+        })?;
         Ok((Id(*hasher.finalize().as_bytes()), chunks))
     }
 
@@ -125,6 +118,39 @@ fn pack_pieces(pieces: &mut [Piece<'_>], fixed: bool, against: &mut Against<'_>)
     })
 }
 
+/// Gives the blocks of a file to `take`, in order, while the next ones are read and cut.
+fn each_block(mut reader: BlockReader<'_>, mut take: impl FnMut(&Block) -> Result<()> + Send) -> Result<()> {
+    let Some(first) = reader.next(Vec::new())? else { return Ok(()) };
+    if first.at_end {
+        return take(&first);
+    }
+    std::thread::scope(|scope| {
+        let (ready, blocks) = mpsc::sync_channel(1);
+        let (done_with, spare) = mpsc::channel();
+        scope.spawn(move || read_on(reader, &ready, &spare));
+        let mut next = Some(Ok(first));
+        // Where this ends early, the channels close, and so the reader ends.
+        while let Some(block) = next {
+            let block = block?;
+            // On a thread of the pool: each step would wake one otherwise.
+            rayon::join(|| take(&block), || ()).0?;
+            done_with.send(block.bytes).ok();
+            next = blocks.recv().ok();
+        }
+        Ok(())
+    })
+}
+
+/// Reads the blocks of a file, to its end or the first error, or until nobody takes them any more.
+fn read_on(mut reader: BlockReader<'_>, ready: &SyncSender<Result<Block>>, spare: &Receiver<Vec<u8>>) {
+    while let Some(block) = reader.next(spare.try_recv().unwrap_or_default()).transpose() {
+        let is_last = block.as_ref().map_or(true, |block| block.at_end);
+        if ready.send(block).is_err() || is_last {
+            return;
+        }
+    }
+}
+
 /// Cuts a file into blocks of whole chunks.
 struct BlockReader<'f> {
     path: &'f Path,
@@ -132,14 +158,11 @@ struct BlockReader<'f> {
     rule: Option<Rule>,
     /// Bytes behind the last decided cut.
     carry: Vec<u8>,
-    /// A block that was done with, for the next one's bytes: fresh memory costs a fault a page.
-    spare: Vec<u8>,
 }
 
 impl BlockReader<'_> {
-    /// The next block; `None` when the file has no more bytes.
-    fn next(&mut self) -> Result<Option<Block>> {
-        let mut bytes = std::mem::take(&mut self.spare);
+    /// The next block; `None` when the file has no more bytes. It takes the memory of one that was done with: fresh memory costs a fault a page.
+    fn next(&mut self, mut bytes: Vec<u8>) -> Result<Option<Block>> {
         bytes.clear();
         bytes.reserve(self.carry.len() + BLOCK);
         bytes.append(&mut self.carry);

@@ -8,7 +8,6 @@
 //! folders that are held open (`base/open_folder.rs`).
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +26,8 @@ use crate::tree::stat::{NodeKind, Stat};
 
 use super::by_cache::ByCache;
 use super::fill::{Filler, Wanted};
-use super::read_content::{read_content, read_files_ahead};
+use super::place_content::place_content;
+use super::read_content::read_files_ahead;
 use super::runs::{FAR, Placed, each_run};
 
 const OWNER_WRITES: u32 = 0o200;
@@ -233,11 +233,11 @@ impl Writer<'_> {
             return Ok(());
         }
         let mut new = NewFile::create(target)?;
-        let write = |bytes: &[u8]| {
+        let write = |at: u64, bytes: &[u8]| {
             tally.note(Stage::Placed, bytes.len() as u64);
-            new.write_all(bytes).map_err(|fault| Error::io("write", &target.path(), fault))
+            new.write_at(at, bytes).map_err(|fault| Error::io("write", &target.path(), fault))
         };
-        read_content(self.source.content(), &file.key.content, file.size, file.place.as_ref(), tally, write)
+        place_content(self.source.content(), &file.key.content, file.size, file.place.as_ref(), tally, write)
             .map_err(|fault| fault.within(format!("{} can't be got", file.path)))?;
         if file.key.executable {
             new.set_executable()?;
@@ -257,7 +257,7 @@ impl Writer<'_> {
             return Ok(Stands::Other);
         }
         let mut file = target.open().map_err(|fault| Error::io("open", &target.path(), fault))?;
-        match crate::tree::read_file::hash_file(&target.path(), &mut file)? == *content {
+        match crate::tree::hash_file::hash_file(&target.path(), &mut file)? == *content {
             true if self.is_in_form(target, size) => Ok(Stands::AsAsked),
             true => Ok(Stands::InOtherForm),
             false => Ok(Stands::Other),

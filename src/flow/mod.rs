@@ -18,6 +18,7 @@ pub mod merge_indexes;
 mod meta_packer;
 mod node_order;
 mod packer;
+mod place_content;
 mod places;
 pub mod propose;
 pub mod purge;

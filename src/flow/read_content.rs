@@ -69,7 +69,8 @@ fn read_large(
     mut sink: impl FnMut(&[u8]) -> Result<()> + Send,
 ) -> Result<()> {
     let mut hasher = blake3::Hasher::new();
-    let mut groups = Groups::new(store, chunks, tally);
+    let bytes = if store.is_far() { FAR_GROUP_BYTES } else { GROUP_BYTES };
+    let mut groups = Groups::new(store, chunks, tally, bytes);
     let mut ready: Vec<Item> = Vec::new();
     loop {
         let group = match groups.next() {
@@ -101,9 +102,11 @@ fn read_large(
 }
 
 /// A large file's chunks in groups; those of a far store are on their way before they are asked for, as many as memory lets.
-struct Groups<'a> {
+pub(super) struct Groups<'a> {
     store: &'a Content,
     chunks: Chunks<'a>,
+    /// About so many in a group.
+    bytes: u64,
     tally: &'a Arc<Tally>,
     coming: VecDeque<(Vec<ChunkToRead>, Ahead)>,
     /// Frames of the group that was planned last: small chunks of the next may lie in them too.
@@ -113,15 +116,15 @@ struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    fn new(store: &'a Content, chunks: Chunks<'a>, tally: &'a Arc<Tally>) -> Groups<'a> {
-        Groups { store, chunks, tally, coming: VecDeque::new(), planned: Vec::new(), held: Default::default() }
+    pub(super) fn new(store: &'a Content, chunks: Chunks<'a>, tally: &'a Arc<Tally>, bytes: u64) -> Groups<'a> {
+        Groups { store, chunks, bytes, tally, coming: VecDeque::new(), planned: Vec::new(), held: Default::default() }
     }
 
     /// The next group, which has come and is held until the one after the next is asked for; `None` behind the last.
-    fn next(&mut self) -> Result<Option<Vec<ChunkToRead>>> {
+    pub(super) fn next(&mut self) -> Result<Option<Vec<ChunkToRead>>> {
         let is_far = self.store.is_far();
         while self.coming.is_empty() || (is_far && self.coming.len() < MOST_GROUPS && self.store.may_read_on()) {
-            let group = self.chunks.group(if is_far { FAR_GROUP_BYTES } else { GROUP_BYTES })?;
+            let group = self.chunks.group(self.bytes)?;
             if group.is_empty() {
                 break;
             }
@@ -171,14 +174,16 @@ pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)], tal
 }
 
 fn fetch(store: &Content, group: Vec<ChunkToRead>) -> Result<Vec<Item>> {
-    let fetch_one = |chunk: ChunkToRead| {
-        let item = store.chunk(&chunk.id, chunk.place.as_ref())?;
-        match item.bytes().len() == chunk.len as usize {
-            true => Ok(item),
-            false => Err(Error::damaged(format!("chunk {} isn't of {} bytes", chunk.id.short(), chunk.len))),
-        }
-    };
-    group.into_par_iter().map(fetch_one).collect()
+    group.par_iter().map(|chunk| fetch_chunk(store, chunk)).collect()
+}
+
+/// A chunk, verified, and as long as its recipe says.
+pub(super) fn fetch_chunk(store: &Content, chunk: &ChunkToRead) -> Result<Item> {
+    let item = store.chunk(&chunk.id, chunk.place.as_ref())?;
+    match item.bytes().len() == chunk.len as usize {
+        true => Ok(item),
+        false => Err(Error::damaged(format!("chunk {} isn't of {} bytes", chunk.id.short(), chunk.len))),
+    }
 }
 
 /// The chunks of one file in order, pages read as they are reached.

@@ -20,7 +20,7 @@ use crate::format::place::Place;
 use crate::format::recipe::{RecipeChild, RecipePage, RecipeRoot};
 use crate::store::content::{Content, Item};
 
-use super::read_content::{ChunkToRead, recipe_places};
+use super::read_content::{ChunkToRead, fetch_chunk, recipe_places};
 
 /// Bytes from the store that are on their way at a time.
 const WINDOW: u64 = 32 << 20;
@@ -288,11 +288,7 @@ fn fetch(store: &Content, window: &[Step], olders: &[File], tally: &Arc<Tally>) 
                 return Ok(item);
             }
         }
-        let item = store.chunk(&chunk.id, chunk.place.as_ref())?;
-        match item.bytes().len() == chunk.len as usize {
-            true => Ok(item),
-            false => Err(Error::damaged(format!("chunk {} isn't of {} bytes", chunk.id.short(), chunk.len))),
-        }
+        fetch_chunk(store, chunk)
     };
     chunks.par_iter().map(read).collect()
 }

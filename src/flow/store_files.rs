@@ -13,7 +13,8 @@ use crate::chunk::cut::{self, Rule, SMALL_FILE};
 use crate::format::pack::ItemKind;
 use crate::format::recipe::{self, RecipeChild};
 use crate::store::content::Content;
-use crate::tree::read_file::{fill, hash_file, read_settled};
+use crate::tree::hash_file::hash_file;
+use crate::tree::read_file::{fill_as_said, read_settled};
 use crate::tree::scan::{Found, FoundKind};
 use crate::tree::stat::Stat;
 
@@ -149,7 +150,7 @@ impl Workshop<'_> {
             small = stat.size <= SMALL_FILE;
             if small {
                 buffer.clear();
-                size = fill(&path, file, buffer, SMALL_FILE as usize + 1)? as u64;
+                size = fill_as_said(&path, file, stat, buffer, SMALL_FILE as usize + 1)? as u64;
                 small = size <= SMALL_FILE;
             }
             if small {

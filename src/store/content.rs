@@ -1,4 +1,4 @@
-//! Reading what a store holds: by place, by hint, by index. Nothing is returned that isn't verified.
+//! Reading what a store holds: by place, by hint, by index. Nothing is returned that isn't verified, but by [`Content::copy_unverified`].
 //!
 //! A hint or a place is advice: what lies there must be what was asked for, else the indexes say where else it lies. Only when no
 //! copy is good is that an error, and it names the object that is damaged.
@@ -32,6 +32,7 @@ mod lasting;
 mod purged;
 mod renewal;
 mod stale;
+mod unverified;
 
 pub use bases::Base;
 pub use purged::WasPurged;

@@ -4,6 +4,7 @@ mod children;
 pub mod diff;
 pub mod edit;
 pub mod grouping;
+pub mod hash_file;
 pub mod ignore;
 pub mod listing;
 pub mod manifest;

@@ -6,13 +6,10 @@ use std::path::Path;
 
 use super::stat::{Stat, stat_open};
 use crate::base::open_folder::open_file;
-use crate::base::{Error, Id, Result};
+use crate::base::{Error, Result};
 
 /// Bytes read at a time from large files.
 pub const BLOCK: usize = 16 << 20;
-
-/// And where a file is only hashed: a piece is read while the one before is hashed.
-const HASHED_BLOCK: usize = 4 << 20;
 
 /// A file that changes while it is read is read again, so often.
 pub const ATTEMPTS: u32 = 3;
@@ -38,18 +35,9 @@ pub fn fill(path: &Path, file: &mut File, buffer: &mut Vec<u8>, most: usize) -> 
     file.take(most as u64).read_to_end(buffer).map_err(|fault| Error::io("read", path, fault))
 }
 
-/// The digest of a whole file, on all cores.
-pub fn hash_file(path: &Path, file: &mut File) -> Result<Id> {
-    let mut hasher = blake3::Hasher::new();
-    let (mut block, mut next) = (Vec::with_capacity(HASHED_BLOCK), Vec::new());
-    fill(path, file, &mut block, HASHED_BLOCK)?;
-    // Fewer bytes are the file's last.
-    while block.len() == HASHED_BLOCK {
-        next.clear();
-        next.reserve(HASHED_BLOCK);
-        rayon::join(|| _ = hasher.update_rayon(&block), || fill(path, file, &mut next, HASHED_BLOCK)).1?;
-        std::mem::swap(&mut block, &mut next);
-    }
-    hasher.update_rayon(&block);
-    Ok(Id(*hasher.finalize().as_bytes()))
+/// Appends what a file of that stat holds, to `most` bytes. No call is spent on finding its end: what it grew by meanwhile its stat says. Files of
+/// some file systems say that they are empty and aren't.
+pub fn fill_as_said(path: &Path, file: &mut File, stat: &Stat, buffer: &mut Vec<u8>, most: usize) -> Result<usize> {
+    let said = usize::try_from(stat.size).unwrap_or(usize::MAX);
+    fill(path, file, buffer, if said == 0 { most } else { said.min(most) })
 }

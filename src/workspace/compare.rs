@@ -12,8 +12,9 @@ use crate::base::{Counter, Id, Observer, RepoPath, Result};
 use crate::catalog::stat_index::StatRow;
 use crate::chunk::cut::SMALL_FILE;
 use crate::format::manifest::{Entry, EntryKind};
+use crate::tree::hash_file::hash_file;
 use crate::tree::manifest::{Leaf, Manifest};
-use crate::tree::read_file::{fill, hash_file, read_settled};
+use crate::tree::read_file::{fill_as_said, read_settled};
 use crate::tree::scan::{Found, FoundKind, LeftOut, Scan};
 
 /// A path that isn't as in the base.
@@ -176,7 +177,7 @@ pub fn hash_path(path: &Path) -> Result<Option<(Id, Stat)>, String> {
             return hash_file(path, file);
         }
         let mut bytes = Vec::with_capacity(stat.size as usize + 1);
-        fill(path, file, &mut bytes, SMALL_FILE as usize + 1)?;
+        fill_as_said(path, file, stat, &mut bytes, SMALL_FILE as usize + 1)?;
         Ok(Id::of(&bytes))
     };
     read_settled(path, hash)

@@ -87,6 +87,7 @@ mod nested;
 mod newest_record;
 mod no_credentials;
 mod other_parents;
+mod placing;
 mod progress;
 mod provenance;
 mod proxy;

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::mem;
 
+use rayon::slice::ParallelSliceMut;
+
 use crate::base::id::MAX_BORN;
 use crate::base::{Error, Id, Kind, ObjectName, Result};
 
@@ -123,7 +125,7 @@ impl IndexBuilder {
             row.frame = renumbered[row.frame as usize];
         }
         drop(renumbered);
-        self.chunks.sort_unstable();
+        self.chunks.par_sort_unstable();
         self.chunks.dedup();
         self.metas.sort_unstable();
         self.metas.dedup();
