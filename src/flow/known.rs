@@ -60,8 +60,17 @@ impl<'a> Known<'a> {
 
     /// Where the store has a meta object in a frame that needs no base, which is used then.
     pub fn meta(&self, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
-        let place = self.content.lasting_meta(id, kind)?.filter(|place| !place.frame.encoding.needs_base());
-        Ok(place.inspect(|place| self.use_pack(place.frame.pack)))
+        Ok(self.place_of(id, kind)?.inspect(|place| self.use_pack(place.frame.pack)))
+    }
+
+    /// As [`Known::meta`], of what is only looked at.
+    pub fn place_of(&self, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
+        Ok(self.content.lasting_meta(id, kind)?.filter(|place| !place.frame.encoding.needs_base()))
+    }
+
+    /// What the store had when the session began.
+    pub fn content(&self) -> &'a Content {
+        self.content
     }
 
     /// Notes that a version is used, with all that it needs.

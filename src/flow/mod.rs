@@ -8,6 +8,7 @@ pub mod carry;
 pub mod fill;
 mod fill_large;
 mod former;
+mod gather;
 pub mod gc;
 mod known;
 mod large_file;

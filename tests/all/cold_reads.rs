@@ -3,7 +3,7 @@
 use std::fs;
 
 use dagset::base::Observer;
-use dagset::engine::{GetOptions, LogOptions};
+use dagset::engine::{CommitOptions, GetOptions, InitOptions, LogOptions};
 use dagset::store::recording::{Call, Recording};
 use dagset::store::{Verb, backend};
 
@@ -64,6 +64,33 @@ fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() 
         assert_eq!(got.files, 11);
         println!("get v{version} PATH GLOB: {cost:?}");
         assert_is_cheap(&cost, &recording);
+    }
+}
+
+#[test]
+fn a_folder_that_each_version_changed_somewhere_is_listed_with_few_requests() {
+    const FILES: usize = 4_000;
+    const VERSIONS: usize = 60;
+    let machine = Machine::with_store();
+    let file = |number: usize| format!("work/all/{number:06}.txt");
+    (0..FILES).for_each(|number| machine.write(&file(number), number.to_string()));
+    let set = Some("set".to_owned());
+    machine.run(|engine| engine.init(&InitOptions { folder: None, dataset: set, store: Some(FAR.to_owned()) }));
+    let mut received = 0;
+    for version in 1..=VERSIONS {
+        // Far from each other, each in another leaf than those before.
+        machine.write(&file(version * 1_517 % FILES), format!("version {version}"));
+        let name = Some(format!("v{version}"));
+        let options = CommitOptions { all: true, name, ..CommitOptions::default() };
+        received += machine.run(|engine| engine.commit(&options)).1.received_bytes;
+    }
+    assert!(received < 100_000 * VERSIONS as u64, "what is taken along is a small part: {received}");
+    for version in [1, VERSIONS / 2, VERSIONS] {
+        let folder = address(&format!("{FAR}/set@v{version}:all/"));
+        let (listed, cost) = Machine::new(machine.far()).run(|engine| engine.list_entries(&folder, false));
+        println!("ls of {FILES} files in version {version}: {cost:?}");
+        assert_eq!(listed.len(), FILES);
+        assert!(cost.requests() <= 13 && cost.received_bytes <= 1_000_000, "{cost:?}");
     }
 }
 

@@ -223,7 +223,9 @@ fn number_of(variable: &str) -> Option<u64> {
 /// Plays every second case, the even or the odd ones.
 fn play_half(half: u64) {
     if let Some(case) = number_of("DAGSET_TEST_CASE") {
-        return if case % 2 == half { Play::new(case).run() };
+        return if case % 2 == half {
+            Play::new(case).run()
+        };
     }
     let mut done = BTreeMap::<String, u64>::new();
     for case in (half..number_of("DAGSET_TEST_CASES").unwrap_or(CASES)).step_by(2) {

@@ -1,5 +1,6 @@
 //! Marking: which packs hold something that a live version needs.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::base::{Error, Id, ObjectName, Result};
@@ -159,9 +160,9 @@ impl Live {
         self.0.get(pack).is_some_and(|spots| spots.has(spot(offset, at)))
     }
 
-    /// Keeps one of several copies; true if its pack is one more.
+    /// Keeps one of several copies, rather the newest, which lies with its neighbours; true if its pack is one more.
     fn keep_one(&mut self, copies: &[(ObjectName, u64)], is_condemned: impl Fn(&ObjectName) -> bool) -> bool {
-        let chosen = copies.iter().min_by_key(|(pack, _)| (is_condemned(pack), !self.has(pack), *pack));
+        let chosen = copies.iter().min_by_key(|(pack, _)| (is_condemned(pack), !self.has(pack), Reverse(*pack)));
         let Some((pack, spot)) = chosen else { return false };
         let is_new = !self.has(pack);
         self.0.entry(*pack).or_default().add(*spot);

@@ -1,5 +1,6 @@
 //! What a writer may use of a store instead of storing it again: all but what the log condemns, as of one record.
 
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use crate::base::{Id, ObjectName, Result};
@@ -27,12 +28,10 @@ impl Content {
         Ok(self.lasting(self.all_places(id, ItemKind::Chunk)?.into_iter()))
     }
 
-    /// Where a meta object lies, in a pack that isn't condemned.
+    /// Where a meta object lies, in a pack that isn't condemned: of several copies the newest, which was written to lie with its neighbours.
     pub fn lasting_meta(&self, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
-        if self.condemned.is_empty() {
-            return self.find_meta(id, kind);
-        }
-        Ok(self.lasting(self.all_places(id, kind)?.into_iter()))
+        let lasting = self.all_places(id, kind)?.into_iter().filter(|place| self.is_lasting(place));
+        Ok(lasting.min_by_key(|place| (place.frame.encoding.needs_base(), Reverse(place.frame.pack))))
     }
 
     /// Every place that the indexes name for something, condemned or not.
