@@ -105,7 +105,8 @@ pub use lineage::{Lineage, LineageEdge, LineageVersion};
 pub use list::{DatasetCard, DatasetSort, ListOptions, ListedTag, ListedVersion};
 pub use lock::{LOCK_FILE, PinReport, Pinned, RefreshReport};
 pub use merge::{
-    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved, Why, WhyStep,
+    Aborted, DoneBy, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved, Why,
+    WhyStep,
 };
 pub use metadata::{Metadata, no_key};
 pub use number::Bump;

@@ -26,7 +26,7 @@ mod solve;
 mod why;
 
 pub use solve::{Aborted, Resolved};
-pub use why::{How, MergeRule, Why, WhyStep};
+pub use why::{DoneBy, How, MergeRule, Why, WhyStep};
 
 use parents::{Ancestry, known_version, message, no_parents, role};
 pub(super) use parts::record_parts;
