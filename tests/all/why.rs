@@ -174,6 +174,25 @@ fn where_all_parents_did_the_same_each_is_named_with_the_version_that_did_it() {
 }
 
 #[test]
+fn a_clone_that_lacks_a_part_tells_what_came_from_it_and_all_about_the_rest() {
+    let bench = Bench::new();
+    bench.publish("main", "1.0", &[], &[("own", "0")]);
+    bench.0.write("dogs/sub/d", "d");
+    bench.0.run(["ingest", "dogs", "--into", "./store/dogs", "--create"]).text();
+    let merge = ["merge", "./store/set@main", "./store/dogs@main:sub/=dogs/", "--branch", "main", "--as", "2.0"];
+    bench.0.run(merge).text();
+    bench.0.run(["clone", "./store/set", "work"]).text();
+    let why = |path: &str| bench.0.run_with("work", ["why", path, "--json"], b"").exits(0);
+    let steps = |told: &Value| in_short(told["steps"].as_array().unwrap());
+    let (own, dogs) = (why(":own"), why(":dogs/d"));
+    assert_eq!(steps(&own.document()), [[json!("1.0"), json!("added"), Value::Null, Value::Null]]);
+    assert_eq!(own.stderr, "", "the part has no say there");
+    let merged = [json!("2.0"), json!("merged"), json!("only change"), json!("dogs@main:sub/=dogs/")];
+    assert_eq!(steps(&dogs.document()), [merged]);
+    assert!(dogs.stderr.contains("isn't in this store: what it had at dogs/d isn't known"), "{}", dogs.stderr);
+}
+
+#[test]
 fn what_two_of_three_parents_share_is_told_as_done_by_both() {
     let bench = Bench::new();
     bench.part(&[("x", "0"), ("y", "0")], &[("a", &[("x", "1"), ("y", "0")]), ("c", &[("x", "0"), ("y", "c")])]);

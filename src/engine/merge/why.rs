@@ -228,7 +228,27 @@ impl Engine {
             part: parts.get(&parent.id).cloned().unwrap_or_default(),
             adds_nothing: false,
         };
-        let parents: Vec<MergeParent> = record.parents.iter().map(parent).collect();
+        let is_here = |parent: &MergeParent| target.version_state(&parent.version).is_ok();
+        let (parents, missing): (Vec<MergeParent>, Vec<_>) = record.parents.iter().map(parent).partition(is_here);
+        let unseen: Vec<MergeParent> =
+            missing.into_iter().filter(|parent| parent.part.source(at.path.as_str()).is_some()).collect();
+        for parent in &unseen {
+            let (reference, id) = (&parent.reference, parent.version.short());
+            let told = format!("{reference} ({id}) isn't in this store: what it had at {} isn't known", at.path);
+            self.observer.tell(Event::Warning(told));
+        }
+        // Its entry, where no parent that is here has it.
+        let of_unseen = || match (unseen.as_slice(), rule_at(&record, &at.path)) {
+            (_, Some(MergeRule::ByHand)) => None,
+            ([only], rule) => Some((rule.unwrap_or(MergeRule::OnlyChange), only.reference.clone())),
+            _ => None,
+        };
+        if parents.first().is_none_or(|first| !first.part.is_whole()) {
+            let (rule, took) = of_unseen().map_or((MergeRule::ByHand, None), |(rule, took)| (rule, Some(took)));
+            let how = How::Merged { rule, took, also: Vec::new(), by: Vec::new(), sides: Vec::new() };
+            way.steps.push(self.why_step(target, state, &at.path, how)?);
+            return Ok(None);
+        }
         let ancestry = Ancestry::of(self, target, &parents)?;
         if let Some(gap) = ancestry.gap(self, target)? {
             self.observer.tell(Event::Warning(format!("{gap}: the merge may have seen more")));
@@ -297,7 +317,11 @@ impl Engine {
         }
         let rule = if rule == MergeRule::OnlyChange && !also.is_empty() { MergeRule::SameChange } else { rule };
         let also = also.into_iter().map(called).collect();
-        let how = How::Merged { rule, took: took.map(called), also, by: Vec::new(), sides };
+        let (rule, named) = match of_unseen().filter(|_| took.is_none()) {
+            Some((rule, unseen)) => (rule, Some(unseen)),
+            None => (rule, took.map(called)),
+        };
+        let how = How::Merged { rule, took: named, also, by: Vec::new(), sides };
         way.steps.push(self.why_step(target, state, &at.path, how)?);
         took.map(place).transpose()
     }
