@@ -148,10 +148,11 @@ impl Engine {
 fn card(fold: &Fold, name: &DatasetName, dataset: &Dataset) -> DatasetCard {
     let let_go = |id: &Id| fold.let_go.get(id).copied();
     let newest = dataset.newest();
-    let record_of = |id: &Id| dataset.versions.get(id).map(|state| state.record);
-    let named = dataset.names.iter().filter_map(|(name, id)| Some((record_of(id)?, name, id)));
+    // All versions of a copy may have come with one record.
+    let age = |state: &VersionState| (state.record, state.row.time);
+    let named = dataset.names.iter().filter_map(|(name, id)| Some((age(dataset.versions.get(id)?), name, id)));
     let named = named.max();
-    let published = dataset.versions.values().filter(|state| state.published).max_by_key(|state| state.record);
+    let published = dataset.versions.values().filter(|state| state.published).max_by_key(|state| age(state));
     let of_version = changed_since(dataset, newest.map(|state| state.row.version), Attrs::default());
     let tag = |(tag, at): (&RefName, &Tag)| ListedTag {
         tag: tag.clone(),
