@@ -381,7 +381,9 @@ fn refuse_other_name(
         version.short(),
         target.dataset
     );
-    let tag = name.map_or_else(|| "TAG".to_owned(), RefName::to_string);
+    let dataset = target.dataset()?;
+    let free = name.filter(|name| !dataset.has_ref(name.as_str()));
+    let tag = free.map_or_else(|| "TAG".to_owned(), RefName::to_string);
     let address = format!("{}//{}@{known}", target.store.root.trim_end_matches('/'), target.dataset);
     Err(Error::conflict(message).hint(format!(
         "`dagset tag {address} {tag}` has {tag} lead to it too; without {} the branch moves there under its name",
