@@ -106,9 +106,12 @@ pub struct Datasets {
 pub struct Dataset {
     dataset: String,
     name: Option<String>,
+    /// `null`, or by which record and when keep rules let the content of the version of that name go.
+    name_content_let_go: Option<serde_json::Value>,
     version: Option<String>,
     updated: String,
     versions: u64,
+    versions_let_go: u64,
     files: u64,
     bytes: u64,
     stored_bytes: u64,
@@ -123,6 +126,7 @@ pub struct Dataset {
 pub struct DatasetTag {
     name: String,
     protected: bool,
+    content_let_go: Option<serde_json::Value>,
 }
 
 /// A published version of a dataset.
@@ -130,6 +134,7 @@ pub struct DatasetTag {
 pub struct Published {
     version: String,
     name: Option<String>,
+    content_let_go: Option<serde_json::Value>,
 }
 
 impl From<&DatasetCard> for Dataset {
@@ -137,20 +142,27 @@ impl From<&DatasetCard> for Dataset {
         Dataset {
             dataset: card.dataset.clone(),
             name: card.name.as_ref().map(ToString::to_string),
+            name_content_let_go: card.name_let_go.map(let_go),
             version: card.version.as_ref().map(id),
             updated: card.updated.to_string(),
             versions: card.versions,
+            versions_let_go: card.versions_let_go,
             files: card.files,
             bytes: card.bytes,
             stored_bytes: card.stored_bytes,
             tags: card
                 .tags
                 .iter()
-                .map(|(tag, protected)| DatasetTag { name: tag.to_string(), protected: *protected })
+                .map(|it| DatasetTag {
+                    name: it.tag.to_string(),
+                    protected: it.protected,
+                    content_let_go: it.let_go.map(let_go),
+                })
                 .collect(),
-            published: card.published.as_ref().map(|(version, name)| Published {
-                version: id(version),
-                name: name.as_ref().map(ToString::to_string),
+            published: card.published.as_ref().map(|it| Published {
+                version: id(&it.version),
+                name: it.name.as_ref().map(ToString::to_string),
+                content_let_go: it.let_go.map(let_go),
             }),
             meta: attrs(&card.meta),
         }
@@ -327,6 +339,7 @@ struct LineageVersion {
     time: String,
     distance: i64,
     cut: bool,
+    content_let_go: Option<serde_json::Value>,
     gone_parents: Vec<serde_json::Value>,
 }
 
@@ -346,6 +359,7 @@ impl From<&FoundLineage> for Lineage {
             time: version.time.to_string(),
             distance: version.distance,
             cut: version.is_cut,
+            content_let_go: version.let_go.map(let_go),
             gone_parents: version.gone_parents.iter().map(gone_parent).collect(),
         };
         let edge = |edge: &dagset::engine::LineageEdge| LineageEdge {

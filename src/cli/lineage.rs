@@ -75,6 +75,11 @@ fn called(version: &LineageVersion) -> String {
     }
 }
 
+/// What is said behind a version whose content keep rules let go.
+fn let_go(version: &LineageVersion) -> &'static str {
+    if version.let_go.is_some() { "  content let go" } else { "" }
+}
+
 /// What leads from a version to its neighbours on one side.
 struct Side<'a> {
     lineage: &'a Lineage,
@@ -111,6 +116,7 @@ impl<'a> Side<'a> {
         if !role.is_empty() {
             more.push_str(&format!("  as {}", ui::clean(role)));
         }
+        more.push_str(let_go(version));
         if !self.shown.insert(id) {
             return Some(Node::new(called(version), format!("{more}  (above)"), Vec::new()));
         }
@@ -149,7 +155,8 @@ fn draw_tree(context: &mut Context, lineage: &Lineage) {
     ];
     let below = sides.into_iter().filter(|(_, nodes)| !nodes.is_empty());
     let below = below.map(|(title, nodes)| Node::new(title, "", nodes)).collect();
-    let root = Node::new(called(own), format!("{}  {}", own.version.short(), ui::moment(own.time)), below);
+    let more = format!("{}  {}{}", own.version.short(), ui::moment(own.time), let_go(own));
+    let root = Node::new(called(own), more, below);
     let (paint, columns) = (context.paint, ui::columns().unwrap_or(usize::MAX));
     draw(context, paint, columns, &root, "", "");
 }
@@ -174,7 +181,8 @@ fn dot(lineage: &Lineage) -> String {
     let mut line = |text: String| out.push_str(&format!("  {text};\n"));
     for version in &lineage.versions {
         let style = if version.version == lineage.version { ", style=bold" } else { "" };
-        let label = format!("{}\\n{}", escaped(&called(version)), version.version.short());
+        let bare = if version.let_go.is_some() { "\\ncontent let go" } else { "" };
+        let label = format!("{}\\n{}{bare}", escaped(&called(version)), version.version.short());
         line(format!("\"{}\" [label=\"{label}\"{style}]", version.version));
     }
     for version in &lineage.versions {

@@ -1,8 +1,10 @@
 //! `list`: the datasets of a store.
 
+use std::fmt::Display;
+
 use clap::{Args, ValueEnum};
 use dagset::base::{Error, Result, Time};
-use dagset::engine::{DatasetCard, DatasetSort, Filter, ListOptions};
+use dagset::engine::{DatasetCard, DatasetSort, Filter, ListOptions, ListedTag};
 
 use super::settings::parse_duration;
 use super::table::{left, print, right};
@@ -110,6 +112,15 @@ pub fn run(context: &mut Context, args: &List) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
+/// What is said of a version whose content keep rules let go.
+const LET_GO: &str = "content let go";
+
+/// `name (mark, mark)`.
+fn marked<const N: usize>(name: impl Display, marks: [Option<&str>; N]) -> String {
+    let marks: Vec<&str> = marks.into_iter().flatten().collect();
+    if marks.is_empty() { name.to_string() } else { format!("{name} ({})", marks.join(", ")) }
+}
+
 fn table(context: &mut Context, cards: &[DatasetCard]) {
     let columns = [
         left("DATASET").flexible().painted(Paint::bold),
@@ -126,13 +137,13 @@ fn table(context: &mut Context, cards: &[DatasetCard]) {
     let has_published = cards.iter().any(|card| card.published.is_some());
     let has_tags = cards.iter().any(|card| !card.tags.is_empty());
     let row = |card: &DatasetCard| {
-        let newest = card.name.as_ref().map(ToString::to_string).or(card.version.as_ref().map(dagset::base::Id::short));
-        let published = card.published.as_ref();
-        let published = published.map(|(id, name)| name.as_ref().map_or_else(|| id.short(), ToString::to_string));
-        let tag = |(tag, protected): &(dagset::base::RefName, bool)| match protected {
-            true => format!("{tag} (protected)"),
-            false => tag.to_string(),
-        };
+        let named = card.name.as_ref().map(|name| marked(name, [card.name_let_go.map(|_| LET_GO)]));
+        let newest = named.or(card.version.as_ref().map(dagset::base::Id::short));
+        let published = card.published.as_ref().map(|it| {
+            let shown = it.name.as_ref().map_or_else(|| it.version.short(), ToString::to_string);
+            marked(shown, [it.let_go.map(|_| LET_GO)])
+        });
+        let tag = |it: &ListedTag| marked(&it.tag, [it.protected.then_some("protected"), it.let_go.map(|_| LET_GO)]);
         let mut cells = vec![
             card.dataset.clone(),
             newest.unwrap_or_else(|| "-".to_owned()),

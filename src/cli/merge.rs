@@ -267,7 +267,7 @@ fn show(context: &mut Context, report: &MergeReport) {
             return laid(context, &count);
         }
         writeln!(context.out, "{}", context.paint.red(format!("{count}, so nothing was written")));
-        context.say("give --on-conflict first|last|newest|both|REF, or --rule 'GLOB=CHOICE' for some paths");
+        context.say("give --on-conflict first|last|newest|both|REF, or --rule 'GLOB=CHOICE'");
     }
     if let Some(published) = &report.published {
         made(context, report, published);
@@ -326,7 +326,8 @@ fn made(context: &mut Context, report: &MergeReport, published: &Published) {
             Some(verb) => writeln!(context.out, "{verb} {version} on {branch}: the content is as before ({what})"),
             None => writeln!(context.out, "Nothing changed: {branch} is at {version} ({what})"),
         },
-        (true, true) => writeln!(context.out, "{branch} would come to {what}: a dry run"),
+        (true, true) if version.is_empty() => writeln!(context.out, "{branch} would come to {what}: a dry run"),
+        (true, true) => writeln!(context.out, "{branch} would be at {version}: {what}; a dry run"),
         (true, false) => writeln!(context.out, "{branch} is at {version}: {what}"),
     }
     let resolved = report.conflicts.len() as u64;

@@ -7,6 +7,7 @@
 //! - [`settings`]: the only reader of the environment and of the user's configuration.
 
 use std::cell::OnceCell;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -174,14 +175,17 @@ impl Context {
     }
 
     /// Under `-v`, what the stores were asked.
-    fn say_cost(&self) {
-        let line = Cost::of(&self.observer).line().filter(|_| self.global.verbose > 0);
-        line.into_iter().for_each(|line| self.say(&self.paint_err.dim(line)));
+    fn say_cost(&mut self) {
+        if let Some(line) = Cost::of(&self.observer).line().filter(|_| self.global.verbose > 0) {
+            self.say(&self.paint_err.dim(line));
+        }
     }
 
-    /// A line on stderr that is no error; `--quiet` silences it.
-    pub fn say(&self, line: &str) {
+    /// A line on stderr that is no error, behind what was printed before it; `--quiet` silences it.
+    pub fn say(&mut self, line: &str) {
         if !self.global.quiet {
+            // A fault is kept for the end, as any of stdout.
+            self.out.flush().ok();
             output::stderr_line(line);
         }
     }

@@ -220,7 +220,7 @@ fn tell(context: &mut Context, report: &PurgeReport) {
     tell_where_it_is(context, report);
 }
 
-fn tell_where_it_is(context: &Context, report: &PurgeReport) {
+fn tell_where_it_is(context: &mut Context, report: &PurgeReport) {
     let would = if report.dry_run { "would be " } else { "" };
     for it in &report.caches {
         let folder = it.folder.display();

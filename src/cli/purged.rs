@@ -10,7 +10,7 @@ use super::{Context, Ending, json, ui};
 const MOST_TOLD: usize = 10;
 
 /// Names the first of them on stderr.
-pub fn tell(context: &Context, purged: &[PurgedPath]) {
+pub fn tell(context: &mut Context, purged: &[PurgedPath]) {
     for it in purged.iter().take(MOST_TOLD) {
         let why = format!("purged by record {} on {}: {}", it.record, ui::moment(it.time), it.reason);
         context.say(&left_out(context.paint_err, &it.path, &why));

@@ -106,7 +106,7 @@ pub fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<E
         RefKind::Tag => ("tags", "tags"),
     };
     if !context.for_people() {
-        let row = |row: &RefRow| json!({"name": row.name, "version": json::id(&row.version), "version_name": row.version_name.as_ref().map(ToString::to_string), "protected": row.protected});
+        let row = |row: &RefRow| json!({"name": row.name, "version": json::id(&row.version), "version_name": row.version_name.as_ref().map(ToString::to_string), "protected": row.protected, "content_let_go": row.let_go.map(json::let_go)});
         let rows: Vec<_> = rows.iter().map(row).collect();
         context.out.document(&json::document(json!({ key: rows })));
         return Ok(Ending::Done);
@@ -117,9 +117,10 @@ pub fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<E
     let cells: Vec<_> = rows
         .iter()
         .map(|row| {
-            let protected = if row.protected { "protected" } else { "" };
+            let marks = [row.protected.then_some("protected"), row.let_go.map(|_| "content let go")];
+            let marks = marks.into_iter().flatten().collect::<Vec<_>>().join(", ");
             let named = row.version_name.as_ref().map(ToString::to_string).unwrap_or_default();
-            vec![row.name.clone(), row.version.short(), named, protected.to_owned()]
+            vec![row.name.clone(), row.version.short(), named, marks]
         })
         .collect();
     let columns = [

@@ -91,6 +91,7 @@ fn version(paint: Paint, card: &UseCard) -> String {
 
 pub fn list(context: &mut Context, args: Uses) -> Result<Ending> {
     let address = addresses::parse_or_here(context, args.address.as_deref())?;
+    let is_of_one_version = !args.all && args.run.is_none() && args.model.is_none();
     let run = args.run.as_deref().map(run_id::meant).transpose()?.map(|run| run.id);
     let options = UsesOptions { run, model: args.model, all: args.all, most: args.most };
     let report = context.watched(|engine| engine.uses(&address, &options))?;
@@ -102,7 +103,10 @@ pub fn list(context: &mut Context, args: Uses) -> Result<Ending> {
         return without(report.damaged, true);
     }
     match report.uses.is_empty() {
-        true if report.damaged.is_empty() => context.say("no uses are recorded"),
+        true if report.damaged.is_empty() && is_of_one_version => {
+            context.say("no uses of this version are recorded; --all asks for those of all versions");
+        }
+        true if report.damaged.is_empty() => context.say("no such uses are recorded"),
         true => {}
         false => show(context, &report),
     }

@@ -158,7 +158,7 @@ fn tell(context: &mut Context, report: &WarmReport, is_check: bool) {
     }
 }
 
-fn tell_unknown(context: &Context, report: &WarmReport) {
+fn tell_unknown(context: &mut Context, report: &WarmReport) {
     for path in report.unknown.iter().take(MOST_TOLD) {
         context.say(&left_out(context.paint_err, path, &format!("{} has no such path", report.dataset)));
     }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{How, MergeRule, Why, WhyStep};
+use dagset::engine::{DoneBy, How, MergeRule, MergeSide, Why, WhyStep};
 use serde_json::{Value, json};
 
 use super::history::who;
@@ -40,12 +40,16 @@ fn document(why: &Why) -> Value {
 }
 
 fn step(step: &WhyStep) -> Value {
-    let (how, rule, took, also, sides) = match &step.how {
-        How::Did(did) => (did.to_string(), None, None, &[][..], &[][..]),
-        How::Reverted { rule, .. } => ("reverted".to_owned(), Some(words(rule)), None, &[][..], &[][..]),
-        How::Merged { rule, took, also, sides } => {
-            ("merged".to_owned(), Some(words(rule)), took.as_deref(), also.as_slice(), sides.as_slice())
+    let (how, rule) = match &step.how {
+        How::Did(did) => (did.to_string(), None),
+        How::Reverted { rule, .. } => ("reverted".to_owned(), Some(words(rule))),
+        How::Merged { rule, .. } => ("merged".to_owned(), Some(words(rule))),
+    };
+    let (took, also, by, sides) = match &step.how {
+        How::Merged { took, also, by, sides, .. } => {
+            (took.as_deref(), also.as_slice(), by.as_slice(), sides.as_slice())
         }
+        _ => (None, &[][..], &[][..], &[][..]),
     };
     json!({
         "dataset": step.dataset.as_str(),
@@ -63,13 +67,24 @@ fn step(step: &WhyStep) -> Value {
         },
         "took": took,
         "also": also,
+        "by": by.iter().map(done_by).collect::<Vec<_>>(),
         "parents": sides.iter().map(merge::side).collect::<Vec<_>>(),
+    })
+}
+
+fn done_by(by: &DoneBy) -> Value {
+    json!({
+        "ref": by.reference,
+        "dataset": by.dataset.as_str(),
+        "version": json::id(&by.version),
+        "name": by.version_name.as_ref().map(ToString::to_string),
     })
 }
 
 fn words(rule: &MergeRule) -> &str {
     match rule {
         MergeRule::OnlyChange => "only change",
+        MergeRule::SameChange => "same change",
         MergeRule::Given(rule) => rule,
         MergeRule::ByHand => "by hand",
     }
@@ -96,7 +111,7 @@ fn show(context: &mut Context, why: &Why) {
             }
             How::Merged { rule, took, also, .. } => {
                 let named = took.iter().chain(also).map(|parent| paint.cyan(ui::clean(parent)).to_string());
-                let named = named.collect::<Vec<_>>().join(" and ");
+                let named = listed(&named.collect::<Vec<_>>());
                 let took = if took.is_none() { "what no parent had".to_owned() } else { named };
                 format!("merged{renamed}: took {took} ({})", ui::clean(words(rule)))
             }
@@ -106,13 +121,31 @@ fn show(context: &mut Context, why: &Why) {
         let subject = subject.map(|line| format!("  {}", ui::clean(line))).unwrap_or_default();
         let about = format!("{}  {}{subject}", ui::moment(step.time), ui::clean(who(&step.author)));
         writeln!(context.out, "    {}", paint.dim(ui::fit(&about, 4)));
-        let How::Merged { sides, .. } = &step.how else { continue };
+        let How::Merged { also, by, sides, .. } = &step.how else { continue };
         for side in sides {
-            let content = side.content.map(|content| format!("  {}", content.short())).unwrap_or_default();
-            let bytes = side.bytes.map(|bytes| format!("  {}", ui::size(bytes))).unwrap_or_default();
-            let did = format!(": {}{content}{bytes}", side.did);
-            let reference = ui::fit(&ui::clean(&side.reference), 4 + ui::width(&did));
-            writeln!(context.out, "    {}{did}", paint.cyan(reference));
+            // Where one parent's was taken, the next step is the version that did it.
+            let by = by.iter().find(|by| !also.is_empty() && by.reference == side.reference);
+            show_side(context, why, side, by);
         }
     }
+}
+
+/// `a, b and c`.
+fn listed(names: &[String]) -> String {
+    match names.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        _ => names.concat(),
+    }
+}
+
+fn show_side(context: &mut Context, why: &Why, side: &MergeSide, by: Option<&DoneBy>) {
+    let content = side.content.map(|content| format!("  {}", content.short())).unwrap_or_default();
+    let bytes = side.bytes.map(|bytes| format!("  {}", ui::size(bytes))).unwrap_or_default();
+    let by = by.map(|by| {
+        let version = by.version_name.as_ref().map_or_else(|| by.version.short(), ToString::to_string);
+        if by.dataset == why.dataset { format!("  by {version}") } else { format!("  by {}@{version}", by.dataset) }
+    });
+    let did = format!(": {}{content}{bytes}{}", side.did, by.unwrap_or_default());
+    let reference = ui::fit(&ui::clean(&side.reference), 4 + ui::width(&did));
+    writeln!(context.out, "    {}{did}", context.paint.cyan(reference));
 }

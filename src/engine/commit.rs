@@ -149,6 +149,7 @@ impl Engine {
             name,
             tags,
             renews: false,
+            repeats: false,
             seen_head: if nothing { head } else { workspace.state.base },
         };
         let OpenStore { timeline, content, .. } = &mut workspace.target.store;

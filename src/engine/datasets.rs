@@ -108,7 +108,7 @@ impl Engine {
     /// Makes the dataset `to` of the versions that `from` means, with the refs that lead to them: of the whole dataset, or with a REF of that
     /// version and its ancestors. Within a store nothing is sent; to another one what it lacks. A copy that was cut off is ended.
     ///
-    /// Errors: [`Kind::Conflict`] where `to` has versions that `from` hasn't.
+    /// Errors: [`Kind::Conflict`] where `to` has versions that `from` hasn't; [`Kind::NotFound`] where keep rules let the content of the version go that REF names.
     pub fn copy_dataset(&self, from: &Address, to: &Address) -> Result<CopiedDataset> {
         if to.reference.is_some() || to.path.is_some() || to.location == Location::Here {
             return Err(Error::usage(format!("not a name for a dataset: {to}")).hint("write STORE/DATASET, or DATASET"));
@@ -185,7 +185,8 @@ impl Engine {
         refs.extend(known.names.iter().map(|(name, id)| (Carried::Name(name.clone()), *id)));
         refs.extend(known.tags.iter().map(|(tag, to)| (Carried::Tag(tag.clone()), to.version)));
         if source.reference.is_some() {
-            let tip = source.version()?.row.version;
+            // A branch of the copy is to be at it.
+            let tip = source.readable()?.row.version;
             let inside: BTreeSet<Id> = ancestry(known, &[tip]).iter().map(|state| state.row.version).collect();
             refs.retain(|(what, id)| inside.contains(id) && !matches!(what, Carried::Branch(_)));
             refs.push((Carried::Branch(BranchName::new(DEFAULT_BRANCH)?), tip));

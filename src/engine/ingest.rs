@@ -106,6 +106,7 @@ impl Engine {
                 name,
                 tags,
                 renews: false,
+                repeats: true,
                 seen_head,
             };
             let given = proposal.parents.iter().flatten();

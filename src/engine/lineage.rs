@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::base::{Error, Id, RefName, Result, Time};
-use crate::history::fold::{Fold, VersionState};
+use crate::history::fold::{Fold, LetGo, VersionState};
 use crate::store::uses::Wanted;
 
 use super::refs::{GoneParent, gone};
@@ -26,6 +26,8 @@ pub struct LineageVersion {
     pub distance: i64,
     /// Whether it has more neighbours on its side than are shown.
     pub is_cut: bool,
+    /// Keep rules let its content go.
+    pub let_go: Option<LetGo>,
     /// Parents that no dataset of the store has; of the version and of what it was made from.
     pub gone_parents: Vec<GoneParent>,
 }
@@ -104,6 +106,7 @@ impl Engine {
                 time: state.row.time,
                 distance: *distance,
                 is_cut: cut.contains(id),
+                let_go: fold.let_go.get(id).copied(),
                 gone_parents: if *distance <= 0 { gone(fold, &state.row.parents) } else { Vec::new() },
             }
         };

@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use crate::base::{DatasetName, Id, RefName, Result, Time};
 use crate::format::attrs::Attrs;
 use crate::format::version::Version;
-use crate::history::fold::{Dataset, VersionState};
+use crate::history::fold::{Dataset, Fold, LetGo, Tag, VersionState};
 use crate::tree::select::Selection;
 
 use super::Engine;
@@ -22,21 +22,41 @@ pub struct DatasetCard {
     pub dataset: String,
     /// Name of the newest version that has one.
     pub name: Option<RefName>,
+    /// Keep rules let that version's content go.
+    pub name_let_go: Option<LetGo>,
     /// The newest version; `None` for a dataset without one.
     pub version: Option<Id>,
     pub updated: Time,
     pub versions: u64,
+    /// Versions whose content keep rules let go.
+    pub versions_let_go: u64,
     /// Of the newest version.
     pub files: u64,
     pub bytes: u64,
     /// The sum of what its publishes wrote.
     pub stored_bytes: u64,
-    /// Each tag, and whether it is protected.
-    pub tags: Vec<(RefName, bool)>,
-    /// The newest version that is published, and its name.
-    pub published: Option<(Id, Option<RefName>)>,
+    pub tags: Vec<ListedTag>,
+    /// The newest version that is published.
+    pub published: Option<ListedVersion>,
     /// The dataset's, and beneath it the newest version's.
     pub meta: Attrs,
+}
+
+/// A tag of a listed dataset.
+#[derive(Debug, Clone)]
+pub struct ListedTag {
+    pub tag: RefName,
+    pub protected: bool,
+    /// Keep rules let the content of the version go that it is at.
+    pub let_go: Option<LetGo>,
+}
+
+/// A version of a listed dataset.
+#[derive(Debug, Clone)]
+pub struct ListedVersion {
+    pub version: Id,
+    pub name: Option<RefName>,
+    pub let_go: Option<LetGo>,
 }
 
 /// Which datasets are listed, and how.
@@ -89,9 +109,9 @@ impl Engine {
         let datasets = open.timeline.fold().datasets.iter();
         let mut cards: Vec<DatasetCard> = datasets
             .filter(|(name, _)| patterns.matches(name.as_str()))
-            .map(|(name, dataset)| card(name, &open.timeline.fold().listed(dataset)))
+            .map(|(name, dataset)| card(open.timeline.fold(), name, &open.timeline.fold().listed(dataset)))
             .filter(|card| options.updated_since.is_none_or(|since| card.updated >= since))
-            .filter(|card| options.tags.iter().all(|tag| card.tags.iter().any(|(known, _)| known.as_str() == tag)))
+            .filter(|card| options.tags.iter().all(|tag| card.tags.iter().any(|known| known.tag.as_str() == tag)))
             .collect();
         if let Some(filter) = &options.filter {
             cards = self.filtered(&open, cards, filter)?;
@@ -125,25 +145,39 @@ impl Engine {
     }
 }
 
-fn card(name: &DatasetName, dataset: &Dataset) -> DatasetCard {
+fn card(fold: &Fold, name: &DatasetName, dataset: &Dataset) -> DatasetCard {
+    let let_go = |id: &Id| fold.let_go.get(id).copied();
     let newest = dataset.newest();
-    let record_of = |id: &Id| dataset.versions.get(id).map(|state| state.record);
-    let named = dataset.names.iter().filter_map(|(name, id)| Some((record_of(id)?, name)));
-    let published = dataset.versions.values().filter(|state| state.published).max_by_key(|state| state.record);
+    // All versions of a copy may have come with one record.
+    let age = |state: &VersionState| (state.record, state.row.time);
+    let named = dataset.names.iter().filter_map(|(name, id)| Some((age(dataset.versions.get(id)?), name, id)));
+    let named = named.max();
+    let published = dataset.versions.values().filter(|state| state.published).max_by_key(|state| age(state));
     let of_version = changed_since(dataset, newest.map(|state| state.row.version), Attrs::default());
+    let tag = |(tag, at): (&RefName, &Tag)| ListedTag {
+        tag: tag.clone(),
+        protected: at.protected,
+        let_go: let_go(&at.version),
+    };
     let mut meta = if newest.is_some() { of_version } else { Attrs::default() };
     meta.0.extend(set_in_log(dataset, None).map(|(key, value)| (key.clone(), value.clone())));
     DatasetCard {
         dataset: name.to_string(),
-        name: named.max().map(|(_, name)| name.clone()),
+        name: named.map(|(_, name, _)| name.clone()),
+        name_let_go: named.and_then(|(_, _, id)| let_go(id)),
         version: newest.map(|state| state.row.version),
         updated: newest.map_or(dataset.created, |state| state.row.time),
         versions: dataset.versions.len() as u64,
+        versions_let_go: dataset.versions.keys().filter(|id| fold.let_go.contains_key(*id)).count() as u64,
         files: newest.map_or(0, |state| state.row.files),
         bytes: newest.map_or(0, |state| state.row.bytes),
         stored_bytes: dataset.versions.values().map(|state| state.row.stored_bytes).sum(),
-        tags: dataset.tags.iter().map(|(tag, at)| (tag.clone(), at.protected)).collect(),
-        published: published.map(|state| (state.row.version, dataset.name_of(&state.row.version).cloned())),
+        tags: dataset.tags.iter().map(tag).collect(),
+        published: published.map(|state| ListedVersion {
+            version: state.row.version,
+            name: dataset.name_of(&state.row.version).cloned(),
+            let_go: let_go(&state.row.version),
+        }),
         meta,
     }
 }

@@ -102,10 +102,11 @@ pub use gc::{DEFAULT_GRACE, GcOptions, GcReport, GcStep, GcVersion};
 pub use get::{GetOptions, GetReport, LinkMode};
 pub use ingest::{IngestOptions, LeftOutPath};
 pub use lineage::{Lineage, LineageEdge, LineageVersion};
-pub use list::{DatasetCard, DatasetSort, ListOptions};
+pub use list::{DatasetCard, DatasetSort, ListOptions, ListedTag, ListedVersion};
 pub use lock::{LOCK_FILE, PinReport, Pinned, RefreshReport};
 pub use merge::{
-    Aborted, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved, Why, WhyStep,
+    Aborted, DoneBy, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved, Why,
+    WhyStep,
 };
 pub use metadata::{Metadata, no_key};
 pub use number::Bump;

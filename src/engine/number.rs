@@ -8,7 +8,7 @@ use crate::base::{DatasetName, Id, RefName, Result};
 use crate::format::operation::{Operation, VersionRow};
 use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold};
-use crate::history::numbers::{Differences, Policy, Step, highest, next_name};
+use crate::history::numbers::{Differences, Number, Policy, Step, highest, next_name};
 use crate::store::content::Content;
 use crate::tree::diff::diff;
 use crate::tree::manifest::Manifest;
@@ -47,6 +47,11 @@ impl Bump {
             Bump::Auto => None,
         }
     }
+}
+
+/// Whether a name is one that `--bump` may give.
+pub(super) fn is_number(name: &RefName) -> bool {
+    Number::parse(name.as_str()).is_some()
 }
 
 /// Fails where no number could be given, before any work is done for it.

@@ -150,12 +150,13 @@ impl Engine {
         };
         let planned_change = matches!(planned, Decision::New { changed: true, .. });
         let is_planned = matches!(planned, Decision::New { .. });
-        let takes_name = match &planned {
-            Decision::Unchanged { operations, .. } => {
-                step.is_some() || operations.iter().any(|step| matches!(step, Operation::TakeName { .. }))
-            }
-            Decision::New { .. } => false,
+        let given: &[Operation] = match &planned {
+            Decision::Unchanged { operations, .. } => operations,
+            Decision::New { .. } => &[],
         };
+        let takes_name = matches!(planned, Decision::Unchanged { .. }) && step.is_some()
+            || given.iter().any(|step| matches!(step, Operation::TakeName { .. }));
+        let moves_on = given.iter().any(|step| matches!(step, Operation::SetBranch { .. }));
         let mut made = true;
         let version = match (dry_run, planned, new) {
             (true, Decision::Unchanged { version, .. }, _) => Some(version),
@@ -184,7 +185,7 @@ impl Engine {
             }
             (false, Decision::New { .. }, None) => return Err(Error::new(Kind::Failed, "the version was not written")),
         };
-        let changed = planned_change && made;
+        let changed = planned_change && made || moves_on;
         let named = version
             .and_then(|version| Some(timeline.fold().datasets.get(&proposal.dataset)?.name_of(&version)?.clone()));
         let would_be_named = match (dry_run, step) {

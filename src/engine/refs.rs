@@ -80,6 +80,8 @@ pub struct RefRow {
     /// The version's name.
     pub version_name: Option<RefName>,
     pub protected: bool,
+    /// Keep rules let the version's content go.
+    pub let_go: Option<LetGo>,
 }
 
 impl Engine {
@@ -118,6 +120,7 @@ impl Engine {
         let dataset = target.dataset()?;
         let row = |name: String, version: Id, protected| RefRow {
             version_name: dataset.name_of(&version).cloned(),
+            let_go: target.store.timeline.fold().let_go.get(&version).copied(),
             name,
             version,
             protected,
@@ -148,7 +151,7 @@ impl Engine {
                 new: Some(version),
             }])
         })?;
-        Ok(RefRow { name: branch.to_string(), version, version_name: None, protected: false })
+        Ok(RefRow { name: branch.to_string(), version, version_name: None, protected: false, let_go: None })
     }
 
     /// Takes a branch away; the versions stay. The number of those is given that only an id leads to from now on.
@@ -188,7 +191,7 @@ impl Engine {
             };
             guarded(fold, vec![delete], reason)
         })?;
-        Ok((RefRow { name: branch.to_string(), version, version_name: None, protected: false }, alone))
+        Ok((RefRow { name: branch.to_string(), version, version_name: None, protected: false, let_go: None }, alone))
     }
 
     /// Gives a branch another name, in one record; a workspace on it goes along.
@@ -212,7 +215,7 @@ impl Engine {
         if let Some(control) = &control {
             control.write_state(&State { branch: Some(to.clone()), ..control.state()? })?;
         }
-        Ok(RefRow { name: to.to_string(), version, version_name: None, protected: false })
+        Ok(RefRow { name: to.to_string(), version, version_name: None, protected: false, let_go: None })
     }
 }
 

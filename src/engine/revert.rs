@@ -132,6 +132,7 @@ impl Engine {
             tags: Vec::new(),
             seen_head: Some(head),
             renews: false,
+            repeats: false,
         };
         let reverts = (META_REVERTS.to_owned(), undone.row.version.to_string());
         let words = recorded_choice(options).chain([reverts]).map(|(key, text)| (key, Value::Text(text)));

@@ -21,6 +21,9 @@ pub struct Proposal {
     pub tags: Vec<RefName>,
     /// Content that the head has becomes a version all the same, where the head has a name: something else is new.
     pub renews: bool,
+    /// It may be asked for once more, long after: that the name is that of an older version of the branch, with the same content, is what it
+    /// was to come to.
+    pub repeats: bool,
     /// The branch's head when the content was looked at.
     pub seen_head: Option<Id>,
 }
@@ -28,7 +31,7 @@ pub struct Proposal {
 /// What has to happen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// The content has a version already; at most names and tags are given to it.
+    /// The content has a version already; at most names and tags are given to it, and the branch moves on to it.
     Unchanged { version: Id, operations: Vec<Operation> },
     /// A new version with these parents; `changed` unless the head has the same content and the version only gets a name of its own.
     New { parents: Vec<Id>, changed: bool },
@@ -49,9 +52,7 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
             let same = dataset.versions.get(version).is_some_and(|state| state.row.manifest == proposal.manifest);
             return match same {
                 // Who asked for it to be stored is to find it stored.
-                true => fold
-                    .refuse_let_go(version)
-                    .map(|()| Decision::Unchanged { version: *version, operations: Vec::new() }),
+                true => fold.refuse_let_go(version).and_then(|()| has_name(fold, dataset, proposal, name, *version)),
                 false => Err(name_is_taken(proposal, name, "a version of other content")),
             };
         }
@@ -121,6 +122,31 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
             })
         }
     }
+}
+
+/// Decides where the name is that of a version with the same content: on the branch, or ahead of it, that version is the answer.
+fn has_name(fold: &Fold, dataset: &Dataset, proposal: &Proposal, name: &RefName, version: Id) -> Result<Decision> {
+    let head = dataset.branches.get(&proposal.branch).copied();
+    if proposal.repeats && head.is_some_and(|head| head != version && is_ancestor(dataset, &version, &head)) {
+        return Ok(Decision::Unchanged { version, operations: Vec::new() });
+    }
+    let is_expected = proposal.expect.is_none_or(|expected| head == Some(expected));
+    let mut before = head.iter().chain(proposal.parents.iter().flatten());
+    if head != Some(version) && !(is_expected && before.all(|before| is_ancestor(dataset, before, &version))) {
+        let whose = format!("a version of the same content that the branch {} isn't at", proposal.branch);
+        return Err(name_is_taken(proposal, name, &whose));
+    }
+    let set = Operation::SetBranch {
+        dataset: proposal.dataset.clone(),
+        branch: proposal.branch.clone(),
+        old: head,
+        new: Some(version),
+    };
+    let moves = Some(set).filter(|_| head != Some(version));
+    Ok(Decision::Unchanged {
+        version,
+        operations: moves.into_iter().chain(tag_operations(fold, proposal, version)?).collect(),
+    })
 }
 
 /// The operations that point the proposed tags at `version`, where they don't yet. A protected one stays: a conflict.

@@ -104,18 +104,24 @@ pub fn settle(lineage: &Lineage, values: &[Option<Entry>], apart: &Apart) -> Out
     }
 }
 
-/// What a head did.
+/// What a head did since it parted from the others: nothing, where another head outdates its value. What it has in common with one head alone
+/// is its doing as well, as seen by the others.
 pub fn did(lineage: &Lineage, values: &[Option<Entry>], head: usize) -> Did {
     if lineage.silent.contains(&head) {
         return Did::Unchanged;
     }
     let question = Question::new(lineage, values.iter().map(Option::as_ref).collect());
-    let origins: Vec<Option<&Entry>> =
-        lineage.speaking().filter(|other| *other != head).flat_map(|other| question.origins(head, other)).collect();
-    match &values[head] {
-        value if origins.contains(&value.as_ref()) => Did::Unchanged,
+    let value = values[head].as_ref();
+    let heads: Vec<usize> = lineage.speaking().collect();
+    let others = heads.iter().copied().filter(|other| *other != head);
+    let mut origins =
+        others.flat_map(|other| question.origins(head, other)).filter(|origin| *origin != value).peekable();
+    if origins.peek().is_none() || question.is_outdated(head, &heads) {
+        return Did::Unchanged;
+    }
+    match value {
         None => Did::Deleted,
-        Some(_) if origins.iter().all(Option::is_none) => Did::Added,
+        Some(_) if origins.all(|origin| origin.is_none()) => Did::Added,
         Some(_) => Did::Changed,
     }
 }
@@ -176,10 +182,13 @@ impl<'a, P: PartialEq> Question<'a, P> {
 
     /// Those of `heads` whose value no other of them outdates.
     fn standing(&self, heads: &[usize]) -> Vec<usize> {
-        let is_outdated = |head: usize, by: usize| {
-            self.values[head] != self.values[by] && self.origins(head, by).contains(&self.values[head])
-        };
-        heads.iter().copied().filter(|head| !heads.iter().any(|by| is_outdated(*head, *by))).collect()
+        heads.iter().copied().filter(|head| !self.is_outdated(*head, heads)).collect()
+    }
+
+    /// Whether one of `heads` has seen the value of a head, and has put something else in its place.
+    fn is_outdated(&self, head: usize, heads: &[usize]) -> bool {
+        let value = &self.values[head];
+        heads.iter().any(|by| self.values[*by] != *value && self.origins(head, *by).contains(value))
     }
 
     /// The value of all of `heads`, if they have one and the same.

@@ -73,7 +73,15 @@ fn what_each_head_did_is_told() {
     let told = |values: [Option<Entry>; 4]| [0, 1, 2].map(|head| did(&lineage, &values, head));
     let [a, b, c] = [1, 2, 3].map(|content| entry(content, &[]));
     assert_eq!(told([None, b.clone(), a.clone(), a.clone()]), [Did::Deleted, Did::Changed, Did::Unchanged]);
-    assert_eq!(told([b, c, None, None]), [Did::Added, Did::Added, Did::Unchanged]);
+    assert_eq!(told([b.clone(), c, None, None]), [Did::Added, Did::Added, Did::Unchanged]);
+    assert_eq!(told([b.clone(), b.clone(), b.clone(), a.clone()]), [Did::Changed; 3]);
+    let pairs = [((0, 1), vec![3]), ((0, 2), vec![4]), ((1, 2), vec![4])];
+    let shared = Lineage { heads: 3, near: 5, bases: pairs.into(), silent: Vec::new() };
+    let told = |values: [Option<Entry>; 5]| [0, 1, 2].map(|head| did(&shared, &values, head));
+    let both = told([b.clone(), b.clone(), a.clone(), b.clone(), a.clone()]);
+    assert_eq!(both, [Did::Changed, Did::Changed, Did::Unchanged], "what two heads share, the third hasn't seen");
+    let one = told([None, b.clone(), a.clone(), b, a]);
+    assert_eq!(one, [Did::Deleted, Did::Unchanged, Did::Unchanged], "the first has seen what the second has");
 }
 
 #[test]

@@ -67,7 +67,8 @@ fn content_goes_in_two_steps_and_history_stays() {
                 version.as_object_mut().unwrap().remove("content_let_go");
             }
             for dataset in answer["datasets"].as_array_mut().into_iter().flatten() {
-                dataset.as_object_mut().unwrap().remove("meta");
+                let dataset = dataset.as_object_mut().unwrap();
+                dataset.retain(|key, _| key != "meta" && key != "versions_let_go");
             }
             answer
         };
@@ -141,6 +142,47 @@ fn who_asks_for_content_that_was_let_go_is_told_when_why_and_what_helps() {
     let log = env.run(["log", "./store/set"]).text();
     assert_eq!(log.matches("content let go").count(), 3, "{log}");
     assert_sound(&env, "./store");
+}
+
+#[test]
+fn lists_mark_what_has_no_content_and_no_copy_begins_there() {
+    let env = TestEnv::new();
+    begin(&env, "./store/set");
+    let _ = env.run(["tag", "./store/set@1.2", "old"]).exits(0);
+    let _ = env.run(["publish", "./store/set@1.1"]).exits(0);
+    env.write("data/own.bin", noise(5, 300_000));
+    let _ = env.run(["ingest", "data", "--into", "./store/set"]).exits(0);
+    let marks = || {
+        let list = env.run(["list", "./store", "--json"]).answer()["datasets"][0].clone();
+        let tag = env.run(["tag", "./store/set", "--json"]).answer()["tags"][0].clone();
+        let lineage = env.run(["lineage", "./store/set", "--json"]).answer()["versions"].clone();
+        let drawn = lineage.as_array().unwrap().iter().map(|it| it["content_let_go"].clone()).collect::<Vec<_>>();
+        let of_list = [&list["name_content_let_go"], &list["published"]["content_let_go"]].map(Value::clone);
+        (of_list, [list["tags"][0]["content_let_go"].clone(), tag["content_let_go"].clone()], drawn)
+    };
+    let none = Value::Null;
+    assert_eq!(marks(), ([none.clone(), none.clone()], [none.clone(), none.clone()], vec![none.clone(); 5]));
+    keep(&env, "./store/set", &["keep.last=1", "keep.published=false"]);
+    for _ in 0..2 {
+        let _ = collect(&env, &[]);
+    }
+    let mark = env.run(["show", "./store/set@1.1", "--json"]).answer()["content_let_go"].clone();
+    let drawn = [vec![mark.clone(); 4], vec![none]].concat();
+    assert_eq!(marks(), ([mark.clone(), mark.clone()], [mark.clone(), mark.clone()], drawn));
+    let list = env.run(["list", "./store"]).text();
+    for shown in ["1.4 (content let go)", "1.1 (content let go)", "old (content let go)"] {
+        assert!(list.contains(shown), "{list}");
+    }
+    assert_eq!(env.run(["list", "./store", "--json"]).answer()["datasets"][0]["versions_let_go"], 4);
+    assert!(env.run(["tag", "./store/set"]).text().contains("content let go"));
+    assert_eq!(env.run(["lineage", "./store/set"]).text().matches("content let go").count(), 4);
+    let _ = env.run(["store", "create", "./other"]).exits(0);
+    for copy in ["./store//copy", "./other/copy"] {
+        let refused = env.run(["dataset", "copy", "./store/set@1.2", copy]).exits(3).stderr;
+        let told =
+            format!("the content of set@1.2 isn't here any more: keep rules let it go, record {}", mark["record"]);
+        assert!(refused.contains(&told), "{refused}");
+    }
 }
 
 #[test]

@@ -90,7 +90,7 @@ fn cards_show_tags_and_what_is_published() {
     env.run(["publish", "./store/signs@1.0", "--quiet"]).text();
     let cards = env.run(["list", "./store", "--match", "signs", "--json"]).json();
     let card = &cards["datasets"][0];
-    assert_eq!(card["tags"], json!([{"name": "prod", "protected": true}]));
+    assert_eq!(card["tags"], json!([{"name": "prod", "protected": true, "content_let_go": null}]));
     assert_eq!((&card["published"]["name"], &card["meta"]), (&json!("1.0"), &json!({"task": "detection"})));
     let other = env.run(["list", "./store", "--match", "lights", "--json"]).json();
     assert_eq!((&other["datasets"][0]["published"], &other["datasets"][0]["tags"]), (&Value::Null, &json!([])));

@@ -147,7 +147,7 @@ fn conflicts_are_data_and_nothing_is_written() {
                 b       added    [id 2]   1 B
     3 conflicts, so nothing was written
     --- stderr
-    give --on-conflict first|last|newest|both|REF, or --rule 'GLOB=CHOICE' for some paths
+    give --on-conflict first|last|newest|both|REF, or --rule 'GLOB=CHOICE'
     ");
 }
 
@@ -228,11 +228,39 @@ fn a_parent_that_another_came_from_adds_nothing_and_the_branch_moves_on() {
     let again = bench.merge(&["base", "a"], &["--branch", "main"], 0);
     assert_eq!((&again["changed"], &again["parents"][0]["adds_nothing"]), (&json!(false), &json!(true)));
     assert_eq!(bench.versions(), before, "no version was made");
-    let named = bench.merge(&["a"], &["--branch", "main", "--as", "2.0"], 0);
-    assert_eq!((&named["version"], &named["name"], &named["changed"]), (&again["version"], &json!("a"), &json!(false)));
-    let told = "nothing was to be merged, so no version is called 2.0: main is at a";
-    assert_eq!(named["warnings"], json!([told]));
-    assert_eq!(bench.versions(), before, "no version was made for a second name either");
+}
+
+#[test]
+fn a_version_that_is_the_outcome_already_gets_the_name_or_nothing_happens() {
+    let bench = Bench::new();
+    bench.part(&[("x", "0")], &[("a", &[("x", "a")])]);
+    bench.0.write("source/x", "late");
+    bench.0.run(["ingest", "source", "--into", "./store/set", "--branch", "on-a"]).text();
+    let records = || bench.0.run(["oplog", "./store", "--json"]).json()["records"].as_array().unwrap().len();
+    let before = (bench.versions(), records());
+    let merge = |parent: &str, words: &[&str], exits: i32| {
+        bench.merge(&[parent], &[&["--branch", "new"], words].concat(), exits)
+    };
+    let planned = merge("on-a", &["--as", "2.0", "--dry-run"], 0);
+    assert_eq!((&planned["name"], &planned["named"], &planned["changed"]), (&json!("2.0"), &json!(true), &json!(true)));
+    for words in [&["--as", "2.0"][..], &["--bump", "minor"], &["--as", "base"], &["--as", "2.0", "--dry-run"]] {
+        let refused = merge("a", words, 4)["error"].clone();
+        let message = refused["message"].as_str().unwrap();
+        assert!(message.contains("which has the name a already"), "{message}");
+        assert!(refused["hint"].as_str().unwrap().starts_with("`dagset tag ./store//set@a "), "{refused}");
+    }
+    let taken = merge("on-a", &["--as", "base"], 4)["error"]["message"].clone();
+    assert_eq!(taken, "the name base is taken in set");
+    assert_eq!((bench.versions(), records()), before, "nothing was written");
+    let made = merge("on-a", &["--as", "2.0"], 0);
+    assert_eq!((&made["named"], &made["changed"], &made["made"]), (&json!(true), &json!(true), &json!(false)));
+    assert_eq!((bench.versions(), records()), (before.0, before.1 + 1), "the branch and the name came in one record");
+    assert_eq!(version(&bench, "2.0"), version(&bench, "new"));
+    for words in [&["--as", "2.0"][..], &["--bump", "minor"]] {
+        let again = merge("on-a", words, 0);
+        assert_eq!((&again["name"], &again["changed"]), (&json!("2.0"), &json!(false)), "the same again");
+    }
+    assert_eq!(records(), before.1 + 1);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What versions are called: names, and numbers that follow one another however many writers ask at once.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::process::Stdio;
 
 use serde_json::{Value, json};
@@ -216,8 +217,34 @@ fn a_name_for_content_that_is_there_is_said_to_be_given_or_a_version_to_be_made(
     let made = told(&["--as", "2.0"]);
     assert!(made.starts_with("Made 2.0 "), "{made}");
     assert_eq!(numbered.versions(), 2);
-    let merged = numbered.0.run(["merge", "./store/set@2.0", "--branch", "main", "--as", "3.0"]).exits(0);
-    assert!(merged.stdout.starts_with("Nothing changed"), "{}", merged.stdout);
-    assert!(merged.stderr.contains("no version is called 3.0: main is at 2.0"), "{}", merged.stderr);
+    let merged = numbered.0.run(["merge", "./store/set@2.0", "--branch", "main", "--as", "3.0"]).exits(4);
+    assert!(merged.stderr.contains("has the name 2.0 already, so it can't be named 3.0"), "{}", merged.stderr);
     assert_eq!(numbered.versions(), 2, "a merge makes none for another name");
+}
+
+#[test]
+fn a_name_that_the_content_has_is_where_it_was_asked_for_or_it_is_refused() {
+    let numbered = Numbered::new(&["--as", "1.0"], &[("a", "1")]);
+    numbered.write(&[("b", "1")]);
+    numbered.ingest(&["--as", "2.0", "--tag", "latest"]);
+    let made = numbered.ingest(&["--branch", "new", "--as", "2.0", "--tag", "newest"]);
+    assert_eq!((&made["name"], &made["changed"], &made["made"]), (&json!("2.0"), &json!(true), &json!(false)));
+    let at = |reference: &str| numbered.0.run(["show", &format!("{SET}@{reference}"), "--json"]).json()["name"].clone();
+    assert_eq!((at("new"), at("newest")), (json!("2.0"), json!("2.0")));
+    numbered.ingest(&["--branch", "old", "--parent", "1.0", "--as", "1.5"]);
+    let run = |words: &[&str]| numbered.0.run([&["ingest", "data", "--into", SET], words].concat());
+    let refused = run(&["--branch", "old", "--as", "2.0"]).exits(4).stderr;
+    assert!(refused.contains("a version of the same content that the branch old isn't at"), "{refused}");
+    fs::remove_file(numbered.0.path("data/b")).unwrap();
+    numbered.write(&[("a", "1")]);
+    let late = numbered.ingest(&["--as", "1.0", "--tag", "latest"]);
+    assert_eq!((&late["name"], &late["changed"]), (&json!("1.0"), &json!(false)), "an older ingest once more");
+    assert_eq!((at("main"), at("latest")), (json!("2.0"), json!("2.0")), "takes nothing back");
+    let clone = numbered.0.run(["clone", SET, "work", "--quiet"]);
+    let _ = clone.exits(0);
+    fs::remove_file(numbered.0.path("work/b")).unwrap();
+    let refused = numbered.0.run_with("work", ["commit", "-a", "--as", "1.0"], b"").exits(4).stderr;
+    assert!(refused.contains("a version of the same content that the branch main isn't at"), "{refused}");
+    let status = numbered.0.run_with("work", ["status", "--json"], b"").json();
+    assert_eq!(status["base_name"], "2.0", "{status}");
 }

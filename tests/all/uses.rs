@@ -73,7 +73,8 @@ fn people_get_a_table() {
     assert_eq!(lines[0], "RUN              MODEL     VERSION      TIME              BY");
     assert!(lines[1].starts_with("train\\x1b[31m-7  resnet:3  signs@1.0:a  20"), "{table}");
     assert!(lines[1].ends_with(crate::env::AUTHOR), "{table}");
-    assert_eq!(env.run(["uses", "./store/maps"]).exits(0).stderr, "no uses are recorded\n");
+    let told = "no uses of this version are recorded; --all asks for those of all versions\n";
+    assert_eq!(env.run(["uses", "./store/maps"]).exits(0).stderr, told);
 }
 
 #[test]

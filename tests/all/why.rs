@@ -127,7 +127,81 @@ fn parents_that_did_the_same_are_all_named() {
     let also = |path: &str| why(&bench, path)[0]["also"].clone();
     assert_eq!((also("2.0:one"), also("2.0:two")), (json!(["b"]), json!([])));
     let told = bench.0.run(["why", "./store/set@2.0:one"]).text();
-    assert!(told.contains("merged: took a and b (only change)"), "{told}");
+    assert!(told.contains("merged: took a and b (same change)"), "{told}");
+}
+
+/// Of a merge's step: what each parent did, and the version that made the change which was taken, by the parents' names.
+fn by_parent(step: &Value) -> (Vec<Value>, Vec<[Value; 2]>) {
+    let rows = |key: &str| step[key].as_array().unwrap().clone();
+    let by = rows("by").into_iter().map(|by| ["ref", "name"].map(|key| by[key].clone()));
+    (rows("parents").into_iter().map(|side| side["did"].clone()).collect(), by.collect())
+}
+
+#[test]
+fn where_all_parents_did_the_same_each_is_named_with_the_version_that_did_it() {
+    let bench = Bench::new();
+    let base = [("changed", "0"), ("gone", "0"), ("kept", "0")];
+    let same = [("changed", "1"), ("kept", "0"), ("new", "1")];
+    bench.part(&base, &[("a", &same), ("b", &same)]);
+    bench.publish("on-b", "b2", &[], &[&same[..], &[("z", "b")]].concat());
+    bench.publish("on-c", "c", &["a"], &[&same[..], &[("z", "b")]].concat());
+    bench.merge(&["a", "b2", "base"], &["--as", "2.0"], 0);
+    for (path, did) in [("new", "added"), ("changed", "changed"), ("gone", "deleted")] {
+        let steps = why(&bench, &format!("2.0:{path}"));
+        let merged = [json!("2.0"), json!("merged"), json!("same change"), json!("a")];
+        assert_eq!(in_short(&steps), [merged, [json!("a"), json!(did), Value::Null, Value::Null]]);
+        assert_eq!(steps[0]["also"], json!(["b2"]));
+        let expected = [[json!("a"), json!("a")], [json!("b2"), json!("b")]];
+        assert_eq!(by_parent(&steps[0]), (vec![json!(did); 2], expected.to_vec()), "{path}");
+    }
+    assert_eq!(why(&bench, "2.0:kept").len(), 1, "who left it alone is no step");
+    bench.merge(&["c", "b2"], &["--branch", "more", "--as", "3.0"], 0);
+    let steps = why(&bench, "3.0:new");
+    assert_eq!(by_parent(&steps[0]).1, [[json!("c"), json!("a")], [json!("b2"), json!("b")]]);
+    let shown = bench.0.run(["why", "./store/set@3.0:new"]);
+    insta::assert_snapshot!(shown.snapshot(), @r"
+    exit: 0
+    --- stdout
+    new  [id 1], 1 B
+    3.0  merged: took c and b2 (same change)
+        [time]  Test Author  merge c, b2 into more
+        c: added  [id 1]  1 B  by a
+        b2: added  [id 1]  1 B  by b
+    a  added
+        [time]  Test Author
+    --- stderr
+    ");
+}
+
+#[test]
+fn a_clone_that_lacks_a_part_tells_what_came_from_it_and_all_about_the_rest() {
+    let bench = Bench::new();
+    bench.publish("main", "1.0", &[], &[("own", "0")]);
+    bench.0.write("dogs/sub/d", "d");
+    bench.0.run(["ingest", "dogs", "--into", "./store/dogs", "--create"]).text();
+    let merge = ["merge", "./store/set@main", "./store/dogs@main:sub/=dogs/", "--branch", "main", "--as", "2.0"];
+    bench.0.run(merge).text();
+    bench.0.run(["clone", "./store/set", "work"]).text();
+    let why = |path: &str| bench.0.run_with("work", ["why", path, "--json"], b"").exits(0);
+    let steps = |told: &Value| in_short(told["steps"].as_array().unwrap());
+    let (own, dogs) = (why(":own"), why(":dogs/d"));
+    assert_eq!(steps(&own.document()), [[json!("1.0"), json!("added"), Value::Null, Value::Null]]);
+    assert_eq!(own.stderr, "", "the part has no say there");
+    let merged = [json!("2.0"), json!("merged"), json!("only change"), json!("dogs@main:sub/=dogs/")];
+    assert_eq!(steps(&dogs.document()), [merged]);
+    assert!(dogs.stderr.contains("isn't in this store: what it had at dogs/d isn't known"), "{}", dogs.stderr);
+}
+
+#[test]
+fn what_two_of_three_parents_share_is_told_as_done_by_both() {
+    let bench = Bench::new();
+    bench.part(&[("x", "0"), ("y", "0")], &[("a", &[("x", "1"), ("y", "0")]), ("c", &[("x", "0"), ("y", "c")])]);
+    bench.publish("on-b", "b", &["a"], &[("x", "1"), ("y", "0"), ("z", "b")]);
+    bench.publish("on-a", "a2", &["a"], &[("x", "1"), ("y", "0"), ("z", "b")]);
+    bench.merge(&["a2", "b", "c"], &["--as", "2.0"], 0);
+    let steps = why(&bench, "2.0:x");
+    let did = ["changed", "changed", "unchanged"].map(|did| json!(did)).to_vec();
+    assert_eq!(by_parent(&steps[0]), (did, vec![[json!("a2"), json!("a")], [json!("b"), json!("a")]]));
 }
 
 #[test]

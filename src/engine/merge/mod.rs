@@ -9,7 +9,7 @@ use crate::tree::resolve::Choices;
 use crate::workspace::merging::{MOST_CONFLICTS, Merging};
 
 use super::here::{Ready, Untracked};
-use super::number::{self, Bump};
+use super::number::{self, Bump, is_number};
 use super::open::{OpenStore, Target};
 use super::publish::{Draft, Published};
 use super::read::ListedKind;
@@ -26,7 +26,7 @@ mod solve;
 mod why;
 
 pub use solve::{Aborted, Resolved};
-pub use why::{How, MergeRule, Why, WhyStep};
+pub use why::{DoneBy, How, MergeRule, Why, WhyStep};
 
 use parents::{Ancestry, known_version, message, no_parents, role};
 pub(super) use parts::record_parts;
@@ -142,10 +142,10 @@ impl Engine {
     /// Makes one version of several of one store, in their order, each compared with the others by what they came from (see [`tree::merge`](crate::tree::merge)).
     ///
     /// The branch's head is the first parent, unless it is among the parents or an ancestor of one. Where all but one add nothing, no
-    /// version is made, and the branch moves on to that one. In a workspace its branch is merged into, and the folder becomes the outcome;
+    /// version is made, and the branch moves on to that one, which gets the name if it has none. In a workspace its branch is merged into, and the folder becomes the outcome;
     /// conflicts are laid into it, to be solved there, unless `on_conflict` is `fail`.
     ///
-    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, a name is taken, the branch moved
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the workspace has unsaved changes, a name is taken or can't be had, the branch moved
     /// meanwhile, or the store lacks what tells what the parents have in common. Parents that disagree are no error: the report has them.
     pub fn merge(&self, parents: &[Address], options: &MergeOptions) -> Result<MergeReport> {
         self.awake(|| self.merge_once(parents, options))
@@ -188,11 +188,7 @@ impl Engine {
         let open = report.unresolved().count();
         if open > 0 && open <= MOST_CONFLICTS && !options.dry_run && options.on_conflict.as_deref() != Some("fail") {
             let base = workspace.state.base;
-            let dataset = workspace.target.dataset()?;
-            if let Some(taken) = options.name.as_deref().filter(|name| dataset.has_ref(name)) {
-                return Err(Error::conflict(format!("the name {taken} is taken in {}", workspace.target.dataset))
-                    .hint("choose another name, or give none"));
-            }
+            question.name.as_ref().map_or(Ok(()), |name| refuse_taken(&workspace.target, name))?;
             let merging = begin(base, &branch, options, &question, &report)?;
             self.lay_out(&workspace, merging, &question.untracked, &mut report)?;
             return Ok(report);
@@ -247,13 +243,6 @@ impl Engine {
         if let [only] = used.as_slice()
             && let Some(published) = self.move_on(target, branch, only.version, name.as_ref(), options)?
         {
-            if let (Some(name), Some(known)) = (name, &published.name)
-                && name != known
-            {
-                let told = format!("nothing was to be merged, so no version is called {name}: {branch} is at {known}");
-                self.observer.tell(Event::Warning(told.clone()));
-                report.warnings.push(told);
-            }
             report.published = Some(published);
             return Ok(report);
         }
@@ -285,6 +274,7 @@ impl Engine {
             name: name.clone(),
             tags: Vec::new(),
             renews: false,
+            repeats: false,
             seen_head: *head,
         };
         let draft = Draft {
@@ -303,8 +293,11 @@ impl Engine {
         Ok(report)
     }
 
-    /// Moves the branch to a version that there is, and names it if it has no name; `None` where a version has to be made after all, since
-    /// this one is another dataset's.
+    /// Moves the branch to a version that there is, and names it if it has no name, in one record; `None` where a version has to be made after
+    /// all, since this one is another dataset's.
+    ///
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where the version has another name than the one that is asked for, or where
+    /// something else has that.
     fn move_on(
         &self,
         target: &mut Target,
@@ -319,6 +312,7 @@ impl Engine {
         let known_name = dataset.name_of(&version).cloned();
         let old = dataset.branches.get(branch).copied();
         let moves = old != Some(version);
+        refuse_other_name(target, version, known_name.as_ref(), name, options.bump)?;
         let is_named = name.is_none() || known_name.is_some();
         let step = match options.bump.filter(|_| known_name.is_none()) {
             None => None,
@@ -328,10 +322,6 @@ impl Engine {
                 Some(number::step(fold, &target.dataset, content, bump, &state.row.parents, manifest)?)
             }
         };
-        if let Some(taken) = name.filter(|name| !is_named && dataset.has_ref(name.as_str())) {
-            return Err(Error::conflict(format!("the name {taken} is taken in {}", target.dataset))
-                .hint("choose another name, or give none"));
-        }
         let numbered =
             |target: &Target, step| number::next(target.store.timeline.fold(), &target.dataset, Some(&version), step);
         let would_be = step.map(|step| numbered(target, step)).transpose()?.flatten();
@@ -368,6 +358,44 @@ impl Engine {
         })?;
         published.name = target.dataset()?.name_of(&version).cloned();
         Ok(Some(published))
+    }
+}
+
+/// Refuses a name for a version that is there already, unless it can have it, or has it; and a number where its name is none.
+fn refuse_other_name(
+    target: &Target,
+    version: Id,
+    known: Option<&RefName>,
+    name: Option<&RefName>,
+    bump: Option<Bump>,
+) -> Result<()> {
+    let asked = match (name, known) {
+        (Some(name), Some(known)) if name != known => format!("so it can't be named {name}"),
+        (Some(name), None) => return refuse_taken(target, name),
+        (None, Some(known)) if bump.is_some() && !is_number(known) => "which is no number".to_owned(),
+        _ => return Ok(()),
+    };
+    let known = known.map(RefName::to_string).unwrap_or_default();
+    let message = format!(
+        "nothing is to be merged: the outcome is version {} of {}, which has the name {known} already, {asked}",
+        version.short(),
+        target.dataset
+    );
+    let dataset = target.dataset()?;
+    let free = name.filter(|name| !dataset.has_ref(name.as_str()));
+    let tag = free.map_or_else(|| "TAG".to_owned(), RefName::to_string);
+    let address = format!("{}//{}@{known}", target.store.root.trim_end_matches('/'), target.dataset);
+    Err(Error::conflict(message).hint(format!(
+        "`dagset tag {address} {tag}` has {tag} lead to it too; without {} the branch moves there under its name",
+        if name.is_some() { "--as" } else { "--bump" }
+    )))
+}
+
+fn refuse_taken(target: &Target, name: &RefName) -> Result<()> {
+    match target.dataset()?.has_ref(name.as_str()) {
+        false => Ok(()),
+        true => Err(Error::conflict(format!("the name {name} is taken in {}", target.dataset))
+            .hint("choose another name, or give none")),
     }
 }
 

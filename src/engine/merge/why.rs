@@ -1,7 +1,8 @@
 //! `why`: where what stands at a path came from, back through merges to the version that put it there.
 //!
 //! Of a version with one parent the two are compared at the path alone: nodes that they share aren't read. Of a merge the path is looked up
-//! in its parents and in what they came from, and judged again, by the rule that the merge followed.
+//! in its parents and in what they came from, and judged again, by the rule that the merge followed. Where several parents made the change
+//! that it took, each of them is followed to the version that made it there.
 
 use std::collections::HashMap;
 
@@ -13,7 +14,7 @@ use crate::format::manifest::Entry;
 use crate::format::version::Version;
 use crate::history::fold::VersionState;
 use crate::tree::diff::diff;
-use crate::tree::merge::{Apart, Outcome, settle};
+use crate::tree::merge::{Apart, Did, Outcome, did, settle};
 use crate::tree::part::Part;
 use crate::tree::resolve::{Look, word_beside};
 use crate::tree::select::Selection;
@@ -21,7 +22,7 @@ use crate::tree::select::Selection;
 use super::super::open::Target;
 use super::super::read::no_such_path;
 use super::super::revert::META_REVERTS;
-use super::super::{Address, Did, Engine};
+use super::super::{Address, Engine};
 use super::meeting::{meeting, side_at};
 use super::parents::{Ancestry, known_version};
 use super::parts::parts_of;
@@ -39,7 +40,7 @@ pub struct Why {
     /// What stands there; `None`: nothing, and the steps tell what became of it.
     pub content: Option<Id>,
     pub bytes: Option<u64>,
-    /// The merges that chose it, then the version that put it there.
+    /// The merges that chose it, then the version that put it there: by the first parent that made the change, where several did.
     pub steps: Vec<WhyStep>,
 }
 
@@ -71,9 +72,21 @@ pub enum How {
         took: Option<String>,
         /// Other parents that had done the same.
         also: Vec<String>,
+        /// The version that did it first, in `took` and in each of `also`; without those in whose history none is found that did.
+        by: Vec<DoneBy>,
         /// Of each parent.
         sides: Vec<MergeSide>,
     },
+}
+
+/// The version in the history of a merge's parent which made the change that the merge took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DoneBy {
+    /// The parent's.
+    pub reference: String,
+    pub dataset: DatasetName,
+    pub version: Id,
+    pub version_name: Option<RefName>,
 }
 
 /// What decided a merge at a path.
@@ -81,6 +94,8 @@ pub enum How {
 pub enum MergeRule {
     /// One side had left alone what the other did.
     OnlyChange,
+    /// Several did the same, and the others had left it alone.
+    SameChange,
     /// `GLOB=CHOICE`, or the choice for all other paths.
     Given(String),
     /// Somebody chose.
@@ -105,25 +120,44 @@ impl Engine {
             bytes: side.map(|(_, bytes)| bytes),
             steps: Vec::new(),
         };
-        let mut place = Some(Place { version, path, entry });
-        let mut ahead = ReadAhead { left: 0, next: 2 };
-        while let Some(at) = place {
-            ahead.step(&target, &at.version);
-            place = self.step_back(&target, at, &mut why.steps)?;
+        let Way { mut steps, forks } = self.walk(&target, Place { version, path, entry })?;
+        for at in 0..steps.len() {
+            let (to_it, before) = steps.split_at_mut(at + 1);
+            if let How::Merged { took: Some(took), by, .. } = &mut to_it[at].how {
+                by.extend(done_by(took, before));
+            }
         }
+        for Fork { step, reference, place } in forks {
+            let done = done_by(&reference, &self.walk(&target, place)?.steps);
+            if let How::Merged { by, .. } = &mut steps[step].how {
+                by.extend(done);
+            }
+        }
+        why.steps = steps;
         match why.steps.is_empty() {
             true => Err(no_such_path(&target, target.folder())),
             false => Ok(why),
         }
     }
 
+    /// Goes back from a version as far as the path's entry came.
+    fn walk(&self, target: &Target, from: Place) -> Result<Way> {
+        let (mut way, mut place) = (Way::default(), Some(from));
+        let mut ahead = ReadAhead { left: 0, next: 2 };
+        while let Some(at) = place {
+            ahead.step(target, &at.version);
+            place = self.step_back(target, at, &mut way)?;
+        }
+        Ok(way)
+    }
+
     /// Goes from a version to the one from which it has the path's entry, and notes where there was a choice; `None` at the end.
-    fn step_back(&self, target: &Target, at: Place, steps: &mut Vec<WhyStep>) -> Result<Option<Place>> {
+    fn step_back(&self, target: &Target, at: Place, way: &mut Way) -> Result<Option<Place>> {
         let state = known_version(target, &at.version)?;
         match state.row.parents.as_slice() {
             [] => {
                 if at.entry.is_some() {
-                    steps.push(self.why_step(target, state, &at.path, How::Did(Did::Added))?);
+                    way.steps.push(self.why_step(target, state, &at.path, How::Did(Did::Added))?);
                 }
                 Ok(None)
             }
@@ -137,17 +171,17 @@ impl Engine {
                 let Some(change) = changed else { return Ok(Some(Place { version: *parent, ..at })) };
                 let record = self.version_records(&target.store, &[state])?.remove(0);
                 if let Some(undone) = reverted_by(target, &record) {
-                    return self.step_back_from_revert(target, at, state, (undone, &record, &change.before), steps);
+                    return self.step_back_from_revert(target, at, state, (undone, &record, &change.before), way);
                 }
                 let what = match (change.before, change.after) {
                     (None, _) if !before.has_folder(at.path.as_str())? => Did::Added,
                     (_, None) if !after.has_folder(at.path.as_str())? => Did::Deleted,
                     _ => Did::Changed,
                 };
-                steps.push(self.why_step(target, state, &at.path, How::Did(what))?);
+                way.steps.push(self.why_step(target, state, &at.path, How::Did(what))?);
                 Ok(None)
             }
-            _ => self.step_back_from_merge(target, at, state, steps),
+            _ => self.step_back_from_merge(target, at, state, way),
         }
     }
 
@@ -158,7 +192,7 @@ impl Engine {
         at: Place,
         state: &VersionState,
         (undone, record, head): (&VersionState, &Version, &Option<Entry>),
-        steps: &mut Vec<WhyStep>,
+        way: &mut Way,
     ) -> Result<Option<Place>> {
         let entry_in = |version: &Id| -> Result<Option<Entry>> {
             Ok(self.manifest_of(target, version)?.find(at.path.as_str())?.map(|leaf| leaf.entry))
@@ -169,7 +203,7 @@ impl Engine {
         };
         let (_, dataset) = target.home_of(&undone.row.version)?;
         let how = How::Reverted { undone: dataset.called(&undone.row.version), rule };
-        steps.push(self.why_step(target, state, &at.path, how)?);
+        way.steps.push(self.why_step(target, state, &at.path, how)?);
         for before in &undone.row.parents {
             if entry_in(before)? == at.entry {
                 return Ok(Some(Place { version: *before, ..at }));
@@ -183,7 +217,7 @@ impl Engine {
         target: &Target,
         at: Place,
         state: &VersionState,
-        steps: &mut Vec<WhyStep>,
+        way: &mut Way,
     ) -> Result<Option<Place>> {
         let record = self.version_records(&target.store, &[state])?.remove(0);
         let parts: HashMap<Id, Part> = parts_of(&at.version, &record.meta)?.into_iter().collect();
@@ -194,7 +228,27 @@ impl Engine {
             part: parts.get(&parent.id).cloned().unwrap_or_default(),
             adds_nothing: false,
         };
-        let parents: Vec<MergeParent> = record.parents.iter().map(parent).collect();
+        let is_here = |parent: &MergeParent| target.version_state(&parent.version).is_ok();
+        let (parents, missing): (Vec<MergeParent>, Vec<_>) = record.parents.iter().map(parent).partition(is_here);
+        let unseen: Vec<MergeParent> =
+            missing.into_iter().filter(|parent| parent.part.source(at.path.as_str()).is_some()).collect();
+        for parent in &unseen {
+            let (reference, id) = (&parent.reference, parent.version.short());
+            let told = format!("{reference} ({id}) isn't in this store: what it had at {} isn't known", at.path);
+            self.observer.tell(Event::Warning(told));
+        }
+        // Its entry, where no parent that is here has it.
+        let of_unseen = || match (unseen.as_slice(), rule_at(&record, &at.path)) {
+            (_, Some(MergeRule::ByHand)) => None,
+            ([only], rule) => Some((rule.unwrap_or(MergeRule::OnlyChange), only.reference.clone())),
+            _ => None,
+        };
+        if parents.first().is_none_or(|first| !first.part.is_whole()) {
+            let (rule, took) = of_unseen().map_or((MergeRule::ByHand, None), |(rule, took)| (rule, Some(took)));
+            let how = How::Merged { rule, took, also: Vec::new(), by: Vec::new(), sides: Vec::new() };
+            way.steps.push(self.why_step(target, state, &at.path, how)?);
+            return Ok(None);
+        }
         let ancestry = Ancestry::of(self, target, &parents)?;
         if let Some(gap) = ancestry.gap(self, target)? {
             self.observer.tell(Event::Warning(format!("{gap}: the merge may have seen more")));
@@ -202,7 +256,8 @@ impl Engine {
         let regions = ancestry.regions(&target.store.content);
         let (lineage, values) = (regions.lineage_at(at.path.as_str()), regions.values_at(at.path.as_str())?);
         let heads = &values[..parents.len()];
-        if lineage.speaking().all(|head| heads[head] == at.entry) {
+        let all_have_it = lineage.speaking().all(|head| heads[head] == at.entry);
+        if all_have_it && lineage.speaking().all(|head| did(lineage, &values, head) == Did::Unchanged) {
             return Ok(Some(Place { version: parents[0].version, ..at }));
         }
         let content = &target.store.content;
@@ -221,8 +276,8 @@ impl Engine {
             let there = regions.values_at(met.as_str())?;
             let took = (0..parents.len()).find(|head| file.is_some() && same_kind(&there[*head], &file));
             let named = took.map(|head| parents[head].reference.clone());
-            let how = How::Merged { rule: rule_there(met), took: named, also: Vec::new(), sides };
-            steps.push(self.why_step(target, state, &at.path, how)?);
+            let how = How::Merged { rule: rule_there(met), took: named, also: Vec::new(), by: Vec::new(), sides };
+            way.steps.push(self.why_step(target, state, &at.path, how)?);
             let place = |head: usize| Ok(Place { entry: file, ..place_in(&parents[head], met)? });
             return took.map(place).transpose();
         }
@@ -234,8 +289,8 @@ impl Engine {
                 Some((head, from)) => {
                     let rule = rule_there(&from);
                     let took = Some(parents[head].reference.clone());
-                    let how = How::Merged { rule, took, also: Vec::new(), sides };
-                    steps.push(self.why_step(target, state, &at.path, how)?);
+                    let how = How::Merged { rule, took, also: Vec::new(), by: Vec::new(), sides };
+                    way.steps.push(self.why_step(target, state, &at.path, how)?);
                     return Ok(Some(Place { entry: at.entry, ..place_in(&parents[head], &from)? }));
                 }
                 None => {
@@ -254,10 +309,20 @@ impl Engine {
         let took =
             candidates.iter().find(acted).or(candidates.iter().find(has_it)).or(all.iter().find(has_it)).copied();
         let called = |head: usize| parents[head].reference.clone();
-        let also = candidates.iter().filter(|head| took.is_some_and(|took| took != **head) && acted(head));
-        let how = How::Merged { rule, took: took.map(called), also: also.map(|head| called(*head)).collect(), sides };
-        steps.push(self.why_step(target, state, &at.path, how)?);
         let place = |head: usize| Ok(Place { entry: values[head].clone(), ..place_in(&parents[head], &at.path)? });
+        let also = candidates.iter().filter(|head| took.is_some_and(|took| took != **head) && acted(head));
+        let also: Vec<usize> = also.copied().collect();
+        for head in &also {
+            way.forks.push(Fork { step: way.steps.len(), reference: called(*head), place: place(*head)? });
+        }
+        let rule = if rule == MergeRule::OnlyChange && !also.is_empty() { MergeRule::SameChange } else { rule };
+        let also = also.into_iter().map(called).collect();
+        let (rule, named) = match of_unseen().filter(|_| took.is_none()) {
+            Some((rule, unseen)) => (rule, Some(unseen)),
+            None => (rule, took.map(called)),
+        };
+        let how = How::Merged { rule, took: named, also, by: Vec::new(), sides };
+        way.steps.push(self.why_step(target, state, &at.path, how)?);
         took.map(place).transpose()
     }
 
@@ -313,6 +378,33 @@ struct Place {
     version: Id,
     path: RepoPath,
     entry: Option<Entry>,
+}
+
+/// What was met on the way back from a version.
+#[derive(Default)]
+struct Way {
+    steps: Vec<WhyStep>,
+    forks: Vec<Fork>,
+}
+
+/// A parent that had done what a merge took from another one, and wasn't followed.
+struct Fork {
+    /// The merge's place among the steps.
+    step: usize,
+    reference: String,
+    place: Place,
+}
+
+/// Of the steps from a merge's parent back the version that made the change.
+fn done_by(reference: &str, steps: &[WhyStep]) -> Option<DoneBy> {
+    let passed_on = |step: &&WhyStep| matches!(step.how, How::Merged { took: Some(_), .. });
+    let step = steps.iter().find(|step| !passed_on(step))?;
+    Some(DoneBy {
+        reference: reference.to_owned(),
+        dataset: step.dataset.clone(),
+        version: step.version,
+        version_name: step.version_name.clone(),
+    })
 }
 
 /// Reads roots of manifests ahead, further the longer a path stays the same.
