@@ -365,7 +365,8 @@ pub fn check_regular(path: &Path) -> io::Result<()> {
     if fs::metadata(path)?.is_file() { Ok(()) } else { Err(not_regular()) }
 }
 
-fn not_regular() -> io::Error {
+/// What opening something else than a regular file comes to.
+pub fn not_regular() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")
 }
 

@@ -109,9 +109,10 @@ fn walk(root: BorrowedFd<'_>, relative: &str, flags: OFlags) -> Result<OwnedFd, 
     folder.ok_or(Errno::INVAL)
 }
 
-/// Opens a file for reading, also by a path that is longer than the system takes in one call.
+/// Opens a file for reading, also by a path that is longer than the system takes in one call. A link in its place is refused, and nothing is
+/// waited for should it be a FIFO: whether it is a regular file is for the caller to see.
 pub fn open_file(path: &Path) -> io::Result<File> {
-    match File::open(path) {
+    match Spot::from(path).open() {
         Err(fault) if Errno::from_io_error(&fault) == Some(Errno::NAMETOOLONG) => {
             let text = path.to_str().ok_or(fault)?;
             let cut = text.char_indices().take_while(|(at, _)| *at < MOST_IN_A_CALL).filter(|(_, c)| *c == '/').last();

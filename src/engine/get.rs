@@ -115,6 +115,11 @@ impl Engine {
     }
 
     pub(super) fn get_target(&self, target: &Target, options: &GetOptions) -> Result<GetReport> {
+        let version = target.version()?.row.version;
+        self.or_let_go(target, &version, self.get_readable(target, options))
+    }
+
+    fn get_readable(&self, target: &Target, options: &GetOptions) -> Result<GetReport> {
         let counted = |counter| self.observer.get(counter);
         // Others may have been got before by the same command.
         let before_this = [Counter::Files, Counter::Bytes].map(counted);

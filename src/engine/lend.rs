@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use crate::base::{DatasetName, Error, Kind, Result};
+use crate::base::{DatasetName, Error, Kind, RefName, Result};
 use crate::store::address::{divide, is_remote, refuse_secret};
 use crate::store::content::Content;
 use crate::store::locate::STORE_FILE;
-use crate::workspace::control::{Config, Control, EMBEDDED, Remote};
+use crate::workspace::control::{Config, Control, EMBEDDED};
 
 use super::{Engine, workspace_remotes};
 
@@ -63,17 +63,25 @@ impl Engine {
         if is_remote(root) { None } else { Path::new(&self.absolute(root)).canonicalize().ok() }
     }
 
-    /// Lets the content of the store at `root`, if it is embedded in a workspace, be completed from the remotes of that.
-    pub(super) fn borrow_for(&self, root: &str, content: &mut Content) -> Result<()> {
-        let Some((workspace, config)) = self.embedding(root)? else { return Ok(()) };
+    /// The workspace that the store at `root` is embedded in, its remotes and their stores, and an engine that reaches these. `None` where it
+    /// borrows from nobody, or is being borrowed from by one of them.
+    pub(super) fn lending(&self, root: &str) -> Result<Option<(Control, Engine, Vec<(RefName, String)>)>> {
+        let Some((workspace, config)) = self.embedding(root)? else { return Ok(None) };
         let store = workspace.folder().join("store");
         if self.borrowers.contains(&store) {
-            return Ok(());
+            return Ok(None);
         }
         let mut engine = self.clone();
         engine.borrowers.push(store);
         engine.settings.access.remotes.extend(workspace_remotes(workspace.root()));
-        for (name, Remote { url, .. }) in config.remotes {
+        let remotes = config.remotes.into_iter().map(|(name, remote)| (name, remote.url));
+        Ok(Some((workspace, engine, remotes.collect())))
+    }
+
+    /// Lets the content of the store at `root`, if it is embedded in a workspace, be completed from the remotes of that.
+    pub(super) fn borrow_for(&self, root: &str, content: &mut Content) -> Result<()> {
+        let Some((workspace, engine, remotes)) = self.lending(root)? else { return Ok(()) };
+        for (name, url) in remotes {
             let (engine, workspace) = (engine.clone(), workspace.root().to_owned());
             content.borrow_from(move || match engine.open_store(&url) {
                 Ok((store, _)) => Ok(store.content),

@@ -104,7 +104,8 @@ impl Engine {
     /// Writes the content of the file at the address's path to `out`, verified piece by piece.
     pub fn cat(&self, address: &Address, out: &mut (dyn Write + Send)) -> Result<()> {
         let target = self.open_to_read(address)?;
-        let manifest = target.store.manifest(target.readable()?);
+        let state = target.readable()?;
+        let manifest = target.store.manifest(state);
         let path = target.folder();
         if path.is_empty() {
             return Err(Error::usage("cat needs the path of a file").hint(format!(
@@ -121,14 +122,9 @@ impl Engine {
                         Error::new(crate::base::Kind::Failed, "cannot write the output").because(fault)
                     })
                 };
-                read_content(
-                    &target.store.content,
-                    content,
-                    *size,
-                    leaf.place.as_ref(),
-                    &Tally::new(&self.observer, 0),
-                    sink,
-                )
+                let tally = Tally::new(&self.observer, 0);
+                let read = read_content(&target.store.content, content, *size, leaf.place.as_ref(), &tally, sink);
+                self.or_let_go(&target, &state.row.version, read)
             }
             EntryKind::Symlink { target } => Err(Error::usage(format!("{path} is a symlink to {target}"))),
             EntryKind::EmptyFolder => Err(Error::usage(format!("{path} is a folder"))),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::base::{Id, Result};
 use crate::tree::share::Share;
 
+use super::open::Target;
 use super::purged::PurgedPath;
 use super::scope::Scope;
 use super::uses::Run;
@@ -28,13 +29,18 @@ impl Engine {
     /// become another program by then. A `run` is recorded as using it.
     pub fn hold_ready(&self, address: &Address, share: Option<&Share>, run: Option<&Run>) -> Result<Ready> {
         let target = self.open_target(address)?;
+        let version = target.version()?.row.version;
+        self.or_let_go(&target, &version, self.hold_readable(&target, share, run))
+    }
+
+    fn hold_readable(&self, target: &Target, share: Option<&Share>, run: Option<&Run>) -> Result<Ready> {
         let state = target.readable()?;
         let manifest = target.store.manifest(state);
-        let scope = Scope::of(&target, &manifest, &[], share)?;
+        let scope = Scope::of(target, &manifest, &[], share)?;
         let chain = self.chain()?;
         let (view, _) =
-            self.held_view(&chain, &target, &manifest, &scope, |plan, held| self.own_hold(&target, plan, held))?;
-        self.note_use(&target, run);
+            self.held_view(&chain, target, &manifest, &scope, |plan, held| self.own_hold(target, plan, held))?;
+        self.note_use(target, run);
         Ok(Ready {
             dataset: target.dataset.to_string(),
             version: state.row.version,

@@ -19,6 +19,7 @@ use crate::store::content::Content;
 use crate::tree::manifest::Manifest;
 use crate::workspace::control::EMBEDDED;
 
+use super::let_go::let_go_by;
 use super::open::{OpenStore, Target};
 use super::publish::{keep_stored, register_now};
 use super::{Address, Engine};
@@ -145,16 +146,18 @@ impl Engine {
         let folds = (home.store.timeline.fold(), far.store.timeline.fold());
         let missing = Missing::find((folds.0, &dataset), going.iter().map(|(_, id)| *id), (folds.1, there), &dataset);
         let said = said_report(&missing.said, &far.dataset, there);
-        let mut moves = match options.dry_run {
-            true => {
-                self.count_only(&home.store.content, &far.store, &missing)?;
-                planned
-            }
+        let carried = match options.dry_run {
+            true => self.count_only(&home.store.content, &far.store, &missing).map(|()| planned),
             false => {
                 let judge_all = |there: Option<&Dataset>| judge_all(there, &going);
-                self.carry(&home.store.content, &mut far.store, &far.dataset, &missing, Way::Out, judge_all)?
+                self.carry(&home.store.content, &mut far.store, &far.dataset, &missing, Way::Out, judge_all)
             }
         };
+        let mut moves = carried.map_err(|fault| match fault.kind() {
+            // What is borrowed from there can't be sent there.
+            Kind::Damaged => going.iter().find_map(|(_, id)| let_go_by(&home, id, &far.store)).unwrap_or(fault),
+            _ => fault,
+        })?;
         if let (Some(name), false) = (&far.name, options.dry_run) {
             near.follow(&mut home, name, &moves)?;
         }
@@ -231,6 +234,9 @@ impl Engine {
             format!("the {what} is another one at {name}, and stays; `dagset meta set {subject} {key}=VALUE` changes it here")
         });
         let versions = missing.rows.len() as u64;
+        if extent == Extent::Metadata {
+            self.warn_of_let_go(&home, &far.store)?;
+        }
         Ok(FetchReport { remote: name, url: far.url, dataset: far.dataset, refs, versions, said })
     }
 

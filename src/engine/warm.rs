@@ -99,7 +99,8 @@ impl Engine {
         self.observer.tell(Event::Phase("warming"));
         let mut met = cache.changes();
         let filled = choices.iter().zip(&mut reports).try_for_each(|(choice, report)| {
-            let done = self.fill_choice(&chain, choice, options.pin);
+            let version = choice.target.version()?.row.version;
+            let done = self.or_let_go(&choice.target, &version, self.fill_choice(&chain, choice, options.pin));
             report.removed = self.tell_removed(cache, removed);
             removed = cache.removed_for_room();
             report.pin = done?;

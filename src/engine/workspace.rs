@@ -356,7 +356,11 @@ impl Engine {
                 wanted.retain(|wanted| wanted != path);
             }
         }
-        let written = self.write_leaves(&workspace, leaves.into_iter().map(Ok))?;
+        let written = self.write_leaves(&workspace, leaves.into_iter().map(Ok));
+        let written = match workspace.base()? {
+            Some(base) => self.or_let_go(&workspace.target, &base.row.version, written)?,
+            None => written?,
+        };
         self.remember(&mut compared, written)?;
         let mut staged = workspace.control.staged()?;
         wanted.iter().for_each(|path| {

@@ -30,7 +30,8 @@ pub struct Rules {
     tagged: bool,
     named: bool,
     published: bool,
-    used: bool,
+    /// What a recorded use names.
+    pub used: bool,
 }
 
 impl Rules {

@@ -138,6 +138,14 @@ pub trait Objects: Send + Sync {
     /// Removes the object; absent is well. For collection only. Not durable: after power loss it may be back.
     fn delete(&self, name: &str) -> Result<()>;
 
+    /// Moves what stands in the place of an object and is none, as a FIFO, a device or a folder may in a folder, to another place of the store;
+    /// false where an object stands there, or nothing. For repairs only.
+    ///
+    /// A decorator that doesn't pass it on moves nothing.
+    fn move_stranger(&self, _name: &str, _to: &str) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The store's path or URL, for messages.
     fn describe(&self) -> String;
 

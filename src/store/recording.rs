@@ -161,6 +161,10 @@ impl Objects for Recording {
         self.inner.delete(name)
     }
 
+    fn move_stranger(&self, name: &str, to: &str) -> Result<bool> {
+        self.inner.move_stranger(name, to)
+    }
+
     fn describe(&self) -> String {
         self.inner.describe()
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use dagset::base::{Id, Kind};
-use dagset::engine::{Address, Attrs, Engine, IngestOptions, MergeOptions, Value};
+use dagset::engine::{Address, Attrs, Engine, IngestOptions, MergeOptions, Run, UseOptions, Value};
 use dagset::store::faulty::{Fault, Faulty, Plan};
 use dagset::store::{Bucket, backend};
 
@@ -96,6 +96,64 @@ fn a_push_counts_on_no_content_that_the_other_side_let_go() {
     assert_reads(&env, "./store/set@1.1.1", 1);
     assert_sound(&env, "./store");
     assert_eq!(env.run(["get", "./store/set@1.1", "out"]).code, Some(3), "its mark stays");
+}
+
+/// A clone that stands on `1.4`, whose content its remote let go since.
+fn left_behind(env: &TestEnv) {
+    begin(env, "./store/set");
+    let _ = env.run(["clone", "./store//set", "ws"]).exits(0);
+    env.write("data/own.bin", noise(5, 300_000));
+    let _ = env.run(["ingest", "data", "--into", "./store/set", "--as", "1.5"]).exits(0);
+    keep(env, "./store/set", &["keep.last=1"]);
+    for _ in 0..2 {
+        let _ = collect(env, &[]);
+    }
+}
+
+#[test]
+fn a_clone_from_before_is_told_what_its_remote_let_go() {
+    let env = TestEnv::new();
+    left_behind(&env);
+    let commands: [&[&str]; 5] = [
+        &["get", "1.1", "../out"],
+        &["cat", "1.1:own.bin"],
+        &["warm", "1.1"],
+        &["restore", "own.bin"],
+        &["switch", "1.1"],
+    ];
+    for command in commands {
+        match command[0] {
+            "restore" => fs::remove_file(env.path("ws/own.bin")).unwrap(),
+            _ => env.write("ws/own.bin", noise(4, 300_000)),
+        }
+        let refused = env.run_with("ws", command, b"").exits(3);
+        let said = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        for expected in ["isn't at", "keep rules let it go, record", "has content is 1.5"] {
+            assert!(said.contains(expected), "{command:?}: {said}");
+        }
+        fs::remove_dir_all(env.path("out")).ok();
+    }
+}
+
+#[test]
+fn who_built_on_what_is_gone_is_told_and_stores_anew_what_stands_in_the_folder() {
+    let env = TestEnv::new();
+    left_behind(&env);
+    let within = |arguments: &[&str]| env.run_with("ws", arguments, b"");
+    env.write("ws/more.txt", "more");
+    let _ = within(&["commit", "-a", "-m", "more", "--as", "1.4.1"]).exits(0);
+    let refused = within(&["push", "../store//set", "1.4.1"]).exits(3);
+    assert!(refused.stderr.contains("takes content over that is nowhere"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("--repair-from"), "{}", refused.stderr);
+    let told = within(&["fetch"]).exits(0);
+    assert!(told.stderr.contains("keep rules let it go") && told.stderr.contains("--repair-from"), "{}", told.stderr);
+    // What older versions had, and nobody else, stays gone.
+    let _ = env.run(["verify", "./ws", "--repair-from", "./ws"]).exits(5);
+    let _ = within(&["push", "../store//set", "1.4.1"]).exits(0);
+    assert_reads(&env, "./store/set@1.4.1", 4);
+    assert_sound(&env, "./store");
+    let told = within(&["fetch"]).exits(0);
+    assert!(!told.stderr.contains("keep rules"), "{}", told.stderr);
 }
 
 #[test]
@@ -273,6 +331,33 @@ fn what_a_branch_brings_under_a_rule_since_the_marking_stays() {
     changed_everywhere(|engine| {
         engine.create_branch(&address("/store//set@1.2"), "side").expect("makes a branch");
     });
+}
+
+#[test]
+fn what_is_used_since_the_marking_stays() {
+    let (bucket, folders, versions) = in_memory();
+    gc(&serving(&bucket)).expect("condemns");
+    let using = {
+        let (bucket, first) = (bucket.clone(), format!("/store//set@{}", versions[0]));
+        // Manifests are read behind the look at uses by which content is marked.
+        move |name: &str| {
+            if name.starts_with("meta/") {
+                let used = serving(&bucket).record_use(&address(&first), &Run::named("run"), &UseOptions::default());
+                used.expect("records");
+            }
+        }
+    };
+    gc(&serving(&Steered::reading_ranges(&bucket, using))).expect("collects");
+    let engine = serving(&bucket);
+    assert_eq!(bucket.list("uses").expect("lists").folders, [versions[0].to_string()], "it was used meanwhile");
+    assert!(!is_let_go(&engine, &versions[0]));
+    assert_comes_back(&engine, "/store//set@1.1", &folders.path().join("1"));
+    for _ in 0..2 {
+        gc(&engine).expect("collects");
+    }
+    assert!(is_let_go(&engine, &versions[1]), "nobody used that one");
+    assert_comes_back(&engine, "/store//set@1.1", &folders.path().join("1"));
+    assert_eq!(findings(&engine, STORE), [""; 0]);
 }
 
 /// What a writer does who is stopped.

@@ -1,7 +1,9 @@
 //! What is damaged is mended from where it is whole: from a copy of the store, from another store with the same content, from files on
 //! this machine. What is healthy isn't touched, and nothing is lost on the way.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -11,7 +13,7 @@ use dagset::engine::{Address, DeleteOptions, Engine, GcOptions, Opener, RepairOp
 use dagset::store::faulty::{Fault, Faulty, Plan};
 use dagset::store::{Bucket, Verb, backend};
 
-use crate::env::TestEnv;
+use crate::env::{TestEnv, everything_below};
 use crate::stage::{STORE, assert_comes_back, copy_of, engine, findings, ingest, lay_out, noise, objects, serving};
 use crate::steered::Steered;
 
@@ -45,7 +47,7 @@ impl Scene {
         let engine = serving(&scene.store);
         lay_out(&scene.source(), 0);
         for version in 0..34 {
-            std::fs::write(scene.source().join("count"), format!("{version}\n")).expect("writes");
+            fs::write(scene.source().join("count"), format!("{version}\n")).expect("writes");
             ingest(&engine, &scene.source(), INTO, Some(&format!("1.{version}"))).expect("ingests");
         }
         scene
@@ -209,8 +211,8 @@ fn the_files_of_the_workspace_mend_its_store() {
     env.run_with("ws", ["init"], b"").text();
     env.run_with("ws", ["commit", "-a", "-m", "one"], b"").text();
     let packs = env.path("ws/.dagset/store/packs");
-    for pack in std::fs::read_dir(&packs).unwrap() {
-        std::fs::remove_file(pack.unwrap().path()).unwrap();
+    for pack in fs::read_dir(&packs).unwrap() {
+        fs::remove_file(pack.unwrap().path()).unwrap();
     }
     let found = env.run_with("ws", ["verify", "--json"], b"").exits(5).document();
     assert_eq!(found["findings"][0]["kind"], "missing", "{found}");
@@ -221,7 +223,7 @@ fn the_files_of_the_workspace_mend_its_store() {
     let done = env.run_with("ws", ["verify", "--repair-from", "../empty", "--json"], b"").exits(0).document();
     assert_eq!(done["findings"], serde_json::json!([]), "{done}");
     env.run(["get", "./ws", "out"]).text();
-    assert_eq!(std::fs::read(env.path("out/big.bin")).unwrap(), noise(7, 600_000));
+    assert_eq!(fs::read(env.path("out/big.bin")).unwrap(), noise(7, 600_000));
 }
 
 #[test]
@@ -241,13 +243,13 @@ fn a_nightly_verify_reads_what_is_new_and_a_sample_lists_no_packs() {
     assert!(sampled["checked_bytes"].as_u64().unwrap() + 90_000 < all["checked_bytes"].as_u64().unwrap(), "{sampled}");
     assert!(sampled["requests"]["list"].as_u64() < all["requests"]["list"].as_u64(), "{sampled} {all}");
     // What is old and damaged is another night's matter.
-    let mut packs: Vec<_> = std::fs::read_dir(env.path("store/packs")).unwrap().map(|it| it.unwrap().path()).collect();
+    let mut packs: Vec<_> = fs::read_dir(env.path("store/packs")).unwrap().map(|it| it.unwrap().path()).collect();
     packs.sort();
-    let mut bytes = std::fs::read(&packs[0]).unwrap();
+    let mut bytes = fs::read(&packs[0]).unwrap();
     bytes[30] ^= 1;
-    std::fs::remove_file(&packs[0]).unwrap();
-    std::fs::write(&packs[0], bytes).unwrap();
-    let time = std::fs::File::options().write(true).open(&packs[0]).unwrap();
+    fs::remove_file(&packs[0]).unwrap();
+    fs::write(&packs[0], bytes).unwrap();
+    let time = fs::File::options().write(true).open(&packs[0]).unwrap();
     time.set_modified(std::time::UNIX_EPOCH).unwrap();
     env.run(["verify", "./store", "--since", "./store//d@1.0"]).text();
     drop(env.run(["verify", "./store"]).exits(5));
@@ -262,13 +264,13 @@ fn what_a_clone_borrows_is_counted_and_not_asked_for() {
     env.run(["clone", "./store//d", "copy"]).text();
     let local = env.run_with("copy", ["verify", "--local", "--json"], b"").json();
     assert!(local["borrowed"].as_u64().unwrap() >= 2, "{local}");
-    std::fs::rename(env.path("store"), env.path("away")).unwrap();
+    fs::rename(env.path("store"), env.path("away")).unwrap();
     env.run_with("copy", ["verify", "--local"], b"").text();
     drop(env.run_with("copy", ["verify"], b"").exits(6));
-    std::fs::rename(env.path("away"), env.path("store")).unwrap();
+    fs::rename(env.path("away"), env.path("store")).unwrap();
     env.run_with("copy", ["verify", "--remote"], b"").text();
-    let pack = std::fs::read_dir(env.path("store/packs")).unwrap().next().unwrap().unwrap().path();
-    std::fs::remove_file(pack).unwrap();
+    let pack = fs::read_dir(env.path("store/packs")).unwrap().next().unwrap().unwrap().path();
+    fs::remove_file(pack).unwrap();
     drop(env.run_with("copy", ["verify", "--remote", "origin"], b"").exits(5));
     env.run_with("copy", ["verify", "--local"], b"").text();
 }
@@ -282,7 +284,7 @@ fn a_verify_beside_a_collection_that_deletes_misses_nothing() {
     let base = backend::memory();
     ingest(&serving(&base), &kept, INTO, Some("1.0")).expect("ingests");
     ingest(&serving(&base), &gone, "/store//other", Some("1.0")).expect("ingests");
-    std::fs::write(gone.join("big.bin"), noise(3, 300_000)).expect("writes");
+    fs::write(gone.join("big.bin"), noise(3, 300_000)).expect("writes");
     ingest(&serving(&base), &gone, "/store//other", Some("2.0")).expect("ingests");
     let other = Address::parse("/store//other", None).expect("an address");
     serving(&base).delete_dataset(&other, &DeleteOptions::default()).expect("deletes");
@@ -320,8 +322,8 @@ fn a_damaged_use_comes_from_a_store_that_has_it() {
     env.run(["use", "./store//d@1.0", "--run", "run-1", "--model", "model-1"]).text();
     crate::world::copy_folder(&env.path("store"), &env.path("copy"));
     let used = crate::env::everything_below(&env.path("store/uses")).into_iter().find(|path| path.is_file()).unwrap();
-    std::fs::remove_file(&used).unwrap();
-    std::fs::write(&used, b"rotten").unwrap();
+    fs::remove_file(&used).unwrap();
+    fs::write(&used, b"rotten").unwrap();
     drop(env.run(["verify", "./store"]).exits(5));
     let planned = env.run(["verify", "./store", "--repair-from", "./copy", "--dry-run"]).text();
     assert!(planned.contains("would mend uses/"), "{planned}");
@@ -339,11 +341,55 @@ fn a_workspace_of_the_damaged_store_gives_its_files_by_whatever_path() {
     env.write("ws/a.bin", noise(1, 300_000));
     env.run_with("ws", ["init", "--store", "../home"], b"").text();
     env.run_with("ws", ["commit", "-a", "-m", "one"], b"").text();
-    for pack in std::fs::read_dir(env.path("home/packs")).unwrap() {
-        std::fs::remove_file(pack.unwrap().path()).unwrap();
+    for pack in fs::read_dir(env.path("home/packs")).unwrap() {
+        fs::remove_file(pack.unwrap().path()).unwrap();
     }
     let refused = env.run(["verify", "./link", "--repair-from", "./home"]).exits(2);
     assert!(refused.stderr.contains("is the store that is to be mended"), "{}", refused.stderr);
     env.run(["verify", "./link", "--repair-from", "./ws"]).text();
     env.run(["verify", "./home"]).text();
+}
+
+#[test]
+fn what_is_no_file_makes_room_for_the_copy_of_the_object() {
+    let env = TestEnv::new();
+    env.write("data/large.bin", noise(1, 300_000));
+    let _ = env.run(["store", "create", "./store"]).exits(0);
+    for number in 0..34 {
+        env.write("data/count", format!("{number}"));
+        let _ = env.run(["ingest", "data", "--into", "./store/set", "--create"]).exits(0);
+    }
+    copy_folder(&env.path("store"), &env.path("copy"));
+    let below = |folder: &str| {
+        let mut files = everything_below(&env.path(&format!("store/{folder}")));
+        files.retain(|path| path.is_file());
+        files.sort();
+        files
+    };
+    let mut objects = ["packs", "meta", "index", "state", "log"].map(|folder| below(folder).remove(0)).to_vec();
+    objects.extend(below("log").pop());
+    objects.push(env.path("store/dagset.json"));
+    for object in objects {
+        for is_pipe in [true, false] {
+            let name = object.strip_prefix(env.path("store")).unwrap().display().to_string();
+            fs::remove_file(&object).unwrap();
+            match is_pipe {
+                true => assert!(Command::new("mkfifo").arg(&object).status().unwrap().success()),
+                false => fs::create_dir(&object).unwrap(),
+            }
+            let repaired = env.run(["verify", "./store", "--repair-from", "./copy"]);
+            assert_eq!(repaired.code, Some(0), "{name}, {is_pipe}: {}{}", repaired.stdout, repaired.stderr);
+            let _ = env.run(["verify", "./store"]).exits(0);
+            let aside = fs::read_dir(env.path("store/damaged")).unwrap().map(|entry| entry.unwrap());
+            let aside: Vec<_> = aside.filter(|entry| !entry.file_type().unwrap().is_file()).collect();
+            assert_eq!(aside.len(), 1, "{name}, {is_pipe}");
+            assert!(aside[0].file_name().to_str().unwrap().starts_with(&name.replace('/', ".")));
+            fs::remove_dir_all(env.path("store")).unwrap();
+            copy_folder(&env.path("copy"), &env.path("store"));
+        }
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }

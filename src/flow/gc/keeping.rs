@@ -24,6 +24,22 @@ impl Collector<'_> {
         Ok((by_all, kept))
     }
 
+    /// Whether a use names any of these versions by now, and rules keep it for that; a list, where rules do.
+    pub(super) fn is_used(&self, timeline: &Timeline, versions: &[Id]) -> Result<bool> {
+        let datasets = &timeline.fold().datasets;
+        let keeping = datasets.iter().filter(|(name, dataset)| {
+            versions.iter().any(|id| dataset.versions.contains_key(id))
+                && Rules::of(name, dataset).is_ok_and(|rules| rules.is_some_and(|rules| rules.used))
+        });
+        let keeping: Vec<_> = keeping.map(|(_, dataset)| dataset).collect();
+        if keeping.is_empty() {
+            return Ok(false);
+        }
+        let used = uses::used_versions(timeline.bucket())?;
+        let is_kept = |id: &Id| used.contains(id) && keeping.iter().any(|dataset| dataset.versions.contains_key(id));
+        Ok(versions.iter().any(is_kept))
+    }
+
     fn keeping(&self, timeline: &Timeline) -> Result<BTreeMap<DatasetName, Keeping>> {
         let fold = timeline.fold();
         let mut keeping = BTreeMap::new();

@@ -62,6 +62,8 @@ pub struct Marker {
     found: Found,
     /// All packs there were.
     seen: HashSet<ObjectName>,
+    /// The record by whose fold nothing was found to condemn or to rescue: it needn't be marked once more.
+    pub(super) settled_at: Option<u64>,
 }
 
 #[derive(Default)]

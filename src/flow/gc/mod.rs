@@ -96,8 +96,11 @@ impl Collector<'_> {
     pub fn condemn(&self, timeline: &mut Timeline, marker: &mut Marker) -> Result<Gone> {
         let mut gone = Gone::default();
         for _ in 0..PATIENCE {
-            self.observer.tell(Event::Phase("marking"));
             let mark = timeline.fold().number;
+            if marker.settled_at == Some(mark) {
+                return Ok(gone);
+            }
+            self.observer.tell(Event::Phase("marking"));
             let survey = match self.survey(timeline, marker) {
                 Err(fault) if !self.moved(timeline, mark)? => return Err(fault),
                 // What couldn't be followed was collected by somebody else meanwhile.
@@ -110,7 +113,10 @@ impl Collector<'_> {
             let Survey { alive, dead, let_go, packs, .. } = survey;
             let rescues = alive != Things::default() && !self.dry_run;
             let wrote = match dead == Things::default() && let_go.is_empty() && !rescues {
-                true => return Ok(gone),
+                true => {
+                    marker.settled_at = Some(mark);
+                    return Ok(gone);
+                }
                 false if self.dry_run => true,
                 false => timeline.append(&self.actor, |fold, _| {
                     let step = match (rescues, let_go.is_empty()) {
@@ -215,6 +221,11 @@ impl Collector<'_> {
                 Err(_) => continue,
                 Ok(replaced) => replaced,
             };
+            // A use is no record, which the log would show: the last look is the latest that there can be.
+            if self.is_used(timeline, &contents)? {
+                marker.settled_at = None;
+                continue;
+            }
             let wrote = timeline.append(&self.actor, |fold, _| {
                 if fold.number != at {
                     return Ok(Vec::new());

@@ -14,7 +14,7 @@ use crate::store::log::{self, record_name};
 use crate::store::objects::Bucket;
 
 use super::super::verify::object_name;
-use super::{Mended, SourceStore, put_back};
+use super::{Mended, SourceStore, damaged_bytes, put_back};
 
 /// So many bytes of a record may have rotted for what is left to tell which one it was.
 const FLIPPED_BYTES: usize = 8;
@@ -132,7 +132,7 @@ impl LogSources<'_> {
 
     /// What can stand in the place of the newest record, which is damaged or of another log.
     fn newest(&self, bucket: &Bucket, number: u64) -> Result<Option<(Found, &'static str)>> {
-        let damaged = bucket.get(&record_name(number))?;
+        let damaged = damaged_bytes(bucket, &record_name(number))?;
         if let Some(found) = self.find(number, &|it| is_what_stood(&damaged, &it.bytes))? {
             return Ok(Some(found));
         }

@@ -5,11 +5,15 @@
 //!
 //! - What has a name of its own (records, states, indexes, uses) is put back byte for byte: [`named`].
 //! - Of packs the content is stored anew, under other names, and one record takes their rows out of the indexes: [`items`].
-//! - A damaged object that has to make room is kept below `damaged/`, under its name and its hash, for whoever wants to look at it.
+//! - A damaged object that has to make room is kept below `damaged/`, under its name and its hash, for whoever wants to look at it; so is a FIFO,
+//!   a device or a folder that stands in an object's place.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use bytes::Bytes;
+
+use crate::base::files::random_bytes;
 use crate::base::{Id, Kind, ObjectName, Observer, RepoPath, Result};
 use crate::format::header::ObjectKind;
 use crate::format::pack::ItemKind;
@@ -92,7 +96,7 @@ impl Mender<'_> {
 /// Puts `bytes` under a name that a damaged object may have, which is kept aside.
 pub fn put_back(bucket: &Bucket, name: &str, bytes: &[u8]) -> Result<()> {
     put_aside(bucket, name)?;
-    match bucket.create(name, bytes::Bytes::copy_from_slice(bytes))? {
+    match bucket.create(name, Bytes::copy_from_slice(bytes))? {
         Created::New => Ok(()),
         Created::Exists if bucket.get(name)?.as_ref() == bytes => Ok(()),
         Created::Exists => Err(crate::base::Error::conflict(format!("{name} was written by somebody else just now"))
@@ -100,15 +104,26 @@ pub fn put_back(bucket: &Bucket, name: &str, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Copies an object to [`ASIDE`] and removes it from its place; one that isn't there is well.
+/// Copies an object to [`ASIDE`] and removes it from its place; one that isn't there is well. What is no object, and stands there, moves.
 fn put_aside(bucket: &Bucket, name: &str) -> Result<()> {
+    let aside = |told_by: &[u8]| format!("{ASIDE}/{}-{}", name.replace('/', "."), Id::of(told_by).short());
+    if bucket.move_stranger(name, &aside(&random_bytes()?))? {
+        return Ok(());
+    }
     let bytes = match bucket.get(name) {
         Err(fault) if fault.kind() == Kind::NotFound => return Ok(()),
         read => read?,
     };
-    let aside = format!("{ASIDE}/{}-{}", name.replace('/', "."), Id::of(&bytes).short());
-    bucket.create(&aside, bytes)?;
+    bucket.create(&aside(&bytes), bytes)?;
     bucket.delete(name)
+}
+
+/// The bytes of a damaged object; none where what stands there is no object at all.
+fn damaged_bytes(bucket: &Bucket, name: &str) -> Result<Bytes> {
+    match bucket.get(name) {
+        Err(fault) if fault.kind() == Kind::Damaged => Ok(Bytes::new()),
+        read => read,
+    }
 }
 
 /// The objects of a kind that findings speak of.

@@ -9,7 +9,7 @@ use crate::store::log::{self, record_name};
 use crate::store::objects::Bucket;
 
 use super::log::{missing_index, names_what_is_here};
-use super::{put_aside, put_back};
+use super::{damaged_bytes, put_aside, put_back};
 
 /// What became of a damaged newest record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +35,7 @@ pub fn mend_newest(
     if head == 0 {
         return Ok(None);
     }
-    let bytes = bucket.get(&name)?;
+    let bytes = damaged_bytes(bucket, &name)?;
     let parsed = match Record::parse(&bytes) {
         // A record of a newer dagset is none of ours to judge.
         Err(fault) if fault.kind() != Kind::Damaged => return Err(fault),
@@ -50,7 +50,7 @@ pub fn mend_newest(
         return Ok(None);
     }
     // What only came wrong stays where it is.
-    if bucket.get(&name)? != bytes {
+    if damaged_bytes(bucket, &name)? != bytes {
         let message = format!("{name} was read twice, and was not the same");
         return Err(Error::new(Kind::Unreachable, message).hint("look after the disk or the line, then try again"));
     }

@@ -109,7 +109,10 @@ impl Local {
             Err(fault) if fault.kind() == io::ErrorKind::InvalidInput && !settled.root().join(asked.name).is_dir() => {
                 let damaged = Error::damaged(format!("{} in the store {} is no regular file", asked.name, asked.shown));
                 Err(Fault::Other(
-                    damaged.hint(format!("move away what stands there, then `dagset verify {}`", asked.shown)),
+                    damaged.hint(format!(
+                        "`dagset verify {} --repair-from STORE`, with a copy, moves it away",
+                        asked.shown
+                    )),
                 ))
             }
             _ => Ok(()),
@@ -146,6 +149,20 @@ impl Local {
     pub(super) fn before_create(&self, name: &str, shown: &str) -> Result<()> {
         let Some(settled) = &self.settled else { return Ok(()) };
         settled.check_root(name).map_err(|fault| unwritable(fault, shown))
+    }
+
+    /// Moves what stands in the place of an object and is no file.
+    pub(super) fn move_stranger(&self, name: &str, to: &str) -> Result<bool> {
+        let Some(root) = self.settled.as_ref().map(Settled::root) else { return Ok(false) };
+        let (from, to) = (root.join(name), root.join(to));
+        let is_file = from.metadata().is_ok_and(|meta| meta.is_file());
+        // A link that leads nowhere is there, too.
+        if is_file || from.symlink_metadata().is_err() {
+            return Ok(false);
+        }
+        to.parent().map_or(Ok(()), files::create_folders)?;
+        files::rename(&from, &to)?;
+        Ok(true)
     }
 
     /// A bucket's folder is gone with its last object; so is that of a trial here.

@@ -459,6 +459,15 @@ impl Objects for Backend {
         }
     }
 
+    fn move_stranger(&self, name: &str, to: &str) -> Result<bool> {
+        check_name(name)?;
+        check_name(to)?;
+        match &self.reach {
+            Reach::Local(local) => local.move_stranger(name, to),
+            Reach::Remote { .. } => Ok(false),
+        }
+    }
+
     fn describe(&self) -> String {
         self.shown.clone()
     }
