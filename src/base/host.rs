@@ -8,6 +8,8 @@ use rustix::process::{Pid, getpid};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
     pub name: String,
+    /// Another for each installed system; empty where none is told, as in most containers.
+    pub machine: String,
     /// Another after each start of the machine.
     pub boot: String,
     /// Which numbers of processes are meant: containers have their own.
@@ -32,6 +34,7 @@ impl Host {
             |of: &str| fs::read_link(format!("/proc/self/ns/{of}")).unwrap_or_default().to_string_lossy().into_owned();
         Host {
             name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            machine: Some(read("/etc/machine-id")).filter(|id| is_machine_id(id)).unwrap_or_default(),
             boot: read("/proc/sys/kernel/random/boot_id"),
             processes: space("pid"),
             mounts: space("mnt"),
@@ -62,6 +65,11 @@ impl Process {
         let is_same = |now: Process| now.started == self.started || now.started == 0 || self.started == 0;
         Process::with(self.number).is_some_and(is_same)
     }
+}
+
+/// See machine-id(5); images may have another word there, until they are started first.
+fn is_machine_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The state and the start of a process: the 3rd and the 22nd field of `stat`, see proc_pid_stat(5); the name before them may hold anything.

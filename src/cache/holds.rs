@@ -8,106 +8,17 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::files::{self, Durability, NewFile, random_bytes};
-use crate::base::host::{Host, Process};
 use crate::base::{Error, Id, Result, Time};
 
-use super::views::key_of_tree;
+use super::hold::{Held, Hold, LEASE_MS, Viewpoint};
 use super::{Cache, Key};
-
-/// Nobody can tell whether a job on another machine lives: its lease ends a day after it was last renewed.
-pub const LEASE_MS: i64 = 24 * 3600 * 1000;
 
 /// Room on the disk for holds, marks and the like, without which a full one takes nothing more.
 const NOTES: u64 = 64 << 10;
-
-/// What is held.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Held {
-    /// By the name of its tree.
-    View(String),
-    List(String),
-}
-
-/// A pin, or a lease.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Hold {
-    pub held: Held,
-    /// The address, for people.
-    pub address: String,
-    /// The version.
-    pub version: String,
-    pub files: u64,
-    pub bytes: u64,
-    pub is_pin: bool,
-    pub host: String,
-    pub boot: String,
-    pub processes: String,
-    #[serde(default)]
-    pub mounts: String,
-    /// The number of the process that reads, and when it started.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub process: Option<(i32, u64)>,
-    /// A job, by a name that only its scheduler can judge.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub job: Option<String>,
-    /// What the job reads through.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub link: Option<PathBuf>,
-    /// Milliseconds since 1970.
-    pub made: i64,
-    /// Milliseconds since 1970; a pin may have none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ends: Option<i64>,
-}
-
-impl Hold {
-    fn is_of(&self, here: &Host) -> bool {
-        (self.host.as_str(), self.processes.as_str()) == (here.name.as_str(), here.processes.as_str())
-    }
-
-    /// Whether it still holds. Of this machine's own the process or the link is looked at; of others', and of what this user may not
-    /// look at, only the time is known. The link to a view must still lead there, below `views`.
-    fn lives(&self, here: &Host, views: &Path, now: Time) -> bool {
-        let not_ended = self.ends.is_none_or(|ends| now.0 < ends);
-        if self.is_pin || !self.is_of(here) {
-            return not_ended;
-        }
-        match (self.process, &self.link) {
-            (Some((number, started)), _) => self.boot == here.boot && Process { number, started }.lives(),
-            // `/tmp` may be the job's own.
-            (None, Some(_)) if self.mounts != here.mounts => not_ended,
-            (None, Some(link)) => self.leads_there(link, views).unwrap_or(not_ended),
-            (None, None) => not_ended,
-        }
-    }
-}
-
-impl Hold {
-    /// Whether the job's link still stands; `None` where that can't be seen.
-    fn leads_there(&self, link: &Path, views: &Path) -> Option<bool> {
-        let stands = match &self.held {
-            Held::View(tree) => {
-                let key = key_of_tree(tree).unwrap_or(tree);
-                fs::read_link(link).map(|leads_to| is_view(&leads_to, views, key))
-            }
-            Held::List(_) => fs::symlink_metadata(link).map(|_| true),
-        };
-        match stands.map_err(|fault| fault.kind()) {
-            Ok(stands) => Some(stands),
-            Err(ErrorKind::PermissionDenied) => None,
-            // Gone, or something else stands there.
-            Err(_) => Some(false),
-        }
-    }
-}
 
 /// A hold, and the name of its file.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,13 +80,10 @@ impl Cache {
             self.clear_locked_disk(NOTES, false, &[])?;
             self.write_hold(&name, hold)?;
         }
-        // A `get` that was run again has its lease already.
-        let is_same = |other: &Hold| {
-            let told =
-                |hold: &Hold| (hold.held.clone(), hold.link.clone(), hold.process, hold.job.clone(), hold.host.clone());
-            !hold.is_pin && !other.is_pin && told(other) == told(hold)
-        };
-        for other in self.holds()?.named.iter().filter(|other| other.name != name && is_same(&other.hold)) {
+        // A `get` that was run again has its lease already. Another machine of this name keeps its own.
+        let from = Viewpoint::of(self);
+        let is_old = |other: &&NamedHold| other.name != name && other.hold.is_of(&from) && hold.is_again(&other.hold);
+        for other in self.holds()?.named.iter().filter(is_old) {
             self.release(&other.name)?;
         }
         Ok(name)
@@ -207,7 +115,7 @@ impl Cache {
     /// All pins and leases that hold; those that don't any more are removed, and what this machine can see alive is renewed. What can't be
     /// understood is said.
     pub fn holds(&self) -> Result<Holds> {
-        let (here, now) = (Host::here(), Time::now());
+        let from = Viewpoint::of(self);
         let mut found = Holds::default();
         for name in names_in(&self.folder.join("holds"))? {
             let path = self.folder.join("holds").join(&name);
@@ -215,18 +123,18 @@ impl Cache {
                 Ok(Some(hold)) => hold,
                 Ok(None) => continue,
                 Err(why) => {
-                    found.unread.extend(self.judge_unread(&name, &why, now));
+                    found.unread.extend(self.judge_unread(&name, &why, from.now));
                     continue;
                 }
             };
-            if !hold.lives(&here, &self.folder.join("views"), now) {
+            if !hold.lives(&from) {
                 if self.is_writable {
                     self.release(&name)?;
                 }
                 continue;
             }
-            let ends_soon = !hold.is_pin && hold.ends.is_some_and(|ends| ends - now.0 < LEASE_MS / 2);
-            if ends_soon && hold.is_of(&here) && self.is_writable && (hold.process.is_some() || hold.link.is_some()) {
+            let ends_soon = !hold.is_pin && hold.ends.is_some_and(|ends| ends - from.now.0 < LEASE_MS / 2);
+            if ends_soon && hold.is_of(&from) && self.is_writable && (hold.process.is_some() || hold.link.is_some()) {
                 self.renew(&name)?;
             }
             found.named.push(NamedHold { name, hold });
@@ -281,12 +189,6 @@ impl Cache {
         new.set_mode(self.sharing.common_mode())?;
         new.publish(durability)
     }
-}
-
-/// Whether a path is that of a view; users may come to a cache by different paths.
-fn is_view(path: &Path, views: &Path, key: &str) -> bool {
-    let folder = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
-    path.file_name().is_some_and(|name| name == key) && path.parent().and_then(folder) == folder(views)
 }
 
 /// `None` where it went away; else why it can't be understood.

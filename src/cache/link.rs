@@ -56,18 +56,16 @@ impl Cache {
         match link {
             // Unlike the others, it can be made to nothing.
             Link::Symlink if !self.has(key, size) => Err(Error::io("link to", &source, io::ErrorKind::NotFound.into())),
-            Link::Symlink => {
-                let points_to = source.to_str().ok_or_else(|| {
-                    Error::usage(format!("{} is not text, which links of ours are", source.display()))
-                })?;
-                files::write_symlink(target, points_to)?;
-                Ok(by(link))
-            }
+            Link::Symlink => point_to(&source, target).map(|()| by(link)),
             // What is empty too: a file of the view's own would be looked at by nobody.
             Link::InView => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(Link::Hardlink)),
                 Err(fault) if fault.kind() == io::ErrorKind::NotFound => Err(Error::io("link", &target.path(), fault)),
-                Err(_) => self.link_out(key, size, Link::Symlink, target),
+                Err(_) if !self.has(key, size) => Err(Error::io("link to", &source, io::ErrorKind::NotFound.into())),
+                Err(_) => {
+                    point_to(&self.path_in_view(key, &target.path()), target)?;
+                    Ok(by(Link::Symlink))
+                }
             },
             Link::Hardlink if size > 0 => match files::hard_link(&self.files, &key.relative(), target) {
                 Ok(()) => Ok(by(link)),
@@ -135,6 +133,13 @@ impl Cache {
         let (one, other) = (rustix::fs::lstat(&source).ok()?, target.raw_stat().ok()?);
         ((one.st_dev, one.st_ino) == (other.st_dev, other.st_ino)).then_some(Link::Hardlink)
     }
+}
+
+fn point_to(source: &Path, target: &Spot) -> Result<()> {
+    let points_to = source
+        .to_str()
+        .ok_or_else(|| Error::usage(format!("{} is not text, which links of ours are", source.display())))?;
+    files::write_symlink(target, points_to)
 }
 
 /// Copies a file, verified on its way; [`Kind::Damaged`](crate::base::Kind::Damaged) if it isn't what its name says.

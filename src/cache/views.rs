@@ -12,6 +12,9 @@
 //! lives. The next job makes another tree, and the symlink then leads to that one, for all of them. The older one stays for those that work
 //! in it by its own name. The tree of another user is left to its owner's next command.
 //!
+//! A tree has hardlinks of cached files, and a symlink where there can be none, relative to where it stands. So nothing in `views` depends on
+//! the path by which somebody sees the cache.
+//!
 //! What is written is the card, then the tree, then the symlink, and the card counts once the symlink leads to its tree. So whoever lists
 //! trees, then reads cards, then holds, finds no tree without its card that somebody is about to use.
 
@@ -29,6 +32,7 @@ use crate::base::folders::NewFolder;
 use crate::base::{Error, Event, Id, Result};
 
 use super::at_work::AtWork;
+use super::hold::is_view;
 use super::holds::names_in;
 use super::kept::HeldViews;
 use super::{Cache, Key};
@@ -81,6 +85,11 @@ impl Cache {
     /// Where jobs find a view.
     pub fn view_folder(&self, key: &str) -> PathBuf {
         self.views_folder().join(key)
+    }
+
+    /// Whether `link` leads to where jobs find a view, by whatever path of the cache.
+    pub fn is_link_to_view(&self, link: &Path, key: &str) -> bool {
+        fs::read_link(link).is_ok_and(|leads_to| is_view(&leads_to, &self.views_folder(), key))
     }
 
     /// The view, if new jobs may have it.
@@ -228,6 +237,28 @@ impl Cache {
                 NewFolder::seize(&path).ok();
             }
         }
+    }
+
+    /// What a link to a cached file says that stands at `target`, in the tree of a view.
+    pub(super) fn path_in_view(&self, key: Key, target: &Path) -> PathBuf {
+        let Ok(below) = target.strip_prefix(self.views_folder()) else { return self.path_of(key) };
+        self.way_to_files(below.components().count(), self.has_files_beside_views()).join(key.relative())
+    }
+
+    /// The way to the folder of files for what is so many components below that of views: relative, since containers see one cache at
+    /// different paths; absolute only where `views` is a symlink to somewhere else.
+    pub(super) fn way_to_files(&self, below: usize, is_beside: bool) -> PathBuf {
+        match is_beside {
+            true => ["../".repeat(below).as_str(), "files"].concat().into(),
+            false => self.folder.join("files"),
+        }
+    }
+
+    /// Whether links of views can lead to the folder of files by way of the cache's own folder.
+    pub(super) fn has_files_beside_views(&self) -> bool {
+        let beside = rustix::fs::stat(self.views_folder().join("../files"));
+        let place = |stat: rustix::fs::Stat| (stat.st_dev, stat.st_ino);
+        beside.is_ok_and(|beside| rustix::fs::fstat(&self.files).is_ok_and(|files| place(files) == place(beside)))
     }
 
     /// Whether this user's permissions are enough to take a tree down.

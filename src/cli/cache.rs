@@ -282,7 +282,7 @@ fn tell_list(context: &mut Context, list: &CacheList) {
         left("KIND"),
         left("VERSION").flexible(),
         right("SIZE"),
-        left("UNTIL").flexible(),
+        left("KEPT").flexible(),
     ];
     let mut rows: Vec<Vec<String>> = list
         .holds
@@ -293,13 +293,14 @@ fn tell_list(context: &mut Context, list: &CacheList) {
                 if named.hold.is_pin { "pin" } else { "lease" }.to_owned(),
                 named.hold.address.clone(),
                 ui::size(named.hold.bytes),
-                until(&named.hold, &list.host),
+                kept(&named.hold, &list.host),
             ]
         })
         .collect();
     rows.extend(list.unread.iter().map(|hold| {
         let unknown = || "?".to_owned();
-        vec![hold.name.clone(), "unread".to_owned(), unknown(), unknown(), ui::moment(Time(hold.ends))]
+        let kept = format!("until {}", ui::moment(Time(hold.ends)));
+        vec![hold.name.clone(), "unread".to_owned(), unknown(), unknown(), kept]
     }));
     rows.extend(list.views.iter().map(|view| {
         vec![
@@ -321,14 +322,14 @@ fn shown(name: &str) -> String {
     name.chars().take(SHOWN_NAME).collect()
 }
 
-/// When a hold ends, as far as `host` is not the one that people know they are on.
-fn until(hold: &Hold, host: &str) -> String {
+/// How long a hold keeps what it names; of another machine than `host`, which people know they are on, it is said which.
+fn kept(hold: &Hold, host: &str) -> String {
     let place = if hold.host == host { String::new() } else { format!(" on {}", hold.host) };
     match (&hold.process, &hold.job, &hold.link, hold.ends) {
-        (Some((number, _)), ..) => format!("process {number}{place} ends"),
-        (_, Some(job), _, Some(ends)) => format!("{}, for job {job}", ui::moment(Time(ends))),
-        (_, _, Some(link), _) => format!("{}{place} is gone", link.display()),
-        (_, _, _, Some(ends)) => ui::moment(Time(ends)),
-        (_, _, _, None) => "unpinned".to_owned(),
+        (Some((number, _)), ..) => format!("while process {number}{place} runs"),
+        (_, Some(job), _, Some(ends)) => format!("until {}, for job {job}", ui::moment(Time(ends))),
+        (_, _, Some(link), _) => format!("while {}{place} is there", link.display()),
+        (_, _, _, Some(ends)) => format!("until {}", ui::moment(Time(ends))),
+        (_, _, _, None) => "until unpinned".to_owned(),
     }
 }

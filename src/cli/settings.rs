@@ -64,14 +64,13 @@ fn settings_of(global: &Global, user: &UserConfig) -> Result<Settings> {
 
 /// `--cache`, else `DAGSET_CACHE`, else the configuration's: folders with commas between, `:ro` behind those that are only read.
 fn caches(global: &Global, user: &UserConfig, home: Option<&Path>) -> Result<Vec<CachePlace>> {
-    let configured = || text("DAGSET_CACHE").or_else(|| user.get("cache")).unwrap_or_default();
-    let named = match global.cache.is_empty() {
-        true => configured().split(',').map(str::to_owned).collect(),
+    let configured = || text("DAGSET_CACHE").or_else(|| user.get("cache")).filter(|all| !all.trim().is_empty());
+    let named: Vec<String> = match global.cache.is_empty() {
+        true => configured().iter().flat_map(|all| all.split(',')).map(str::to_owned).collect(),
         false => global.cache.clone(),
     };
-    let place = |named: &String| {
-        let (folder, read_only) =
-            named.trim().strip_suffix(":ro").map_or((named.trim(), false), |folder| (folder, true));
+    let place = |one: &String| {
+        let (folder, read_only) = one.trim().strip_suffix(":ro").map_or((one.trim(), false), |folder| (folder, true));
         // Two or three letters are meant as `:ro` is, and would else be a part of the name.
         match folder.rsplit_once(':') {
             Some((_, word)) if word.len() < 4 && word.bytes().all(|byte| byte.is_ascii_alphabetic()) => {
@@ -79,10 +78,14 @@ fn caches(global: &Global, user: &UserConfig, home: Option<&Path>) -> Result<Vec
                     format!("leave it out for a cache that is filled; a folder of this name is written {folder}/");
                 Err(Error::usage(format!("a cache is followed by :ro or nothing, not by :{word}")).hint(hint))
             }
-            _ => Ok((!folder.is_empty()).then(|| CachePlace { folder: expanded(folder, home).into(), read_only })),
+            _ if folder.is_empty() => {
+                let message = format!("one of the caches has no name: {:?}", named.join(","));
+                Err(Error::usage(message).hint("write them as DIR,DIR:ro"))
+            }
+            _ => Ok(CachePlace { folder: expanded(folder, home).into(), read_only }),
         }
     };
-    named.iter().filter_map(|named| place(named).transpose()).collect()
+    named.iter().map(place).collect()
 }
 
 /// The variables by which cloud tools are told what to do, and those of proxies.

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::base::host::Process;
-use crate::base::{Counter, Error, Event, Id, Result, files};
+use crate::base::{Error, Event, Id, Result, files};
 use crate::cache::{Cache, Chain, Held, Hold, Key, View, ViewCard};
 use crate::flow::by_cache::{ByCache, LinkCounts};
 use crate::flow::fill::Filler;
@@ -35,16 +35,24 @@ impl Engine {
     ) -> Result<GetReport> {
         let chain = self.chain()?;
         let cache = chain.filled();
-        check_free(cache, folder, options.overwrite)?;
         let state = target.version()?;
         let key = scope.id(&state.row.manifest).to_string();
+        check_free(cache, folder, &key, options.overwrite)?;
         let removed = cache.removed_for_room();
+        let own = Process::own();
         let (view, lease) = self.held_view(&chain, target, manifest, scope, |plan, held| {
-            // Before the lease, which lives by it.
-            put_link(folder, &cache.view_folder(&key))?;
-            self.lease(target, plan, held, folder, options.hold.as_ref())
+            let lease = self.lease(target, plan, held, folder, options.hold.as_ref())?;
+            Ok(Hold { maker: Some((own.number, own.started)), ..lease })
         })?;
         let tree = cache.view_folder(&view.key);
+        // Behind the lease: what is killed leaves no link that nothing holds.
+        if !cache.is_link_to_view(folder, &key)
+            && let Err(fault) = put_link(folder, &tree)
+        {
+            // It would end by itself.
+            cache.release(&lease).ok();
+            return Err(fault);
+        }
         Ok(GetReport {
             dataset: target.dataset.to_string(),
             version: state.row.version,
@@ -154,7 +162,7 @@ impl Engine {
                 address: target.shown.clone(),
                 version: target.version()?.row.version.to_string(),
                 list,
-                files: self.observer.get(Counter::Files),
+                files: plan.files,
                 bytes: plan.bytes,
                 tree: new.tree.clone(),
             };
@@ -199,9 +207,13 @@ fn put_link(folder: &Path, tree: &Path) -> Result<()> {
     files::write_symlink(folder, points_to)
 }
 
-/// Refuses a folder where something of the user's stands. A link to another view is replaced where that was asked for.
-fn check_free(cache: &Cache, folder: &Path, overwrite: bool) -> Result<()> {
+/// Refuses a folder where something of the user's stands. A link to this very view is what a `get` left that was cut off, or done; one to
+/// another is replaced where that was asked for.
+fn check_free(cache: &Cache, folder: &Path, key: &str, overwrite: bool) -> Result<()> {
     let Ok(meta) = folder.symlink_metadata() else { return Ok(()) };
+    if cache.is_link_to_view(folder, key) {
+        return Ok(());
+    }
     let is_view = || fs::read_link(folder).is_ok_and(|to: PathBuf| to.starts_with(cache.view_folder("")));
     let is_empty = || fs::read_dir(folder).is_ok_and(|mut listing| listing.next().is_none());
     if meta.is_symlink() && is_view() && overwrite || meta.is_dir() && is_empty() {

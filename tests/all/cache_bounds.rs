@@ -12,7 +12,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use serde_json::{Value, json};
 
-use crate::env::{TestEnv, everything_below};
+use crate::env::{TestEnv, everything_below, left_out};
 use crate::stage::{contents_read, noise};
 
 const FILE: usize = 40_000;
@@ -316,6 +316,31 @@ fn a_lease_of_another_machine_holds_until_its_end() {
     let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
     assert_eq!(bytes(&env), 0);
     assert_eq!(everything_below(&env.path("cache/holds")), Vec::<PathBuf>::new());
+}
+
+#[test]
+fn another_machine_of_this_name_keeps_its_lease() {
+    let own = fs::read_to_string("/etc/machine-id").unwrap_or_default().trim().to_owned();
+    if own.len() != 32 {
+        left_out("this machine has no id of its own (/etc/machine-id)");
+        return;
+    }
+    let env = staged();
+    let get = || env.run(["get", "./store/set@1", "job", "--link", "symlink"]).exits(0);
+    let _ = get();
+    change_hold(&env, |hold| {
+        assert_eq!(hold["machine"], json!(own));
+        hold["machine"] = json!("0".repeat(32));
+        hold["boot"] = json!("its own start");
+    });
+    // A lease of this machine for the same folder is another one.
+    let _ = get();
+    fs::remove_dir_all(env.path("job")).unwrap();
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    assert!(is_warm(&env, 1), "it holds until its end");
+    change_hold(&env, |hold| hold["machine"] = json!(own));
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    assert_eq!(bytes(&env), 0, "this machine was started anew");
 }
 
 #[test]

@@ -68,14 +68,14 @@ fn info_says_how_full_it_is() {
 }
 
 #[test]
-fn the_list_says_until_when() {
+fn the_list_says_what_is_kept_how_long() {
     let env = used();
     insta::assert_snapshot!(told(&env.run(["cache", "list"]).exits(0), &root(&env)), @"
-    NAME          KIND   VERSION           SIZE  UNTIL
-    [name]  lease  ./store/set@1  12.3 kB  [ROOT]/work/out is gone
-    [name]  pin    ./store/set@1  12.3 kB  unpinned
-    [name]  pin    ./store/set@1  12.3 kB  [date] [time]
-    [name]  lease  ./store/set@1  12.3 kB  [date] [time] for job 77
+    NAME          KIND   VERSION           SIZE  KEPT
+    [name]  lease  ./store/set@1  12.3 kB  while [ROOT]/work/out is there
+    [name]  pin    ./store/set@1  12.3 kB  until unpinned
+    [name]  pin    ./store/set@1  12.3 kB  until [date] [time]
+    [name]  lease  ./store/set@1  12.3 kB  until [date] [time] for job 77
     [name]  view   ./store/set@1  12.3 kB  used [date] [time]
     ");
     let list = env.run(["cache", "list", "--json"]).json();
@@ -137,7 +137,7 @@ fn a_dry_run_says_what_a_prune_then_removes() {
 fn errors_name_the_next_step() {
     let mut env = used();
     env.bind_by_permissions();
-    let cases: [(&[&str], i32, &str); 15] = [
+    let cases: [(&[&str], i32, &str); 17] = [
         (&["cache", "init", "new", "--shared", "no-such-group"], 3, "`getent group` shows all"),
         (&["cache", "init", "new", "--shared", "0"], 1, "you must be a member of the group; `id` shows yours"),
         (&["cache", "init", "new", "--max", "lots"], 2, "not a size: \"lots\" (write 500G, 2T, 100GiB)"),
@@ -156,6 +156,8 @@ fn errors_name_the_next_step() {
         (&["cache", "pin", "./store/set@1", "--for", "0"], 2, "not a duration: \"0\" (write 90s, 30m, 12h, 7d, 2w)"),
         (&["cache", "prune", "--unused", "5300w"], 2, "too long"),
         (&["cache", "info", "--cache", "./new:rw"], 2, "a folder of this name is written ./new:rw/"),
+        (&["warm", "./store/set@1", "--cache", "cache,,:ro"], 2, "one of the caches has no name: \"cache,,:ro\""),
+        (&["cache", "info", "--cache", ""], 2, "write them as DIR,DIR:ro"),
         (&["warm", "./store/set@1", "--cache", "cache:ro:RO"], 2, "followed by :ro or nothing, not by :RO"),
     ];
     for (command, code, part) in cases {

@@ -121,6 +121,24 @@ fn a_warm_up_of_what_is_there_needs_no_room() {
 }
 
 #[test]
+fn a_view_that_cannot_be_held_is_given_to_nobody() {
+    let Some((env, disk)) = on_small_disk("views on a disk that can hold no more leases") else { return };
+    let _ = env.run(["cache", "pin", "./store/set@1"]).exits(0);
+    let _ = env.run(["get", "./store/set@1", "job", "--link", "view"]).exits(0);
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    let job = |number: usize| env.path(&format!("job-{number}"));
+    // Each job takes one of the blocks that are kept for leases.
+    let failed = (0..100).find(|number| {
+        disk.leave_free(0);
+        let job = job(*number);
+        env.run(["get", "./store/set@1", job.to_str().unwrap(), "--link", "view"]).code != Some(0)
+    });
+    let failed = failed.expect("no room for so many");
+    assert!(failed > 10 && job(failed - 1).is_symlink(), "{failed}");
+    assert!(!job(failed).is_symlink(), "nothing would hold what it leads to");
+}
+
+#[test]
 fn a_full_disk_that_has_just_the_version_can_be_read() {
     for (test, command) in [
         ("a run of all that a full disk has", &["run", "./store/set@1", "--", "true"][..]),

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use crate::env::everything_below;
+use crate::env::{everything_below, left_out};
 use crate::stage::{contents_read, lay_out};
 use crate::users::{User, Users};
 
@@ -221,6 +221,65 @@ fn a_cache_that_may_only_be_read_serves_what_it_has() {
     }
     assert_eq!(machine.cached(""), before);
     modes("2770", "0660");
+}
+
+/// The first has warmed, and the second's view has symlinks to those files, which it may not link; `None` where the kernel lets it.
+fn with_a_view_of_the_others_files() -> Option<Machine> {
+    let machine = Machine::new()?;
+    if fs::read_to_string("/proc/sys/fs/protected_hardlinks").unwrap().trim() != "1" {
+        left_out("fs.protected_hardlinks is off, so others' files can be linked");
+        return None;
+    }
+    let [first, second] = machine.both();
+    machine.done(first, &["warm", &machine.version("1")]);
+    machine.get(second, "1", "view", "view");
+    Some(machine)
+}
+
+#[test]
+fn what_its_owner_changed_behind_a_view_is_handed_to_nobody() {
+    let Some(machine) = with_a_view_of_the_others_files() else { return };
+    let [first, second] = machine.both();
+    for (at, (path, change)) in [
+        ("labels.csv", "chmod u+w F && echo changed >> F"),
+        ("images/a.png", "chmod u+w F && echo changed >> F && touch -d @1000000000 F && chmod 444 F"),
+        ("big.bin", "rm -f F"),
+        ("run.sh", "chmod u+w F"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let cached = fs::canonicalize(second.home("view").join(path)).unwrap();
+        assert_eq!(fs::metadata(&cached).unwrap().uid(), first.number, "{path} is the first's");
+        assert!(machine.users.can(first, &change.replace('F', &format!("'{}'", cached.display()))), "{change}");
+        // Each is the first to look.
+        if at % 2 == 0 {
+            let job = format!("job-{at}");
+            machine.get(second, "1", &job, "view");
+            assert_eq!(contents_read(&second.home(&job)), contents_read(&machine.data), "{change}");
+        } else {
+            let (version, read) = (machine.version("1"), format!("{{}}/{path}"));
+            let arguments = ["run", &version, "--cache", &machine.cache, "--", "sha256sum", &read];
+            let said = machine.users.run(second, &arguments).exits(0);
+            let right = std::process::Command::new("sha256sum").arg(machine.data.join(path)).output().unwrap().stdout;
+            assert_eq!(said.stdout.as_bytes()[..64], right[..64], "{change}");
+        }
+        assert_eq!(contents_read(&second.home("view")), contents_read(&machine.data), "{change}: who had it before");
+    }
+}
+
+#[test]
+fn a_view_is_right_by_whatever_path_the_cache_is_seen() {
+    let Some(mut machine) = with_a_view_of_the_others_files() else { return };
+    let moved = Path::new(&machine.cache).parent().unwrap().with_file_name("elsewhere");
+    fs::rename(Path::new(&machine.cache).parent().unwrap(), &moved).unwrap();
+    machine.cache = moved.join("cache").to_str().unwrap().to_owned();
+    let second = &machine.users.both[1];
+    let arguments = ["get", &machine.version("1"), "job", "--link", "view", "--cache", &machine.cache];
+    let said = machine.users.run(second, &arguments).exits(0);
+    assert!(!said.stderr.contains("made anew"), "{}", said.stderr);
+    assert_eq!(contents_read(&second.home("job")), contents_read(&machine.data));
+    assert!(fs::read_link(second.home("job/labels.csv")).unwrap().is_relative());
 }
 
 #[test]

@@ -138,6 +138,31 @@ fn a_view_whose_folders_were_changed_is_made_anew() {
 }
 
 #[test]
+fn a_link_that_nothing_holds_is_taken_up_by_the_same_command() {
+    let env = staged();
+    let leases = || env.run(["cache", "list", "--json"]).json()["holds"].as_array().unwrap().clone();
+    // As a `get` of before left it that was killed.
+    let _ = env.run(["cache", "unpin", leases()[0]["name"].as_str().unwrap()]).exits(0);
+    assert_eq!(leases().len(), 0);
+    for _ in 0..2 {
+        assert!(view(&env, "job")["lease"].is_string());
+        assert_eq!(leases().len(), 1);
+    }
+    let _ = env.run(["cache", "prune", "--to", "0"]).exits(0);
+    is_right(&env, "job");
+}
+
+#[test]
+fn a_link_that_cannot_be_put_leaves_no_lease() {
+    let env = staged();
+    env.write("file", "in the way");
+    let said = env.run(["get", "./store/set", "file/job", "--link", "view"]).exits(1);
+    assert!(said.stderr.contains("cannot create the folder"), "{}", said.stderr);
+    let leases = env.run(["cache", "list", "--json"]).json();
+    assert_eq!(leases["holds"].as_array().unwrap().len(), 1, "the other job's: {leases}");
+}
+
+#[test]
 fn an_unreadable_hold_holds_everything_for_a_day() {
     let env = staged();
     fs::remove_file(env.path("job")).unwrap();
