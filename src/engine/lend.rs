@@ -14,6 +14,15 @@ use crate::workspace::control::{Config, Control, EMBEDDED};
 
 use super::{Engine, workspace_remotes};
 
+/// Whom a store that is embedded in a workspace borrows from.
+pub(super) struct Lending {
+    pub workspace: Control,
+    /// An engine that reaches the lenders.
+    pub engine: Engine,
+    /// The workspace's remotes, and the URLs of their stores.
+    pub remotes: Vec<(RefName, String)>,
+}
+
 impl Engine {
     /// The text of a store, with the home store in the place of a workspace's folder.
     pub(super) fn store_meant<'t>(&self, text: &'t str) -> Result<Cow<'t, str>> {
@@ -63,9 +72,8 @@ impl Engine {
         if is_remote(root) { None } else { Path::new(&self.absolute(root)).canonicalize().ok() }
     }
 
-    /// The workspace that the store at `root` is embedded in, its remotes and their stores, and an engine that reaches these. `None` where it
-    /// borrows from nobody, or is being borrowed from by one of them.
-    pub(super) fn lending(&self, root: &str) -> Result<Option<(Control, Engine, Vec<(RefName, String)>)>> {
+    /// Whom the store at `root` borrows from. `None` where it borrows from nobody, or is being borrowed from by one of them.
+    pub(super) fn lending(&self, root: &str) -> Result<Option<Lending>> {
         let Some((workspace, config)) = self.embedding(root)? else { return Ok(None) };
         let store = workspace.folder().join("store");
         if self.borrowers.contains(&store) {
@@ -75,12 +83,12 @@ impl Engine {
         engine.borrowers.push(store);
         engine.settings.access.remotes.extend(workspace_remotes(workspace.root()));
         let remotes = config.remotes.into_iter().map(|(name, remote)| (name, remote.url));
-        Ok(Some((workspace, engine, remotes.collect())))
+        Ok(Some(Lending { workspace, engine, remotes: remotes.collect() }))
     }
 
     /// Lets the content of the store at `root`, if it is embedded in a workspace, be completed from the remotes of that.
     pub(super) fn borrow_for(&self, root: &str, content: &mut Content) -> Result<()> {
-        let Some((workspace, engine, remotes)) = self.lending(root)? else { return Ok(()) };
+        let Some(Lending { workspace, engine, remotes }) = self.lending(root)? else { return Ok(()) };
         for (name, url) in remotes {
             let (engine, workspace) = (engine.clone(), workspace.root().to_owned());
             content.borrow_from(move || match engine.open_store(&url) {

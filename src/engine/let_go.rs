@@ -53,8 +53,8 @@ impl Engine {
     }
 
     fn let_go_by_lender(&self, target: &Target, id: &Id) -> Option<Error> {
-        let (_, engine, remotes) = self.lending(&target.store.root).ok()??;
-        let lenders = remotes.into_iter().filter_map(|(_, url)| engine.open_store(&url).ok());
+        let lending = self.lending(&target.store.root).ok()??;
+        let lenders = lending.remotes.into_iter().filter_map(|(_, url)| lending.engine.open_store(&url).ok());
         lenders.into_iter().find_map(|(lender, _)| let_go_by(target, id, &lender))
     }
 }
