@@ -25,9 +25,10 @@ use crate::tree::manifest::{Leaf, Manifest};
 use crate::tree::subtrees::{StoredNode, new_nodes, node_ids};
 
 use super::based_frames::BasedFrames;
+use super::gather::gather;
 use super::known::Known;
 use super::meta_packer::{MetaPacker, TOP_RANK};
-use super::node_order::{NodeOrder, is_leaf};
+use super::node_order::{NodeOrder, is_above_leaves, is_leaf};
 use super::packer::{Compress, Packer};
 use super::places::Places;
 use super::read_content::{ChunkToRead, recipe_places};
@@ -375,6 +376,12 @@ impl<'a> Carrier<'a> {
             };
             if is_there {
                 continue;
+            }
+            if kind == ItemKind::Node && is_above_leaves(rank) {
+                gather(&mut meta, &places, &object, self.from, |meta, leaf| match self.extent {
+                    Extent::Metadata => Ok(leaf.hint().to_vec()),
+                    Extent::Whole => places.node_hint(meta, leaf.bytes()),
+                })?;
             }
             meta.add(rank, kind, id, &object, |meta| match &what {
                 What::Node if is_leaf(rank) && self.extent == Extent::Metadata => Ok(hint.to_vec()),

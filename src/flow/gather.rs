@@ -7,18 +7,56 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::ObjectName;
+use crate::base::{Id, ObjectName, Result};
+use crate::format::header::ObjectKind;
+use crate::format::node::{Node, TreeKind};
+use crate::format::pack::ItemKind;
+use crate::format::place::Place;
+use crate::store::content::{Content, Item};
+
+use super::meta_packer::MetaPacker;
+use super::places::{NODE_RANK, Places};
 
 /// Packs that the leaves below one inner node lie in, the new one among them.
 const MOST_PACKS: usize = 3;
 /// Once some are taken along, so are those of the next pack if they are at most so many times as many: else the same few would be
 /// taken along by version after version.
 const GROWTH: usize = 2;
+/// Leaves that are read together: some MiB.
+const READ_AT_ONCE: usize = 128;
+
+/// Writes those leaves below `parent`, an inner node of level 1 that is about to be written, once more that lie apart from the others.
+///
+/// They are read from `source`, which need not be the store that is written to; `hint` makes what is written behind each. One that can't be read
+/// stays where it is.
+pub fn gather(
+    meta: &mut MetaPacker<'_>,
+    places: &Places<'_>,
+    parent: &[u8],
+    source: &Content,
+    hint: impl Fn(&MetaPacker<'_>, &Item) -> Result<Vec<u8>>,
+) -> Result<()> {
+    let parent = Node::parse(TreeKind::Manifest, parent)?;
+    let children: Vec<Id> = parent.children().iter().map(|child| child.id).collect();
+    let pack = |id: &Id| Ok(places.stored_node(meta, id)?.map(|place| place.frame.pack));
+    let packs = children.iter().map(pack).collect::<Result<Vec<_>>>()?;
+    for some in scattered(&packs).chunks(READ_AT_ONCE) {
+        let place = |child: &usize| Ok((children[*child], source.find_meta(&children[*child], ItemKind::Node)?));
+        let leaves = some.iter().map(place).collect::<Result<Vec<(Id, Option<Place>)>>>()?;
+        let frames: Vec<_> = leaves.iter().filter_map(|(_, place)| Some((*place)?.frame)).collect();
+        source.prefetch(ObjectKind::MetaPack, &frames);
+        for (id, place) in &leaves {
+            let Ok(leaf) = source.meta(id, ItemKind::Node, place.as_ref()) else { continue };
+            meta.add(NODE_RANK, ItemKind::Node, *id, leaf.bytes(), |meta| hint(meta, &leaf))?;
+        }
+    }
+    Ok(())
+}
 
 /// The children that are written once more, by number; `packs` says where each lies, `None` for one that is written anyway.
 ///
 /// Of 64 children of which each version changes one, five are taken along by a version on average.
-pub fn scattered(packs: &[Option<ObjectName>]) -> Vec<usize> {
+fn scattered(packs: &[Option<ObjectName>]) -> Vec<usize> {
     let mut runs: BTreeMap<ObjectName, Vec<usize>> = BTreeMap::new();
     for (child, pack) in packs.iter().enumerate() {
         if let Some(pack) = pack {

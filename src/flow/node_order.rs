@@ -36,6 +36,11 @@ pub fn is_leaf(rank: u8) -> bool {
     matches!(rank, NODE_RANK | BETWEEN_RANK)
 }
 
+/// Whether it is the rank of an inner node whose children are leaves.
+pub fn is_above_leaves(rank: u8) -> bool {
+    rank == BETWEEN_RANK + 1
+}
+
 fn folder_of(key: &[u8]) -> &[u8] {
     let end = key.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
     &key[..end]

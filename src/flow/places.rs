@@ -45,6 +45,15 @@ impl Places<'_> {
         }
     }
 
+    /// Where a node lies that this writer didn't just write, only looked at.
+    pub fn stored_node(&self, packer: &MetaPacker<'_>, id: &Id) -> Result<Option<Place>> {
+        if packer.place_of(id, ItemKind::Node).is_some() {
+            return Ok(None);
+        }
+        let own = self.own.iter().find_map(|index| index.find_meta(id, ItemKind::Node));
+        own.map_or_else(|| self.known.place_of(id, ItemKind::Node), |place| Ok(Some(place)))
+    }
+
     /// The hint of a recipe's root or page.
     pub fn recipe_hint(&self, packer: &MetaPacker<'_>, level: u8, children: &[RecipeChild]) -> Result<Vec<u8>> {
         let place = |child: &RecipeChild| {

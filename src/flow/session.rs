@@ -9,23 +9,22 @@ use std::path::Path;
 
 use crate::base::words::{counted, first_of};
 use crate::base::{Error, Event, Id, Observer, Result};
-use crate::format::header::ObjectKind;
 use crate::format::hint::{self, ChildShape};
 use crate::format::index::Index;
 use crate::format::manifest::FolderGuard;
-use crate::format::node::{Node, TreeKind, Weight};
+use crate::format::node::{TreeKind, Weight};
 use crate::format::operation::{IndexRow, Things};
 use crate::format::pack::ItemKind;
 use crate::format::place::Place;
 use crate::format::recipe;
 use crate::format::tree::{NewNode, Root, TreeBuilder};
 use crate::format::version::Version;
-use crate::store::content::Content;
+use crate::store::content::{Content, Item};
 use crate::store::objects::Bucket;
 use crate::tree::edit::Piece;
 use crate::tree::scan::Found;
 
-use super::gather::scattered;
+use super::gather::gather;
 use super::known::Known;
 use super::meta_packer::{MetaPacker, TOP_RANK};
 use super::node_order::NodeOrder;
@@ -37,9 +36,6 @@ use super::upload::Uploads;
 
 /// Nodes of a manifest that are held back, to lie together, are written when there are so many bytes of them.
 const HELD_BYTES: usize = 16 << 20;
-
-/// Leaves that are read together to be written once more: some MiB.
-const GATHERED_AT_ONCE: usize = 128;
 
 /// A version's objects, durable and not yet in the log.
 #[derive(Debug, Clone)]
@@ -294,7 +290,8 @@ impl NodeWriter<'_, '_> {
             return Ok(());
         }
         if node.level == 1 {
-            self.gather(&node)?;
+            let as_it_is = |_: &MetaPacker<'_>, leaf: &Item| Ok(leaf.hint().to_vec());
+            gather(self.meta, self.places, &node.bytes, self.places.known.content(), as_it_is)?;
         }
         let rank = self.order.rank(&node.bytes)?;
         if rank == NODE_RANK {
@@ -303,30 +300,6 @@ impl NodeWriter<'_, '_> {
         self.held_bytes += node.bytes.len();
         self.held.push((rank, node));
         if self.held_bytes > HELD_BYTES { self.write_held() } else { Ok(()) }
-    }
-
-    /// Writes those leaves below an inner node once more that lie apart from the others. One that can't be read stays where it is.
-    fn gather(&mut self, parent: &NewNode) -> Result<()> {
-        let parent = Node::parse(TreeKind::Manifest, &parent.bytes)?;
-        let known = self.places.known;
-        let ids: Vec<Id> = parent.children().iter().map(|child| child.id).collect();
-        let stored = |id: &Id| match self.meta.place_of(id, ItemKind::Node) {
-            Some(_) => Ok(None),
-            None => known.place_of(id, ItemKind::Node),
-        };
-        let places = ids.iter().map(stored).collect::<Result<Vec<Option<Place>>>>()?;
-        let packs: Vec<_> = places.iter().map(|place| place.map(|place| place.frame.pack)).collect();
-        for some in scattered(&packs).chunks(GATHERED_AT_ONCE) {
-            let frames: Vec<_> = some.iter().filter_map(|child| Some(places[*child]?.frame)).collect();
-            known.content().prefetch(ObjectKind::MetaPack, &frames);
-            for child in some {
-                let Ok(leaf) = known.content().meta(&ids[*child], ItemKind::Node, places[*child].as_ref()) else {
-                    continue;
-                };
-                self.meta.add(NODE_RANK, ItemKind::Node, ids[*child], leaf.bytes(), |_| Ok(leaf.hint().to_vec()))?;
-            }
-        }
-        Ok(())
     }
 
     /// Writes what was held back; children before parents, as their ranks are.
