@@ -23,6 +23,7 @@ pub mod nested;
 pub mod objects;
 pub mod offline;
 pub mod pace;
+mod pack_ranges;
 pub mod probe;
 pub mod recording;
 pub mod trial;
