@@ -9,6 +9,7 @@ mod aws;
 mod aws_profile;
 pub mod backend;
 pub mod content;
+mod ensure;
 pub(crate) mod fault;
 pub mod faulty;
 pub mod fetch;

@@ -107,7 +107,8 @@ fn put_aside(bucket: &Bucket, name: &str) -> Result<()> {
         read => read?,
     };
     let aside = format!("{ASIDE}/{}-{}", name.replace('/', "."), Id::of(&bytes).short());
-    bucket.create(&aside, bytes)?;
+    // It goes from its place next: a copy must be there.
+    bucket.ensure(&aside, bytes, None)?;
     bucket.delete(name)
 }
 
