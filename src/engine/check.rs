@@ -49,6 +49,8 @@ pub struct CheckStep {
 pub struct StoreCheck {
     /// The store's path or URL.
     pub root: String,
+    /// What the text named behind that: a dataset's name, not looked for.
+    dataset: Option<String>,
     pub steps: Vec<CheckStep>,
 }
 
@@ -117,7 +119,7 @@ impl Engine {
         // What stands behind `//` is a dataset's name, and the check is of its store.
         let text = divide(&text).map_or(text.as_str(), |(store, _)| store).to_owned();
         self.observer.tell(Event::Phase("checking"));
-        let mut check = StoreCheck { root: text.trim_end_matches('/').to_owned(), steps: Vec::new() };
+        let mut check = StoreCheck { root: text.trim_end_matches('/').to_owned(), dataset: None, steps: Vec::new() };
         let approach = match backend::approach(&self.absolute(&text), &self.settings.access) {
             Ok(approach) => approach,
             Err(fault) if fault.kind() == Kind::Usage => return Err(fault),
@@ -180,6 +182,7 @@ impl Engine {
     fn find_objects(&self, check: &mut StoreCheck) -> Result<Bucket> {
         match self.locate(&check.root) {
             Ok(located) => {
+                check.dataset = located.rest;
                 check.root = located.store_root;
                 Ok(located.bucket)
             }
@@ -201,17 +204,32 @@ impl Engine {
                 Ok(file) => match log::head(bucket)
                     .and_then(|head| if head == 0 { Ok(None) } else { log::read(bucket, head) })
                 {
-                    Ok(_) => check.ok(READ, format!("the store {} and its newest record", file.store_hex())),
+                    Ok(_) => {
+                        let dataset = check.dataset.as_ref().map(|name| {
+                            format!("; {name} is read as a dataset in it, since a store can't lie in a store")
+                        });
+                        let read = format!("the store {} and its newest record", file.store_hex());
+                        check.ok(READ, read + &dataset.unwrap_or_default());
+                    }
                     Err(fault) => check.failed(READ, &fault),
                 },
                 Err(fault) => check.failed(READ, &fault),
             },
-            Err(fault) if fault.kind() == Kind::NotFound => check.ok(READ, "there is no store here yet"),
+            Err(fault) if fault.kind() == Kind::NotFound => check.ok(READ, self.no_store_yet(&check.root)),
             Err(fault) => check.failed(READ, &fault),
         }
         match Trial::new(bucket.clone()) {
             Ok(trial) => self.check_writing(check, trial),
             Err(fault) => check.failed(WRITE, &fault),
+        }
+    }
+
+    /// What stands of a place without a store: whether one may be made there is as it is for `store create`.
+    fn no_store_yet(&self, root: &str) -> String {
+        let what = "there is no store here yet";
+        match self.refuse_around_stores(root) {
+            Ok(()) => what.to_owned(),
+            Err(fault) => format!("{what}, and none can be made: {fault}, and a store can't lie in a store"),
         }
     }
 

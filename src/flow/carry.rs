@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::base::{Counter, Id, Kind, ObjectName, Observer, Result, Stage, Tally};
 use crate::chunk::cut::SMALL_FILE;
-use crate::format::header::ObjectKind;
+use crate::format::header::{HEADER_LEN, ObjectKind};
 use crate::format::hint::{ChildShape, encode as encode_hint};
 use crate::format::index::Index;
 use crate::format::manifest::EntryKind;
@@ -41,6 +41,12 @@ const BATCH_BYTES: u64 = 64 << 20;
 const BATCH_CHUNKS: usize = 1 << 17;
 /// Frames that are read together, before they are packed.
 const GROUP_FRAMES: usize = 128;
+/// Versions whose metadata is on its way at once.
+const VERSIONS_AHEAD: usize = 16;
+/// What is read with a version's root, before it: its new nodes, if it was published by itself.
+const NODES_BYTES: u32 = 128 << 10;
+/// No more is taken for the metadata of one version.
+const STRETCH_BYTES: u32 = 1 << 20;
 /// Meta objects are written when this many bytes of them wait.
 const QUEUED_BYTES: usize = 64 << 20;
 
@@ -59,6 +65,8 @@ pub struct Carrier<'a> {
     from: &'a Content,
     to: &'a Content,
     extent: Extent,
+    /// Whether the files of versions come along by now.
+    takes_content: bool,
     bucket: Bucket,
     born: u64,
     observer: Observer,
@@ -132,6 +140,7 @@ impl<'a> Carrier<'a> {
             from,
             to,
             extent,
+            takes_content: extent == Extent::Whole,
             born,
             uploads,
             sent,
@@ -159,9 +168,17 @@ impl<'a> Carrier<'a> {
         node_ids(manifest, &mut self.nodes)
     }
 
-    /// Carries a version; those that it descends from were carried before or are in the target. `register` is called with indexes
-    /// that a record should name now.
-    pub fn carry(&mut self, row: &VersionRow, register: &mut Register<'_>) -> Result<()> {
+    /// Carries versions, parents before children; what they descend from else was carried before or is in the target. `register` is called with
+    /// indexes that a record should name now.
+    pub fn carry(&mut self, rows: &[&VersionRow], register: &mut Register<'_>) -> Result<()> {
+        for rows in rows.chunks(VERSIONS_AHEAD) {
+            let _ahead = self.from.read_ahead(ObjectKind::MetaPack, &stretches(rows), None);
+            rows.iter().try_for_each(|row| self.carry_one(row, register))?;
+        }
+        Ok(())
+    }
+
+    fn carry_one(&mut self, row: &VersionRow, register: &mut Register<'_>) -> Result<()> {
         let manifest = Manifest::new(self.from, row.manifest, Some(row.manifest_place));
         let mut nodes = std::mem::take(&mut self.nodes);
         let walked = new_nodes(&manifest, &mut nodes, |node| self.take_node(node, register));
@@ -176,7 +193,7 @@ impl<'a> Carrier<'a> {
     /// Carries no content of the files of versions from now on, of which the store that they come from has none. What was carried before stays
     /// whole: the nodes that they share aren't entered again.
     pub fn leave_content(&mut self) {
-        self.extent = Extent::Metadata;
+        self.takes_content = false;
     }
 
     /// Writes the rest.
@@ -202,7 +219,7 @@ impl<'a> Carrier<'a> {
     }
 
     fn take_node(&mut self, node: StoredNode, register: &mut Register<'_>) -> Result<()> {
-        if self.extent == Extent::Whole {
+        if self.takes_content {
             let recipes = node.leaves.iter().filter(|leaf| leaf.entry.bytes() > SMALL_FILE);
             let frames: Vec<FramePlace> = recipes.filter_map(|leaf| Some(leaf.place?.frame)).collect();
             self.from.prefetch(ObjectKind::MetaPack, &frames);
@@ -377,7 +394,8 @@ impl<'a> Carrier<'a> {
             if is_there {
                 continue;
             }
-            if kind == ItemKind::Node && is_above_leaves(rank) {
+            // To read them from afar would cost what it saves.
+            if kind == ItemKind::Node && is_above_leaves(rank) && !self.from.lies_far() {
                 gather(&mut meta, &places, &object, self.from, |meta, leaf| match self.extent {
                     Extent::Metadata => Ok(leaf.hint().to_vec()),
                     Extent::Whole => places.node_hint(meta, leaf.bytes()),
@@ -395,6 +413,27 @@ impl<'a> Carrier<'a> {
         }
         meta.finish().map(drop)
     }
+}
+
+/// Where all lies that a version wrote which was published by itself: its new nodes, the root behind them, and its record behind that. A pack of
+/// several versions holds more than such a stretch.
+fn stretches(rows: &[&VersionRow]) -> Vec<FramePlace> {
+    let mut versions: HashMap<ObjectName, usize> = HashMap::new();
+    rows.iter().for_each(|row| *versions.entry(row.version_place.frame.pack).or_default() += 1);
+    let stretch = |row: &&VersionRow| {
+        let (root, record) = (row.manifest_place.frame, row.version_place.frame);
+        let offset = root.offset.saturating_sub(NODES_BYTES).max(HEADER_LEN as u32);
+        let bytes = record.offset.checked_add(record.stored_bytes)?.checked_sub(offset)?;
+        let is_one = root.pack == record.pack && root.offset <= record.offset && versions[&record.pack] == 1;
+        (is_one && bytes <= STRETCH_BYTES).then_some(FramePlace {
+            offset,
+            stored_bytes: bytes,
+            raw_bytes: bytes,
+            encoding: Encoding::Raw,
+            ..root
+        })
+    };
+    rows.iter().filter_map(stretch).collect()
 }
 
 /// Chunks of one frame that are wanted.
@@ -453,9 +492,10 @@ fn by_frame(from: &Content, wanted: Vec<ChunkToRead>) -> Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     let mut numbers: HashMap<(ObjectName, u32), usize> = HashMap::new();
     for mut chunk in wanted {
-        if chunk.place.is_none() {
-            chunk.place = from.find_chunk(&chunk.id)?;
-        }
+        chunk.place = match from.place_now(&chunk.id, ItemKind::Chunk, chunk.place) {
+            None => from.find_chunk(&chunk.id)?,
+            place => place,
+        };
         let frame = chunk.place.map(|place| place.frame);
         let number = match frame {
             Some(frame) => *numbers.entry((frame.pack, frame.offset)).or_insert(parts.len()),

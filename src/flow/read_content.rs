@@ -134,11 +134,28 @@ impl<'a> Groups<'a> {
             let ahead = self.store.read_ahead(ObjectKind::Pack, &new, Some(self.tally));
             self.coming.push_back((group, ahead));
         }
+        let Some((group, ahead)) = self.coming.front() else { return Ok(None) };
+        ahead.wait()?;
+        if self.store.have_led_nowhere(&frames_of(group)) {
+            self.plan_anew();
+        }
         let Some((group, ahead)) = self.coming.pop_front() else { return Ok(None) };
         ahead.wait()?;
         self.held.rotate_left(1);
         self.held[1] = ahead;
         Ok(Some(group))
+    }
+
+    /// Has what is planned by hints that lead nowhere read from where the indexes say.
+    fn plan_anew(&mut self) {
+        for (group, ahead) in &mut self.coming {
+            if self.store.have_led_nowhere(&frames_of(group)) {
+                group.iter_mut().for_each(|chunk| {
+                    chunk.place = self.store.place_now(&chunk.id, ItemKind::Chunk, chunk.place);
+                });
+                *ahead = self.store.read_ahead(ObjectKind::Pack, &frames_of(group), Some(self.tally));
+            }
+        }
     }
 }
 
@@ -155,10 +172,23 @@ pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)], tal
     let recipes = files.iter().filter(|(_, size, _)| *size > SMALL_FILE);
     let roots: Vec<FramePlace> = recipes.filter_map(|(_, _, place)| Some((*place)?.frame)).collect();
     store.prefetch(ObjectKind::MetaPack, &roots);
+    let frames = frames_of_files(store, files)?;
+    let ahead = store.read_ahead(ObjectKind::Pack, &frames, Some(tally));
+    ahead.wait()?;
+    if !store.have_led_nowhere(&frames) {
+        return Ok(ahead);
+    }
+    // The indexes know by now what hints were wrong about; what has come is held until that is asked for.
+    let anew = store.read_ahead(ObjectKind::Pack, &frames_of_files(store, files)?, Some(tally));
+    anew.wait()?;
+    Ok(anew)
+}
+
+fn frames_of_files(store: &Content, files: &[(Id, u64, Option<Place>)]) -> Result<Vec<FramePlace>> {
     let mut frames = Vec::new();
     for (content, size, place) in files {
         if *size <= SMALL_FILE {
-            frames.extend(store.place_now(content, *place).map(|place| place.frame));
+            frames.extend(store.place_now(content, ItemKind::Chunk, *place).map(|place| place.frame));
             continue;
         }
         let chunks = Chunks::open(store, content, *size, place.as_ref()).and_then(|mut chunks| chunks.group(u64::MAX));
@@ -168,9 +198,7 @@ pub fn read_files_ahead(store: &Content, files: &[(Id, u64, Option<Place>)], tal
             Err(_) => {}
         }
     }
-    let ahead = store.read_ahead(ObjectKind::Pack, &frames, Some(tally));
-    ahead.wait()?;
-    Ok(ahead)
+    Ok(frames)
 }
 
 fn fetch(store: &Content, group: Vec<ChunkToRead>) -> Result<Vec<Item>> {
@@ -244,7 +272,7 @@ impl<'a> Chunks<'a> {
         let (mut group, mut bytes) = (Vec::new(), 0);
         while bytes < most {
             let Some(mut chunk) = self.next_chunk()? else { break };
-            chunk.place = self.store.place_now(&chunk.id, chunk.place);
+            chunk.place = self.store.place_now(&chunk.id, ItemKind::Chunk, chunk.place);
             bytes += u64::from(chunk.len);
             group.push(chunk);
         }

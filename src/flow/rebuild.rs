@@ -266,7 +266,10 @@ fn windows(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
 
 fn fetch(store: &Content, window: &[Step], olders: &[File], tally: &Arc<Tally>) -> Result<Vec<Item>> {
     let chunks = window.iter().filter_map(|step| match *step {
-        Step::Stored { id, len, place, base } => Some((ChunkToRead { id, len, place }, base)),
+        Step::Stored { id, len, place, base } => {
+            let place = store.place_now(&id, ItemKind::Chunk, place);
+            Some((ChunkToRead { id, len, place }, base))
+        }
         Step::Local(_) => None,
     });
     let chunks: Vec<_> = chunks.collect();

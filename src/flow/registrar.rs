@@ -172,7 +172,8 @@ impl<'a> Registrar<'a> {
         if row.packs == 0 {
             return Ok(None);
         }
-        self.bucket.create(&format!("{}/{}", ObjectKind::Index.folder(), row.name), index.bytes().clone())?;
+        let name = format!("{}/{}", ObjectKind::Index.folder(), row.name);
+        self.bucket.ensure(&name, index.bytes().clone(), None)?;
         row.bytes = index.bytes().len() as u64;
         row.id = Id::of(index.bytes());
         self.content.keep_index(&row, index.bytes());

@@ -59,7 +59,7 @@ pub fn rewrite_pack(
     let name = ObjectName { born, random: random_bytes()? };
     let bytes = finished.bytes.len() as u64;
     if write {
-        bucket.create(&format!("{}/{name}", pack.kind.folder()), finished.bytes.into())?;
+        bucket.ensure(&format!("{}/{name}", pack.kind.folder()), finished.bytes.into(), None)?;
     }
     Ok(Some(Rewritten { name, kind: pack.kind, bytes, footer: finished.footer }))
 }

@@ -173,7 +173,7 @@ impl Thinner<'_> {
         let kept = loose.holding(&lost);
         let name = ObjectName { born: timeline.fold().number, random: random_bytes()? };
         if let Some((bytes, row)) = kept.index(name)? {
-            bucket.create(&format!("{}/{name}", ObjectKind::Index.folder()), bytes.into())?;
+            bucket.ensure(&format!("{}/{name}", ObjectKind::Index.folder()), bytes.into(), None)?;
             timeline.append(&self.actor, |_, _| Ok(vec![Operation::Register { indexes: vec![row.clone()] }]))?;
             thinned.kept_packs = kept.packs().count() as u64;
             thinned.packs = thinned.packs.saturating_sub(thinned.kept_packs);

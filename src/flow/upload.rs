@@ -220,14 +220,11 @@ impl Shared {
         let bytes = finished.bytes.len() as u64;
         let lent = Lent { bytes: finished.bytes, spare: self.spare.clone() };
         let object = format!("{}/{name}", kind.folder());
-        match self.tally.as_ref().filter(|_| kind == ObjectKind::Pack) {
-            Some(tally) => {
-                let raw_bytes = finished.footer.frames.iter().map(|frame| u64::from(frame.raw_bytes)).sum();
-                let watch: Watch = Arc::new(tally.scaled(Stage::Placed, bytes, raw_bytes));
-                self.bucket.create_watched(&object, Bytes::from_owner(lent), &watch)?;
-            }
-            None => drop(self.bucket.create(&object, Bytes::from_owner(lent))?),
-        }
+        let watch = self.tally.as_ref().filter(|_| kind == ObjectKind::Pack).map(|tally| -> Watch {
+            let raw_bytes = finished.footer.frames.iter().map(|frame| u64::from(frame.raw_bytes)).sum();
+            Arc::new(tally.scaled(Stage::Placed, bytes, raw_bytes))
+        });
+        self.bucket.ensure(&object, Bytes::from_owner(lent), watch.as_ref())?;
         self.observer.add(Counter::Packs, 1);
         Ok(StoredPack { name, kind, bytes, footer: finished.footer })
     }

@@ -64,6 +64,8 @@ pub(super) struct Way {
     pub(super) source: Source,
     /// Source in words: "access key AKIA… of the environment".
     pub(super) who: String,
+    /// The profile that was looked into.
+    pub(super) profile: String,
     /// What to do where credentials have expired.
     pub(super) sign_in: String,
     pub(super) region: String,
@@ -72,6 +74,9 @@ pub(super) struct Way {
     /// Of the service that changes web identities for keys; `None`: Amazon's.
     pub(super) sts: Option<String>,
 }
+
+/// Why a profile has a program of the user's own run.
+const CREDENTIAL_PROCESS: &str = "has a credential_process";
 
 /// What is done when nothing that could sign in was found; where it was looked for is in the message.
 pub(super) const NO_CREDENTIALS_HINT: &str =
@@ -104,6 +109,7 @@ impl Way {
         Ok(Way {
             source,
             who,
+            profile: profile.name.clone(),
             sign_in,
             region: region.unwrap_or("us-east-1").to_owned(),
             endpoint: settings.endpoint.clone().or_else(|| configured("AWS_ENDPOINT_URL_S3", "s3")),
@@ -158,7 +164,7 @@ fn source(access: &Access, settings: &StoreSettings, profile: &Profile) -> Resul
     }
     if let Some(line) = profile.get("credential_process") {
         let program = words(line);
-        let signer = Signer { program, profile: name.clone(), because: "has a credential_process" };
+        let signer = Signer { program, profile: name.clone(), because: CREDENTIAL_PROCESS };
         return Ok((Source::Signer(signer), format!("profile {name}")));
     }
     let relative = variable("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map(|path| format!("http://169.254.170.2{path}"));
@@ -218,6 +224,11 @@ impl Signer {
             Err(fault) => return Err(failed(format!("{name}: {fault}"))),
         };
         if !output.status.success() {
+            // What a program of the user's says may hold secrets.
+            if self.is_users_own() {
+                let hint = format!("run the credential_process of the profile {profile} by hand to see what it says");
+                return Err(failed(format!("{name}: {}", output.status)).hint(hint));
+            }
             let said = String::from_utf8_lossy(&output.stderr);
             let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
             let last: String = last.chars().filter(|c| !c.is_control()).take(300).collect();
@@ -226,8 +237,16 @@ impl Signer {
         }
         // What it printed holds secrets, so a fault in it is not shown.
         let (version, keys) = parse_keys(&output.stdout).unzip();
-        keys.filter(|_| version == Some(Some(1)))
-            .ok_or_else(|| failed(format!("{name} printed no credentials of version 1")))
+        let keys = keys.filter(|_| version == Some(Some(1)));
+        let keys = keys.ok_or_else(|| failed(format!("{name} printed no credentials of version 1")))?;
+        match keys.expire.filter(|expire| *expire <= Time::now()) {
+            Some(expire) => Err(failed(format!("{name} printed credentials that expired at {expire}"))),
+            None => Ok(keys),
+        }
+    }
+
+    fn is_users_own(&self) -> bool {
+        self.because == CREDENTIAL_PROCESS
     }
 
     fn sign_in(&self) -> String {

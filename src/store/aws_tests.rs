@@ -118,13 +118,16 @@ fn a_helper_prints_credentials() {
 
 #[test]
 fn a_helper_that_fails_is_named_and_its_output_is_not_shown() {
-    let fault = run("echo hush; echo >&2 'no session: sign in'; exit 3").unwrap_err();
+    let fault = run("echo hush; echo >&2 'hush: no session'; exit 3").unwrap_err();
     assert_eq!(fault.kind(), Kind::Unreachable);
     let text = fault.in_one_line();
-    assert!(text.contains("profile p has a credential_process") && text.contains("no session: sign in"), "{text}");
+    assert!(text.contains("profile p has a credential_process") && text.contains("exit status: 3"), "{text}");
+    assert!(!text.contains("hush"), "what it says may hold a secret: {text}");
+    assert!(fault.next_step().is_some_and(|hint| hint.contains("by hand")), "{fault}");
     for script in [
         "echo hush",
         "echo '{\"Version\":2,\"AccessKeyId\":\"hush\",\"SecretAccessKey\":\"hush\"}'",
+        r#"echo '{"Version":1,"AccessKeyId":"hush","SecretAccessKey":"hush","Expiration":"2020-01-01T00:00:00Z"}'"#,
         "yes hush | head -9",
     ] {
         let fault = run(script).unwrap_err();

@@ -26,8 +26,10 @@ use super::kept_frames::KeptFrames;
 use super::kept_indexes::KeptIndexes;
 use super::lanes::side_by_side;
 use super::objects::Bucket;
+use super::pack_ranges::PackRanges;
 
 mod bases;
+mod distance;
 mod lasting;
 mod purged;
 mod renewal;
@@ -76,14 +78,13 @@ pub struct Content {
     kept_indexes: Option<KeptIndexes>,
     kept_frames: Option<KeptFrames>,
     frames: Mutex<FrameCache>,
+    ranges: Arc<PackRanges>,
     fetcher: Fetcher,
     parts: Mutex<VecDeque<Part>>,
     lenders: Vec<Lender>,
     /// The record of the log that this is the content of.
     record: u64,
     condemned: HashSet<ObjectName>,
-    /// Packs of sessions that began before may be gone.
-    void_before: u64,
     tombstones: Arc<purged::Tombstones>,
     renewal: Option<renewal::Renewal>,
     /// The packs that the own indexes name.
@@ -137,8 +138,10 @@ impl Lender {
 impl Content {
     /// Content that the given indexes describe; they are read when first needed.
     pub fn new(bucket: Bucket, rows: Vec<IndexRow>) -> Content {
+        let ranges = Arc::new(PackRanges::new(bucket.clone(), 0));
         Content {
-            fetcher: Fetcher::new(bucket.clone()),
+            fetcher: Fetcher::new(ranges.clone(), bucket.is_far()),
+            ranges,
             bucket,
             rows,
             indexes: Once::new(),
@@ -149,7 +152,6 @@ impl Content {
             lenders: Vec::new(),
             record: 0,
             condemned: HashSet::new(),
-            void_before: 0,
             tombstones: Arc::default(),
             renewal: None,
             own_packs: Once::new(),
@@ -257,7 +259,7 @@ impl Content {
         let own_hint = match hint {
             // A hint of another store's: to look for its pack here would cost a failing request for each item.
             Some(place) if !self.lenders.is_empty() && !self.owns(&place.frame.pack)? => None,
-            hint => hint,
+            hint => hint.filter(|place| !self.ranges.is_gone(&place.frame.pack)),
         };
         let hint_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {
             Some(Ok(item)) => return Ok(item),
@@ -269,6 +271,7 @@ impl Content {
         let mut first_fault = None;
         for index in self.indexes()? {
             let Some(place) = index.find(id, kind) else { continue };
+            self.ranges.ask_anew(&place.frame.pack);
             let read = || self.item_at(id, kind, &place);
             // What the hint led to was read once already.
             let outcome = if own_hint == Some(&place) { read() } else { self.bucket.read_verified(read) };
@@ -413,11 +416,6 @@ impl Content {
         }
     }
 
-    /// Whether reading ahead pays: some of what is read here is far away.
-    pub fn is_far(&self) -> bool {
-        self.bucket.is_far() || !self.lenders.is_empty()
-    }
-
     /// Begins to read frames of packs that are far away: neighbours in one request, several requests at once. Reading what lies in them
     /// asks the store nothing until what this gives is dropped.
     ///
@@ -488,7 +486,7 @@ impl Content {
     fn owners(&self, places: &[FramePlace]) -> Vec<(&Content, Vec<FramePlace>)> {
         let is_own = |place: &FramePlace| self.lenders.is_empty() || self.owns(&place.pack).unwrap_or(true);
         let (mut own, lent): (Vec<FramePlace>, Vec<FramePlace>) = places.iter().partition(|place| is_own(place));
-        own.retain(|place| self.may_be_there(&place.pack));
+        own.retain(|place| self.may_lead(&place.pack));
         let mut owners = vec![(self, own)];
         if !lent.is_empty() {
             let is_alone = self.lenders.len() == 1;
@@ -504,7 +502,7 @@ impl Content {
     /// Reads a root's frame ahead, and up to `before` stored bytes that stand before it: there its children are, if they were written
     /// with it. Kept as it is, until two others are read so.
     pub fn prefetch_root(&self, kind: ObjectKind, root: &FramePlace, before: u32) {
-        if self.kept(kind).is_some_and(|kept| kept.has(root)) || !self.may_be_there(&root.pack) {
+        if self.kept(kind).is_some_and(|kept| kept.has(root)) || !self.may_lead(&root.pack) {
             return;
         }
         let start = root.offset.saturating_sub(before).max(HEADER_LEN as u32).into();
@@ -528,7 +526,7 @@ impl Content {
     fn read(&self, kind: ObjectKind, pack: ObjectName, offset: u64, len: u64) -> Result<Bytes> {
         match self.part(kind, pack, offset, len) {
             Some(bytes) => Ok(bytes),
-            None => self.bucket.get_range(&format!("{}/{pack}", kind.folder()), offset, len),
+            None => self.ranges.read(kind, pack, offset, len, None),
         }
     }
 

@@ -28,6 +28,8 @@ pub enum Fault {
     Before,
     /// It is done, and its answer is lost.
     After,
+    /// A create did nothing, and says that the object was there before. Other calls are spared.
+    Taken,
     /// Half is missing, without an error: of the bytes read or written, of a listing. A range read is the
     /// damaged-object error that a backend makes of it. Size and delete are spared.
     Short,
@@ -42,12 +44,13 @@ pub struct Plan {
     verb: Option<Verb>,
     fault: Fault,
     power_loss: bool,
+    lasts: bool,
 }
 
 impl Plan {
     /// The `call`th call of all goes wrong; the first is 1.
     pub fn at(call: u64, fault: Fault) -> Plan {
-        Plan { call, verb: None, fault, power_loss: false }
+        Plan { call, verb: None, fault, power_loss: false, lasts: false }
     }
 
     /// Counts only the calls of one verb.
@@ -58,6 +61,15 @@ impl Plan {
     /// Every call after it fails, until [`Faulty::revive`].
     pub fn and_power_loss(self) -> Plan {
         Plan { power_loss: true, ..self }
+    }
+
+    /// Those behind it go wrong likewise.
+    pub fn and_ever_after(self) -> Plan {
+        Plan { lasts: true, ..self }
+    }
+
+    fn is_due(&self, call: u64) -> bool {
+        call == self.call || self.lasts && call > self.call
     }
 }
 
@@ -131,8 +143,8 @@ impl Faulty {
                 return Err(lost("the store lost power"));
             }
             let due = state.plan.filter(|plan| match plan.verb {
-                None => plan.call == state.calls,
-                Some(only) => only == verb && plan.call == state.by_verb[verb as usize],
+                None => plan.is_due(state.calls),
+                Some(only) => only == verb && plan.is_due(state.by_verb[verb as usize]),
             });
             let Some(plan) = due else { return Ok(None) };
             state.fired = true;
@@ -174,7 +186,10 @@ fn spoil(fault: Option<Fault>, bytes: Bytes) -> Bytes {
 
 impl Objects for Faulty {
     fn create(&self, name: &str, bytes: Bytes) -> Result<Created> {
-        self.run(Verb::Create, |fault| self.inner.create(name, spoil(fault, bytes)))
+        self.run(Verb::Create, |fault| match fault {
+            Some(Fault::Taken) => Ok(Created::Exists),
+            fault => self.inner.create(name, spoil(fault, bytes)),
+        })
     }
 
     fn get(&self, name: &str) -> Result<Bytes> {

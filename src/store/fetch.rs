@@ -12,8 +12,9 @@ use crate::format::header::ObjectKind;
 use crate::format::place::FramePlace;
 
 use super::lanes::Lanes;
-use super::objects::{Bucket, Watch};
+use super::objects::Watch;
 use super::pace::Pace;
+use super::pack_ranges::PackRanges;
 
 /// Bytes between two wanted frames that are rather read along than a request spent; of metadata, whose readers want little, fewer.
 const GAP_BYTES: u64 = 256 << 10;
@@ -66,7 +67,8 @@ fn ranges(frames: &[FramePlace], gap: u64, is_new: impl Fn(ObjectName, u64, u64)
 
 /// Reads ranges of one store's packs and keeps their bytes for those who wanted them.
 pub(super) struct Fetcher {
-    bucket: Bucket,
+    ranges: Arc<PackRanges>,
+    is_far: bool,
     lanes: OnceLock<Lanes>,
     held: Arc<Held>,
 }
@@ -250,7 +252,7 @@ fn is_stopping(tally: Option<&Arc<Tally>>) -> bool {
 
 /// Reads a range unless nobody wants it any more; gives its bytes, or nothing if the store didn't answer.
 fn read(
-    bucket: &Bucket,
+    ranges: &PackRanges,
     kind: ObjectKind,
     span: &Weak<Span>,
     raw_bytes: u64,
@@ -262,15 +264,8 @@ fn read(
     if is_stopping(tally) {
         return Some(0);
     }
-    let object = format!("{}/{}", kind.folder(), span.pack);
-    let read = match tally {
-        Some(tally) => {
-            let watch: Watch = Arc::new(tally.scaled(Stage::Came, span.bytes, raw_bytes));
-            bucket.get_range_watched(&object, span.offset, span.bytes, &watch)
-        }
-        None => bucket.get_range(&object, span.offset, span.bytes),
-    };
-    match read {
+    let watch = tally.map(|tally| -> Watch { Arc::new(tally.scaled(Stage::Came, span.bytes, raw_bytes)) });
+    match ranges.read(kind, span.pack, span.offset, span.bytes, watch.as_ref()) {
         Ok(bytes) => {
             span.settle(SpanState::Here(bytes));
             Some(span.bytes)
@@ -284,8 +279,9 @@ fn read(
 }
 
 impl Fetcher {
-    pub(super) fn new(bucket: Bucket) -> Fetcher {
-        Fetcher { bucket, lanes: OnceLock::new(), held: Arc::default() }
+    /// Whether what is there `is_far` away decides how it is read.
+    pub(super) fn new(ranges: Arc<PackRanges>, is_far: bool) -> Fetcher {
+        Fetcher { ranges, is_far, lanes: OnceLock::new(), held: Arc::default() }
     }
 
     /// The stored bytes of a frame, if they were read ahead.
@@ -305,7 +301,7 @@ impl Fetcher {
 
     /// Begins to read frames, as part of `ahead`. From a folder they are read at once, those only that have neighbours.
     pub(super) fn start(&self, kind: ObjectKind, places: &[FramePlace], tally: Option<&Arc<Tally>>, ahead: &mut Ahead) {
-        let is_far = self.bucket.is_far();
+        let is_far = self.is_far;
         let mut spans = self.held.spans();
         let (mut wanted, mut new) = (Vec::new(), Vec::new());
         for place in places {
@@ -316,10 +312,10 @@ impl Fetcher {
             }
         }
         let gap = if kind == ObjectKind::Pack { GAP_BYTES } else { META_GAP_BYTES };
-        let mut ranges = ranges(&new, gap, |pack, start, end| spans.lack(pack, start, end));
-        ranges.retain(|range| is_far || range.frames.len() > 1);
+        let mut new_ranges = ranges(&new, gap, |pack, start, end| spans.lack(pack, start, end));
+        new_ranges.retain(|range| is_far || range.frames.len() > 1);
         let own = wanted.len();
-        for range in &ranges {
+        for range in &new_ranges {
             let FetchRange { pack, offset, bytes, .. } = *range;
             let (state, came) = (Mutex::new(SpanState::Coming), Condvar::new());
             let span = Arc::new(Span { pack, offset, bytes, state, came });
@@ -330,12 +326,12 @@ impl Fetcher {
         if wanted.is_empty() {
             return;
         }
-        let bytes = ranges.iter().map(|range| range.bytes).sum();
+        let bytes = new_ranges.iter().map(|range| range.bytes).sum();
         self.held.bytes.fetch_add(bytes, Ordering::Relaxed);
-        for (range, span) in ranges.iter().zip(&wanted[own..]) {
+        for (range, span) in new_ranges.iter().zip(&wanted[own..]) {
             let raw_bytes = range.frames.iter().map(|frame| u64::from(frame.raw_bytes)).sum();
-            let (span, bucket, tally) = (Arc::downgrade(span), self.bucket.clone(), tally.cloned());
-            let read = move || read(&bucket, kind, &span, raw_bytes, tally.as_ref());
+            let (span, ranges, tally) = (Arc::downgrade(span), self.ranges.clone(), tally.cloned());
+            let read = move || read(&ranges, kind, &span, raw_bytes, tally.as_ref());
             match is_far {
                 true => self.lanes.get_or_init(|| Lanes::new(Pace::new(REQUESTS, MOST_REQUESTS))).submit(read),
                 false => drop(read()),

@@ -157,7 +157,10 @@ impl<'a> Manifest<'a> {
 
     /// Reads children of inner nodes ahead, neighbours in one request.
     pub(super) fn read_ahead<'o>(&self, wanted: impl Iterator<Item = (&'o Opened, usize)>) {
-        let frames: Vec<_> = wanted.filter_map(|(parent, index)| Some(parent.places[index]?.frame)).collect();
+        let place = |(parent, index): (&'o Opened, usize)| {
+            self.content.place_now(&parent.node.child(index).id, ItemKind::Node, parent.places[index])
+        };
+        let frames: Vec<_> = wanted.filter_map(|child| Some(place(child)?.frame)).collect();
         self.content.prefetch(ObjectKind::MetaPack, &frames);
     }
 

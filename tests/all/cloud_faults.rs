@@ -131,6 +131,31 @@ fn writing_goes_on_through_every_passing_fault() {
     }
 }
 
+/// A proxy may answer from what it has kept of another request, and nothing was stored.
+#[test]
+fn an_object_that_is_said_to_be_there_and_is_not_is_sent_again() {
+    let Some(_) = server(Server::Real) else { return };
+    for part in ["/packs/", "/index/", "/meta/"] {
+        let lie = Spoil::Answer(412, "PreconditionFailed");
+        let play = Play::new("taken").unwrap();
+        play.proxy.spoil(2, lie, of("PUT", part));
+        let engine = play.engine(true);
+        play.ingest(&engine, "1").unwrap_or_else(|fault| panic!("{part}: {}", whole_text(&fault)));
+        assert_eq!(play.proxy.heal(), 0, "{part}: was not met");
+        assert_counted(&engine.observer, &play.proxy.take_seen(), part);
+        play.assert_right(part);
+
+        let play = Play::new("taken-for-ever").unwrap();
+        play.proxy.spoil(1_000, lie, of("PUT", part));
+        let fault = play.ingest(&play.engine(true), "1").unwrap_err();
+        assert_eq!(fault.kind(), Kind::Unreachable, "{part}: {}", whole_text(&fault));
+        assert!(whole_text(&fault).contains("has no such object"), "{part}: {}", whole_text(&fault));
+        play.proxy.heal();
+        play.ingest(&play.engine(true), "1").unwrap();
+        play.assert_right(part);
+    }
+}
+
 #[test]
 fn a_request_that_is_never_answered_is_made_again() {
     let Some(play) = Play::new("unanswered") else { return };

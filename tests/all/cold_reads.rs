@@ -3,7 +3,7 @@
 use std::fs;
 
 use dagset::base::Observer;
-use dagset::engine::{CommitOptions, GetOptions, InitOptions, LogOptions};
+use dagset::engine::{CloneOptions, CommitOptions, GetOptions, InitOptions, LogOptions};
 use dagset::store::recording::{Call, Recording};
 use dagset::store::{Verb, backend};
 
@@ -126,4 +126,30 @@ fn the_log_of_a_history_that_was_pushed_takes_few_requests() {
     assert_eq!(log.len() as u64, VERSIONS);
     println!("log of {VERSIONS} versions: {cost:?}");
     assert!(cost.requests() <= 8 && cost.received_bytes <= 500_000, "{cost:?} {:#?}", recording.take_calls());
+}
+
+#[test]
+fn a_history_that_was_published_one_by_one_is_cloned_by_a_request_a_version() {
+    const PUBLISHED: u64 = 40;
+    let maker = Machine::with_store();
+    for number in 0..1_000 {
+        maker.write(&format!("source/{:02}/{number:04}", number % 20), format!("{number}"));
+    }
+    for version in 0..PUBLISHED {
+        maker.write(&format!("source/{:02}/0007", version % 20), format!("in version {version}"));
+        maker.ingest("set", "source");
+    }
+    let recording = Recording::keeping_calls(maker.far().clone(), Observer::new());
+    let cold = Machine::new(&recording.bucket());
+    let options = CloneOptions { address: format!("{FAR}//set"), folder: Some(cold.path("clone")), no_content: true };
+    let (cloned, cost) = cold.run(|engine| engine.clone_dataset(&options));
+    assert_eq!(cloned.versions, PUBLISHED);
+    let calls = recording.take_calls();
+    let of_meta = calls.iter().filter(|call| call.name.starts_with("meta/"));
+    let (requests, bytes) = of_meta.fold((0, 0), |(requests, bytes), call| (requests + 1, bytes + call.bytes));
+    println!("a clone of {PUBLISHED} versions: {cost:?}, {requests} requests for metadata of {bytes} bytes");
+    assert!(requests <= PUBLISHED + 6, "{calls:#?}");
+    let names = maker.far().list("meta").expect("is listed").objects.into_iter();
+    let stored: u64 = names.map(|pack| pack.bytes).sum();
+    assert!(bytes <= stored + stored / 8, "{bytes} of {stored} bytes");
 }

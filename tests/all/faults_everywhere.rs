@@ -288,7 +288,11 @@ fn plans(verb: Verb, call: u64) -> Vec<Plan> {
     let plan = |fault| Plan::at(call, fault).of(verb);
     let flip = Fault::Flip { offset: call * 131 + 40 };
     match verb {
-        Verb::Create | Verb::Delete => [Fault::Before, Fault::After]
+        Verb::Create => [Fault::Before, Fault::After, Fault::Taken]
+            .into_iter()
+            .flat_map(|fault| [plan(fault), plan(fault).and_power_loss()])
+            .collect(),
+        Verb::Delete => [Fault::Before, Fault::After]
             .into_iter()
             .flat_map(|fault| [plan(fault), plan(fault).and_power_loss()])
             .collect(),

@@ -56,6 +56,7 @@ mod gc_copies;
 mod gc_model;
 mod gc_sparse;
 mod guards;
+mod hints;
 mod hostile;
 mod hostile_files;
 mod indexes;

@@ -42,6 +42,18 @@ fn no_store_is_made_around_stores() {
 }
 
 #[test]
+fn a_check_says_where_no_store_can_be_made() {
+    everywhere(|env, place| {
+        let around = env.run(["store", "check", place, "--json"]).document()["steps"].to_string();
+        assert!(around.contains(&format!("none can be made: the store {place}/s1 lies in {place}")), "{around}");
+        let inside = env.run(["store", "check", &format!("{place}/s1/odd"), "--json"]).document();
+        assert_eq!(inside["root"], format!("{place}/s1"), "{inside}");
+        let steps = inside["steps"].to_string();
+        assert!(steps.contains("odd is read as a dataset in it, since a store can't lie in a store"), "{steps}");
+    });
+}
+
+#[test]
 fn who_misses_a_store_is_told_which_there_are() {
     everywhere(|env, place| {
         let (nosuch, odd, both) = (format!("{place}/nosuch"), format!("{place}//s1/odd"), format!("{place}//nosuch/x"));

@@ -10,8 +10,12 @@ fn a_program_that_gives_no_credentials_is_named() {
     let script = |play: &Play, does: &str| format!("/bin/sh '{}'", play.home("sign", does).display());
     let mut said = String::new();
     for (what, does) in [
-        ("a refusal", "echo web-hush; echo 'no session' >&2; exit 3"),
+        ("a refusal", "echo web-hush; echo web-hush >&2; exit 3"),
         ("nonsense", "echo container-hush"),
+        (
+            "old keys",
+            r#"echo '{"Version":1,"AccessKeyId":"a","SecretAccessKey":"web-hush","Expiration":"2020-02-03T04:05:06Z"}'"#,
+        ),
         ("an end", "kill -9 $$"),
     ] {
         let config = format!("[default]\ncredential_process = {}\n", script(&play, does));
@@ -26,20 +30,26 @@ fn a_program_that_gives_no_credentials_is_named() {
     error: cannot read from the store s3://bucket/x
       because:
        1. profile default has a credential_process, and that failed
-       2. /bin/sh: no session (exit status: 3)
-    hint: check the profile default in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)
+       2. /bin/sh: exit status: 3
+    hint: run the credential_process of the profile default by hand to see what it says
     nonsense:
     error: cannot read from the store s3://bucket/x
       because:
        1. profile default has a credential_process, and that failed
        2. /bin/sh printed no credentials of version 1
     hint: check the profile default in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)
+    old keys:
+    error: cannot read from the store s3://bucket/x
+      because:
+       1. profile default has a credential_process, and that failed
+       2. /bin/sh printed credentials that expired at 2020-02-03T04:05:06.000Z
+    hint: check the profile default in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)
     an end:
     error: cannot read from the store s3://bucket/x
       because:
        1. profile default has a credential_process, and that failed
-       2. /bin/sh: said nothing (signal: 9 (SIGKILL))
-    hint: check the profile default in the AWS configuration (AWS_CONFIG_FILE, or ~/.aws/config)
+       2. /bin/sh: signal: 9 (SIGKILL)
+    hint: run the credential_process of the profile default by hand to see what it says
     no aws:
     error: cannot read from the store s3://bucket/x
       because:
@@ -134,6 +144,17 @@ fn a_machine_that_gives_no_credentials_is_named() {
        2. tried AWS_ACCESS_KEY_ID, profile default of ~/.aws, AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_CREDENTIALS_RELATIVE_URI, the machine's role (127.0.0.1: no answer)
     hint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or run `aws configure`
     ");
+}
+
+#[test]
+fn a_profile_without_keys_is_named() {
+    let Some(mut play) = Play::new("bare") else { return };
+    let service = Service::new(|_| Some((404, String::new())));
+    play.set_file("AWS_CONFIG_FILE", "the-config", "[profile bare]\nregion = eu-west-1\n");
+    play.env.set("AWS_PROFILE", "bare");
+    play.env.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", &service.endpoint);
+    let said = play.complaint();
+    assert!(said.contains("profile bare of ~/.aws") && !said.contains("profile default"), "{said}");
 }
 
 #[test]

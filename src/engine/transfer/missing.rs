@@ -46,9 +46,9 @@ impl Missing<'_> {
     /// Carries all of them: first those that come whole, since the nodes that a version without content shares with them name theirs.
     pub fn carry_by(&self, carrier: &mut Carrier<'_>, register: &mut Register<'_>) -> Result<()> {
         let (bare, whole): (Vec<_>, Vec<_>) = self.rows.iter().partition(|row| self.bare.contains(&row.version));
-        whole.into_iter().try_for_each(|row| carrier.carry(row, register))?;
+        carrier.carry(&whole, register)?;
         carrier.leave_content();
-        bare.into_iter().try_for_each(|row| carrier.carry(row, register))
+        carrier.carry(&bare, register)
     }
 
     /// Parents before children again.

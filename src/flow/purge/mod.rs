@@ -181,7 +181,7 @@ impl Purger<'_> {
             if !self.dry_run {
                 content.keep_index(&row, &bytes);
                 let name = format!("{}/{}", ObjectKind::Index.folder(), row.name);
-                timeline.bucket().create(&name, bytes.into())?;
+                timeline.bucket().ensure(&name, bytes.into(), None)?;
             }
             added.push(row);
         }

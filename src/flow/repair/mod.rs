@@ -114,7 +114,8 @@ fn put_aside(bucket: &Bucket, name: &str) -> Result<()> {
         Err(fault) if fault.kind() == Kind::NotFound => return Ok(()),
         read => read?,
     };
-    bucket.create(&aside(&bytes), bytes)?;
+    // It goes from its place next: a copy must be there.
+    bucket.ensure(&aside(&bytes), bytes, None)?;
     bucket.delete(name)
 }
 

@@ -130,7 +130,7 @@ impl Mender<'_> {
         }
         let added: Vec<IndexRow> = made.iter().map(|(_, row)| row.clone()).collect();
         if let Some((bytes, row)) = made {
-            bucket.create(&object_name(ObjectKind::Index, &row.name), bytes.into())?;
+            bucket.ensure(&object_name(ObjectKind::Index, &row.name), bytes.into(), None)?;
         }
         timeline.append(&self.actor, |fold, _| {
             let are_there = removed.iter().all(|name| fold.indexes.contains_key(name));

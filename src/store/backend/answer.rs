@@ -123,6 +123,16 @@ impl Answer {
         }
     }
 
+    /// What the server did instead of giving what was asked for, where it said anything.
+    pub(super) fn delay(&self) -> Option<String> {
+        let status = self.status?;
+        Some(match &self.trouble {
+            Some(Trouble::Stalled(idle)) => format!("sent nothing more of an answer for {} s", idle.as_secs_f32()),
+            Some(_) => "broke off in an answer".to_owned(),
+            None => format!("answered {status}"),
+        })
+    }
+
     /// Whether the range that was asked for begins behind the end.
     pub(super) fn is_out_of_range(&self) -> bool {
         self.status == Some(416)

@@ -36,6 +36,19 @@ fn reached() -> Reached {
 }
 
 #[test]
+fn what_keeps_a_request_is_told_as_it_was() {
+    let mut answer = Answer { status: Some(503), ..Answer::default() };
+    assert_eq!(answer.delay().as_deref(), Some("answered 503"));
+    answer.status = Some(200);
+    answer.trouble = Some(Trouble::Stalled(Duration::from_secs(30)));
+    assert_eq!(answer.delay().as_deref(), Some("sent nothing more of an answer for 30 s"));
+    answer.trouble = Some(Trouble::Broken("reset".to_owned()));
+    assert_eq!(answer.delay().as_deref(), Some("broke off in an answer"));
+    answer.status = None;
+    assert_eq!(answer.delay(), None);
+}
+
+#[test]
 fn what_follows_from_an_answer() {
     let cases = [
         (404, "NoSuchKey", Next::Absent),

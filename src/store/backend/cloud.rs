@@ -144,8 +144,8 @@ impl Remote {
                     if answer.is_first && began.elapsed() >= mute {
                         let seconds = (began.elapsed().as_secs_f32() * 10.0).round() / 10.0;
                         self.tell(observer, &format!("hasn't answered for {seconds} s"), tries + 1, most);
-                    } else if let (Some(status), true) = (answer.status, started.elapsed() >= mute) {
-                        self.tell(observer, &format!("answered {status}"), tries + 1, most);
+                    } else if let (Some(why), true) = (answer.delay(), started.elapsed() >= mute) {
+                        self.tell(observer, &why, tries + 1, most);
                     }
                     thread::sleep(pause(patience, tries).map_err(Fault::Other)?);
                 }
@@ -171,17 +171,17 @@ impl Remote {
         if answer.status.is_some() || answer.trouble.is_some() {
             return answer.error(doing, name, &reached, tries, Time::now());
         }
-        let fault = match (helpers_error(fault), &answer.unsigned) {
-            (Ok(helper), _) => helper,
-            (Err(_), Some(Unsigned { why, .. })) if self.plan.asks_the_machine() => {
-                aws::no_credentials("default", &format!("the machine's role ({why})"))
+        let fault = match (helpers_error(fault), &answer.unsigned, self.plan.bare_profile()) {
+            (Ok(helper), ..) => helper,
+            (Err(_), Some(Unsigned { why, .. }), Some(profile)) => {
+                aws::no_credentials(profile, &format!("the machine's role ({why})"))
             }
-            (Err(_), Some(Unsigned { why, .. })) => {
+            (Err(_), Some(Unsigned { why, .. }), None) => {
                 Error::new(Kind::Unreachable, format!("no credentials were got ({})", reached.who))
                     .because(why.clone())
                     .hint(reached.sign_in.clone())
             }
-            (Err(fault), None) => {
+            (Err(fault), None, _) => {
                 Error::new(Kind::Unreachable, format!("the request could not be made ({})", reached.who))
                     .because(innermost(&fault))
                     .hint(reached.sign_in.clone())

@@ -150,9 +150,12 @@ impl Plan {
         Ok(Approach { server, who, proxy })
     }
 
-    /// Whether credentials are looked for on the machine, because nothing else is there.
-    pub(super) fn asks_the_machine(&self) -> bool {
-        matches!(&self.kind, PlanKind::S3(way) if way.source == Source::Machine)
+    /// The profile that holds no way to sign in, where credentials are looked for on the machine because nothing else is there.
+    pub(super) fn bare_profile(&self) -> Option<&str> {
+        match &self.kind {
+            PlanKind::S3(way) if way.source == Source::Machine => Some(&way.profile),
+            _ => None,
+        }
     }
 
     /// The HTTP client, which loads the system's certificates, and its counting wrapper.
