@@ -171,6 +171,10 @@ impl<'a> Carrier<'a> {
     /// Carries versions, parents before children; what they descend from else was carried before or is in the target. `register` is called with
     /// indexes that a record should name now.
     pub fn carry(&mut self, rows: &[&VersionRow], register: &mut Register<'_>) -> Result<()> {
+        // First the nodes of the newest version, which most readers want: so they lie together.
+        if let [_, .., newest] = rows {
+            self.carry_nodes(newest, register)?;
+        }
         for rows in rows.chunks(VERSIONS_AHEAD) {
             let _ahead = self.from.read_ahead(ObjectKind::MetaPack, &stretches(rows), None);
             rows.iter().try_for_each(|row| self.carry_one(row, register))?;
@@ -178,12 +182,16 @@ impl<'a> Carrier<'a> {
         Ok(())
     }
 
-    fn carry_one(&mut self, row: &VersionRow, register: &mut Register<'_>) -> Result<()> {
+    fn carry_nodes(&mut self, row: &VersionRow, register: &mut Register<'_>) -> Result<()> {
         let manifest = Manifest::new(self.from, row.manifest, Some(row.manifest_place));
         let mut nodes = std::mem::take(&mut self.nodes);
         let walked = new_nodes(&manifest, &mut nodes, |node| self.take_node(node, register));
         self.nodes = nodes;
-        walked?;
+        walked
+    }
+
+    fn carry_one(&mut self, row: &VersionRow, register: &mut Register<'_>) -> Result<()> {
+        self.carry_nodes(row, register)?;
         let item = self.from.meta(&row.version, ItemKind::Version, Some(&row.version_place))?;
         self.enqueue(TOP_RANK, row.version, &item, What::Version { manifest: row.manifest });
         self.carried.push(row.clone());

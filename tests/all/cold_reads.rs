@@ -3,7 +3,7 @@
 use std::fs;
 
 use dagset::base::Observer;
-use dagset::engine::{CloneOptions, CommitOptions, GetOptions, InitOptions, LogOptions};
+use dagset::engine::{CloneOptions, CommitOptions, GetOptions, InitOptions, LogOptions, PushOptions};
 use dagset::store::recording::{Call, Recording};
 use dagset::store::{Verb, backend};
 
@@ -67,31 +67,60 @@ fn one_answer_from_a_million_files_and_a_thousand_versions_takes_few_requests() 
     }
 }
 
-#[test]
-fn a_folder_that_each_version_changed_somewhere_is_listed_with_few_requests() {
+/// How the versions of a history come into the far store.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Coming {
+    Committed,
+    PushedEach,
+    PushedTogether,
+}
+
+/// Versions of one folder, each of which changes a file that is far from those that others change, are named `v1` and so on; then each of a few
+/// is listed by a machine that knows nothing.
+fn list_a_folder_that_each_version_changed(coming: Coming) {
     const FILES: usize = 4_000;
     const VERSIONS: usize = 60;
     let machine = Machine::with_store();
     let file = |number: usize| format!("work/all/{number:06}.txt");
     (0..FILES).for_each(|number| machine.write(&file(number), number.to_string()));
-    let set = Some("set".to_owned());
-    machine.run(|engine| engine.init(&InitOptions { folder: None, dataset: set, store: Some(FAR.to_owned()) }));
+    let store = (coming == Coming::Committed).then(|| FAR.to_owned());
+    let options = InitOptions { folder: None, dataset: Some("set".to_owned()), store };
+    machine.run(|engine| engine.init(&options));
     let mut received = 0;
     for version in 1..=VERSIONS {
-        // Far from each other, each in another leaf than those before.
         machine.write(&file(version * 1_517 % FILES), format!("version {version}"));
         let name = Some(format!("v{version}"));
         let options = CommitOptions { all: true, name, ..CommitOptions::default() };
         received += machine.run(|engine| engine.commit(&options)).1.received_bytes;
+        let is_pushed = coming == Coming::PushedEach || coming == Coming::PushedTogether && version == VERSIONS;
+        if is_pushed {
+            let options = PushOptions { remote: Some(format!("{FAR}//set")), tags: true, ..PushOptions::default() };
+            machine.run(|engine| engine.push(&options));
+        }
     }
     assert!(received < 100_000 * VERSIONS as u64, "what is taken along is a small part: {received}");
     for version in [1, VERSIONS / 2, VERSIONS] {
         let folder = address(&format!("{FAR}/set@v{version}:all/"));
         let (listed, cost) = Machine::new(machine.far()).run(|engine| engine.list_entries(&folder, false));
-        println!("ls of {FILES} files in version {version}: {cost:?}");
+        println!("ls of {FILES} files in version {version}, {coming:?}: {cost:?}");
         assert_eq!(listed.len(), FILES);
-        assert!(cost.requests() <= 13 && cost.received_bytes <= 1_000_000, "{cost:?}");
+        assert!(cost.requests() <= 13 && cost.received_bytes <= 1_000_000, "{coming:?}: {cost:?}");
     }
+}
+
+#[test]
+fn a_folder_that_each_commit_changed_somewhere_is_listed_with_few_requests() {
+    list_a_folder_that_each_version_changed(Coming::Committed);
+}
+
+#[test]
+fn a_folder_that_each_push_changed_somewhere_is_listed_with_few_requests() {
+    list_a_folder_that_each_version_changed(Coming::PushedEach);
+}
+
+#[test]
+fn a_folder_that_each_version_of_one_push_changed_somewhere_is_listed_with_few_requests() {
+    list_a_folder_that_each_version_changed(Coming::PushedTogether);
 }
 
 #[test]
