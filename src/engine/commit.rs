@@ -248,6 +248,10 @@ impl Engine {
 
     /// Makes the folder the version, on the branch, in a workspace that is locked; as `switch` does.
     pub(super) fn go_to(&self, workspace: &Workspace, branch: Option<BranchName>, version: Id) -> Result<Switched> {
+        self.or_let_go(&workspace.target, &version, self.write_version(workspace, branch, version))
+    }
+
+    fn write_version(&self, workspace: &Workspace, branch: Option<BranchName>, version: Id) -> Result<Switched> {
         refuse_in_progress(workspace)?;
         let dataset = workspace.target.dataset()?;
         if let Some(begun) = workspace.state.checkout.as_ref().filter(|begun| begun.version != version) {

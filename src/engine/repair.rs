@@ -51,8 +51,8 @@ impl Engine {
                 return Err(Error::usage(format!("a store is mended as a whole, and {text} is less than that"))
                     .hint(format!("name the store alone: {}", located.store_root)));
             }
-            // Without its dagset.json a store is known by its log.
-            Err(fault) if fault.kind() == Kind::NotFound => {
+            // Without its dagset.json, or with none that can be read, a store is known by its log.
+            Err(fault) if matches!(fault.kind(), Kind::NotFound | Kind::Damaged) => {
                 let text = self.store_meant(&text)?.trim_end_matches('/').to_owned();
                 match self.open_objects(&text, Missing::Fails) {
                     Ok(bucket) if log::head(&bucket)? > 0 => (bucket, text),

@@ -179,6 +179,14 @@ impl Bucket {
         }
     }
 
+    /// Whether something stands in an object's place, be it no object, as a FIFO may in a folder.
+    pub fn is_taken(&self, name: &str) -> Result<bool> {
+        match self.size(name) {
+            Err(fault) if fault.kind() == Kind::Damaged => Ok(true),
+            size => Ok(size?.is_some()),
+        }
+    }
+
     /// What to do where a store is damaged, as a hint of an error.
     pub fn verify_hint(&self) -> String {
         format!("`dagset verify {}` lists all damage", self.describe())

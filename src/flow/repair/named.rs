@@ -145,11 +145,8 @@ impl Mender<'_> {
 
     /// What nobody names any more has only to leave its place.
     pub(super) fn leave(&self, bucket: &Bucket, object: String) -> Result<Option<Mended>> {
-        match bucket.size(&object) {
-            Ok(None) => return Ok(None),
-            // A FIFO, which has none.
-            Err(fault) if fault.kind() == Kind::Damaged => {}
-            size => drop(size?),
+        if !bucket.is_taken(&object)? {
+            return Ok(None);
         }
         if !self.dry_run {
             put_aside(bucket, &object)?;

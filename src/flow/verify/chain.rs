@@ -82,10 +82,10 @@ impl Check<'_> {
 
     fn state(&self, state: &StateRef, is_kept: bool) -> Result<()> {
         let name = object_name(ObjectKind::State, &state.pack());
-        match (state::read(self.bucket, state), self.bucket.size(&name)?) {
+        match (state::read(self.bucket, state), self.bucket.is_taken(&name)?) {
             (Err(fault), _) if fault.kind() == Kind::Unreachable => return Err(fault),
-            (_, None) if !is_kept => {}
-            (_, None) => self.find(Finding::missing(&name, "the log names it")),
+            (_, false) if !is_kept => {}
+            (_, false) => self.find(Finding::missing(&name, "the log names it")),
             (Err(fault), _) if !self.is_found(&name) => self.find(Finding::damaged(&name, fault.in_one_line())),
             _ => {}
         }
