@@ -201,7 +201,7 @@ mod tests {
     }
 
     fn point_to(link: &Path, leads_to: &Path) {
-        files::write_symlink(&Spot::from(link), leads_to.to_str().unwrap()).unwrap();
+        files::write_symlink(Spot::from(link), leads_to.to_str().unwrap()).unwrap();
     }
 
     fn mode(path: &Path, mode: u32) {
