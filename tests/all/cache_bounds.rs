@@ -326,7 +326,7 @@ fn another_machine_of_this_name_keeps_its_lease() {
         return;
     }
     let env = staged();
-    let get = || env.run(["get", "./store/set@1", "job", "--link", "symlink"]).exits(0);
+    let get = || env.run(["get", "./store/set@1", "job", "--link", "symlink", "--overwrite"]).exits(0);
     let _ = get();
     change_hold(&env, |hold| {
         assert_eq!(hold["machine"], json!(own));

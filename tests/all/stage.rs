@@ -131,10 +131,10 @@ pub fn contents(folder: &Path) -> BTreeMap<String, String> {
     contents_by(folder, |path| fs::symlink_metadata(path).expect("is listed"))
 }
 
-/// The same as who reads it sees it who doesn't look at links into a cache, which are absolute as no other link of [`lay_out`] is.
+/// The same as who reads it sees it who doesn't look at links into a cache, which lead to the name of a content.
 pub fn contents_read(folder: &Path) -> BTreeMap<String, String> {
     contents_by(folder, |path| match fs::read_link(path) {
-        Ok(leads_to) if leads_to.is_absolute() => {
+        Ok(leads_to) if leads_to.file_name().is_some_and(|name| name.len() >= 2 * blake3::OUT_LEN) => {
             fs::metadata(path).unwrap_or_else(|fault| panic!("{leads_to:?}: {fault}"))
         }
         _ => fs::symlink_metadata(path).expect("is listed"),
