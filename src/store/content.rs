@@ -257,15 +257,8 @@ impl Content {
 
     fn item_as_known(&self, id: &Id, kind: ItemKind, hint: Option<&Place>) -> Result<Item> {
         let own_hint = match hint {
-            // A hint of another store's: to look here would cost a failing request for each item. What a session that goes on now has
-            // written is named by no index yet.
-            Some(place)
-                if !self.lenders.is_empty()
-                    && place.frame.pack.born != self.record
-                    && !self.owns(&place.frame.pack)? =>
-            {
-                None
-            }
+            // To look for its pack here would cost a failing request for each item.
+            Some(place) if self.is_lent(&place.frame.pack)? => None,
             hint => hint.filter(|place| !self.ranges.is_gone(&place.frame.pack)),
         };
         let hint_fault = match own_hint.map(|place| self.item_at(id, kind, place)) {

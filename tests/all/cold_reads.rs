@@ -102,7 +102,6 @@ fn list_a_folder_that_each_version_changed(coming: Coming) {
     for version in [1, VERSIONS / 2, VERSIONS] {
         let folder = address(&format!("{FAR}/set@v{version}:all/"));
         let (listed, cost) = Machine::new(machine.far()).run(|engine| engine.list_entries(&folder, false));
-        println!("ls of {FILES} files in version {version}, {coming:?}: {cost:?}");
         assert_eq!(listed.len(), FILES);
         assert!(cost.requests() <= 13 && cost.received_bytes <= 1_000_000, "{coming:?}: {cost:?}");
     }

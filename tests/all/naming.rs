@@ -134,6 +134,18 @@ fn auto_looks_at_what_changed_and_at_the_policy() {
 }
 
 #[test]
+fn auto_numbers_what_is_committed_in_a_clone() {
+    let numbered = Numbered::new(&["--as", "1.0"], &[("a", "1"), ("b", "1")]);
+    numbered.0.run(["clone", SET, "work"]).text();
+    for (file, name) in [("c", "1.1"), ("a", "2.0")] {
+        fs::write(numbered.0.path("work").join(file), "2").unwrap();
+        numbered.0.run(["-C", "work", "commit", "-a", "--bump", "auto"]).text();
+        let shown = numbered.0.run(["-C", "work", "show", "--json"]).json();
+        assert_eq!(shown["name"], name);
+    }
+}
+
+#[test]
 fn auto_compares_with_the_number_and_not_with_versions_since() {
     let numbered = Numbered::new(&["--as", "1.0"], &[("a", "1"), ("b", "1")]);
     std::fs::remove_file(numbered.0.path("data/b")).unwrap();
