@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use dagset::engine::{Address, CommitOptions, InitOptions};
 use serde_json::Value;
 
 use crate::env::{TestEnv, everything_below};
 use crate::gc_bases::collect_by_shares;
 use crate::stage::noise;
+use crate::world::{World, at_once};
 
 /// Bytes of the store's data packs.
 fn data_bytes(env: &TestEnv, store: &str) -> u64 {
@@ -117,4 +119,31 @@ fn what_a_deleted_version_had_comes_back_from_a_pack_that_was_rewritten() {
         assert_is(&env, "./store/set@main", &env.path("some"));
         collect(&env);
     }
+}
+
+/// The commits of a folder write some nodes once more, to lie with others: nearly all of their meta packs are sparse, and many of them have
+/// copies of the same nodes.
+#[test]
+fn two_runs_write_anew_however_many_packs_are_sparse() {
+    const STORE: &str = "s3://bucket/home";
+    let world = World::new(&[STORE]);
+    let file = |number: usize| format!("work/all/{:04}.txt", number % 1_500);
+    (0..1_500).for_each(|number| world.write(&file(number), number.to_string()));
+    let engine = world.engine("work");
+    let options = InitOptions { folder: None, dataset: Some("set".to_owned()), store: Some(STORE.to_owned()) };
+    engine.init(&options).expect("makes a workspace");
+    for version in 0..260 {
+        world.write(&file(version * 577), format!("version {version}"));
+        let options = CommitOptions { all: true, ..CommitOptions::default() };
+        engine.commit(&options).expect("commits");
+    }
+    let home = Address::parse(STORE, None).expect("an address");
+    let collect = || engine.gc(&home, &at_once()).expect("collects");
+    let first = collect();
+    assert!(first.rewritten_packs > 100, "{first:?}");
+    let second = collect();
+    assert_eq!((second.rewritten_packs, second.condemned.packs, second.waiting_packs), (0, 0, 0), "{second:?}");
+    let third = collect();
+    assert_eq!((third.reclaimed.packs, third.deleted_objects), (0, 0), "{third:?}");
+    assert_eq!(world.findings(STORE), [""; 0]);
 }

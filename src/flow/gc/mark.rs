@@ -109,13 +109,17 @@ impl Marker {
         self.seen.extend(packs.keys());
     }
 
-    /// What was needed of the packs `old` is now all that the packs `new` hold.
+    /// What was needed of the packs `old` is now all that the packs `new` hold, whatever other copies there are.
     pub fn moved<'f>(&mut self, old: &[ObjectName], new: impl Iterator<Item = (ObjectName, &'f Footer)>) {
         old.iter().for_each(|pack| drop(self.found.packs.remove(pack)));
         for (pack, footer) in new {
             let spots = self.found.packs.entry(pack).or_default();
-            let items = footer.items_by_frame();
-            items.for_each(|(frame, items)| items.iter().for_each(|item| spots.add(spot(frame.offset, item.at))));
+            for (frame, item) in
+                footer.items_by_frame().flat_map(|(frame, items)| items.iter().map(move |item| (frame, item)))
+            {
+                spots.add(spot(frame.offset, item.at));
+                self.found.copies.remove(&(item.id, item.kind));
+            }
         }
     }
 
