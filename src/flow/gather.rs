@@ -120,7 +120,8 @@ mod tests {
         assert_eq!(of(&[]), [0; 0]);
         assert_eq!(of(&[0, 0, 0]), [0; 0], "all are new");
         assert_eq!(of(&[1, 2, 0, 2, 1]), [0; 0], "three packs");
-        assert_eq!(of(&[1, 1, 1, 1, 2, 2, 3, 0]), [4, 5, 6], "two packs are of a size with what comes");
-        assert_eq!(of(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 3, 0]), [14], "the next is large beside it");
+        let large = |rest: &[u64]| of(&[&[1; 12], rest].concat());
+        assert_eq!(large(&[2, 2, 3, 0]), [12, 13, 14], "two packs are of a size with what comes");
+        assert_eq!(large(&[2, 2, 2, 2, 2, 3, 0]), [17], "the next is large beside it");
     }
 }

@@ -345,16 +345,21 @@ impl Engine {
             return Ok(Some(published));
         }
         let dataset = target.dataset.clone();
+        // Others may do the same just now: what they have done is done.
         target.store.timeline.append(&self.actor(), |fold, _| {
+            let now = fold.dataset(&dataset)?;
+            let is_there = now.branches.get(branch) == Some(&version);
             let set =
-                Operation::SetBranch { dataset: dataset.clone(), branch: branch.clone(), old, new: Some(version) };
-            let take = name.filter(|_| !is_named).map(|name| Operation::TakeName {
+                || Operation::SetBranch { dataset: dataset.clone(), branch: branch.clone(), old, new: Some(version) };
+            let is_its_name = |name: &&RefName| now.name_of(&version) == Some(*name);
+            let take = name.filter(|_| !is_named).filter(|name| !is_its_name(name)).map(|name| Operation::TakeName {
                 dataset: dataset.clone(),
                 name: name.clone(),
                 version,
             });
-            let number = number::take(fold, &dataset, version, step)?;
-            Ok(Some(set).filter(|_| moves).into_iter().chain(take).chain(number).collect())
+            let named = take.or(number::take(fold, &dataset, version, step)?);
+            (published.changed, published.named) = (moves && !is_there, named.is_some());
+            Ok(published.changed.then(set).into_iter().chain(named).collect())
         })?;
         published.name = target.dataset()?.name_of(&version).cloned();
         Ok(Some(published))
