@@ -113,11 +113,10 @@ impl Engine {
         if let Some(branch) = &report.branch {
             self.set_branch_here(branch, None, version)?;
         }
-        let mut workspace = self.open_workspace()?;
+        let (mut workspace, _lock) = self.lock_workspace()?;
         let here = workspace.target.dataset()?;
         report.versions = here.versions.len() as u64;
         report.version_name = here.name_of(&version).cloned();
-        let _lock = workspace.control.lock(&self.observer)?;
         if options.no_content {
             workspace.state = State { branch: report.branch.clone(), unwritten: Some(version), ..State::default() };
             workspace.control.write_state(&workspace.state)?;
@@ -135,8 +134,7 @@ impl Engine {
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where both sides have versions that the other hasn't, or what isn't saved is in the way.
     pub fn pull(&self, remote: Option<&str>) -> Result<PullReport> {
         let fetched = self.fetch(remote)?;
-        let workspace = self.open_workspace()?;
-        let lock = workspace.control.lock(&self.observer)?;
+        let (workspace, lock) = self.lock_workspace()?;
         let branch = workspace.state.branch.clone().ok_or_else(|| {
             Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or `dagset fetch`")
         })?;

@@ -70,14 +70,21 @@ pub struct Switched {
 impl Engine {
     /// Makes a version of the staged changes, or of all.
     pub fn commit(&self, options: &CommitOptions) -> Result<Published> {
-        refuse_reserved(&options.meta)?;
-        keep::Rules::check_of_version(&options.meta)?;
-        self.awake(|| self.commit_once(options))
+        self.commit_as(options, false)
     }
 
-    fn commit_once(&self, options: &CommitOptions) -> Result<Published> {
-        let mut workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+    /// Makes a version; with `ends_merge` of a merge that must be in progress, whose outcome is first laid into the folder wholly.
+    pub(super) fn commit_as(&self, options: &CommitOptions, ends_merge: bool) -> Result<Published> {
+        refuse_reserved(&options.meta)?;
+        keep::Rules::check_of_version(&options.meta)?;
+        self.awake(|| self.commit_once(options, ends_merge))
+    }
+
+    fn commit_once(&self, options: &CommitOptions, ends_merge: bool) -> Result<Published> {
+        let (mut workspace, _lock) = self.lock_workspace()?;
+        if ends_merge {
+            self.lay_merge(&workspace)?;
+        }
         if workspace.state.checkout.is_some() {
             return Err(unfinished(&workspace));
         }
@@ -219,8 +226,7 @@ impl Engine {
     /// What isn't saved is never overwritten: a path that changed here and differs between the two versions is a conflict, and nothing is
     /// touched. Cut off, the same command goes on.
     pub fn switch(&self, reference: &str) -> Result<Switched> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         let dataset = workspace.target.dataset()?;
         let default = workspace.state.branch.as_ref().map_or(DEFAULT_BRANCH, BranchName::as_str);
         let (fold, name) = (workspace.target.store.timeline.fold(), &workspace.target.dataset);

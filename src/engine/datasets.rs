@@ -223,15 +223,17 @@ impl Engine {
     /// Has the workspace that commands run in go along with what happened to its dataset and branch. Gives the version that its folder is,
     /// where its branch is at another one now.
     pub(super) fn follow_in_workspace(&self, store: &OpenStore, operations: &[Operation]) -> Result<Option<Id>> {
-        let Some((control, mut config)) = self.workspace_on(store)? else { return Ok(None) };
+        let Some((control, config)) = self.workspace_on(store)? else { return Ok(None) };
         let dataset = config.dataset.clone();
         let mut folder_at = None;
         for operation in operations.iter().filter(|operation| operation.dataset() == Some(&dataset)) {
             match operation {
                 Operation::RenameDataset { to, .. } => {
                     let _lock = control.lock(&self.observer)?;
-                    config.dataset = to.clone();
-                    control.write_config(&config)?;
+                    let config = control.config()?;
+                    if config.dataset == dataset {
+                        control.write_config(&Config { dataset: to.clone(), ..config })?;
+                    }
                     break;
                 }
                 Operation::SetBranch { branch, old, new, .. } => {

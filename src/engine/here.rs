@@ -33,13 +33,12 @@ pub(super) struct Untracked(Vec<RepoPath>);
 impl Engine {
     /// The workspace, held, and the branch that it is on.
     ///
-    /// A switch to an outcome on this branch that was cut off is ended first.
+    /// A switch to an outcome on this branch that was cut off is ended first. `meant` is the branch that the command was given, if it was.
     ///
-    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where another switch or a merge is unfinished, or a tracked or added file is unsaved
-    /// (not for a dry run); [`Kind::Usage`](crate::base::Kind::Usage) on no branch.
-    pub(super) fn ready_here(&self, dry_run: bool) -> Result<Ready> {
-        let mut workspace = self.open_workspace()?;
-        let lock = workspace.control.lock(&self.observer)?;
+    /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where another switch or a merge is unfinished, the workspace left the meant branch
+    /// while it was waited for, or a tracked or added file is unsaved (not for a dry run); [`Kind::Usage`](crate::base::Kind::Usage) on no branch.
+    pub(super) fn ready_here(&self, meant: Option<&str>, dry_run: bool) -> Result<Ready> {
+        let (mut workspace, lock) = self.lock_workspace()?;
         if let Some(begun) = workspace.state.checkout.clone() {
             if dry_run || !is_outcome(&workspace, &begun)? {
                 return Err(unfinished(&workspace));
@@ -52,6 +51,10 @@ impl Engine {
         let branch = workspace.state.branch.clone().ok_or_else(|| {
             Error::usage("this workspace is on no branch").hint("`dagset switch BRANCH` first, or give --branch")
         })?;
+        if let Some(meant) = meant.filter(|meant| *meant != branch.as_str()) {
+            return Err(Error::conflict(format!("the workspace went from the branch {meant} to {branch} meanwhile"))
+                .hint("run the command again"));
+        }
         if dry_run {
             return Ok(Ready { workspace, branch, untracked: Untracked::default(), lock });
         }

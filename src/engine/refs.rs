@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::base::lock::FileLock;
 use crate::base::{BranchName, DatasetName, Error, Id, RefName, Result, Time};
 use crate::format::attrs::Attrs;
 use crate::format::operation::Operation;
@@ -9,7 +10,7 @@ use crate::format::version::Version;
 use crate::history::dag::{ancestry, ancestry_in};
 use crate::history::fold::{Dataset, Fold, LetGo, VersionState};
 use crate::history::guard::{Reason, guarded};
-use crate::workspace::control::State;
+use crate::workspace::control::{Control, State};
 
 use super::metadata::changed_since;
 use super::open::Target;
@@ -166,9 +167,10 @@ impl Engine {
         reason: Option<&Reason>,
     ) -> Result<(RefRow, u64)> {
         let branch = BranchName::new(branch)?;
+        let here = self.lock_at(address)?;
         let mut target = self.open_target(address)?;
         let version = branch_head(&target, &branch)?;
-        if address.location == Location::Here && self.workspace_branch()?.as_ref() == Some(&branch) {
+        if here.as_ref().is_some_and(|here| here.state.branch.as_ref() == Some(&branch)) {
             return Err(Error::conflict(format!("the workspace is on the branch {branch}"))
                 .hint("`dagset switch` to another one first"));
         }
@@ -197,12 +199,10 @@ impl Engine {
     /// Gives a branch another name, in one record; a workspace on it goes along.
     pub fn rename_branch(&self, address: &Address, from: &str, to: &str) -> Result<RefRow> {
         let (from, to) = (BranchName::new(from)?, BranchName::new(to)?);
+        let here = self.lock_at(address)?;
         let mut target = self.open_target(address)?;
         let version = branch_head(&target, &from)?;
         let dataset = target.dataset.clone();
-        let is_here = address.location == Location::Here && self.workspace_branch()?.as_ref() == Some(&from);
-        let control = if is_here { Some(self.find_workspace()?) } else { None };
-        let _lock = control.as_ref().map(|control| control.lock(&self.observer)).transpose()?;
         target.store.timeline.append(&self.actor(), |_, _| {
             let set = |branch: &BranchName, old, new| Operation::SetBranch {
                 dataset: dataset.clone(),
@@ -212,11 +212,30 @@ impl Engine {
             };
             Ok(vec![set(&from, Some(version), None), set(&to, None, Some(version))])
         })?;
-        if let Some(control) = &control {
-            control.write_state(&State { branch: Some(to.clone()), ..control.state()? })?;
+        if let Some(Held { control, state, .. }) = &here
+            && state.branch.as_ref() == Some(&from)
+        {
+            control.write_state(&State { branch: Some(to.clone()), ..state.clone() })?;
         }
         Ok(RefRow { name: to.to_string(), version, version_name: None, protected: false, let_go: None })
     }
+
+    /// The workspace's state, held, where the address is about its dataset.
+    fn lock_at(&self, address: &Address) -> Result<Option<Held>> {
+        if address.location != Location::Here {
+            return Ok(None);
+        }
+        let control = self.find_workspace()?;
+        let lock = control.lock(&self.observer)?;
+        Ok(Some(Held { state: control.state()?, control, _lock: lock }))
+    }
+}
+
+/// Where a workspace stands, as long as nobody else may change that.
+struct Held {
+    control: Control,
+    state: State,
+    _lock: FileLock,
 }
 
 /// A path says nothing to a command about versions.

@@ -49,7 +49,8 @@ impl Engine {
     }
 
     fn revert_here(&self, version: &Address, parent: Option<usize>, options: &MergeOptions) -> Result<MergeReport> {
-        let Ready { mut workspace, branch, untracked, lock: _lock } = self.ready_here(options.dry_run)?;
+        let Ready { mut workspace, branch, untracked, lock: _lock } =
+            self.ready_here(options.branch.as_deref(), options.dry_run)?;
         workspace.target.reference = version.reference.clone();
         let mut report = self.revert_on(&mut workspace.target, &branch, parent, options, &untracked)?;
         self.become_outcome(workspace.state.base, &mut report)?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
+use crate::base::lock::FileLock;
 use crate::base::open_folder::OpenTree;
 use crate::base::path::CONTROL_FOLDER;
 use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result, files};
@@ -164,16 +165,28 @@ impl Engine {
         })
     }
 
+    /// The workspace as it is now, for who only reads: another command may change it meanwhile.
     pub(super) fn open_workspace(&self) -> Result<Workspace> {
+        self.open_found(self.find_workspace()?)
+    }
+
+    /// The workspace, held, for who changes it. It is read once it is held: who waited finds what the others made of it.
+    ///
+    /// Errors: [`Kind::Busy`] where another command holds it for longer than ten seconds.
+    pub(super) fn lock_workspace(&self) -> Result<(Workspace, FileLock)> {
         let control = self.find_workspace()?;
+        let lock = control.lock(&self.observer)?;
+        Ok((self.open_found(control)?, lock))
+    }
+
+    fn open_found(&self, control: Control) -> Result<Workspace> {
         let here = Address { location: Location::Here, reference: None, path: None };
         Ok(Workspace { state: control.state()?, target: self.open_target(&here)?, control })
     }
 
     /// Stages the changes at and below the paths; gives what is staged now of them.
     pub fn add(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         let mut staged = workspace.control.staged()?;
         let mut merging = workspace.control.merging(&workspace.state)?;
@@ -208,8 +221,7 @@ impl Engine {
 
     /// Removes files of the base version from the folder and stages that. A file that was changed is refused without `force`.
     pub fn remove(&self, paths: &[PathBuf], force: bool) -> Result<Vec<String>> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         let mut staged = workspace.control.staged()?;
         let manifest = workspace.manifest()?;
@@ -256,8 +268,7 @@ impl Engine {
 
     /// Renames a file or folder and stages both ends; `to` may be a folder to move into.
     pub fn rename(&self, from: &Path, to: &Path) -> Result<(String, String)> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         let root = workspace.control.root();
         let from = RepoPath::new(self.place_in(&workspace, from)?)?;
         let wants_folder = to.as_os_str().as_encoded_bytes().ends_with(b"/");
@@ -298,8 +309,7 @@ impl Engine {
 
     /// Takes paths out of what the next commit takes; the files stay as they are.
     pub fn unstage(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         let mut staged = workspace.control.staged()?;
         let places = paths.iter().map(|path| self.place_in(&workspace, path)).collect::<Result<Vec<_>>>()?;
         let (out, kept): (BTreeSet<_>, BTreeSet<_>) =
@@ -310,8 +320,7 @@ impl Engine {
 
     /// Makes paths what they are in the base version again; local changes at them are lost, files that no version holds stay.
     pub fn restore(&self, paths: &[PathBuf]) -> Result<Vec<String>> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         let manifest = workspace.manifest()?;
         let mut compared = self.compare(&workspace, manifest)?;
         let mut wanted = Vec::new();
@@ -372,8 +381,7 @@ impl Engine {
 
     /// Removes what no version holds and no rule leaves out; with `dry_run` only says what.
     pub fn clean(&self, dry_run: bool) -> Result<Vec<String>> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         refuse_in_progress(&workspace)?;
         let compared = self.compare(&workspace, workspace.manifest()?)?;
         if workspace.state.base.is_none() && !dry_run {

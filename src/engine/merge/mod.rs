@@ -174,7 +174,8 @@ impl Engine {
         options: &MergeOptions,
         recorded: Option<&Recorded>,
     ) -> Result<MergeReport> {
-        let Ready { mut workspace, branch, untracked, lock: _lock } = self.ready_here(options.dry_run)?;
+        let Ready { mut workspace, branch, untracked, lock: _lock } =
+            self.ready_here(options.branch.as_deref(), options.dry_run)?;
         let mut question = Question {
             untracked,
             ..self.understand(&workspace.target, &branch, parents, options, recorded.is_some())?

@@ -90,8 +90,7 @@ impl Engine {
     ///
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where that would overwrite what no version holds.
     pub fn resolve(&self, paths: &[PathBuf], take: &str) -> Result<Resolved> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         let mut merging = workspace.merging()?;
         let parent = merging.parents.iter().position(|(_, reference)| is_called(reference, take)).ok_or_else(|| {
             let known: Vec<&str> = merging.parents.iter().map(|(_, reference)| reference.as_str()).collect();
@@ -169,8 +168,7 @@ impl Engine {
 
     /// Drops the merge in progress: the folder is as before it. What no version holds stays, under a name that says so.
     pub fn abort_merge(&self) -> Result<Aborted> {
-        let workspace = self.open_workspace()?;
-        let _lock = workspace.control.lock(&self.observer)?;
+        let (workspace, _lock) = self.lock_workspace()?;
         let mut merging = workspace.merging()?;
         let open = OpenMerge::of(self, &workspace, &merging)?;
         let (mut first, now) = (open.first_layout(self, &merging)?, open.layout(self, &merging)?);
@@ -196,11 +194,12 @@ impl Engine {
 
     /// Ends the merge in progress by a commit of what is staged; first goes on with writing its outcome, where that was cut off.
     pub fn continue_merge(&self, options: &CommitOptions) -> Result<Published> {
-        let workspace = self.open_workspace()?;
-        let lock = workspace.control.lock(&self.observer)?;
-        self.lay_again(&workspace, &mut workspace.merging()?)?;
-        drop(lock);
-        self.commit(options)
+        self.commit_as(options, true)
+    }
+
+    /// Goes on with writing the outcome of the merge in progress, which there must be, into the folder of a workspace that is locked.
+    pub(in crate::engine) fn lay_merge(&self, workspace: &Workspace) -> Result<()> {
+        self.lay_again(workspace, &mut workspace.merging()?)
     }
 
     /// For `rm`: which of the changes hold bytes that no version has.
