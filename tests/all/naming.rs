@@ -216,6 +216,24 @@ fn bumps_at_once_get_a_number_each() {
 }
 
 #[test]
+fn merges_at_once_that_reach_the_same_have_all_reached_it() {
+    let numbered = Numbered::new(&["--as", "1.0"], &[("a", "1")]);
+    numbered.write(&[("b", "1")]);
+    numbered.ingest(&["--branch", "dev", "--parent", "1.0"]);
+    let env = &numbered.0;
+    let start = |_| {
+        let mut command = env.command();
+        command.args(["merge", "./store/set@dev", "--branch", "main", "--bump", "minor", "--json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts")
+    };
+    let children: Vec<_> = (0..WRITERS / 2).map(start).collect();
+    let outputs = children.into_iter().map(|child| child.wait_with_output().expect("ends"));
+    let said: Vec<Value> = outputs.map(|output| serde_json::from_slice(&output.stdout).expect("a document")).collect();
+    assert!(said.iter().all(|said| said["name"] == "1.1"), "{said:#?}");
+    assert_eq!(said.iter().filter(|said| said["named"] == json!(true)).count(), 1, "{said:#?}");
+}
+
+#[test]
 fn a_name_for_content_that_is_there_is_said_to_be_given_or_a_version_to_be_made() {
     let numbered = Numbered::new(&[], &[("a", "1")]);
     let told = |more: &[&str]| numbered.0.run([&["ingest", "data", "--into", SET], more].concat()).text();
