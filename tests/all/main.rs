@@ -128,6 +128,7 @@ mod undoing;
 mod unsaved;
 mod users;
 mod uses;
+mod waiting;
 mod warming;
 mod why;
 mod workspace;
