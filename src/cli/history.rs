@@ -174,7 +174,7 @@ fn refs(card: &VersionCard) -> String {
         false => format!("tag {of}{tag}"),
     });
     let published = card.published.then(|| "published".to_owned());
-    let bare = card.let_go.map(|_| "content let go".to_owned());
+    let bare = card.let_go.map(|_| ui::LET_GO.to_owned());
     branches.chain(tags).chain(published).chain(bare).collect::<Vec<_>>().join(", ")
 }
 

@@ -76,8 +76,8 @@ fn called(version: &LineageVersion) -> String {
 }
 
 /// What is said behind a version whose content keep rules let go.
-fn let_go(version: &LineageVersion) -> &'static str {
-    if version.let_go.is_some() { "  content let go" } else { "" }
+fn let_go(version: &LineageVersion) -> String {
+    version.let_go.map_or_else(String::new, |_| format!("  {}", ui::LET_GO))
 }
 
 /// What leads from a version to its neighbours on one side.
@@ -116,7 +116,7 @@ impl<'a> Side<'a> {
         if !role.is_empty() {
             more.push_str(&format!("  as {}", ui::clean(role)));
         }
-        more.push_str(let_go(version));
+        more.push_str(&let_go(version));
         if !self.shown.insert(id) {
             return Some(Node::new(called(version), format!("{more}  (above)"), Vec::new()));
         }
@@ -181,7 +181,7 @@ fn dot(lineage: &Lineage) -> String {
     let mut line = |text: String| out.push_str(&format!("  {text};\n"));
     for version in &lineage.versions {
         let style = if version.version == lineage.version { ", style=bold" } else { "" };
-        let bare = if version.let_go.is_some() { "\\ncontent let go" } else { "" };
+        let bare = version.let_go.map_or_else(String::new, |_| format!("\\n{}", ui::LET_GO));
         let label = format!("{}\\n{}{bare}", escaped(&called(version)), version.version.short());
         line(format!("\"{}\" [label=\"{label}\"{style}]", version.version));
     }

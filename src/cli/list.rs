@@ -112,9 +112,6 @@ pub fn run(context: &mut Context, args: &List) -> Result<Ending> {
     Ok(Ending::Done)
 }
 
-/// What is said of a version whose content keep rules let go.
-const LET_GO: &str = "content let go";
-
 /// `name (mark, mark)`.
 fn marked<const N: usize>(name: impl Display, marks: [Option<&str>; N]) -> String {
     let marks: Vec<&str> = marks.into_iter().flatten().collect();
@@ -137,13 +134,14 @@ fn table(context: &mut Context, cards: &[DatasetCard]) {
     let has_published = cards.iter().any(|card| card.published.is_some());
     let has_tags = cards.iter().any(|card| !card.tags.is_empty());
     let row = |card: &DatasetCard| {
-        let named = card.name.as_ref().map(|name| marked(name, [card.name_let_go.map(|_| LET_GO)]));
+        let named = card.name.as_ref().map(|name| marked(name, [card.name_let_go.map(|_| ui::LET_GO)]));
         let newest = named.or(card.version.as_ref().map(dagset::base::Id::short));
         let published = card.published.as_ref().map(|it| {
             let shown = it.name.as_ref().map_or_else(|| it.version.short(), ToString::to_string);
-            marked(shown, [it.let_go.map(|_| LET_GO)])
+            marked(shown, [it.let_go.map(|_| ui::LET_GO)])
         });
-        let tag = |it: &ListedTag| marked(&it.tag, [it.protected.then_some("protected"), it.let_go.map(|_| LET_GO)]);
+        let tag =
+            |it: &ListedTag| marked(&it.tag, [it.protected.then_some("protected"), it.let_go.map(|_| ui::LET_GO)]);
         let mut cells = vec![
             card.dataset.clone(),
             newest.unwrap_or_else(|| "-".to_owned()),

@@ -6,7 +6,7 @@ use dagset::engine::{Address, Location, RefKind, RefRow};
 use serde_json::json;
 
 use super::table::{left, print};
-use super::ui::Paint;
+use super::ui::{self, Paint};
 use super::{Context, Ending, addresses, insist, json};
 
 const BRANCH_EXAMPLES: &str = "\
@@ -117,7 +117,7 @@ pub fn list(context: &mut Context, address: &Address, kind: RefKind) -> Result<E
     let cells: Vec<_> = rows
         .iter()
         .map(|row| {
-            let marks = [row.protected.then_some("protected"), row.let_go.map(|_| "content let go")];
+            let marks = [row.protected.then_some("protected"), row.let_go.map(|_| ui::LET_GO)];
             let marks = marks.into_iter().flatten().collect::<Vec<_>>().join(", ");
             let named = row.version_name.as_ref().map(ToString::to_string).unwrap_or_default();
             vec![row.name.clone(), row.version.short(), named, marks]

@@ -76,6 +76,9 @@ const USUAL_COLUMNS: usize = 80;
 /// What is cut keeps so much.
 const LEAST_COLUMNS: usize = 12;
 
+/// What is said of a version whose content keep rules let go.
+pub const LET_GO: &str = "content let go";
+
 /// Columns of the terminal that stdout is; `None` where there is nothing to fit into.
 pub fn columns() -> Option<usize> {
     let stdout = std::io::stdout();

@@ -193,7 +193,7 @@ impl Loose {
 }
 
 fn read_footer(bucket: &Bucket, kind: ObjectKind, name: &ObjectName) -> Result<(Footer, u64)> {
-    let object = format!("{}/{name}", kind.folder());
+    let object = kind.object(name);
     let read = || {
         let mut wanted = TAIL_BYTES;
         loop {

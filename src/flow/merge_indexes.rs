@@ -46,7 +46,7 @@ pub fn merge_indexes(timeline: &mut Timeline, content: &Content, actor: &Actor, 
         meta_bytes: rows.iter().map(|row| row.meta_bytes).sum(),
     };
     content.keep_index(&added, &merged);
-    bucket.ensure(&format!("{}/{name}", ObjectKind::Index.folder()), merged.into(), None)?;
+    bucket.ensure(&ObjectKind::Index.object(&name), merged.into(), None)?;
     let removed: Vec<ObjectName> = rows.iter().map(|row| row.name).collect();
     timeline.append(actor, |fold, _| {
         let all_there = removed.iter().all(|name| fold.indexes.contains_key(name));

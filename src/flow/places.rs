@@ -38,8 +38,7 @@ impl Places<'_> {
 
     /// Where a meta object lies, if the frame that it is in is closed.
     pub fn meta(&self, packer: &MetaPacker<'_>, id: &Id, kind: ItemKind) -> Result<Option<Place>> {
-        let own = || self.own.iter().find_map(|index| index.find_meta(id, kind));
-        match packer.place_of(id, kind).or_else(own) {
+        match packer.place_of(id, kind).or_else(|| self.own_meta(id, kind)) {
             Some(place) => Ok(Some(place)),
             None => self.known.meta(id, kind),
         }
@@ -50,8 +49,12 @@ impl Places<'_> {
         if packer.place_of(id, ItemKind::Node).is_some() {
             return Ok(None);
         }
-        let own = self.own.iter().find_map(|index| index.find_meta(id, ItemKind::Node));
+        let own = self.own_meta(id, ItemKind::Node);
         own.map_or_else(|| self.known.place_of(id, ItemKind::Node), |place| Ok(Some(place)))
+    }
+
+    fn own_meta(&self, id: &Id, kind: ItemKind) -> Option<Place> {
+        self.own.iter().find_map(|index| index.find_meta(id, kind))
     }
 
     /// The hint of a recipe's root or page.

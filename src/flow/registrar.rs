@@ -172,8 +172,7 @@ impl<'a> Registrar<'a> {
         if row.packs == 0 {
             return Ok(None);
         }
-        let name = format!("{}/{}", ObjectKind::Index.folder(), row.name);
-        self.bucket.ensure(&name, index.bytes().clone(), None)?;
+        self.bucket.ensure(&ObjectKind::Index.object(&row.name), index.bytes().clone(), None)?;
         row.bytes = index.bytes().len() as u64;
         row.id = Id::of(index.bytes());
         self.content.keep_index(&row, index.bytes());

@@ -40,7 +40,7 @@ pub fn rewrite_pack(
     born: u64,
     write: bool,
 ) -> Result<Option<Rewritten>> {
-    let old = format!("{}/{}", pack.kind.folder(), pack.name);
+    let old = pack.kind.object(&pack.name);
     let damaged = |fault: Error| fault.within(format!("{old} can't be rewritten")).hint(content.verify_hint());
     let read = || {
         let bytes = bucket.get(&old)?;
@@ -59,7 +59,7 @@ pub fn rewrite_pack(
     let name = ObjectName { born, random: random_bytes()? };
     let bytes = finished.bytes.len() as u64;
     if write {
-        bucket.ensure(&format!("{}/{name}", pack.kind.folder()), finished.bytes.into(), None)?;
+        bucket.ensure(&pack.kind.object(&name), finished.bytes.into(), None)?;
     }
     Ok(Some(Rewritten { name, kind: pack.kind, bytes, footer: finished.footer }))
 }

@@ -173,7 +173,7 @@ impl Thinner<'_> {
         let kept = loose.holding(&lost);
         let name = ObjectName { born: timeline.fold().number, random: random_bytes()? };
         if let Some((bytes, row)) = kept.index(name)? {
-            bucket.ensure(&format!("{}/{name}", ObjectKind::Index.folder()), bytes.into(), None)?;
+            bucket.ensure(&ObjectKind::Index.object(&name), bytes.into(), None)?;
             timeline.append(&self.actor, |_, _| Ok(vec![Operation::Register { indexes: vec![row.clone()] }]))?;
             thinned.kept_packs = kept.packs().count() as u64;
             thinned.packs = thinned.packs.saturating_sub(thinned.kept_packs);
@@ -182,7 +182,7 @@ impl Thinner<'_> {
         }
         let kept: HashSet<ObjectName> = kept.packs().map(|(name, _)| name).collect();
         for (name, _) in loose.packs().filter(|(name, _)| !kept.contains(name)) {
-            bucket.delete(&format!("{}/{name}", ObjectKind::Pack.folder()))?;
+            bucket.delete(&ObjectKind::Pack.object(&name))?;
         }
         Ok(thinned)
     }

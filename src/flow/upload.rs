@@ -219,7 +219,7 @@ impl Shared {
         let finished = builder.finish();
         let bytes = finished.bytes.len() as u64;
         let lent = Lent { bytes: finished.bytes, spare: self.spare.clone() };
-        let object = format!("{}/{name}", kind.folder());
+        let object = kind.object(&name);
         let watch = self.tally.as_ref().filter(|_| kind == ObjectKind::Pack).map(|tally| -> Watch {
             let raw_bytes = finished.footer.frames.iter().map(|frame| u64::from(frame.raw_bytes)).sum();
             Arc::new(tally.scaled(Stage::Placed, bytes, raw_bytes))

@@ -41,7 +41,7 @@ pub(super) fn without(
         live.iter().for_each(|pack| new.count(pack.kind, pack.bytes));
         if write {
             content.keep_index(&new, &bytes);
-            timeline.bucket().ensure(&format!("{}/{name}", ObjectKind::Index.folder()), bytes.into(), None)?;
+            timeline.bucket().ensure(&ObjectKind::Index.object(&name), bytes.into(), None)?;
         }
         added.push(new);
     }

@@ -1,6 +1,6 @@
 //! How stored objects begin and, those with a footer, end (docs/format.md §3, §4).
 
-use crate::base::{Error, Id, Kind, Result};
+use crate::base::{Error, Id, Kind, ObjectName, Result};
 
 use super::codec::{Put, Reader};
 
@@ -67,6 +67,11 @@ impl ObjectKind {
             ObjectKind::State => "state",
             ObjectKind::Use => "uses",
         }
+    }
+
+    /// What such an object is called in a store, where its name isn't a number or a use's.
+    pub fn object(self, name: &ObjectName) -> String {
+        format!("{}/{name}", self.folder())
     }
 
     /// What people call it.

@@ -25,7 +25,7 @@ const READ_WHOLE_BYTES: u32 = 1 << 20;
 pub fn write(bucket: &Bucket, fold: &Fold) -> Result<StateRef> {
     let name = ObjectName { born: fold.number, random: random_bytes()? };
     let (bytes, state) = packed(fold, name)?;
-    bucket.ensure(&format!("{}/{name}", ObjectKind::State.folder()), bytes.into(), None)?;
+    bucket.ensure(&ObjectKind::State.object(&name), bytes.into(), None)?;
     Ok(state)
 }
 

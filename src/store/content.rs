@@ -140,7 +140,7 @@ impl Content {
     pub fn new(bucket: Bucket, rows: Vec<IndexRow>) -> Content {
         let ranges = Arc::new(PackRanges::new(bucket.clone(), 0));
         Content {
-            fetcher: Fetcher::new(ranges.clone(), bucket.is_far()),
+            fetcher: Fetcher::new(ranges.clone()),
             ranges,
             bucket,
             rows,
@@ -386,7 +386,7 @@ impl Content {
         if let Some(stored) = self.kept(folder).and_then(|kept| kept.get(place)) {
             return Ok(stored);
         }
-        let object = format!("{}/{}", folder.folder(), place.pack);
+        let object = folder.object(&place.pack);
         if !self.may_be_there(&place.pack) {
             return Err(Error::damaged(format!("no index names {object}")).hint(self.bucket.verify_hint()));
         }

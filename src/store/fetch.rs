@@ -68,7 +68,6 @@ fn ranges(frames: &[FramePlace], gap: u64, is_new: impl Fn(ObjectName, u64, u64)
 /// Reads ranges of one store's packs and keeps their bytes for those who wanted them.
 pub(super) struct Fetcher {
     ranges: Arc<PackRanges>,
-    is_far: bool,
     lanes: OnceLock<Lanes>,
     held: Arc<Held>,
 }
@@ -279,9 +278,8 @@ fn read(
 }
 
 impl Fetcher {
-    /// Whether what is there `is_far` away decides how it is read.
-    pub(super) fn new(ranges: Arc<PackRanges>, is_far: bool) -> Fetcher {
-        Fetcher { ranges, is_far, lanes: OnceLock::new(), held: Arc::default() }
+    pub(super) fn new(ranges: Arc<PackRanges>) -> Fetcher {
+        Fetcher { ranges, lanes: OnceLock::new(), held: Arc::default() }
     }
 
     /// The stored bytes of a frame, if they were read ahead.
@@ -301,7 +299,7 @@ impl Fetcher {
 
     /// Begins to read frames, as part of `ahead`. From a folder they are read at once, those only that have neighbours.
     pub(super) fn start(&self, kind: ObjectKind, places: &[FramePlace], tally: Option<&Arc<Tally>>, ahead: &mut Ahead) {
-        let is_far = self.is_far;
+        let is_far = self.ranges.are_far();
         let mut spans = self.held.spans();
         let (mut wanted, mut new) = (Vec::new(), Vec::new());
         for place in places {

@@ -46,6 +46,11 @@ impl PackRanges {
         PackRanges { bucket, void_before, sights: Arc::default() }
     }
 
+    /// Whether the store is far away.
+    pub(super) fn are_far(&self) -> bool {
+        self.bucket.is_far()
+    }
+
     /// Whether the pack may be gone, where nobody has asked for it yet.
     pub(super) fn may_be_gone(&self, pack: &ObjectName) -> bool {
         pack.born < self.void_before
@@ -73,7 +78,7 @@ impl PackRanges {
         bytes: u64,
         watch: Option<&Watch>,
     ) -> Result<Bytes> {
-        let object = format!("{}/{pack}", kind.folder());
+        let object = kind.object(&pack);
         let is_first = self.may_be_gone(&pack) && self.sights.is_first(pack);
         if self.is_gone(&pack) {
             return Err(Error::not_found(format!("the store {} has no object {object}", self.bucket.describe())));

@@ -198,15 +198,14 @@ impl Collector<'_> {
     pub fn reclaim(&self, timeline: &mut Timeline, marker: &mut Marker, condemned: &mut Gone) -> Result<Gone> {
         let mut gone = Gone::default();
         for _ in 0..PATIENCE {
-            let is_due = |fold: &Fold| reclaimable(fold, self.old) != Default::default();
-            if is_due(timeline.fold()) && !self.dry_run {
+            if !self.dry_run && reclaimable(timeline.fold(), self.old) != Default::default() {
                 add(condemned, self.condemn(timeline, marker)?);
-            }
-            if !is_due(timeline.fold()) {
-                return Ok(gone);
             }
             let at = timeline.fold().number;
             let (things, contents) = reclaimable(timeline.fold(), self.old);
+            if things == Things::default() && contents.is_empty() {
+                return Ok(gone);
+            }
             self.observer.tell(Event::Phase("reclaiming"));
             let content = (self.content_of)(timeline)?;
             let packs = packs_of(&content)?;

@@ -144,7 +144,7 @@ impl Collector<'_> {
         let bytes = builder.finish()?;
         (row.bytes, row.id) = (bytes.len() as u64, Id::of(&bytes));
         content.keep_index(&row, &bytes);
-        bucket.ensure(&format!("{}/{}", ObjectKind::Index.folder(), row.name), bytes.into(), None)?;
+        bucket.ensure(&ObjectKind::Index.object(&row.name), bytes.into(), None)?;
         Ok((row, new))
     }
 }

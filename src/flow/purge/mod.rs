@@ -180,7 +180,7 @@ impl Purger<'_> {
             (row.bytes, row.id) = (bytes.len() as u64, Id::of(&bytes));
             if !self.dry_run {
                 content.keep_index(&row, &bytes);
-                let name = format!("{}/{}", ObjectKind::Index.folder(), row.name);
+                let name = ObjectKind::Index.object(&row.name);
                 timeline.bucket().ensure(&name, bytes.into(), None)?;
             }
             added.push(row);

@@ -77,7 +77,7 @@ impl Mender<'_> {
                     format!("no index names it any more; {lost} things of what was damaged are nowhere to be found")
                 }
             };
-            mended.push(Mended { object: format!("{}/{name}", named[name].folder()), how });
+            mended.push(Mended { object: named[name].object(name), how });
         }
         if self.dry_run {
             mended.retain(|it| lost == 0 || !it.how.contains("nowhere"));
@@ -101,7 +101,7 @@ impl Mender<'_> {
         }
         for name in bad {
             for kind in [ObjectKind::Pack, ObjectKind::MetaPack] {
-                let object = format!("{}/{name}", kind.folder());
+                let object = kind.object(name);
                 match named.contains_key(name) {
                     true => put_aside(&bucket, &object)?,
                     false => mended.extend(self.leave(&bucket, object)?),

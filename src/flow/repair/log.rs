@@ -13,7 +13,6 @@ use crate::history::newest::Seen;
 use crate::store::log::{self, record_name};
 use crate::store::objects::Bucket;
 
-use super::super::verify::object_name;
 use super::{Mended, SourceStore, damaged_bytes, put_back};
 
 /// So many bytes of a record may have rotted for what is left to tell which one it was.
@@ -226,7 +225,7 @@ pub(super) fn missing_index<'r>(
     rows: impl IntoIterator<Item = &'r IndexRow>,
 ) -> Result<Option<String>> {
     for row in rows {
-        let object = object_name(ObjectKind::Index, &row.name);
+        let object = ObjectKind::Index.object(&row.name);
         if bucket.size(&object)? != Some(row.bytes) {
             return Ok(Some(object));
         }

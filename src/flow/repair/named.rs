@@ -17,7 +17,7 @@ use crate::store::log;
 use crate::store::objects::Bucket;
 
 use super::super::loose_packs::Loose;
-use super::super::verify::{Finding, object_name};
+use super::super::verify::Finding;
 use super::{Mended, Mender, found_of, put_aside};
 
 impl Mender<'_> {
@@ -32,7 +32,7 @@ impl Mender<'_> {
         let named = named_states(bucket, timeline.fold().number)?;
         let mut mended = Vec::new();
         for name in found {
-            let object = object_name(ObjectKind::State, &name);
+            let object = ObjectKind::State.object(&name);
             let Some(state) = named.get(&name) else {
                 mended.extend(self.leave(bucket, object)?);
                 continue;
@@ -69,7 +69,7 @@ impl Mender<'_> {
         let content = (self.content_of)(timeline)?;
         let (mut mended, mut lost) = (Vec::new(), Vec::new());
         for name in found {
-            let object = object_name(ObjectKind::Index, &name);
+            let object = ObjectKind::Index.object(&name);
             match timeline.fold().indexes.get(&name) {
                 None => mended.extend(self.leave(&bucket, object)?),
                 Some(row) => match self.copied_index(&content, row, timeline.fold().store) {
@@ -86,7 +86,7 @@ impl Mender<'_> {
     }
 
     fn copied_index(&self, content: &Content, row: &IndexRow, store: [u8; 16]) -> Option<Bytes> {
-        let name = object_name(ObjectKind::Index, &row.name);
+        let name = ObjectKind::Index.object(&row.name);
         let kept = content.index(row).ok().map(|index| index.bytes().clone());
         let is_it = |bytes: &Bytes| Id::of(bytes) == row.id;
         kept.or_else(|| self.copies(store).find_map(|copy| copy.bucket.get(&name).ok().filter(is_it)))
@@ -102,7 +102,7 @@ impl Mender<'_> {
         let loose = Loose::find(&bucket, &healthy)?.without_purged(&bucket, &healthy, &timeline.fold().expelled)?;
         let (mut mended, mut left) = (Vec::new(), Vec::new());
         for row in lost {
-            let object = object_name(ObjectKind::Index, &row.name);
+            let object = ObjectKind::Index.object(&row.name);
             match loose.index_of(row)? {
                 Some(bytes) => {
                     self.put_back(&bucket, &object, &bytes)?;
@@ -122,15 +122,13 @@ impl Mender<'_> {
             Some((_, row)) => format!("{} that no index names were indexed anew", packs(row.packs)),
             None => "no pack of it is there; it was taken out of the log".to_owned(),
         };
-        mended.extend(
-            removed.iter().map(|name| Mended { object: object_name(ObjectKind::Index, name), how: how.clone() }),
-        );
+        mended.extend(removed.iter().map(|name| Mended { object: ObjectKind::Index.object(name), how: how.clone() }));
         if self.dry_run {
             return Ok(mended);
         }
         let added: Vec<IndexRow> = made.iter().map(|(_, row)| row.clone()).collect();
         if let Some((bytes, row)) = made {
-            bucket.ensure(&object_name(ObjectKind::Index, &row.name), bytes.into(), None)?;
+            bucket.ensure(&ObjectKind::Index.object(&row.name), bytes.into(), None)?;
         }
         timeline.append(&self.actor, |fold, _| {
             let are_there = removed.iter().all(|name| fold.indexes.contains_key(name));
@@ -138,7 +136,7 @@ impl Mender<'_> {
             Ok(if are_there { vec![step] } else { Vec::new() })
         })?;
         for name in &removed {
-            put_aside(&bucket, &object_name(ObjectKind::Index, name))?;
+            put_aside(&bucket, &ObjectKind::Index.object(name))?;
         }
         Ok(mended)
     }

@@ -9,7 +9,6 @@ use crate::history::fold::Fold;
 use crate::history::state;
 use crate::store::log;
 
-use super::objects::object_name;
 use super::{Check, Finding};
 
 /// Records that are read before they are looked at in order.
@@ -81,7 +80,7 @@ impl Check<'_> {
     }
 
     fn state(&self, state: &StateRef, is_kept: bool) -> Result<()> {
-        let name = object_name(ObjectKind::State, &state.pack());
+        let name = ObjectKind::State.object(&state.pack());
         match (state::read(self.bucket, state), self.bucket.is_taken(&name)?) {
             (Err(fault), _) if fault.kind() == Kind::Unreachable => return Err(fault),
             (_, false) if !is_kept => {}

@@ -26,8 +26,6 @@ mod objects;
 mod walk;
 mod whole;
 
-pub(super) use objects::object_name;
-
 /// Objects of a far store that are read at once; packs are read whole, 32 MiB each.
 const FAR_OBJECTS: usize = 6;
 /// How often the log is looked at again where it moves on and something seems missing.

@@ -42,11 +42,7 @@ impl Check<'_> {
                 (ObjectKind::Use, _) if is_part => {}
                 (ObjectKind::Pack, Ok(indexes)) if is_part && self.extent.since.is_none() => {
                     let packs = indexes.iter().flat_map(Index::packs).filter(|pack| pack.kind == kind);
-                    objects.extend(packs.map(|pack| Stored {
-                        kind,
-                        name: object_name(kind, &pack.name),
-                        bytes: pack.bytes,
-                    }));
+                    objects.extend(packs.map(|pack| Stored { kind, name: kind.object(&pack.name), bytes: pack.bytes }));
                 }
                 _ => self.list_below(kind, kind.folder().to_owned(), &mut objects)?,
             }
@@ -156,9 +152,4 @@ fn frame_damage(
         }
     };
     items.iter().filter(is_wrong).map(|item| format!("doesn't hold {}", item.id.short())).collect()
-}
-
-/// A stored object of a kind that isn't numbered.
-pub(in crate::flow) fn object_name(kind: ObjectKind, name: &ObjectName) -> String {
-    format!("{}/{name}", kind.folder())
 }

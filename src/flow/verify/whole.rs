@@ -5,7 +5,6 @@ use crate::format::header::ObjectKind;
 use crate::format::index::Index;
 use crate::history::fold::Fold;
 
-use super::objects::object_name;
 use super::walk::Walk;
 use super::{Check, Finding, Snapshot};
 
@@ -13,7 +12,7 @@ impl Check<'_> {
     /// Every registered index is what was registered, and the packs that it names are there in full.
     pub(super) fn registered(&self, fold: &Fold) -> Result<()> {
         for row in fold.indexes.values() {
-            let name = object_name(ObjectKind::Index, &row.name);
+            let name = ObjectKind::Index.object(&row.name);
             let read = || {
                 let bytes = self.bucket.get(&name)?;
                 match Id::of(&bytes) == row.id {
@@ -35,7 +34,7 @@ impl Check<'_> {
 
     fn packs_of(&self, index: &Index) -> Result<()> {
         for pack in index.packs() {
-            let name = object_name(pack.kind, &pack.name);
+            let name = pack.kind.object(&pack.name);
             if !self.is_in_sample(pack.kind, &name) {
                 continue;
             }

@@ -24,7 +24,7 @@ impl Content {
     /// Says which sessions are void as of this record: packs of those alone may be gone.
     pub fn void_before(self, born: u64) -> Content {
         let ranges = Arc::new(PackRanges::new(self.bucket.clone(), born));
-        Content { fetcher: Fetcher::new(ranges.clone(), self.bucket.is_far()), ranges, ..self }
+        Content { fetcher: Fetcher::new(ranges.clone()), ranges, ..self }
     }
 
     /// Where to read something ahead: where a hint says, unless that is known to lead nowhere; then where the indexes say.
