@@ -5,7 +5,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use dagset::chunk::{DEFAULT_LEVEL, compress, compress_against, decompress, pieces};
+use dagset::chunk::{compress, compress_against, decompress, pieces};
 
 const BYTES: usize = 64 << 20;
 
@@ -43,13 +43,13 @@ fn parts(criterion: &mut Criterion) {
         let bytes: usize = few.iter().map(|chunk| chunk.len()).sum();
         group.throughput(Throughput::Bytes(bytes as u64));
         group.bench_function("compress", |b| {
-            b.iter(|| few.iter().filter_map(|chunk| compress(black_box(chunk), DEFAULT_LEVEL)).count())
+            b.iter(|| few.iter().filter_map(|chunk| compress(black_box(chunk))).count())
         });
         let edited: Vec<Vec<u8>> = few.iter().map(|chunk| edit(chunk)).collect();
-        let against = || few.iter().zip(&edited).filter_map(|(base, raw)| compress_against(raw, base, DEFAULT_LEVEL));
+        let against = || few.iter().zip(&edited).filter_map(|(base, raw)| compress_against(raw, base));
         group.bench_function("compress_against", |b| b.iter(|| against().count()));
         let frames: Vec<(Vec<u8>, usize)> =
-            few.iter().filter_map(|chunk| Some((compress(chunk, DEFAULT_LEVEL)?, chunk.len()))).collect();
+            few.iter().filter_map(|chunk| Some((compress(chunk)?, chunk.len()))).collect();
         if !frames.is_empty() {
             group.bench_function("decompress", |b| {
                 b.iter(|| frames.iter().filter_map(|(frame, len)| decompress(frame, *len, None).ok()).count())

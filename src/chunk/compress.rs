@@ -1,6 +1,6 @@
 //! Chunks to zstd frames and back (docs/format.md §4 encodings, §5.2).
 //!
-//! Writing decides freely: level, whether to try at all. Reading trusts nothing: a stored frame is exactly one zstd frame, without a dictionary id, that declares
+//! Writing decides freely whether to try at all. Reading trusts nothing: a stored frame is exactly one zstd frame, without a dictionary id, that declares
 //! the size which the pack's footer states and decodes to it. A frame against a base has the base's bytes as raw-content prefix.
 //!
 //! Contexts are kept per thread: a frame is about 60 KB, and setting one up would cost a good part of that. Those with a prefix are made anew, since a context
@@ -13,7 +13,7 @@ use zstd::zstd_safe::{self, CCtx, CParameter, DCtx, WriteBuf};
 use crate::base::{Error, Result};
 
 /// The level at which compression keeps up with reading; higher ones seldom save more at the size of a chunk.
-pub const DEFAULT_LEVEL: i32 = 1;
+const LEVEL: i32 = 1;
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
@@ -23,20 +23,20 @@ thread_local! {
 }
 
 /// `raw` as one zstd frame, or `None` unless that saves at least a twentieth.
-pub fn compress(raw: &[u8], level: i32) -> Option<Vec<u8>> {
+pub fn compress(raw: &[u8]) -> Option<Vec<u8>> {
     let mut stored = Vec::with_capacity(worth_bytes(raw));
-    COMPRESSOR.with_borrow_mut(|context| context.compress(&mut stored, raw, level)).ok()?;
+    COMPRESSOR.with_borrow_mut(|context| context.compress(&mut stored, raw, LEVEL)).ok()?;
     Some(stored)
 }
 
 /// `raw` as one zstd frame that needs `base` to be decoded, or `None` unless that saves at least a twentieth.
 ///
 /// The window spans all of the base and of `raw`. The two mustn't share memory: zstd then finds nothing in the base.
-pub fn compress_against(raw: &[u8], base: &[u8], level: i32) -> Option<Vec<u8>> {
+pub fn compress_against(raw: &[u8], base: &[u8]) -> Option<Vec<u8>> {
     let mut stored = Vec::with_capacity(worth_bytes(raw));
     let span = (raw.len() + base.len()).next_power_of_two().trailing_zeros();
     let mut context = CCtx::create();
-    context.set_parameter(CParameter::CompressionLevel(level)).ok()?;
+    context.set_parameter(CParameter::CompressionLevel(LEVEL)).ok()?;
     context.set_parameter(CParameter::WindowLog(span.clamp(10, 27))).ok()?;
     context.set_parameter(CParameter::HashLog(span.clamp(10, 18))).ok()?;
     context.set_parameter(CParameter::EnableLongDistanceMatching(true)).ok()?;
@@ -93,42 +93,6 @@ fn worth_bytes(raw: &[u8]) -> usize {
     raw.len() - raw.len().div_ceil(20)
 }
 
-/// Whether trying to compress the next chunk of a file is worth the time.
-///
-/// After [`Prober::PATIENCE`] failures in a row only every [`Prober::PAUSE`]th chunk is tried, until one succeeds.
-#[derive(Debug, Clone, Default)]
-pub struct Prober {
-    failures: u32,
-    skipped: u32,
-}
-
-impl Prober {
-    /// Failures in a row after which a file counts as incompressible.
-    pub const PATIENCE: u32 = 2;
-    /// In such a file one chunk of so many is tried.
-    pub const PAUSE: u32 = 16;
-
-    /// For a file's first chunk.
-    pub fn new() -> Prober {
-        Prober::default()
-    }
-
-    /// Whether to try the next chunk; counts it as passed if not.
-    pub fn should_try(&mut self) -> bool {
-        if self.failures < Self::PATIENCE || self.skipped + 1 >= Self::PAUSE {
-            self.skipped = 0;
-            return true;
-        }
-        self.skipped += 1;
-        false
-    }
-
-    /// What came of a try.
-    pub fn outcome(&mut self, saved: bool) {
-        self.failures = if saved { 0 } else { self.failures.saturating_add(1) };
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,18 +116,18 @@ mod tests {
     #[test]
     fn only_what_saves_a_twentieth_is_kept() {
         let raw = text(60_000);
-        let stored = compress(&raw, DEFAULT_LEVEL).expect("text shrinks");
+        let stored = compress(&raw).expect("text shrinks");
         assert!(stored.len() <= worth_bytes(&raw));
         assert_eq!(decompress(&stored, raw.len(), None).expect("own frame"), raw);
-        assert_eq!(compress(&noise("x", 60_000), DEFAULT_LEVEL), None);
+        assert_eq!(compress(&noise("x", 60_000)), None);
         for len in 0..20 {
-            assert!(compress(&noise("x", len), DEFAULT_LEVEL).is_none_or(|stored| stored.len() < len));
+            assert!(compress(&noise("x", len)).is_none_or(|stored| stored.len() < len));
         }
         let mut mixed = noise("x", 97_000);
         mixed.resize(100_000, 0);
-        assert_eq!(compress(&mixed, DEFAULT_LEVEL), None, "3% isn't enough");
+        assert_eq!(compress(&mixed), None, "3% isn't enough");
         mixed.resize(110_000, 0);
-        assert!(compress(&mixed, DEFAULT_LEVEL).is_some());
+        assert!(compress(&mixed).is_some());
     }
 
     #[test]
@@ -172,7 +136,7 @@ mod tests {
             let base = noise("base", len);
             let mut raw = base.clone();
             raw.splice(len / 2..len / 2, *b"an insert");
-            let stored = compress_against(&raw, &base, DEFAULT_LEVEL).expect("nearly all is in the base");
+            let stored = compress_against(&raw, &base).expect("nearly all is in the base");
             assert!(stored.len() < 1000, "{} bytes for {len}", stored.len());
             assert_eq!(decompress(&stored, raw.len(), Some(&base)).expect("own frame"), raw);
             assert!(refused(&stored, raw.len(), None));
@@ -186,7 +150,7 @@ mod tests {
         let mut base = vec![0x37, 0xa4, 0x30, 0xec];
         base.extend(noise("base", 50_000));
         let raw = base.clone();
-        let stored = compress_against(&raw, &base, DEFAULT_LEVEL).expect("all is in the base");
+        let stored = compress_against(&raw, &base).expect("all is in the base");
         assert!(stored.len() < 200);
         assert_eq!(decompress(&stored, raw.len(), Some(&base)).expect("own frame"), raw);
     }
@@ -194,7 +158,7 @@ mod tests {
     #[test]
     fn hostile_frames_are_damaged() {
         let raw = text(50_000);
-        let stored = compress(&raw, DEFAULT_LEVEL).expect("text shrinks");
+        let stored = compress(&raw).expect("text shrinks");
         assert!(refused(&stored, raw.len() - 1, None));
         assert!(refused(&stored, raw.len() + 1, None));
         assert!(refused(&[], 0, None));
@@ -208,7 +172,7 @@ mod tests {
         let skippable = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
         assert!(refused(&[&skippable[..], &stored[..]].concat(), raw.len(), None), "skippable before");
         assert!(refused(&[&stored[..], &skippable[..]].concat(), raw.len(), None), "skippable behind");
-        let bomb = compress(&vec![0; 64 << 20], DEFAULT_LEVEL).expect("zeros shrink");
+        let bomb = compress(&vec![0; 64 << 20]).expect("zeros shrink");
         assert!(refused(&bomb, 1 << 20, None));
         let mut dictionary = stored.clone();
         dictionary[4] |= 1;
@@ -218,36 +182,21 @@ mod tests {
     #[test]
     fn a_failure_leaves_the_thread_able() {
         let raw = text(30_000);
-        let stored = compress(&raw, DEFAULT_LEVEL).expect("text shrinks");
+        let stored = compress(&raw).expect("text shrinks");
         let mut broken = stored.clone();
         broken.truncate(stored.len() / 2);
         assert!(decompress(&broken, raw.len(), None).is_err());
-        assert_eq!(compress(&noise("x", 30_000), DEFAULT_LEVEL), None);
-        assert_eq!(compress(&raw, DEFAULT_LEVEL), Some(stored.clone()));
+        assert_eq!(compress(&noise("x", 30_000)), None);
+        assert_eq!(compress(&raw), Some(stored.clone()));
         assert_eq!(decompress(&stored, raw.len(), None).expect("own frame"), raw);
-    }
-
-    #[test]
-    fn an_incompressible_file_is_probed_now_and_then() {
-        let mut prober = Prober::new();
-        let mut tried = Vec::new();
-        for chunk in 0..40 {
-            if prober.should_try() {
-                tried.push(chunk);
-                prober.outcome(false);
-            }
-        }
-        assert_eq!(tried, [0, 1, 17, 33]);
-        prober.outcome(true);
-        assert!(prober.should_try() && prober.should_try());
     }
 
     proptest! {
         #[test]
         fn frames_round_trip(raw in proptest::collection::vec(0u8..4, 0..5000), base in proptest::option::of(proptest::collection::vec(0u8..4, 0..5000))) {
             let stored = match &base {
-                None => compress(&raw, DEFAULT_LEVEL),
-                Some(base) => compress_against(&raw, base, DEFAULT_LEVEL),
+                None => compress(&raw),
+                Some(base) => compress_against(&raw, base),
             };
             if let Some(stored) = stored {
                 prop_assert_eq!(decompress(&stored, raw.len(), base.as_deref()).expect("own frame"), raw);

@@ -6,5 +6,5 @@
 pub mod compress;
 pub mod cut;
 
-pub use compress::{DEFAULT_LEVEL, Prober, compress, compress_against, decompress};
+pub use compress::{compress, compress_against, decompress};
 pub use cut::{FIXED, MAX, MIN, Rule, SMALL_FILE, next_cut, pieces, sniff};

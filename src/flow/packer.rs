@@ -12,8 +12,6 @@ use super::upload::{OpenPack, PACK_BYTES, Uploads};
 const SHARED_DATA_FRAME: usize = 256 << 10;
 /// A chunk of at least this is a frame alone.
 const ALONE: usize = 64 << 10;
-/// zstd's level: compression is the cost of storing, and higher levels gain little at this size.
-const LEVEL: i32 = 1;
 
 /// Whether it is worth trying to compress something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,12 +138,12 @@ impl OpenFrame {
 
 /// The compressed form of a frame, if it is worth keeping.
 pub fn pack_frame(raw: &[u8]) -> Option<Packed> {
-    compress(raw, LEVEL).map(|bytes| Packed { bytes, encoding: Encoding::Zstd })
+    compress(raw).map(|bytes| Packed { bytes, encoding: Encoding::Zstd })
 }
 
 /// The form of a frame that needs the chunk `id`, whose bytes are `base`, if it is worth keeping.
 pub fn pack_frame_against(raw: &[u8], id: Id, base: &[u8]) -> Option<Packed> {
-    compress_against(raw, base, LEVEL).map(|bytes| Packed { bytes, encoding: Encoding::Based(id) })
+    compress_against(raw, base).map(|bytes| Packed { bytes, encoding: Encoding::Based(id) })
 }
 
 /// Joins the tails of several packers into as few packs as they fill; gives the last, which may be far from full.

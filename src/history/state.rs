@@ -52,7 +52,7 @@ fn add_node(pack: &mut PackBuilder, name: ObjectName, node: &NewNode, places: &H
         parsed.children().iter().map(|child| (ChildShape::Meta, places.get(&child.id).copied())).collect();
     let hint = hint::encode(&children);
     let raw = [&node.bytes[..], &hint].concat();
-    let packed = compress(&raw, 1);
+    let packed = compress(&raw);
     let (stored, encoding) = packed.as_deref().map_or((&raw[..], Encoding::Raw), |bytes| (bytes, Encoding::Zstd));
     let item =
         NewItem { id: node.id, kind: ItemKind::StateNode, len: node.bytes.len() as u32, hint_len: hint.len() as u32 };

@@ -9,9 +9,6 @@ use crate::base::files::not_regular;
 use crate::base::open_folder::open_file;
 use crate::base::{Error, Result};
 
-/// Bytes read at a time from large files.
-pub const BLOCK: usize = 16 << 20;
-
 /// A file that changes while it is read is read again, so often.
 pub const ATTEMPTS: u32 = 3;
 

@@ -129,7 +129,7 @@ fn freeze() {
 fn store_against(folder: &Path, base: &[u8], edited: &[u8]) {
     let bucket = backend::open_folder(folder.join("store").to_str().unwrap()).unwrap();
     let file = StoreFile::parse(&bucket.get("dagset.json").unwrap(), "store").unwrap();
-    let packed = compress_against(edited, base, 1).unwrap();
+    let packed = compress_against(edited, base).unwrap();
     assert!(packed.len() < 1_000);
     let mut pack = PackBuilder::new(ObjectKind::Pack);
     let item = NewItem { id: Id::of(edited), kind: ItemKind::Chunk, len: edited.len() as u32, hint_len: 0 };

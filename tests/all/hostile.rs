@@ -268,7 +268,7 @@ fn contents_that_are_not_what_they_claim() {
         // Two frames, each the base of the other.
         let both = [vec![1u8; 50_000], vec![2u8; 50_000]];
         for (raw, base) in [(&both[0], &both[1]), (&both[1], &both[0])] {
-            forge.chunk(Id::of(raw), &compress(raw, 1).unwrap(), 50_000, Encoding::Based(Id::of(base)));
+            forge.chunk(Id::of(raw), &compress(raw).unwrap(), 50_000, Encoding::Based(Id::of(base)));
         }
         (Id::of(&both[0]), vec![Id::of(&both[1])])
     }));

@@ -340,7 +340,7 @@ fn exchange(bytes: &[u8], old: &Id, new: &Id) -> Vec<u8> {
 
 fn add(pack: &mut PackBuilder, name: ObjectName, id: Id, kind: ItemKind, object: &[u8], hint: &[u8]) -> Place {
     let raw = [object, hint].concat();
-    let packed = compress(&raw, 1);
+    let packed = compress(&raw);
     let (stored, encoding) = packed.as_deref().map_or((&raw[..], Encoding::Raw), |bytes| (bytes, Encoding::Zstd));
     let item = NewItem { id, kind, len: object.len() as u32, hint_len: hint.len() as u32 };
     let ordinal = pack.add_frame(stored, raw.len() as u32, encoding, &[item]).expect("fits");

@@ -444,6 +444,6 @@ fn chunks() -> Vec<Vec<u8>> {
     let seed = |base: &[u8], stored: Vec<u8>| {
         [&(raw.len() as u16).to_le_bytes()[..], &[base.len() as u8], base, &stored].concat()
     };
-    let against = compress_against(&raw, &base, 3).expect("it repeats itself");
-    vec![seed(&[], compress(&raw, 3).expect("it repeats itself")), seed(&base, against)]
+    let against = compress_against(&raw, &base).expect("it repeats itself");
+    vec![seed(&[], compress(&raw).expect("it repeats itself")), seed(&base, against)]
 }
