@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{ConflictStatus, MergeStatus, Status, Upstream};
+use dagset::engine::{ConflictStatus, MergeStatus, Status, Upstream, Ways};
 use serde_json::{Value, json};
 
 use super::ui::{Colour, Paint};
@@ -12,6 +12,9 @@ use super::{Context, Ending, json, progress, ui};
 
 /// Of each kind of change, so many are listed for people unless -v is given.
 const SHOWN: usize = 200;
+
+/// What is said where a switch hasn't ended, but for the commands' words.
+const ON_THE_WAY: &str = "a switch hasn't ended: dagset  goes on, dagset  goes back";
 
 /// Show what changed in the workspace since its version
 #[derive(Args)]
@@ -80,9 +83,12 @@ fn tell(context: &mut Context, status: &Status) {
         let command = paint.cyan(format!("dagset switch {reference}"));
         writeln!(context.out, "its content isn't here yet; {command} writes it");
     }
-    if let Some(version) = &status.unfinished_switch {
-        let command = paint.cyan(format!("dagset switch {}", version.short()));
-        writeln!(context.out, "a switch was cut off; {command} goes on with it");
+    if let Some(Ways { on, back }) = &status.ways {
+        let wide = ON_THE_WAY.len() + on.len() + back.as_ref().map_or(0, String::len);
+        let gap = if ui::columns().is_some_and(|columns| wide > columns) { "\n  " } else { " " };
+        let command = |words: &String| paint.cyan(format!("dagset {words}"));
+        let back = back.as_ref().map_or_else(String::new, |back| format!(", {} goes back", command(back)));
+        writeln!(context.out, "a switch hasn't ended:{gap}{} goes on{back}", command(on));
     }
     if let Some(branch) = &status.branch {
         let switch = paint.cyan(format!("dagset switch {branch}"));
@@ -133,10 +139,12 @@ fn tell(context: &mut Context, status: &Status) {
         let title = if wants_staged { "Staged:" } else { "Changed:" };
         let how = match (wants_staged, &status.merging) {
             (true, Some(_)) => "dagset merge --continue",
+            _ if status.ways.is_some() => "",
             (true, None) => "dagset commit",
             (false, _) => "dagset add PATH, or dagset commit -a",
         };
-        writeln!(context.out, "\n{} {}", paint.bold(title), paint.dim(how));
+        let gap = if how.is_empty() { "" } else { " " };
+        writeln!(context.out, "\n{}{gap}{}", paint.bold(title), paint.dim(how));
         for (word, paths, colour) in lists {
             let paths = chosen(paths);
             let most = if context.global.verbose > 0 { usize::MAX } else { SHOWN };

@@ -16,7 +16,7 @@ use super::transfer::{FetchReport, here};
 use super::{Address, Engine, Settings, StoreSettings};
 
 /// The remote that a clone comes from.
-const ORIGIN: &str = "origin";
+pub(super) const ORIGIN: &str = "origin";
 
 /// What to clone, and into what.
 #[derive(Debug, Clone, Default)]

@@ -147,8 +147,8 @@ impl Engine {
         let mut versions = Vec::new();
         for control in around.into_iter().chain(here) {
             let state = control.state()?;
-            versions
-                .extend([state.at(), state.base, state.checkout.as_ref().map(|it| it.version)].into_iter().flatten());
+            versions.extend([state.at(), state.base].into_iter().flatten());
+            versions.extend(state.checkout.iter().flat_map(|begun| begun.versions()));
             if let Some(merging) = control.merging(&state)? {
                 versions.extend(merging.base.into_iter().chain(merging.parents.iter().map(|(id, _)| *id)));
             }

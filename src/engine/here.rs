@@ -13,7 +13,7 @@ use crate::tree::scan::FoundKind;
 use crate::workspace::compare::LocalChange;
 use crate::workspace::control::Checkout;
 
-use super::commit::unfinished;
+use super::begun::unfinished;
 use super::merge::refuse_in_progress;
 use super::workspace::Workspace;
 use super::{Engine, MergeReport};

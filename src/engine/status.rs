@@ -7,6 +7,7 @@ use crate::history::bases::reaches;
 use crate::workspace::merging::{Merging, OpenConflict, Solved};
 
 use super::Engine;
+use super::begun::Ways;
 use super::clone::Upstream;
 use super::ingest::LeftOutPath;
 use super::workspace::left_out;
@@ -54,6 +55,8 @@ pub struct Status {
     pub left_out: Vec<LeftOutPath>,
     /// The version that a cut-off `switch` was going to.
     pub unfinished_switch: Option<Id>,
+    /// What leads out of there.
+    pub ways: Option<Ways>,
     /// Whether the branch has a version that follows the base.
     pub behind: bool,
     /// The branch is elsewhere, and not ahead: at this version, or nowhere.
@@ -80,6 +83,7 @@ impl Engine {
             branch: workspace.state.branch.clone(),
             base: workspace.state.at(),
             to_write: workspace.to_write()?,
+            ways: workspace.ways(),
             unfinished_switch: workspace.state.checkout.as_ref().map(|checkout| checkout.version),
             ..Status::default()
         };

@@ -76,6 +76,15 @@ pub struct State {
 pub struct Checkout {
     pub branch: Option<BranchName>,
     pub version: Id,
+    /// Other versions that were begun before, of which files may stand in the folder.
+    pub left: Vec<Id>,
+}
+
+impl Checkout {
+    /// The versions other than the base of which files may stand in the folder.
+    pub fn versions(&self) -> impl Iterator<Item = Id> {
+        std::iter::once(self.version).chain(self.left.iter().copied())
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -103,6 +112,8 @@ struct StateJson {
 struct CheckoutJson {
     branch: Option<String>,
     version: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    left: Vec<String>,
 }
 
 impl State {
@@ -210,7 +221,8 @@ impl Control {
         };
         let id = |text: &str| Id::from_hex(text).ok_or_else(unclear);
         let checkout = json.checkout.map(|checkout| {
-            Ok::<_, Error>(Checkout { branch: branch(checkout.branch)?, version: id(&checkout.version)? })
+            let left = checkout.left.iter().map(|left| id(left)).collect::<Result<_>>()?;
+            Ok::<_, Error>(Checkout { branch: branch(checkout.branch)?, version: id(&checkout.version)?, left })
         });
         Ok(State {
             branch: branch(json.branch)?,
@@ -229,6 +241,7 @@ impl Control {
             checkout: state.checkout.as_ref().map(|checkout| CheckoutJson {
                 branch: checkout.branch.as_ref().map(BranchName::to_string),
                 version: checkout.version.to_string(),
+                left: checkout.left.iter().map(Id::to_string).collect(),
             }),
             check: None,
         };
@@ -314,7 +327,7 @@ mod tests {
         assert_eq!(control.config().expect("reads"), config);
         assert_eq!(control.state().expect("reads"), State::default());
         let branch = Some(BranchName::new("main").expect("good name"));
-        let checkout = Some(Checkout { branch: branch.clone(), version: Id::of(b"v") });
+        let checkout = Some(Checkout { branch: branch.clone(), version: Id::of(b"v"), left: vec![Id::of(b"l")] });
         let state = State { branch, base: Some(Id::of(b"b")), unwritten: Some(Id::of(b"u")), checkout };
         control.write_state(&state).expect("writes");
         assert_eq!(control.state().expect("reads"), state);

@@ -366,10 +366,14 @@ fn go_on(world: &World, fault: &Error) {
 
 #[track_caller]
 fn assert_all_converge(operations: &[Operation]) {
-    let base = scene();
+    assert_all_converge_from(&scene(), operations);
+}
+
+#[track_caller]
+fn assert_all_converge_from(base: &World, operations: &[Operation]) {
     let mut all = Vec::new();
     for operation in operations {
-        let (tried, complaints) = try_all(&base, operation);
+        let (tried, complaints) = try_all(base, operation);
         assert!(tried > 3, "{}: {tried} faults", operation.name);
         all.extend(complaints);
     }
@@ -384,4 +388,38 @@ fn what_moves_refs_survives_every_fault() {
 #[test]
 fn what_carries_content_survives_every_fault() {
     assert_all_converge(&CARRYING);
+}
+
+/// A switch to `side` that was cut off in the middle: its version is written, but for one file.
+fn scene_between() -> World {
+    let base = scene();
+    let begun = (1..20).find_map(|call| {
+        let (world, stage) = faulty(&base);
+        stage.plan(Plan::at(call, Fault::Before).of(Verb::GetRange).and_ever_after());
+        world.engine("work").switch("side").err()?;
+        stage.revive();
+        world.engine("work").status().expect("status").unfinished_switch.map(|_| world.copy())
+    });
+    let world = begun.expect("at one of the calls it had begun");
+    world.write("work/folder/small", "4");
+    world.write("work/only-4", "of this version");
+    world
+}
+
+#[test]
+fn a_way_out_of_a_switch_survives_every_fault() {
+    let ways = [
+        Operation { name: "switch back", run: |world| world.engine("work").switch("main").map(drop) },
+        Operation { name: "switch on", run: |world| world.engine("work").switch("side").map(drop) },
+        Operation { name: "switch elsewhere", run: |world| world.engine("work").switch("1.0").map(drop) },
+    ];
+    assert_all_converge_from(&scene_between(), &ways);
+    let world = scene_between();
+    let files = |world: &World| {
+        let mut files = contents(&world.path("work"));
+        files.retain(|path, _| !path.starts_with(".dagset"));
+        files
+    };
+    world.engine("work").switch("main").expect("leads back");
+    assert_eq!(files(&world), files(&scene()));
 }

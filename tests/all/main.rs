@@ -120,6 +120,7 @@ mod steered;
 mod store_check;
 mod store_users;
 mod strangers;
+mod switch_back;
 mod tags;
 mod thin;
 mod thinning;
