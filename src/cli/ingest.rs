@@ -105,6 +105,8 @@ struct PublishedDocument<'a> {
     stored_bytes: u64,
     dry_run: bool,
     left_out: Vec<LeftOutDocument<'a>>,
+    tagged: Vec<&'a str>,
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -152,6 +154,8 @@ fn document(published: &Published) -> PublishedDocument<'_> {
         stored_bytes: published.stored_bytes,
         dry_run: published.dry_run,
         left_out: published.left_out.iter().map(row).collect(),
+        tagged: published.tagged.iter().map(dagset::base::RefName::as_str).collect(),
+        warnings: &published.warnings,
     }
 }
 
@@ -171,6 +175,10 @@ fn card(context: &mut Context, published: &Published, into: &str) {
         match same_content(published) {
             Some(verb) => writeln!(context.out, "{verb} {named} of {of} on {on}: the content is as before ({what})"),
             None => writeln!(context.out, "Nothing changed: {of} on {on} is {named} ({what})"),
+        }
+        let would = if published.dry_run { "would set" } else { "set" };
+        for tag in &published.tagged {
+            writeln!(context.out, "{would} the tag {}, at {named}", paint.cyan(tag.as_str()));
         }
         return;
     }

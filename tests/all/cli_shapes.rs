@@ -37,6 +37,8 @@ fn ingest() {
         "new_bytes",
         "stored_bytes",
         "left_out",
+        "tagged",
+        "warnings",
     ];
     has_keys(&said, &keys);
     is_id(&said["version"]);

@@ -3,6 +3,7 @@
 use crate::base::{BranchName, DatasetName, Error, Event, Id, RefName, RepoPath, Result};
 use crate::flow::propose::Proposal;
 use crate::format::operation::Operation;
+use crate::history::fold::Fold;
 use crate::tree::edit::edited;
 use crate::tree::part::Part;
 use crate::tree::resolve::Choices;
@@ -187,9 +188,12 @@ impl Engine {
             report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
         }
         let open = report.unresolved().count();
-        if open > 0 && open <= MOST_CONFLICTS && !options.dry_run && options.on_conflict.as_deref() != Some("fail") {
-            let base = workspace.state.base;
+        if open > 0 && open <= MOST_CONFLICTS && options.on_conflict.as_deref() != Some("fail") {
             question.name.as_ref().map_or(Ok(()), |name| refuse_taken(&workspace.target, name))?;
+            if options.dry_run {
+                return Ok(report);
+            }
+            let base = workspace.state.base;
             let merging = begin(base, &branch, options, &question, &report)?;
             self.lay_out(&workspace, merging, &question.untracked, &mut report)?;
             return Ok(report);
@@ -340,14 +344,13 @@ impl Engine {
             new_bytes: 0,
             stored_bytes: 0,
             left_out: Vec::new(),
+            tagged: Vec::new(),
+            warnings: Vec::new(),
             dry_run,
         };
-        if dry_run || (!moves && is_named && step.is_none()) {
-            return Ok(Some(published));
-        }
         let dataset = target.dataset.clone();
         // Others may do the same just now: what they have done is done.
-        target.store.timeline.append(&self.actor(), |fold, _| {
+        let make = |fold: &Fold| {
             let now = fold.dataset(&dataset)?;
             let is_there = now.branches.get(branch) == Some(&version);
             let set =
@@ -359,8 +362,18 @@ impl Engine {
                 version,
             });
             let named = take.or(number::take(fold, &dataset, version, step)?);
-            (published.changed, published.named) = (moves && !is_there, named.is_some());
-            Ok(published.changed.then(set).into_iter().chain(named).collect())
+            Ok((moves && !is_there).then(set).into_iter().chain(named).collect::<Vec<_>>())
+        };
+        if dry_run {
+            let operations = make(target.store.timeline.fold())?;
+            target.store.timeline.would_hold(&self.actor(), operations)?;
+            return Ok(Some(published));
+        }
+        target.store.timeline.append(&self.actor(), |fold, _| {
+            let operations = make(fold)?;
+            published.changed = operations.iter().any(|step| matches!(step, Operation::SetBranch { .. }));
+            published.named = operations.iter().any(|step| matches!(step, Operation::TakeName { .. }));
+            Ok(operations)
         })?;
         published.name = target.dataset()?.name_of(&version).cloned();
         Ok(Some(published))
