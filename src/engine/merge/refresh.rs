@@ -136,7 +136,7 @@ impl Engine {
         }
         let (parents, used) = self.parents_of(target, asked, branch, None)?;
         // Of a branch whose version before has no content any more, what it is now stands for that.
-        if used.iter().any(|parent| target.store.timeline.fold().refuse_let_go(&parent.version).is_err()) {
+        if used.iter().any(|parent| target.store.timeline.fold().let_go.contains_key(&parent.version)) {
             return Ok(None);
         }
         let choices = choices(options, target, &parents, &used)?;
