@@ -8,13 +8,18 @@ use super::ui::{Colour, Paint, clean, columns, width};
 /// So many hexadecimal digits are an id, as it is shown or whole.
 const SHORTEST_ID: usize = 12;
 
+/// What stands between the items of a cell that is a list.
+pub const BETWEEN: &str = ", ";
+
 /// How a column stands, and in which colour.
 #[derive(Clone, Copy)]
 pub struct Column {
     title: &'static str,
     right: bool,
-    /// May be cut in its middle if the table is too wide.
-    flexible: bool,
+    /// May be cut to so many columns if the table is too wide.
+    least: Option<usize>,
+    /// It is cut between its items, of which the rest is counted; in its middle if not.
+    list: bool,
     /// May be left out where that isn't enough.
     spare: bool,
     paint: Colour,
@@ -22,7 +27,7 @@ pub struct Column {
 
 /// Text, to the left.
 pub fn left(title: &'static str) -> Column {
-    Column { title, right: false, flexible: false, spare: false, paint: |_, text| text }
+    Column { title, right: false, least: None, list: false, spare: false, paint: |_, text| text }
 }
 
 /// Numbers, to the right.
@@ -32,7 +37,15 @@ pub fn right(title: &'static str) -> Column {
 
 impl Column {
     pub fn flexible(self) -> Column {
-        Column { flexible: true, ..self }
+        self.at_least(12)
+    }
+
+    pub fn at_least(self, columns: usize) -> Column {
+        Column { least: Some(columns), ..self }
+    }
+
+    pub fn list(self) -> Column {
+        Column { list: true, ..self.at_least(24) }
     }
 
     pub fn spare(self) -> Column {
@@ -78,13 +91,12 @@ fn lines(paint: Paint, table: &[Column], rows: &[Vec<String>], columns: Option<u
     head.into_iter().chain(rows.iter().map(row)).collect()
 }
 
-/// Takes what is too much from the flexible columns, the widest first, down to 12. Gives what is too much still.
+/// Takes what is too much from the columns that may be cut, the widest first, down to their least. Gives what is too much still.
 fn shrink(table: &[Column], widths: &mut [usize], columns: usize) -> usize {
-    const LEAST: usize = 12;
     let gaps = 2 * table.len().saturating_sub(1);
     loop {
         let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
-        let flexible = (0..table.len()).filter(|at| table[*at].flexible && widths[*at] > LEAST);
+        let flexible = (0..table.len()).filter(|at| table[*at].least.is_some_and(|least| widths[*at] > least));
         match flexible.max_by_key(|at| widths[*at]).filter(|_| excess > 0) {
             Some(widest) => widths[widest] -= 1,
             None => return excess,
@@ -95,7 +107,8 @@ fn shrink(table: &[Column], widths: &mut [usize], columns: usize) -> usize {
 fn line(table: &[Column], widths: &[usize], cells: &[String], paint: impl Fn(&Column, String) -> String) -> String {
     let mut out = String::new();
     for (at, column) in table.iter().enumerate() {
-        let cell = cut(cells.get(at).map_or("", String::as_str), widths[at]);
+        let cell = cells.get(at).map_or("", String::as_str);
+        let cell = if column.list { cut_list(cell, widths[at]) } else { cut(cell, widths[at]) };
         let fill = " ".repeat(widths[at].saturating_sub(width(&cell)));
         let is_last = at + 1 == table.len();
         let gap = if is_last { "" } else { "  " };
@@ -127,6 +140,24 @@ pub fn cut(text: &str, columns: usize) -> String {
     let front: String = take(&mut text.chars(), room.div_ceil(2)).into_iter().collect();
     let back: String = take(&mut text.chars().rev(), room / 2).into_iter().rev().collect();
     format!("{front}…{back}")
+}
+
+/// The first items of a list in at most `columns` columns, with the number of the others behind: `a, b +3`. One is there always, cut if
+/// it has to be.
+fn cut_list(list: &str, columns: usize) -> String {
+    let items: Vec<&str> = list.split(BETWEEN).collect();
+    let first = |count: usize| match items.len() - count {
+        0 => list.to_owned(),
+        more => format!("{} +{more}", items[..count].join(BETWEEN)),
+    };
+    let fitting = (1..=items.len()).rev().map(first).find(|text| width(text) <= columns);
+    fitting.unwrap_or_else(|| match items.len() - 1 {
+        0 => cut(list, columns),
+        more => {
+            let count = format!(" +{more}");
+            format!("{}{count}", cut(items[0], columns.saturating_sub(width(&count))))
+        }
+    })
 }
 
 /// The text in lines of at most `columns` columns, broken at spaces; a longer word has a line of its own.
@@ -193,6 +224,25 @@ mod tests {
         assert_eq!(cut("abcdef", 6), "abcdef");
         assert_eq!(cut("abcdefg", 6), "abc…fg");
         assert_eq!(cut("夜夜夜夜", 6), "夜…夜");
+    }
+
+    #[test]
+    fn lists_end_between_items_with_the_number_of_the_others() {
+        assert_eq!(cut_list("latest, nightly, prod", 21), "latest, nightly, prod");
+        assert_eq!(cut_list("latest, nightly, prod", 20), "latest, nightly +1");
+        assert_eq!(cut_list("latest, nightly, prod", 17), "latest +2");
+        assert_eq!(cut_list("latest, nightly, prod", 8), "lat…t +2");
+        assert_eq!((cut_list("", 4), cut_list("latest", 4)), (String::new(), "la…t".to_owned()));
+    }
+
+    #[test]
+    fn a_list_has_more_room_than_spare_columns() {
+        let table = [left("NAME").flexible(), right("STORED").spare(), left("TAGS").list()];
+        let row = ["a name", "12.5 GB", "latest, nightly, prod, staging"].map(str::to_owned).to_vec();
+        let printed = |columns| lines(Paint::none(), &table, std::slice::from_ref(&row), Some(columns));
+        assert_eq!(printed(47), ["NAME    STORED   TAGS", "a name  12.5 GB  latest, nightly, prod, staging"]);
+        assert_eq!(printed(44)[1], "a name  12.5 GB  latest, nightly, prod +1");
+        assert_eq!(printed(40)[1], "a name  latest, nightly, prod, staging");
     }
 
     #[test]

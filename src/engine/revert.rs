@@ -24,7 +24,7 @@ use super::publish::Draft;
 use super::{Address, Engine, Location, MergeOptions, MergeParent, MergeReport};
 
 /// Metadata of a version that takes one back: the id of that one.
-pub(super) const META_REVERTS: &str = "revert.version";
+pub const META_REVERTS: &str = "revert.version";
 
 impl Engine {
     /// Makes a version on a branch (in a workspace its own, elsewhere `main`, if not given) that takes back what a version in its history
