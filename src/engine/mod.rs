@@ -105,7 +105,7 @@ pub use lineage::{Lineage, LineageEdge, LineageVersion};
 pub use list::{DatasetCard, DatasetSort, ListOptions, ListedTag, ListedVersion};
 pub use lock::{LOCK_FILE, PinReport, Pinned, RefreshReport};
 pub use merge::{
-    Aborted, DoneBy, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved,
+    Aborted, DoneBy, How, Kept, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved,
     Why, WhyStep,
 };
 pub use metadata::{Metadata, no_key};

@@ -17,6 +17,7 @@ use super::read::ListedKind;
 use super::workspace::Workspace;
 use super::{Address, Did, Engine, Switched};
 
+mod beside;
 pub(super) mod layout;
 mod meeting;
 mod parents;
@@ -27,7 +28,7 @@ mod solve;
 mod why;
 
 pub use solve::{Aborted, Resolved};
-pub use why::{DoneBy, How, MergeRule, Why, WhyStep};
+pub use why::{DoneBy, How, Kept, MergeRule, Why, WhyStep};
 
 use parents::{Ancestry, known_version, message, no_parents, role};
 pub(super) use parts::record_parts;
