@@ -46,6 +46,8 @@ pub struct Published {
     /// All bytes written to the store.
     pub stored_bytes: u64,
     pub left_out: Vec<LeftOutPath>,
+    /// The branch went on from the version, which was there before, and stays where it is.
+    pub behind: bool,
     /// Tags that lead to the version by this.
     pub tagged: Vec<RefName>,
     /// What was asked for and isn't done, as was told already.
@@ -214,6 +216,8 @@ impl Engine {
             _ => None,
         };
         let count = |counter| self.observer.get(counter);
+        let head = timeline.fold().datasets.get(&proposal.dataset).and_then(|it| it.branches.get(&proposal.branch));
+        let behind = !changed && version.is_some() && head.is_some_and(|head| Some(*head) != version);
         let published = Published {
             name: named.or(would_be_named),
             dataset: proposal.dataset,
@@ -228,6 +232,7 @@ impl Engine {
             new_bytes: count(Counter::NewBytes),
             stored_bytes: count(Counter::StoredBytes),
             left_out,
+            behind,
             tagged,
             warnings,
             dry_run,
@@ -442,7 +447,7 @@ fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) 
 
 fn moved(proposal: &Proposal) -> Error {
     Error::conflict(format!("the branch {} of {} moved meanwhile", proposal.branch, proposal.dataset))
-        .because("another writer published to it between the look at it and the record, so that this version has other parents now")
+        .because("another writer published there between the look at it and this record")
         .hint("run the command again: it looks at what is there now, and what was stored is not stored twice")
 }
 

@@ -37,6 +37,7 @@ fn ingest() {
         "new_bytes",
         "stored_bytes",
         "left_out",
+        "behind",
         "tagged",
         "warnings",
     ];

@@ -111,7 +111,9 @@ fn an_ingest_of_what_is_there_sets_its_tags_and_says_what_it_leaves() {
     let again = ingest(&["--tag", "stable", "--json"]).json();
     assert_eq!((&again["tagged"], records()), (&json!([]), before + 1), "the same again writes nothing");
 
-    let older = ingest(&["--tag", "latest"]).exits(0).stderr;
+    let older = ingest(&["--tag", "latest"]).exits(0);
+    assert!(older.stdout.ends_with(", and main went on from it\n"), "{}", older.stdout);
+    let older = older.stderr;
     assert!(older.contains("the tag latest stays at 2.0, which came of 1.0; `dagset tag "), "{older}");
     assert_eq!((tag_at(&env, "latest"), records()), (json!("2.0"), before + 1), "an older job takes nothing back");
     for dry in [&[][..], &["--dry-run"]] {

@@ -1,6 +1,6 @@
 //! `merge`: several versions become one.
 
-use crate::base::{BranchName, DatasetName, Error, Event, Id, RefName, RepoPath, Result};
+use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result};
 use crate::flow::propose::Proposal;
 use crate::format::operation::Operation;
 use crate::history::fold::Fold;
@@ -212,8 +212,11 @@ impl Engine {
         is_recorded: bool,
     ) -> Result<Question> {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
-        let asked =
-            parents.iter().map(|address| self.parent(target, address, is_recorded)).collect::<Result<Vec<_>>>()?;
+        let parent = |address| match self.parent(target, address, is_recorded) {
+            Err(fault) if is_recorded && fault.kind() == Kind::NotFound => Err(refresh::lacks_parent(fault)),
+            parent => parent,
+        };
+        let asked = parents.iter().map(parent).collect::<Result<Vec<_>>>()?;
         if asked.is_empty() {
             return Err(no_parents());
         }
@@ -345,6 +348,7 @@ impl Engine {
             new_bytes: 0,
             stored_bytes: 0,
             left_out: Vec::new(),
+            behind: false,
             tagged: Vec::new(),
             warnings: Vec::new(),
             dry_run,

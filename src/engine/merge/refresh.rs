@@ -144,6 +144,13 @@ impl Engine {
     }
 }
 
+/// The error for a recorded merge of which a parent isn't there any more.
+pub(super) fn lacks_parent(fault: Error) -> Error {
+    fault.within("what the recorded merge was of isn't there any more").hint(
+        "`dagset log --graph` shows it, and `dagset branch REF NAME` brings a branch back; `dagset merge REF…` merges others",
+    )
+}
+
 /// A version that `merge` made.
 pub(super) struct Recorded {
     version: Id,
