@@ -76,7 +76,7 @@ fn show(context: &mut Context, report: &Report) {
         left("WHO").flexible(),
         left("FROM").flexible().painted(Paint::dim),
         left("CI").flexible().painted(Paint::dim),
-        left("WHAT").at_least(36),
+        left("WHAT").flexible(),
     ];
     // A column that would be empty says nothing.
     let has_ci = rows.iter().any(|row| !row[CI].is_empty());

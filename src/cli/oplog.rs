@@ -102,7 +102,7 @@ pub fn lines(context: &mut Context, records: &[LogRecord]) {
         left("TIME").painted(Paint::dim),
         left("WHO").flexible(),
         left("HOST").flexible().spare().painted(Paint::dim),
-        left("WHAT").at_least(36),
+        left("WHAT").at_least(40),
     ];
     let paint = context.paint;
     if !rows.is_empty() {

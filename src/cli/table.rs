@@ -11,6 +11,10 @@ const SHORTEST_ID: usize = 12;
 /// What stands between the items of a cell that is a list.
 pub const BETWEEN: &str = ", ";
 
+/// What a column that may be cut keeps; and what it keeps where nothing else has given way enough.
+const USUAL: usize = 12;
+const LEAST: usize = 8;
+
 /// How a column stands, and in which colour.
 #[derive(Clone, Copy)]
 pub struct Column {
@@ -37,7 +41,7 @@ pub fn right(title: &'static str) -> Column {
 
 impl Column {
     pub fn flexible(self) -> Column {
-        self.at_least(12)
+        self.at_least(USUAL)
     }
 
     pub fn at_least(self, columns: usize) -> Column {
@@ -77,26 +81,36 @@ fn lines(paint: Paint, table: &[Column], rows: &[Vec<String>], columns: Option<u
         }
     }
     if let Some(columns) = columns
-        && shrink(table, &mut widths, columns) > 0
-        && let Some(at) = table.iter().rposition(|column| column.spare)
+        && shrink(table, &mut widths, columns, usize::MAX) > 0
     {
+        let Some(at) = table.iter().rposition(|column| column.spare) else {
+            shrink(table, &mut widths, columns, LEAST);
+            return written(paint, table, &widths, &rows);
+        };
         let kept = |number: &usize| *number != at;
         let table: Vec<Column> = (0..table.len()).filter(kept).map(|number| table[number]).collect();
         let without = |row: &Vec<String>| (0..row.len()).filter(kept).map(|number| row[number].clone()).collect();
         return lines(paint, &table, &rows.iter().map(without).collect::<Vec<_>>(), Some(columns));
     }
+    written(paint, table, &widths, &rows)
+}
+
+fn written(paint: Paint, table: &[Column], widths: &[usize], rows: &[Vec<String>]) -> Vec<String> {
+    let has_head = table.iter().any(|column| !column.title.is_empty());
     let titles: Vec<String> = table.iter().map(|column| column.title.to_owned()).collect();
-    let head = has_head.then(|| paint.dim(line(table, &widths, &titles, |_, text| text)));
-    let row = |row: &Vec<String>| line(table, &widths, row, |column, text| (column.paint)(paint, text));
+    let head = has_head.then(|| paint.dim(line(table, widths, &titles, |_, text| text)));
+    let row = |row: &Vec<String>| line(table, widths, row, |column, text| (column.paint)(paint, text));
     head.into_iter().chain(rows.iter().map(row)).collect()
 }
 
-/// Takes what is too much from the columns that may be cut, the widest first, down to their least. Gives what is too much still.
-fn shrink(table: &[Column], widths: &mut [usize], columns: usize) -> usize {
+/// Takes what is too much from the columns that may be cut, the widest first, down to their least, or to `most` where that is less. Gives
+/// what is too much still.
+fn shrink(table: &[Column], widths: &mut [usize], columns: usize, most: usize) -> usize {
     let gaps = 2 * table.len().saturating_sub(1);
     loop {
         let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
-        let flexible = (0..table.len()).filter(|at| table[*at].least.is_some_and(|least| widths[*at] > least));
+        let flexible =
+            (0..table.len()).filter(|at| table[*at].least.is_some_and(|least| widths[*at] > least.min(most)));
         match flexible.max_by_key(|at| widths[*at]).filter(|_| excess > 0) {
             Some(widest) => widths[widest] -= 1,
             None => return excess,
@@ -231,7 +245,7 @@ mod tests {
         assert_eq!(cut_list("latest, nightly, prod", 21), "latest, nightly, prod");
         assert_eq!(cut_list("latest, nightly, prod", 20), "latest, nightly +1");
         assert_eq!(cut_list("latest, nightly, prod", 17), "latest +2");
-        assert_eq!(cut_list("latest, nightly, prod", 8), "lat…t +2");
+        assert_eq!(cut_list("latest, nightly, prod", 8), "la…st +2");
         assert_eq!((cut_list("", 4), cut_list("latest", 4)), (String::new(), "la…t".to_owned()));
     }
 
@@ -240,7 +254,7 @@ mod tests {
         let table = [left("NAME").flexible(), right("STORED").spare(), left("TAGS").list()];
         let row = ["a name", "12.5 GB", "latest, nightly, prod, staging"].map(str::to_owned).to_vec();
         let printed = |columns| lines(Paint::none(), &table, std::slice::from_ref(&row), Some(columns));
-        assert_eq!(printed(47), ["NAME    STORED   TAGS", "a name  12.5 GB  latest, nightly, prod, staging"]);
+        assert_eq!(printed(47), ["NAME     STORED  TAGS", "a name  12.5 GB  latest, nightly, prod, staging"]);
         assert_eq!(printed(44)[1], "a name  12.5 GB  latest, nightly, prod +1");
         assert_eq!(printed(40)[1], "a name  latest, nightly, prod, staging");
     }
@@ -259,9 +273,17 @@ mod tests {
     fn flexible_columns_give_way() {
         let table = [left("a").flexible(), right("b")];
         let mut widths = [40, 10];
-        shrink(&table, &mut widths, 30);
+        shrink(&table, &mut widths, 30, usize::MAX);
         assert_eq!(widths, [18, 10]);
-        assert_eq!((shrink(&table, &mut widths, 10), widths), (14, [12, 10]));
+        assert_eq!((shrink(&table, &mut widths, 10, usize::MAX), widths), (14, [12, 10]));
+    }
+
+    #[test]
+    fn no_table_is_too_wide_for_its_least() {
+        let table = [left("NAME").flexible(), left("UPDATED"), right("STORED").spare(), left("TAGS").list()];
+        let row = ["a name of 20 letters", "2026-11-22 08:38", "12.5 GB", "latest, nightly, prod"].map(str::to_owned);
+        let printed = lines(Paint::none(), &table, &[row.to_vec()], Some(40));
+        assert_eq!(printed[1], "a nam…ters  2026-11-22 08:38  latest +2");
     }
 
     #[test]

@@ -116,7 +116,7 @@ fn nothing_recorded(args: &Uses, run: Option<&str>) -> String {
     let by = run.map(|run| format!(" by run {}", ui::clean(run))).unwrap_or_default();
     let of = args.model.as_ref().map(|model| format!(" for model {}", ui::clean(model))).unwrap_or_default();
     match (by.is_empty() && of.is_empty(), args.all) {
-        (false, _) => format!("no uses{by}{of} are recorded; `dagset uses{place} --all` lists all that are"),
+        (false, _) => format!("no use{by}{of} is recorded: `dagset uses{place} --all` lists all"),
         (true, false) => "no uses of this version are recorded; --all asks for those of all versions".to_owned(),
         (true, true) => "no uses are recorded; `dagset use ADDRESS --run ID` records one".to_owned(),
     }

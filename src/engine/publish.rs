@@ -65,6 +65,8 @@ pub(super) struct Draft {
     /// It gets the next number for its name.
     pub number: Option<Bump>,
     pub create_dataset: bool,
+    /// The dataset's address as it was given, to be named in hints; empty in its workspace.
+    pub into: Option<String>,
 }
 
 impl Engine {
@@ -100,7 +102,7 @@ impl Engine {
         left_out: Vec<LeftOutPath>,
         dry_run: bool,
     ) -> Result<Published> {
-        let Draft { mut proposal, message, meta, roles, number, create_dataset } = draft;
+        let Draft { mut proposal, message, meta, roles, number, create_dataset, into } = draft;
         let actor = self.actor();
         let role_of = |id: &Id| roles.iter().find(|(parent, _)| parent == id).map(|(_, role)| role.clone());
         let mut root = None;
@@ -205,7 +207,9 @@ impl Engine {
         };
         let warnings = match was_there {
             None => Vec::new(),
-            Some((version, ahead)) => not_said(timeline, content, &proposal.dataset, (version, &ahead), &meta)?,
+            Some((version, ahead)) => {
+                not_said(timeline.fold(), content, &proposal.dataset, into, (version, &ahead), &meta)?
+            }
         };
         let changed = planned_change && made || moves_on;
         let named = version
@@ -368,15 +372,19 @@ fn lacking<'m>(dataset: &Dataset, content: &Content, version: &Id, meta: &'m Att
 
 /// What was asked to be said of a version that is there already, and isn't: its record stays as it was made.
 fn not_said(
-    timeline: &Timeline,
+    fold: &Fold,
     content: &Content,
     owner: &DatasetName,
+    into: Option<String>,
     (version, ahead): (Id, &[RefName]),
     meta: &Attrs,
 ) -> Result<Vec<String>> {
-    let dataset = timeline.fold().dataset(owner)?;
+    let dataset = fold.dataset(owner)?;
     let called = dataset.called(&version);
-    let address = format!("{}//{owner}@{called}", timeline.bucket().describe().trim_end_matches('/'));
+    let address = match into.unwrap_or_else(|| format!("[STORE/]{owner}")).trim_end_matches('/') {
+        "" => called.clone(),
+        into => format!("{into}@{called}"),
+    };
     let left = |tag: &RefName| {
         let at = dataset.tags.get(tag).map(|tag| dataset.called(&tag.version)).unwrap_or_default();
         format!("the tag {tag} stays at {at}, which came of {called}; `dagset tag {address} {tag}` takes it back")

@@ -143,6 +143,7 @@ impl Engine {
             meta: words.collect(),
             roles: Vec::new(),
             create_dataset: false,
+            into: None,
             number: options.bump,
         };
         let pieces = edited(manifest(&states[0]), plan.edits);

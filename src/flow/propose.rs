@@ -131,7 +131,7 @@ fn has_name(fold: &Fold, dataset: &Dataset, proposal: &Proposal, name: &RefName,
     if proposal.repeats && head.is_some_and(|head| head != version && is_ancestor(dataset, &version, &head)) {
         // It may be an older job that is run again: what went on with the branch isn't taken back.
         let went_on = |tag: &&RefName| {
-            let now = dataset.tags.get(*tag).map(|tag| tag.version);
+            let now = dataset.tags.get(*tag).filter(|now| !now.protected).map(|now| now.version);
             now.is_some_and(|now| now != version && is_ancestor(dataset, &version, &now))
         };
         let (ahead, tags): (Vec<RefName>, Vec<RefName>) = proposal.tags.iter().cloned().partition(|tag| went_on(&tag));

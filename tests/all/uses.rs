@@ -58,7 +58,7 @@ fn a_use_is_recorded_once_and_found_from_both_ends() {
     let nothing = |more: &[&str]| env.run([&["uses"], more].concat()).exits(0).stderr;
     assert_eq!(
         nothing(&["--model", "vgg", "./store"]),
-        "no uses for model vgg are recorded; `dagset uses ./store --all` lists all that are\n"
+        "no use for model vgg is recorded: `dagset uses ./store --all` lists all\n"
     );
     assert!(nothing(&["./store/maps@1.0", "--run", "r9"]).contains("`dagset uses ./store/maps@1.0 --all` lists"));
     assert_eq!(told(&uses(&["./store/signs@1.0", "--all"])).len(), 3, "of all versions, whichever is named");

@@ -296,6 +296,7 @@ impl Engine {
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
             number: options.bump,
             create_dataset: false,
+            into: None,
         };
         let pieces = edited(ancestry.manifest(content, &sources[0].version), plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
