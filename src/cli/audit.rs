@@ -50,6 +50,9 @@ pub fn run(context: &mut Context, args: &Audit) -> Result<Ending> {
     Ok(if report.broken.is_some() { Ending::Damaged } else { Ending::Done })
 }
 
+/// The column of the CI run.
+const CI: usize = 4;
+
 fn show(context: &mut Context, report: &Report) {
     let row = |record: &LogRecord| {
         let text = |key: &str| record.context.0.get(key).map(ui::value).unwrap_or_default();
@@ -66,7 +69,7 @@ fn show(context: &mut Context, report: &Report) {
             deeds::summary(record),
         ]
     };
-    let rows: Vec<_> = report.records.iter().map(row).collect();
+    let mut rows: Vec<_> = report.records.iter().map(row).collect();
     let columns = [
         right("RECORD").painted(Paint::yellow),
         left("TIME").painted(Paint::dim),
@@ -75,6 +78,13 @@ fn show(context: &mut Context, report: &Report) {
         left("CI").flexible().painted(Paint::dim),
         left("WHAT").flexible(),
     ];
+    // A column that would be empty says nothing.
+    let has_ci = rows.iter().any(|row| !row[CI].is_empty());
+    if !has_ci {
+        rows.iter_mut().for_each(|row| drop(row.remove(CI)));
+    }
+    let kept = columns.into_iter().enumerate().filter(|(at, _)| has_ci || *at != CI);
+    let columns: Vec<_> = kept.map(|(_, column)| column).collect();
     let paint = context.paint;
     match rows.is_empty() {
         true => context.say("nothing was done"),

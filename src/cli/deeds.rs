@@ -1,6 +1,6 @@
 //! What a record of the log did, in words and as JSON.
 
-use dagset::engine::{Deed, LogRecord, Point, What};
+use dagset::engine::{Deed, LogRecord, META_REVERTS, Point, What};
 use serde_json::{Value, json};
 
 use super::{json, ui};
@@ -46,6 +46,11 @@ fn phrases(deeds: &[Deed]) -> Vec<String> {
             What::Registered { .. } | What::VersionAdded { .. } => {}
             _ if of_whole(deed).is_some() => {}
             What::NameTaken { version, .. } if is_added(version) => {}
+            // How a version was made is told of the version; of a revert only this says it.
+            What::MetadataSet { version: Some(version), key, is_own: true, names, .. } if is_added(version) => {
+                let undone = names.iter().filter(|_| key == META_REVERTS && added.len() == 1);
+                phrases.extend(undone.map(|undone| format!("taking back {}", shown(undone))));
+            }
             What::BranchSet { branch, new: Some(new), .. } if is_added(new) && !told => {
                 told = true;
                 phrases.push(format!("{} {branch}", published(&added)));
@@ -117,11 +122,12 @@ fn phrase(what: &What) -> String {
         What::NameTaken { name, version } => format!("name {name} given to {}", version.version.short()),
         What::NameDropped { name, version } => format!("name {name} taken from {}", version.version.short()),
         What::Published { version, .. } => format!("{} published", shown(version)),
-        What::MetadataSet { version, key, value } => {
+        What::MetadataSet { version, key, value, names, .. } => {
             let of = version.as_ref().map(|version| format!(" of {}", shown(version))).unwrap_or_default();
-            match value {
-                Some(value) => format!("metadata {}{of} set to {}", ui::clean(key), ui::value(value)),
-                None => format!("metadata {}{of} removed", ui::clean(key)),
+            match (names, value) {
+                (Some(named), _) => format!("metadata {}{of} set to {}", ui::clean(key), shown(named)),
+                (None, Some(value)) => format!("metadata {}{of} set to {}", ui::clean(key), ui::value(value)),
+                (None, None) => format!("metadata {}{of} removed", ui::clean(key)),
             }
         }
         What::Registered { packs, bytes, replaced: 0 } => {
@@ -189,7 +195,7 @@ pub fn deed(deed: &Deed) -> Value {
         What::NameTaken { name, version } => ("name", json!({ "name": name, "version": point(version) })),
         What::NameDropped { name, version } => ("name_dropped", json!({ "name": name, "version": point(version) })),
         What::Published { version, note } => ("published", json!({ "version": point(version), "note": note })),
-        What::MetadataSet { version, key, value } => {
+        What::MetadataSet { version, key, value, .. } => {
             ("metadata", json!({ "version": maybe(version), "key": key, "value": value.as_ref().map(json::value) }))
         }
         What::Registered { packs, bytes, replaced } => {

@@ -83,7 +83,9 @@ fn version(context: &mut Context, address: &dagset::engine::Address) -> Result<E
         ("get", format!("{} to read, {} cached", size(usage.get_bytes), ui::count(usage.cached_files, "file"))),
     ];
     if let Some(it) = usage.let_go {
-        rows.push(("content", format!("let go by keep rules, record {}, {}", it.record, ui::moment(it.time))));
+        // What it takes is its list of files; there is nothing to get.
+        rows.retain(|(label, _)| *label != "get");
+        rows.insert(1, ("content", format!("let go by keep rules, record {}, {}", it.record, ui::moment(it.time))));
     }
     card(context, &format!("{}@{}", usage.dataset, name.unwrap_or_else(|| usage.version.short())), &rows);
     Ok(Ending::Done)

@@ -94,7 +94,9 @@ fn tell(context: &mut Context, report: &GcReport) {
     for (what, step) in [("reclaimed", &report.reclaimed), ("condemned", &report.condemned)] {
         let whole = step.versions.iter().map(|it| (it, ""));
         let contents = step.contents.iter().map(|it| (it, "  (its content alone)"));
-        for (it, extent) in whole.chain(contents) {
+        // What would go is what a dry run is asked for.
+        let is_told = report.dry_run || !context.global.quiet;
+        for (it, extent) in whole.chain(contents).filter(|_| is_told) {
             let name = it.name.as_ref().map_or_else(|| it.version.short(), ToString::to_string);
             writeln!(
                 context.out,

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dagset::base::{Error, Result, Time};
-use dagset::engine::{Address, GoneParent, LogOptions, PathChange, PathStep, VersionCard};
+use dagset::engine::{Address, GoneParent, LogOptions, PathChange, PathStep, Value, VersionCard};
 
 use super::graph::Graph;
 use super::ui::Paint;
@@ -239,12 +239,13 @@ pub fn attrs(context: &mut Context, attrs: &dagset::engine::Attrs) {
     for (key, value) in &attrs.0 {
         let key = ui::clean(key);
         let fill = " ".repeat(widest - ui::width(&key));
-        let (value, beside) = (ui::value(value), widest + 4);
-        let lines = wrapped(&value, beside);
+        let (value, beside) = (value_lines(value), widest + 4);
+        let within = |taken| value.iter().flat_map(|line| wrapped(line, taken)).collect::<Vec<_>>();
+        let lines = within(beside);
         if ui::columns().is_some_and(|columns| lines.iter().any(|line| ui::width(line) + beside > columns)) {
             // An id that has no room beside its key has it below.
             writeln!(context.out, "  {}", paint.dim(&key));
-            wrapped(&value, 4).iter().for_each(|line| writeln!(context.out, "    {line}"));
+            within(4).iter().for_each(|line| writeln!(context.out, "    {line}"));
             continue;
         }
         for (at, line) in lines.iter().enumerate() {
@@ -253,6 +254,14 @@ pub fn attrs(context: &mut Context, attrs: &dagset::engine::Attrs) {
                 _ => writeln!(context.out, "  {}  {line}", " ".repeat(widest)),
             }
         }
+    }
+}
+
+/// A value as it would be typed; a text of several lines in these.
+fn value_lines(value: &Value) -> Vec<String> {
+    match value {
+        Value::Text(text) if text.contains('\n') => ui::clean_lines(text),
+        value => vec![ui::value(value)],
     }
 }
 

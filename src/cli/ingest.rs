@@ -105,6 +105,9 @@ struct PublishedDocument<'a> {
     stored_bytes: u64,
     dry_run: bool,
     left_out: Vec<LeftOutDocument<'a>>,
+    behind: bool,
+    tagged: Vec<&'a str>,
+    warnings: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -152,6 +155,9 @@ fn document(published: &Published) -> PublishedDocument<'_> {
         stored_bytes: published.stored_bytes,
         dry_run: published.dry_run,
         left_out: published.left_out.iter().map(row).collect(),
+        behind: published.behind,
+        tagged: published.tagged.iter().map(dagset::base::RefName::as_str).collect(),
+        warnings: &published.warnings,
     }
 }
 
@@ -169,8 +175,15 @@ fn card(context: &mut Context, published: &Published, into: &str) {
         let named = named.into_iter().flatten().collect::<Vec<_>>().join(" ");
         let (of, on) = (paint.bold(dataset), paint.cyan(published.branch.as_str()));
         match same_content(published) {
+            None if published.behind => {
+                writeln!(context.out, "Nothing changed: {of} has {named} ({what}), and {on} went on from it");
+            }
             Some(verb) => writeln!(context.out, "{verb} {named} of {of} on {on}: the content is as before ({what})"),
             None => writeln!(context.out, "Nothing changed: {of} on {on} is {named} ({what})"),
+        }
+        let would = if published.dry_run { "would set" } else { "set" };
+        for tag in &published.tagged {
+            writeln!(context.out, "{would} the tag {}, at {named}", paint.cyan(tag.as_str()));
         }
         return;
     }

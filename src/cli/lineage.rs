@@ -75,6 +75,12 @@ fn called(version: &LineageVersion) -> String {
     }
 }
 
+/// What is said behind what a version is called: its id where that is a name, and its time.
+fn about(version: &LineageVersion) -> String {
+    let id = version.name.as_ref().map(|_| format!("{}  ", version.version.short()));
+    format!("{}{}", id.unwrap_or_default(), ui::moment(version.time))
+}
+
 /// What is said behind a version whose content keep rules let go.
 fn let_go(version: &LineageVersion) -> String {
     version.let_go.map_or_else(String::new, |_| format!("  {}", ui::LET_GO))
@@ -112,7 +118,7 @@ impl<'a> Side<'a> {
 
     fn node(&mut self, id: Id, role: &str) -> Option<Node> {
         let version = *self.known.get(&id)?;
-        let mut more = format!("{}  {}", version.version.short(), ui::moment(version.time));
+        let mut more = about(version);
         if !role.is_empty() {
             more.push_str(&format!("  as {}", ui::clean(role)));
         }
@@ -155,7 +161,7 @@ fn draw_tree(context: &mut Context, lineage: &Lineage) {
     ];
     let below = sides.into_iter().filter(|(_, nodes)| !nodes.is_empty());
     let below = below.map(|(title, nodes)| Node::new(title, "", nodes)).collect();
-    let more = format!("{}  {}{}", own.version.short(), ui::moment(own.time), let_go(own));
+    let more = format!("{}{}", about(own), let_go(own));
     let root = Node::new(called(own), more, below);
     let (paint, columns) = (context.paint, ui::columns().unwrap_or(usize::MAX));
     draw(context, paint, columns, &root, "", "");

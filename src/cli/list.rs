@@ -7,7 +7,7 @@ use dagset::base::{Error, Result, Time};
 use dagset::engine::{DatasetCard, DatasetSort, Filter, ListOptions, ListedTag};
 
 use super::settings::parse_duration;
-use super::table::{left, print, right};
+use super::table::{BETWEEN, left, print, right};
 use super::ui::Paint;
 use super::{Context, Ending, addresses, json, ui};
 
@@ -108,17 +108,18 @@ pub fn run(context: &mut Context, args: &List) -> Result<Ending> {
         context.say(&format!("no {}datasets in {}", if is_all { "" } else { "such " }, ui::clean(&store)));
         return Ok(Ending::Done);
     }
-    table(context, &cards);
+    table(context, &cards, &args.tags);
     Ok(Ending::Done)
 }
 
 /// `name (mark, mark)`.
 fn marked<const N: usize>(name: impl Display, marks: [Option<&str>; N]) -> String {
     let marks: Vec<&str> = marks.into_iter().flatten().collect();
-    if marks.is_empty() { name.to_string() } else { format!("{name} ({})", marks.join(", ")) }
+    if marks.is_empty() { name.to_string() } else { format!("{name} ({})", marks.join("; ")) }
 }
 
-fn table(context: &mut Context, cards: &[DatasetCard]) {
+/// Tags that were asked for stand first: those behind are left out where there is no room.
+fn table(context: &mut Context, cards: &[DatasetCard], asked: &[String]) {
     let columns = [
         left("DATASET").flexible().painted(Paint::bold),
         left("NEWEST").flexible().painted(Paint::green),
@@ -128,7 +129,7 @@ fn table(context: &mut Context, cards: &[DatasetCard]) {
         right("SIZE"),
         right("STORED").spare(),
         left("PUBLISHED").flexible().painted(Paint::green),
-        left("TAGS").flexible().painted(Paint::cyan),
+        left("TAGS").list().painted(Paint::cyan),
     ];
     // A column that would be empty says nothing.
     let has_published = cards.iter().any(|card| card.published.is_some());
@@ -152,7 +153,9 @@ fn table(context: &mut Context, cards: &[DatasetCard]) {
             ui::size(card.stored_bytes),
         ];
         cells.extend(has_published.then(|| published.unwrap_or_default()));
-        cells.extend(has_tags.then(|| card.tags.iter().map(tag).collect::<Vec<_>>().join(", ")));
+        let mut tags: Vec<&ListedTag> = card.tags.iter().collect();
+        tags.sort_by_key(|it| !asked.iter().any(|asked| *asked == it.tag.to_string()));
+        cells.extend(has_tags.then(|| tags.into_iter().map(tag).collect::<Vec<_>>().join(BETWEEN)));
         cells
     };
     let rows: Vec<_> = cards.iter().map(row).collect();

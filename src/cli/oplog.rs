@@ -101,8 +101,8 @@ pub fn lines(context: &mut Context, records: &[LogRecord]) {
         right("RECORD").painted(Paint::yellow),
         left("TIME").painted(Paint::dim),
         left("WHO").flexible(),
-        left("HOST").flexible().painted(Paint::dim),
-        left("WHAT").flexible(),
+        left("HOST").flexible().spare().painted(Paint::dim),
+        left("WHAT").at_least(40),
     ];
     let paint = context.paint;
     if !rows.is_empty() {

@@ -8,13 +8,22 @@ use super::ui::{Colour, Paint, clean, columns, width};
 /// So many hexadecimal digits are an id, as it is shown or whole.
 const SHORTEST_ID: usize = 12;
 
+/// What stands between the items of a cell that is a list.
+pub const BETWEEN: &str = ", ";
+
+/// What a column that may be cut keeps; and what it keeps where nothing else has given way enough.
+const USUAL: usize = 12;
+const LEAST: usize = 8;
+
 /// How a column stands, and in which colour.
 #[derive(Clone, Copy)]
 pub struct Column {
     title: &'static str,
     right: bool,
-    /// May be cut in its middle if the table is too wide.
-    flexible: bool,
+    /// May be cut to so many columns if the table is too wide.
+    least: Option<usize>,
+    /// It is cut between its items, of which the rest is counted; in its middle if not.
+    list: bool,
     /// May be left out where that isn't enough.
     spare: bool,
     paint: Colour,
@@ -22,7 +31,7 @@ pub struct Column {
 
 /// Text, to the left.
 pub fn left(title: &'static str) -> Column {
-    Column { title, right: false, flexible: false, spare: false, paint: |_, text| text }
+    Column { title, right: false, least: None, list: false, spare: false, paint: |_, text| text }
 }
 
 /// Numbers, to the right.
@@ -32,7 +41,15 @@ pub fn right(title: &'static str) -> Column {
 
 impl Column {
     pub fn flexible(self) -> Column {
-        Column { flexible: true, ..self }
+        self.at_least(USUAL)
+    }
+
+    pub fn at_least(self, columns: usize) -> Column {
+        Column { least: Some(columns), ..self }
+    }
+
+    pub fn list(self) -> Column {
+        Column { list: true, ..self.at_least(24) }
     }
 
     pub fn spare(self) -> Column {
@@ -64,27 +81,36 @@ fn lines(paint: Paint, table: &[Column], rows: &[Vec<String>], columns: Option<u
         }
     }
     if let Some(columns) = columns
-        && shrink(table, &mut widths, columns) > 0
-        && let Some(at) = table.iter().rposition(|column| column.spare)
+        && shrink(table, &mut widths, columns, usize::MAX) > 0
     {
+        let Some(at) = table.iter().rposition(|column| column.spare) else {
+            shrink(table, &mut widths, columns, LEAST);
+            return written(paint, table, &widths, &rows);
+        };
         let kept = |number: &usize| *number != at;
         let table: Vec<Column> = (0..table.len()).filter(kept).map(|number| table[number]).collect();
         let without = |row: &Vec<String>| (0..row.len()).filter(kept).map(|number| row[number].clone()).collect();
         return lines(paint, &table, &rows.iter().map(without).collect::<Vec<_>>(), Some(columns));
     }
+    written(paint, table, &widths, &rows)
+}
+
+fn written(paint: Paint, table: &[Column], widths: &[usize], rows: &[Vec<String>]) -> Vec<String> {
+    let has_head = table.iter().any(|column| !column.title.is_empty());
     let titles: Vec<String> = table.iter().map(|column| column.title.to_owned()).collect();
-    let head = has_head.then(|| paint.dim(line(table, &widths, &titles, |_, text| text)));
-    let row = |row: &Vec<String>| line(table, &widths, row, |column, text| (column.paint)(paint, text));
+    let head = has_head.then(|| paint.dim(line(table, widths, &titles, |_, text| text)));
+    let row = |row: &Vec<String>| line(table, widths, row, |column, text| (column.paint)(paint, text));
     head.into_iter().chain(rows.iter().map(row)).collect()
 }
 
-/// Takes what is too much from the flexible columns, the widest first, down to 12. Gives what is too much still.
-fn shrink(table: &[Column], widths: &mut [usize], columns: usize) -> usize {
-    const LEAST: usize = 12;
+/// Takes what is too much from the columns that may be cut, the widest first, down to their least, or to `most` where that is less. Gives
+/// what is too much still.
+fn shrink(table: &[Column], widths: &mut [usize], columns: usize, most: usize) -> usize {
     let gaps = 2 * table.len().saturating_sub(1);
     loop {
         let excess = (widths.iter().sum::<usize>() + gaps).saturating_sub(columns);
-        let flexible = (0..table.len()).filter(|at| table[*at].flexible && widths[*at] > LEAST);
+        let flexible =
+            (0..table.len()).filter(|at| table[*at].least.is_some_and(|least| widths[*at] > least.min(most)));
         match flexible.max_by_key(|at| widths[*at]).filter(|_| excess > 0) {
             Some(widest) => widths[widest] -= 1,
             None => return excess,
@@ -95,7 +121,8 @@ fn shrink(table: &[Column], widths: &mut [usize], columns: usize) -> usize {
 fn line(table: &[Column], widths: &[usize], cells: &[String], paint: impl Fn(&Column, String) -> String) -> String {
     let mut out = String::new();
     for (at, column) in table.iter().enumerate() {
-        let cell = cut(cells.get(at).map_or("", String::as_str), widths[at]);
+        let cell = cells.get(at).map_or("", String::as_str);
+        let cell = if column.list { cut_list(cell, widths[at]) } else { cut(cell, widths[at]) };
         let fill = " ".repeat(widths[at].saturating_sub(width(&cell)));
         let is_last = at + 1 == table.len();
         let gap = if is_last { "" } else { "  " };
@@ -127,6 +154,24 @@ pub fn cut(text: &str, columns: usize) -> String {
     let front: String = take(&mut text.chars(), room.div_ceil(2)).into_iter().collect();
     let back: String = take(&mut text.chars().rev(), room / 2).into_iter().rev().collect();
     format!("{front}…{back}")
+}
+
+/// The first items of a list in at most `columns` columns, with the number of the others behind: `a, b +3`. One is there always, cut if
+/// it has to be.
+fn cut_list(list: &str, columns: usize) -> String {
+    let items: Vec<&str> = list.split(BETWEEN).collect();
+    let first = |count: usize| match items.len() - count {
+        0 => list.to_owned(),
+        more => format!("{} +{more}", items[..count].join(BETWEEN)),
+    };
+    let fitting = (1..=items.len()).rev().map(first).find(|text| width(text) <= columns);
+    fitting.unwrap_or_else(|| match items.len() - 1 {
+        0 => cut(list, columns),
+        more => {
+            let count = format!(" +{more}");
+            format!("{}{count}", cut(items[0], columns.saturating_sub(width(&count))))
+        }
+    })
 }
 
 /// The text in lines of at most `columns` columns, broken at spaces; a longer word has a line of its own.
@@ -196,6 +241,25 @@ mod tests {
     }
 
     #[test]
+    fn lists_end_between_items_with_the_number_of_the_others() {
+        assert_eq!(cut_list("latest, nightly, prod", 21), "latest, nightly, prod");
+        assert_eq!(cut_list("latest, nightly, prod", 20), "latest, nightly +1");
+        assert_eq!(cut_list("latest, nightly, prod", 17), "latest +2");
+        assert_eq!(cut_list("latest, nightly, prod", 8), "la…st +2");
+        assert_eq!((cut_list("", 4), cut_list("latest", 4)), (String::new(), "la…t".to_owned()));
+    }
+
+    #[test]
+    fn a_list_has_more_room_than_spare_columns() {
+        let table = [left("NAME").flexible(), right("STORED").spare(), left("TAGS").list()];
+        let row = ["a name", "12.5 GB", "latest, nightly, prod, staging"].map(str::to_owned).to_vec();
+        let printed = |columns| lines(Paint::none(), &table, std::slice::from_ref(&row), Some(columns));
+        assert_eq!(printed(47), ["NAME     STORED  TAGS", "a name  12.5 GB  latest, nightly, prod, staging"]);
+        assert_eq!(printed(44)[1], "a name  12.5 GB  latest, nightly, prod +1");
+        assert_eq!(printed(40)[1], "a name  latest, nightly, prod, staging");
+    }
+
+    #[test]
     fn text_is_broken_at_spaces() {
         assert_eq!(wrap("ab cd efghijk l", 5), ["ab cd", "efghijk", "l"]);
         assert_eq!(wrap("", 5), [""]);
@@ -209,9 +273,17 @@ mod tests {
     fn flexible_columns_give_way() {
         let table = [left("a").flexible(), right("b")];
         let mut widths = [40, 10];
-        shrink(&table, &mut widths, 30);
+        shrink(&table, &mut widths, 30, usize::MAX);
         assert_eq!(widths, [18, 10]);
-        assert_eq!((shrink(&table, &mut widths, 10), widths), (14, [12, 10]));
+        assert_eq!((shrink(&table, &mut widths, 10, usize::MAX), widths), (14, [12, 10]));
+    }
+
+    #[test]
+    fn no_table_is_too_wide_for_its_least() {
+        let table = [left("NAME").flexible(), left("UPDATED"), right("STORED").spare(), left("TAGS").list()];
+        let row = ["a name of 20 letters", "2026-11-22 08:38", "12.5 GB", "latest, nightly, prod"].map(str::to_owned);
+        let printed = lines(Paint::none(), &table, &[row.to_vec()], Some(40));
+        assert_eq!(printed[1], "a nam…ters  2026-11-22 08:38  latest +2");
     }
 
     #[test]

@@ -91,8 +91,8 @@ fn version(paint: Paint, card: &UseCard) -> String {
 
 pub fn list(context: &mut Context, args: Uses) -> Result<Ending> {
     let address = addresses::parse_or_here(context, args.address.as_deref())?;
-    let is_of_one_version = !args.all && args.run.is_none() && args.model.is_none();
     let run = args.run.as_deref().map(run_id::meant).transpose()?.map(|run| run.id);
+    let nothing = nothing_recorded(&args, run.as_deref());
     let options = UsesOptions { run, model: args.model, all: args.all, most: args.most };
     let report = context.watched(|engine| engine.uses(&address, &options))?;
     if !context.for_people() {
@@ -103,14 +103,23 @@ pub fn list(context: &mut Context, args: Uses) -> Result<Ending> {
         return without(report.damaged, true);
     }
     match report.uses.is_empty() {
-        true if report.damaged.is_empty() && is_of_one_version => {
-            context.say("no uses of this version are recorded; --all asks for those of all versions");
-        }
-        true if report.damaged.is_empty() => context.say("no such uses are recorded"),
+        true if report.damaged.is_empty() => context.say(&nothing),
         true => {}
         false => show(context, &report),
     }
     without(report.damaged, false)
+}
+
+/// What is said where there is no such use, and what to ask next.
+fn nothing_recorded(args: &Uses, run: Option<&str>) -> String {
+    let place = args.address.as_ref().map(|place| format!(" {}", ui::quoted(place))).unwrap_or_default();
+    let by = run.map(|run| format!(" by run {}", ui::clean(run))).unwrap_or_default();
+    let of = args.model.as_ref().map(|model| format!(" for model {}", ui::clean(model))).unwrap_or_default();
+    match (by.is_empty() && of.is_empty(), args.all) {
+        (false, _) => format!("no use{by}{of} is recorded: `dagset uses{place} --all` lists all"),
+        (true, false) => "no uses of this version are recorded; --all asks for those of all versions".to_owned(),
+        (true, true) => "no uses are recorded; `dagset use ADDRESS --run ID` records one".to_owned(),
+    }
 }
 
 /// How a command ends that has told all uses but the damaged ones; `is_told` where its document says what is wrong with these.

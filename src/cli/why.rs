@@ -2,7 +2,7 @@
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{DoneBy, How, MergeRule, MergeSide, Why, WhyStep};
+use dagset::engine::{DoneBy, How, Kept, MergeRule, MergeSide, Why, WhyStep};
 use serde_json::{Value, json};
 
 use super::history::who;
@@ -45,11 +45,11 @@ fn step(step: &WhyStep) -> Value {
         How::Reverted { rule, .. } => ("reverted".to_owned(), Some(words(rule))),
         How::Merged { rule, .. } => ("merged".to_owned(), Some(words(rule))),
     };
-    let (took, also, by, sides) = match &step.how {
-        How::Merged { took, also, by, sides, .. } => {
-            (took.as_deref(), also.as_slice(), by.as_slice(), sides.as_slice())
+    let (took, also, by, kept, sides) = match &step.how {
+        How::Merged { took, also, by, kept, sides, .. } => {
+            (took.as_deref(), also.as_slice(), by.as_slice(), kept.as_slice(), sides.as_slice())
         }
-        _ => (None, &[][..], &[][..], &[][..]),
+        _ => (None, &[][..], &[][..], &[][..], &[][..]),
     };
     json!({
         "dataset": step.dataset.as_str(),
@@ -68,6 +68,7 @@ fn step(step: &WhyStep) -> Value {
         "took": took,
         "also": also,
         "by": by.iter().map(done_by).collect::<Vec<_>>(),
+        "kept": kept.iter().map(|it| json!({ "ref": it.reference, "path": it.path })).collect::<Vec<_>>(),
         "parents": sides.iter().map(merge::side).collect::<Vec<_>>(),
     })
 }
@@ -93,10 +94,10 @@ fn words(rule: &MergeRule) -> &str {
 fn show(context: &mut Context, why: &Why) {
     let paint = context.paint;
     let what = match (why.content, why.bytes) {
-        (Some(content), Some(bytes)) => format!("{}, {}", content.short(), ui::size(bytes)),
+        (Some(content), Some(bytes)) => format!("  {}", paint.dim(format!("{}, {}", content.short(), ui::size(bytes)))),
         _ => String::new(),
     };
-    writeln!(context.out, "{}  {}", paint.bold(ui::clean(&why.path)), paint.dim(what));
+    writeln!(context.out, "{}{what}", paint.bold(ui::clean(&why.path)));
     for step in &why.steps {
         let version = match &step.version_name {
             Some(name) => paint.green(name.as_str()),
@@ -109,11 +110,15 @@ fn show(context: &mut Context, why: &Why) {
             How::Reverted { undone, rule } => {
                 format!("reverted{renamed}: took back {} ({})", paint.cyan(ui::clean(undone)), ui::clean(words(rule)))
             }
-            How::Merged { rule, took, also, .. } => {
+            How::Merged { rule, took, also, kept, .. } => {
                 let named = took.iter().chain(also).map(|parent| paint.cyan(ui::clean(parent)).to_string());
                 let named = listed(&named.collect::<Vec<_>>());
-                let took = if took.is_none() { "what no parent had".to_owned() } else { named };
-                format!("merged{renamed}: took {took} ({})", ui::clean(words(rule)))
+                let what = match (took, kept.as_slice()) {
+                    (Some(_), _) => format!("took {named}"),
+                    (None, []) => "took what no parent had".to_owned(),
+                    (None, _) => "kept each under a name of its own".to_owned(),
+                };
+                format!("merged{renamed}: {what} ({})", ui::clean(words(rule)))
             }
         };
         writeln!(context.out, "{version}  {how}");
@@ -121,11 +126,12 @@ fn show(context: &mut Context, why: &Why) {
         let subject = subject.map(|line| format!("  {}", ui::clean(line))).unwrap_or_default();
         let about = format!("{}  {}{subject}", ui::moment(step.time), ui::clean(who(&step.author)));
         writeln!(context.out, "    {}", paint.dim(ui::fit(&about, 4)));
-        let How::Merged { also, by, sides, .. } = &step.how else { continue };
+        let How::Merged { also, by, kept, sides, .. } = &step.how else { continue };
         for side in sides {
+            let kept = kept.iter().find(|kept| kept.reference == side.reference);
             // Where one parent's was taken, the next step is the version that did it.
             let by = by.iter().find(|by| !also.is_empty() && by.reference == side.reference);
-            show_side(context, why, side, by);
+            show_side(context, why, side, by, kept);
         }
     }
 }
@@ -138,14 +144,15 @@ fn listed(names: &[String]) -> String {
     }
 }
 
-fn show_side(context: &mut Context, why: &Why, side: &MergeSide, by: Option<&DoneBy>) {
+fn show_side(context: &mut Context, why: &Why, side: &MergeSide, by: Option<&DoneBy>, kept: Option<&Kept>) {
     let content = side.content.map(|content| format!("  {}", content.short())).unwrap_or_default();
     let bytes = side.bytes.map(|bytes| format!("  {}", ui::size(bytes))).unwrap_or_default();
     let by = by.map(|by| {
         let version = by.version_name.as_ref().map_or_else(|| by.version.short(), ToString::to_string);
         if by.dataset == why.dataset { format!("  by {version}") } else { format!("  by {}@{version}", by.dataset) }
     });
-    let did = format!(": {}{content}{bytes}{}", side.did, by.unwrap_or_default());
+    let kept = kept.map(|kept| format!("  as {}", ui::clean(&kept.path))).unwrap_or_default();
+    let did = format!(": {}{content}{bytes}{}{kept}", side.did, by.unwrap_or_default());
     let reference = ui::fit(&ui::clean(&side.reference), 4 + ui::width(&did));
     writeln!(context.out, "    {}{did}", context.paint.cyan(reference));
 }

@@ -157,7 +157,8 @@ impl Engine {
         }
         make_room(&mut edits, manifest, &new)?;
         let pieces = pieces(manifest, edits);
-        let draft = Draft { proposal, message, meta, roles, number: bump, create_dataset: true };
+        let draft =
+            Draft { proposal, message, meta, roles, number: bump, create_dataset: true, into: Some(String::new()) };
         let began_ns = compared.began_ns;
         let rows = std::mem::take(&mut compared.comparison.rows);
         let index = &mut compared.index;

@@ -9,6 +9,8 @@ use crate::format::record::RecordCore;
 use crate::history::fold::Fold;
 use crate::history::undo::UNDOES;
 
+use super::metadata::is_reserved;
+
 /// A version, and the name that it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Point {
@@ -71,6 +73,10 @@ pub enum What {
         key: String,
         /// `None`: the key was removed.
         value: Option<Value>,
+        /// It says how the version was made, and was set by what made it.
+        is_own: bool,
+        /// The version whose id the value then is, if it is one.
+        names: Option<Point>,
     },
     /// Packs were registered, or indexes of theirs replaced by others.
     Registered {
@@ -191,7 +197,10 @@ impl<'f> Names<'f> {
             }
             Operation::Publish { version, note, .. } => What::Published { version: point(version), note: note.clone() },
             Operation::SetMetadata { version, key, value, .. } => {
-                What::MetadataSet { version: of(version), key: key.clone(), value: value.clone() }
+                let is_own = is_reserved(key);
+                let named = value.as_ref().filter(|_| is_own).and_then(id_in);
+                let (version, value) = (of(version), value.clone());
+                What::MetadataSet { version, key: key.clone(), value, is_own, names: of(&named) }
             }
             Operation::Register { indexes } => registered(0, indexes),
             Operation::ReplaceIndexes { removed, added } => registered(removed.len() as u64, added),
@@ -212,6 +221,14 @@ impl<'f> Names<'f> {
             Operation::Unknown { code, .. } => What::Unknown(*code),
         };
         Some(Deed { dataset: operation.dataset().cloned(), what })
+    }
+}
+
+/// A whole id, and nothing beside it.
+fn id_in(value: &Value) -> Option<Id> {
+    match value {
+        Value::Text(text) => Id::from_hex(text),
+        _ => None,
     }
 }
 

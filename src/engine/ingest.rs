@@ -141,6 +141,7 @@ impl Engine {
             roles: Vec::new(),
             number: options.bump,
             create_dataset: options.create,
+            into: Some(options.into.clone()),
         };
         self.publish(timeline, session, entries.into_iter().map(Ok), draft, left_out, options.dry_run)
     }

@@ -1,6 +1,6 @@
 //! Versions whose content keep rules let go: what is asked of them that needs it is refused, with what still helps.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use crate::base::{DatasetName, Error, Event, Id, Kind, Result};
 use crate::history::fold::{Dataset, Fold, LetGo, VersionState};
@@ -99,26 +99,11 @@ fn gone(
     let fault = Error::not_found(format!(
         "the content of {home}@{called} isn't {place} any more: keep rules let it go, record {record} of the log, {time}"
     ));
-    fault.hint(match newest_kept_after(fold, dataset, id) {
+    fault.hint(match fold.newest_kept_after(dataset, id) {
         Some(next) => {
             let next = dataset.called(&next);
             format!("the newest version that came of it and has content is {next}: `dagset get {root}//{home}@{next} DIR`; another store may have {called} whole")
         }
         None => format!("another store may have it whole; `dagset log {root}//{home}` marks the versions without content"),
     })
-}
-
-/// The newest version that has the given one in its history, and content that stays.
-fn newest_kept_after(fold: &Fold, dataset: &Dataset, id: &Id) -> Option<Id> {
-    let mut children: BTreeMap<&Id, Vec<&Id>> = BTreeMap::new();
-    for (child, state) in &dataset.versions {
-        state.row.parents.iter().for_each(|parent| children.entry(parent).or_default().push(child));
-    }
-    let (mut open, mut met) = (vec![id], HashSet::from([id]));
-    while let Some(next) = open.pop() {
-        open.extend(children.get(next).into_iter().flatten().copied().filter(|child| met.insert(child)));
-    }
-    let kept = met.into_iter().filter(|met| *met != id && fold.lasts(met));
-    let states = kept.filter_map(|kept| dataset.versions.get(kept));
-    states.max_by_key(|state| (state.record, state.row.time, state.row.version)).map(|state| state.row.version)
 }

@@ -104,12 +104,16 @@ const RESERVED: [&str; 2] = ["merge.", "revert."];
 
 /// Errors: [`Kind::Usage`](crate::base::Kind::Usage) where a user gives a key that dagset itself sets.
 pub(super) fn refuse_reserved(given: &Attrs) -> Result<()> {
-    let reserved = |key: &&String| RESERVED.iter().any(|prefix| key.starts_with(prefix));
-    match given.0.keys().find(reserved) {
+    match given.0.keys().find(|key| is_reserved(key)) {
         None => Ok(()),
         Some(key) => Err(Error::usage(format!("the metadata {key} is dagset's own: it says how a version was made"))
             .hint("keys that begin with merge. or revert. are set by these commands; choose another key")),
     }
+}
+
+/// Whether metadata is dagset's own.
+pub(super) fn is_reserved(key: &str) -> bool {
+    RESERVED.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// The error for a key that isn't set.

@@ -108,8 +108,8 @@ pub use lineage::{Lineage, LineageEdge, LineageVersion};
 pub use list::{DatasetCard, DatasetSort, ListOptions, ListedTag, ListedVersion};
 pub use lock::{LOCK_FILE, PinReport, Pinned, RefreshReport};
 pub use merge::{
-    Aborted, DoneBy, How, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved, Why,
-    WhyStep,
+    Aborted, DoneBy, How, Kept, MergeConflict, MergeOptions, MergeParent, MergeReport, MergeRule, MergeSide, Resolved,
+    Why, WhyStep,
 };
 pub use metadata::{Metadata, no_key};
 pub use number::Bump;
@@ -124,6 +124,7 @@ pub use ready::Ready;
 pub use refs::{GoneParent, LogOptions, RefKind, RefRow, VersionCard};
 pub use remotes::RemoteCard;
 pub use repair::{RepairOptions, RepairReport};
+pub use revert::META_REVERTS;
 pub use sequence::Until;
 pub use squash::{SquashOptions, Squashed};
 pub use status::{ConflictStatus, MergeStatus, Status};

@@ -9,7 +9,7 @@ use crate::format::operation::{IndexRow, Operation, Things, VersionRow};
 use crate::format::pack::ItemKind;
 use crate::format::tree::Root;
 use crate::format::version::{Parent, Version};
-use crate::history::fold::{Fold, Void};
+use crate::history::fold::{Dataset, Fold, Void};
 use crate::history::numbers::Step;
 use crate::history::timeline::{Actor, Timeline};
 use crate::store::content::Content;
@@ -18,7 +18,7 @@ use crate::tree::manifest::Manifest;
 
 use super::Engine;
 use super::ingest::LeftOutPath;
-use super::metadata::{also_in_log, changed_since};
+use super::metadata::{also_in_log, changed_since, is_reserved};
 use super::number::{self, Bump};
 
 /// Work begins so often where it is collected under its hands: collectors without grace may follow one on another.
@@ -46,6 +46,12 @@ pub struct Published {
     /// All bytes written to the store.
     pub stored_bytes: u64,
     pub left_out: Vec<LeftOutPath>,
+    /// The branch went on from the version, which was there before, and stays where it is.
+    pub behind: bool,
+    /// Tags that lead to the version by this.
+    pub tagged: Vec<RefName>,
+    /// What was asked for and isn't done, as was told already.
+    pub warnings: Vec<String>,
     pub dry_run: bool,
 }
 
@@ -59,6 +65,8 @@ pub(super) struct Draft {
     /// It gets the next number for its name.
     pub number: Option<Bump>,
     pub create_dataset: bool,
+    /// The dataset's address as it was given, to be named in hints; empty in its workspace.
+    pub into: Option<String>,
 }
 
 impl Engine {
@@ -94,7 +102,7 @@ impl Engine {
         left_out: Vec<LeftOutPath>,
         dry_run: bool,
     ) -> Result<Published> {
-        let Draft { mut proposal, message, meta, roles, number, create_dataset } = draft;
+        let Draft { mut proposal, message, meta, roles, number, create_dataset, into } = draft;
         let actor = self.actor();
         let role_of = |id: &Id| roles.iter().find(|(parent, _)| parent == id).map(|(_, role)| role.clone());
         let mut root = None;
@@ -157,6 +165,17 @@ impl Engine {
         let takes_name = matches!(planned, Decision::Unchanged { .. }) && step.is_some()
             || given.iter().any(|step| matches!(step, Operation::TakeName { .. }));
         let moves_on = given.iter().any(|step| matches!(step, Operation::SetBranch { .. }));
+        let tagged = match &planned {
+            Decision::Unchanged { .. } => given.iter().filter_map(tag_of).collect(),
+            Decision::New { .. } => proposal.tags.clone(),
+        };
+        let mut was_there = match &planned {
+            Decision::Unchanged { version, ahead, .. } => Some((*version, ahead.clone())),
+            Decision::New { .. } => None,
+        };
+        if dry_run {
+            would_publish(timeline, &actor, &proposal, &planned)?;
+        }
         let mut made = true;
         let version = match (dry_run, planned, new) {
             (true, Decision::Unchanged { version, .. }, _) => Some(version),
@@ -181,9 +200,16 @@ impl Engine {
                     .append_version(timeline, &actor, &addition, new)
                     .map_err(|fault| keep_stored(timeline, &actor, indexes.clone(), fault))?;
                 made = appended.made;
+                was_there = (!made).then(|| (appended.version, Vec::new()));
                 Some(appended.version)
             }
             (false, Decision::New { .. }, None) => return Err(Error::new(Kind::Failed, "the version was not written")),
+        };
+        let warnings = match was_there {
+            None => Vec::new(),
+            Some((version, ahead)) => {
+                not_said(timeline.fold(), content, &proposal.dataset, into, (version, &ahead), &meta)?
+            }
         };
         let changed = planned_change && made || moves_on;
         let named = version
@@ -194,6 +220,8 @@ impl Engine {
             _ => None,
         };
         let count = |counter| self.observer.get(counter);
+        let head = timeline.fold().datasets.get(&proposal.dataset).and_then(|it| it.branches.get(&proposal.branch));
+        let behind = !changed && version.is_some() && head.is_some_and(|head| Some(*head) != version);
         let published = Published {
             name: named.or(would_be_named),
             dataset: proposal.dataset,
@@ -208,8 +236,12 @@ impl Engine {
             new_bytes: count(Counter::NewBytes),
             stored_bytes: count(Counter::StoredBytes),
             left_out,
+            behind,
+            tagged,
+            warnings,
             dry_run,
         };
+        published.warnings.iter().for_each(|warning| self.observer.tell(Event::Warning(warning.clone())));
         if published.stored_bytes > 0 && !dry_run {
             // What was asked for is done; tidying up may fail without a word to the user but in the notes.
             merge_indexes(timeline, content, &actor, &self.observer).unwrap_or_else(|fault| {
@@ -229,7 +261,7 @@ impl Engine {
         step: Option<Step>,
     ) -> Result<()> {
         timeline.append(actor, |fold, _| match decide(fold, proposal)? {
-            Decision::Unchanged { version: now, mut operations } if now == version => {
+            Decision::Unchanged { version: now, mut operations, .. } if now == version => {
                 operations.extend(number::take(fold, &proposal.dataset, version, step)?);
                 Ok(operations)
             }
@@ -253,7 +285,7 @@ impl Engine {
                     appended = AppendedVersion { version: new.id, made: true };
                 }
                 // Another writer published the same content meanwhile: that is what was asked for.
-                Decision::Unchanged { version, mut operations } => {
+                Decision::Unchanged { version, mut operations, .. } => {
                     appended = AppendedVersion { version, made: false };
                     operations.extend(number::take(fold, &proposal.dataset, version, step)?);
                     return Ok(operations);
@@ -324,12 +356,68 @@ fn bump_step(
 
 /// Whether the metadata that a version is to have says other things than that of the branch's head.
 fn says_more(fold: &Fold, content: &Content, proposal: &Proposal, meta: &Attrs) -> Result<bool> {
-    let Some(dataset) = fold.datasets.get(&proposal.dataset).filter(|_| !meta.is_empty()) else { return Ok(false) };
-    let head = dataset.branches.get(&proposal.branch).and_then(|head| dataset.versions.get(head));
-    let Some(row) = head.map(|state| &state.row) else { return Ok(false) };
-    let record = content.meta(&row.version, ItemKind::Version, Some(&row.version_place))?;
-    let known = changed_since(dataset, Some(row.version), Version::parse(record.bytes())?.meta);
-    Ok(meta.0.iter().any(|(key, value)| known.0.get(key) != Some(value)))
+    let Some(dataset) = fold.datasets.get(&proposal.dataset) else { return Ok(false) };
+    let head = dataset.branches.get(&proposal.branch);
+    Ok(!head.map_or(Ok(Vec::new()), |head| lacking(dataset, content, head, meta))?.is_empty())
+}
+
+/// The keys of `meta` of which a version says something else, or nothing.
+fn lacking<'m>(dataset: &Dataset, content: &Content, version: &Id, meta: &'m Attrs) -> Result<Vec<&'m str>> {
+    let Some(state) = dataset.versions.get(version).filter(|_| !meta.is_empty()) else { return Ok(Vec::new()) };
+    let record = content.meta(version, ItemKind::Version, Some(&state.row.version_place))?;
+    let known = changed_since(dataset, Some(*version), Version::parse(record.bytes())?.meta);
+    let differing = meta.0.iter().filter(|(key, value)| known.0.get(*key) != Some(*value));
+    Ok(differing.map(|(key, _)| key.as_str()).collect())
+}
+
+/// What was asked to be said of a version that is there already, and isn't: its record stays as it was made.
+fn not_said(
+    fold: &Fold,
+    content: &Content,
+    owner: &DatasetName,
+    into: Option<String>,
+    (version, ahead): (Id, &[RefName]),
+    meta: &Attrs,
+) -> Result<Vec<String>> {
+    let dataset = fold.dataset(owner)?;
+    let called = dataset.called(&version);
+    let address = match into.unwrap_or_else(|| format!("[STORE/]{owner}")).trim_end_matches('/') {
+        "" => called.clone(),
+        into => format!("{into}@{called}"),
+    };
+    let left = |tag: &RefName| {
+        let at = dataset.tags.get(tag).map(|tag| dataset.called(&tag.version)).unwrap_or_default();
+        format!("the tag {tag} stays at {at}, which came of {called}; `dagset tag {address} {tag}` takes it back")
+    };
+    let unsaid: Vec<&str> =
+        lacking(dataset, content, &version, meta)?.into_iter().filter(|key| !is_reserved(key)).collect();
+    let unsaid = (!unsaid.is_empty()).then(|| {
+        let (keys, sets) = (unsaid.join(", "), unsaid.iter().map(|key| format!(" {key}=VALUE")).collect::<String>());
+        format!(
+            "version {called} was there already, and {keys} isn't said of it; `dagset meta set {address}{sets}` does"
+        )
+    });
+    Ok(ahead.iter().map(left).chain(unsaid).collect())
+}
+
+/// Errors: those of the record that would publish it, as far as they are known before content is stored.
+fn would_publish(timeline: &mut Timeline, actor: &Actor, proposal: &Proposal, planned: &Decision) -> Result<()> {
+    match planned {
+        Decision::Unchanged { operations, .. } if operations.is_empty() => Ok(()),
+        Decision::Unchanged { operations, .. } => timeline.would_hold(actor, operations.clone()),
+        Decision::New { parents, .. } => {
+            parents.iter().try_for_each(|parent| timeline.fold().refuse_let_go(parent))?;
+            // The version has no id yet; what stands against moving a tag doesn't depend on where to.
+            tag_operations(timeline.fold(), proposal, Id::ZERO).map(drop)
+        }
+    }
+}
+
+fn tag_of(operation: &Operation) -> Option<RefName> {
+    match operation {
+        Operation::SetTag { tag, .. } => Some(tag.clone()),
+        _ => None,
+    }
 }
 
 fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) -> Result<Vec<Operation>> {
@@ -367,8 +455,8 @@ fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) 
 
 fn moved(proposal: &Proposal) -> Error {
     Error::conflict(format!("the branch {} of {} moved meanwhile", proposal.branch, proposal.dataset))
-        .because("others published there faster, time and again")
-        .hint("run the command again: what was stored is not stored twice")
+        .because("another writer published there between the look at it and this record")
+        .hint("run the command again: it looks at what is there now, and what was stored is not stored twice")
 }
 
 /// What was stored for a version that came to nothing is registered all the same where another try makes sense: it finds that, and stores

@@ -24,7 +24,7 @@ use super::publish::Draft;
 use super::{Address, Engine, Location, MergeOptions, MergeParent, MergeReport};
 
 /// Metadata of a version that takes one back: the id of that one.
-pub(super) const META_REVERTS: &str = "revert.version";
+pub const META_REVERTS: &str = "revert.version";
 
 impl Engine {
     /// Makes a version on a branch (in a workspace its own, elsewhere `main`, if not given) that takes back what a version in its history
@@ -143,6 +143,7 @@ impl Engine {
             meta: words.collect(),
             roles: Vec::new(),
             create_dataset: false,
+            into: None,
             number: options.bump,
         };
         let pieces = edited(manifest(&states[0]), plan.edits);

@@ -145,7 +145,7 @@ impl Engine {
             return self.uses_of(&store, &versions, options);
         }
         let target = self.open_target(address)?;
-        let versions = match across && target.reference.is_none() {
+        let versions = match across && (target.reference.is_none() || options.all) {
             true => target.dataset()?.versions.keys().copied().collect(),
             false => vec![target.version()?.row.version],
         };

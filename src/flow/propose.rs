@@ -31,8 +31,9 @@ pub struct Proposal {
 /// What has to happen.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
-    /// The content has a version already; at most names and tags are given to it, and the branch moves on to it.
-    Unchanged { version: Id, operations: Vec<Operation> },
+    /// The content has a version already; at most names and tags are given to it, and the branch moves on to it. The tags that `ahead` names
+    /// lead to versions that came of it, and stay there.
+    Unchanged { version: Id, operations: Vec<Operation>, ahead: Vec<RefName> },
     /// A new version with these parents; `changed` unless the head has the same content and the version only gets a name of its own.
     New { parents: Vec<Id>, changed: bool },
 }
@@ -91,7 +92,7 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
                     version: head,
                 });
                 let operations = take.chain(tag_operations(fold, proposal, head)?).collect();
-                Ok(Decision::Unchanged { version: head, operations })
+                Ok(Decision::Unchanged { version: head, operations, ahead: Vec::new() })
             }
         };
     }
@@ -128,7 +129,14 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
 fn has_name(fold: &Fold, dataset: &Dataset, proposal: &Proposal, name: &RefName, version: Id) -> Result<Decision> {
     let head = dataset.branches.get(&proposal.branch).copied();
     if proposal.repeats && head.is_some_and(|head| head != version && is_ancestor(dataset, &version, &head)) {
-        return Ok(Decision::Unchanged { version, operations: Vec::new() });
+        // It may be an older job that is run again: what went on with the branch isn't taken back.
+        let went_on = |tag: &&RefName| {
+            let now = dataset.tags.get(*tag).filter(|now| !now.protected).map(|now| now.version);
+            now.is_some_and(|now| now != version && is_ancestor(dataset, &version, &now))
+        };
+        let (ahead, tags): (Vec<RefName>, Vec<RefName>) = proposal.tags.iter().cloned().partition(|tag| went_on(&tag));
+        let operations = set_tags(fold, &proposal.dataset, &tags, version)?;
+        return Ok(Decision::Unchanged { version, operations, ahead });
     }
     let is_expected = proposal.expect.is_none_or(|expected| head == Some(expected));
     let mut before = head.iter().chain(proposal.parents.iter().flatten());
@@ -146,17 +154,22 @@ fn has_name(fold: &Fold, dataset: &Dataset, proposal: &Proposal, name: &RefName,
     Ok(Decision::Unchanged {
         version,
         operations: moves.into_iter().chain(tag_operations(fold, proposal, version)?).collect(),
+        ahead: Vec::new(),
     })
 }
 
 /// The operations that point the proposed tags at `version`, where they don't yet. A protected one stays: a conflict.
 pub fn tag_operations(fold: &Fold, proposal: &Proposal, version: Id) -> Result<Vec<Operation>> {
+    set_tags(fold, &proposal.dataset, &proposal.tags, version)
+}
+
+fn set_tags(fold: &Fold, owner: &DatasetName, tags: &[RefName], version: Id) -> Result<Vec<Operation>> {
     let empty = Dataset::default();
-    let dataset = fold.datasets.get(&proposal.dataset).unwrap_or(&empty);
+    let dataset = fold.datasets.get(owner).unwrap_or(&empty);
     let mut operations = Vec::new();
-    for tag in &proposal.tags {
+    for tag in tags {
         let protected = dataset.tags.get(tag).is_some_and(|tag| tag.protected);
-        operations.extend(tag_change(&proposal.dataset, dataset, tag, Some(Tag { version, protected })));
+        operations.extend(tag_change(owner, dataset, tag, Some(Tag { version, protected })));
     }
     guarded(fold, operations, None).map_err(|fault| {
         fault.hint("where it has to be: `dagset tag … --force --reason TEXT`; the log keeps the reason")

@@ -93,6 +93,7 @@ fn what_holds(fold: &Fold, operation: &Operation) -> Option<String> {
             match (published, protected.next()) {
                 (0, None) => None,
                 (0, Some((tag, _))) => Some(format!("the tag {tag} of {owner} is protected")),
+                (1, _) => Some(format!("a version of {owner} is published")),
                 (published, _) => Some(format!("{published} of the versions of {owner} are published")),
             }
         }

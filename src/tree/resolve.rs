@@ -291,16 +291,8 @@ impl<'a> Planner<'a> {
 
     /// `dir/name.WORD.ext`, or with a number behind the word where that is taken.
     fn free_name(&self, path: &RepoPath, head: usize, look: &impl Look) -> Result<RepoPath> {
-        let word: String = self.heads[head].word.chars().map(|c| if c == '/' { '-' } else { c }).collect();
-        let name = path.file_name();
-        let (stem, ending) = match name.rfind('.').filter(|at| *at > 0) {
-            Some(at) => name.split_at(at),
-            None => (name, ""),
-        };
-        let folder = path.parent().map(|parent| format!("{parent}/")).unwrap_or_default();
         for number in 1u32.. {
-            let count = if number == 1 { String::new() } else { format!("-{number}") };
-            let free = RepoPath::new(format!("{folder}{stem}.{word}{count}{ending}"))
+            let free = name_beside(path, &self.heads[head].word, number)
                 .map_err(|fault| Error::conflict(format!("there is no name for a second {path}")).because(fault))?;
             if !self.is_taken(&free, look)? {
                 return Ok(free);
@@ -324,6 +316,19 @@ impl<'a> Planner<'a> {
         }
         Ok(false)
     }
+}
+
+/// The name by which what the head of this name has at `path` stands beside it: the first, or a later one where that was taken.
+pub fn name_beside(path: &RepoPath, word: &str, number: u32) -> Result<RepoPath> {
+    let word = word.replace('/', "-");
+    let name = path.file_name();
+    let (stem, ending) = match name.rfind('.').filter(|at| *at > 0) {
+        Some(at) => name.split_at(at),
+        None => (name, ""),
+    };
+    let folder = path.parent().map(|parent| format!("{parent}/")).unwrap_or_default();
+    let count = if number == 1 { String::new() } else { format!("-{number}") };
+    RepoPath::new(format!("{folder}{stem}.{word}{count}{ending}"))
 }
 
 /// The path beside which `path` may have been put for a head of this name: it without `.WORD`, or `.WORD-n`, before its ending.

@@ -37,6 +37,9 @@ fn ingest() {
         "new_bytes",
         "stored_bytes",
         "left_out",
+        "behind",
+        "tagged",
+        "warnings",
     ];
     has_keys(&said, &keys);
     is_id(&said["version"]);

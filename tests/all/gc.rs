@@ -112,6 +112,20 @@ fn two_runs_without_grace_leave_what_a_fresh_store_would_have() {
 }
 
 #[test]
+fn quiet_collects_without_a_word() {
+    let env = TestEnv::new();
+    begin(&env);
+    delete_all_but_main(&env);
+    let planned = env.run(["gc", "./store", "--grace", "0s", "--quiet", "--dry-run"]).text();
+    assert!(planned.contains("would be condemned"), "what is asked for is told: {planned}");
+    for _ in 0..2 {
+        let quiet = env.run(["gc", "./store", "--grace", "0s", "--quiet"]).exits(0);
+        assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+    }
+    assert_whole(&env);
+}
+
+#[test]
 fn what_was_deleted_within_the_grace_comes_back() {
     let env = TestEnv::new();
     begin(&env);

@@ -64,7 +64,7 @@ fn a_squash_stops_at_what_is_published_or_protected() {
 fn a_dataset_with_something_published_or_protected_is_not_deleted_by_force_alone() {
     let life = published();
     let line = "dataset delete ./store/set --yes --force";
-    needs_a_reason(&life, line, "1 of the versions of set are published");
+    needs_a_reason(&life, line, "a version of set is published");
     life.run("undo ./store").text();
     assert_eq!(life.json("show ./store/set@1.2")["published"], true, "brought back whole");
     let life = Life::new();
@@ -129,8 +129,8 @@ fn force_alone_is_enough_for_what_is_neither_published_nor_protected() {
 #[test]
 fn no_dataset_of_a_published_version_is_renamed() {
     let life = published();
-    needs_a_reason(&life, "dataset rename ./store/set other", "1 of the versions of set are published");
+    needs_a_reason(&life, "dataset rename ./store/set other", "a version of set is published");
     assert_eq!(life.at("other"), "1.2");
-    needs_a_reason(&life, &format!("undo ./store {}", life.newest()), "1 of the versions of other are published");
+    needs_a_reason(&life, &format!("undo ./store {}", life.newest()), "a version of other is published");
     assert_eq!(life.at("set"), "1.2");
 }

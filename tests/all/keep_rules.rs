@@ -131,13 +131,18 @@ fn who_asks_for_content_that_was_let_go_is_told_when_why_and_what_helps() {
         vec!["tag", "./store/set@1.1", "late"],
         vec!["branch", "./store/set@1.1", "late"],
         vec!["publish", "./store/set@1.1"],
+        vec!["name", "./store/set@1.1", "late"],
+        vec!["merge", "./store/set@1.1", "--branch", "late", "--dry-run"],
+        vec!["merge", "./store/set@1.1", "--branch", "late"],
         vec!["ingest", "data", "--into", "./store/set", "--branch", "side", "--parent", "1.1"],
         vec!["revert", "./store/set@1.2"],
         // The same content under the name that it has: it isn't there already.
         vec!["ingest", "again", "--into", "./store/set", "--as", "1.1"],
     ] {
         let refused = env.run(&question).exits(4);
-        assert!(refused.stderr.contains("keep rules let the content of version"), "{question:?}: {}", refused.stderr);
+        let said = &refused.stderr;
+        assert!(said.contains("keep rules let the content of version 1.1 go"), "{question:?}: {said}");
+        assert!(said.contains("has content is 1.4: `dagset show [STORE/]set@1.4`"), "{question:?}: {said}");
     }
     let log = env.run(["log", "./store/set"]).text();
     assert_eq!(log.matches("content let go").count(), 3, "{log}");

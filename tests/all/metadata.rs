@@ -51,6 +51,19 @@ fn values_are_typed_and_several_are_one_record() {
 }
 
 #[test]
+fn a_text_of_several_lines_is_shown_in_lines() {
+    let env = a_set();
+    env.run(["meta", "set", ONE, "note=first\nsecond", "--quiet"]).text();
+    insta::assert_snapshot!(env.run(["meta", "list", ONE]).text(), @"
+    note  first
+          second
+    task  detection
+    ");
+    let shown = env.run(["show", ONE]).text();
+    assert!(shown.contains("\n  note  first\n        second\n"), "{shown}");
+}
+
+#[test]
 fn of_a_version_what_is_set_later_covers_what_it_was_made_with() {
     let env = a_set();
     assert_eq!(meta(&env, ONE), json!({"task": "detection"}));

@@ -47,6 +47,22 @@ fn a_merge_is_run_again_on_the_newest_versions_of_its_parents_by_its_rules() {
 }
 
 #[test]
+fn a_merge_of_a_branch_that_is_gone_is_not_made_again_and_says_how_to_bring_it_back() {
+    let bench = merged();
+    bench.0.run(["branch", "-d", "./store/set", "on-b"]).text();
+    insta::assert_snapshot!(bench.0.run(["refresh", "./store/set@out"]).snapshot(), @"
+    exit: 3
+    --- stdout
+    --- stderr
+    error: what the recorded merge was of isn't there any more
+      because: set has no version name, tag, branch or id on-b
+    hint: `dagset log --graph` shows it, and `dagset branch REF NAME` brings a branch back; `dagset merge REF…` merges others
+    ");
+    bench.0.run(["branch", "./store/set@b", "on-b"]).text();
+    assert_eq!(refresh(&bench, &[])["changed"], json!(false));
+}
+
+#[test]
 fn a_refresh_comes_to_what_a_fresh_merge_comes_to_whatever_the_rule() {
     let base = [("l.txt", "0"), ("x", "0")];
     let of = |name: &'static str| [("l.txt", name), ("x", "0")];

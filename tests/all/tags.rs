@@ -87,7 +87,63 @@ fn no_command_moves_a_protected_tag_in_passing() {
     env.write("data/a", "3.0");
     let refused = env.run(["ingest", "data", "--into", "./store/set", "--tag", "prod"]).exits(4).stderr;
     assert!(refused.contains("the tag prod of set is protected"), "{refused}");
+    let planned = env.run(["ingest", "data", "--into", "./store/set", "--tag", "prod", "--dry-run"]).exits(4).stderr;
+    assert_eq!(planned, refused, "a dry run says the same");
     assert_eq!(env.run(["list", "./store", "--json"]).json()["datasets"][0]["versions"], 2, "all or nothing");
+}
+
+#[test]
+fn an_ingest_of_what_is_there_sets_its_tags_and_says_what_it_leaves() {
+    let env = two_versions();
+    env.write("data/a", "alone");
+    env.run(["ingest", "data", "--into", "./store/set", "--branch", "alone", "--quiet"]).text();
+    env.run(["tag", "./store/set@alone", "prod", "--protect", "--quiet"]).text();
+    env.run(["tag", TWO, "latest", "--quiet"]).text();
+    env.write("data/a", "1.0");
+    let records = || operations(&env).len();
+    let ingest = |more: &[&str]| env.run([&["ingest", "data", "--into", "./store/set", "--as", "1.0"], more].concat());
+    let before = records();
+    let planned = ingest(&["--tag", "stable", "--dry-run", "--json"]).json();
+    assert_eq!((&planned["tagged"], records()), (&json!(["stable"]), before));
+    let set = ingest(&["--tag", "stable", "--json"]).json();
+    assert_eq!((&set["tagged"], &set["changed"], &set["warnings"]), (&json!(["stable"]), &json!(false), &json!([])));
+    assert_eq!((tag_at(&env, "stable"), records()), (json!("1.0"), before + 1));
+    let again = ingest(&["--tag", "stable", "--json"]).json();
+    assert_eq!((&again["tagged"], records()), (&json!([]), before + 1), "the same again writes nothing");
+
+    let older = ingest(&["--tag", "latest"]).exits(0);
+    assert!(older.stdout.ends_with(", and main went on from it\n"), "{}", older.stdout);
+    let older = older.stderr;
+    assert!(
+        older.contains("the tag latest stays at 2.0, which came of 1.0; `dagset tag ./store/set@1.0 latest` takes"),
+        "{older}"
+    );
+    assert_eq!((tag_at(&env, "latest"), records()), (json!("2.0"), before + 1), "an older job takes nothing back");
+    env.run(["tag", TWO, "held", "--protect", "--quiet"]).text();
+    let refused = ingest(&["--tag", "held"]).exits(4).stderr;
+    assert!(refused.contains("the tag held of set is protected"), "{refused}");
+    for dry in [&[][..], &["--dry-run"]] {
+        let refused = ingest(&[&["--tag", "prod"], dry].concat()).exits(4).stderr;
+        assert!(refused.contains("the tag prod of set is protected"), "{refused}");
+    }
+}
+
+#[test]
+fn metadata_of_a_version_that_was_there_is_not_dropped_unsaid() {
+    let env = two_versions();
+    env.write("data/a", "1.0");
+    let ingest = || env.run(["ingest", "data", "--into", "./store/set", "--as", "1.0", "--meta", "task=x", "--json"]);
+    let told = ingest().exits(0);
+    let warning =
+        "version 1.0 was there already, and task isn't said of it; `dagset meta set ./store/set@1.0 task=VALUE` does";
+    assert!(told.stderr.contains(warning), "{}", told.stderr);
+    assert!(told.json()["warnings"] == json!([warning]));
+    env.run(["meta", "set", ONE, "task=x", "--quiet"]).text();
+    assert_eq!(ingest().json()["warnings"], json!([]), "it is said by now");
+    env.run(["clone", "./store/set", "copy", "--quiet"]).text();
+    let committed = env.run_with("copy", ["commit", "-a", "--meta", "task=y", "--json"], b"").exits(0).document();
+    let told = committed["warnings"][0].as_str().unwrap();
+    assert!(told.starts_with("version 2.0 was there") && told.contains("`dagset meta set 2.0 task=VALUE`"), "{told}");
 }
 
 #[test]

@@ -55,6 +55,13 @@ fn a_use_is_recorded_once_and_found_from_both_ends() {
         [("r2", Some("resnet"), "signs@2.0".into())]
     );
     assert_eq!(uses(&["--model", "vgg", "./store"])["uses"], json!([]));
+    let nothing = |more: &[&str]| env.run([&["uses"], more].concat()).exits(0).stderr;
+    assert_eq!(
+        nothing(&["--model", "vgg", "./store"]),
+        "no use for model vgg is recorded: `dagset uses ./store --all` lists all\n"
+    );
+    assert!(nothing(&["./store/maps@1.0", "--run", "r9"]).contains("`dagset uses ./store/maps@1.0 --all` lists"));
+    assert_eq!(told(&uses(&["./store/signs@1.0", "--all"])).len(), 3, "of all versions, whichever is named");
     let bounded = uses(&["--model", "resnet", "./store", "-n", "1"]);
     assert_eq!((told(&bounded).len(), &bounded["left_out"]), (1, &json!(2)));
     let _ = env.run(["verify", "./store"]).exits(0);

@@ -73,6 +73,27 @@ fn what_stands_beside_is_followed_to_where_it_stood() {
     ];
     assert_eq!(in_short(&steps), expected);
     assert_eq!((&steps[0]["path"], &steps[1]["path"]), (&json!("l.b.csv"), &json!("l.csv")));
+    let did: Vec<_> = steps[0]["parents"].as_array().unwrap().iter().map(|side| &side["did"]).collect();
+    assert_eq!(did, ["changed", "changed"], "at the path where it stood");
+}
+
+#[test]
+fn of_a_path_that_was_kept_twice_it_is_told_where_and_of_whom() {
+    let bench = merged(&["--on-conflict", "both"]);
+    let steps = why(&bench, "2.0:l.csv");
+    assert_eq!(in_short(&steps), [[json!("2.0"), json!("merged"), json!("both"), Value::Null]]);
+    let kept = json!([{"ref": "a", "path": "l.a.csv"}, {"ref": "b", "path": "l.b.csv"}]);
+    assert_eq!(steps[0]["kept"], kept);
+    insta::assert_snapshot!(bench.0.run(["why", "./store/set@2.0:l.csv"]).snapshot(), @"
+    exit: 0
+    --- stdout
+    l.csv
+    2.0  merged: kept each under a name of its own (both)
+        [time]  Test Author  merge a, b into out
+        a: changed  [id 1]  1 B  as l.a.csv
+        b: changed  [id 2]  1 B  as l.b.csv
+    --- stderr
+    ");
 }
 
 #[test]
@@ -223,6 +244,12 @@ fn what_a_revert_took_back_is_told_with_the_rule_that_it_followed() {
     assert_eq!(in_short(&why(&bench, "2.0:new")), [reverted("only change")], "what had never been there");
     let told = bench.0.run(["why", "./store/set@2.0:fought"]).text();
     assert!(told.contains("reverted: took back 1.1 (last)"), "{told}");
+    let logged = bench.0.run(["oplog", "./store"]).text();
+    let line = logged.lines().nth(1).unwrap();
+    assert!(line.ends_with("commit 2.0 to main, taking back 1.1 of set"), "{logged}");
+    let number = line.split_whitespace().next().unwrap();
+    let whole = bench.0.run(["oplog", "./store", number]).text();
+    assert!(whole.contains("  metadata revert.version of 2.0 set to 1.1 of set\n"), "{whole}");
 }
 
 #[test]

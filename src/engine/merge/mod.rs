@@ -1,8 +1,9 @@
 //! `merge`: several versions become one.
 
-use crate::base::{BranchName, DatasetName, Error, Event, Id, RefName, RepoPath, Result};
+use crate::base::{BranchName, DatasetName, Error, Event, Id, Kind, RefName, RepoPath, Result};
 use crate::flow::propose::Proposal;
 use crate::format::operation::Operation;
+use crate::history::fold::Fold;
 use crate::tree::edit::edited;
 use crate::tree::part::Part;
 use crate::tree::resolve::Choices;
@@ -16,6 +17,7 @@ use super::read::ListedKind;
 use super::workspace::Workspace;
 use super::{Address, Did, Engine, Switched};
 
+mod beside;
 pub(super) mod layout;
 mod meeting;
 mod parents;
@@ -26,7 +28,7 @@ mod solve;
 mod why;
 
 pub use solve::{Aborted, Resolved};
-pub use why::{DoneBy, How, MergeRule, Why, WhyStep};
+pub use why::{DoneBy, How, Kept, MergeRule, Why, WhyStep};
 
 use parents::{Ancestry, known_version, message, no_parents, role};
 pub(super) use parts::record_parts;
@@ -187,9 +189,12 @@ impl Engine {
             report = self.decide_merge(&mut workspace.target, &branch, options, &question)?;
         }
         let open = report.unresolved().count();
-        if open > 0 && open <= MOST_CONFLICTS && !options.dry_run && options.on_conflict.as_deref() != Some("fail") {
-            let base = workspace.state.base;
+        if open > 0 && open <= MOST_CONFLICTS && options.on_conflict.as_deref() != Some("fail") {
             question.name.as_ref().map_or(Ok(()), |name| refuse_taken(&workspace.target, name))?;
+            if options.dry_run {
+                return Ok(report);
+            }
+            let base = workspace.state.base;
             let merging = begin(base, &branch, options, &question, &report)?;
             self.lay_out(&workspace, merging, &question.untracked, &mut report)?;
             return Ok(report);
@@ -207,8 +212,11 @@ impl Engine {
         is_recorded: bool,
     ) -> Result<Question> {
         let name = options.name.as_deref().map(RefName::new).transpose()?;
-        let asked =
-            parents.iter().map(|address| self.parent(target, address, is_recorded)).collect::<Result<Vec<_>>>()?;
+        let parent = |address| match self.parent(target, address, is_recorded) {
+            Err(fault) if is_recorded && fault.kind() == Kind::NotFound => Err(refresh::lacks_parent(fault)),
+            parent => parent,
+        };
+        let asked = parents.iter().map(parent).collect::<Result<Vec<_>>>()?;
         if asked.is_empty() {
             return Err(no_parents());
         }
@@ -288,6 +296,7 @@ impl Engine {
             roles: used.iter().map(|parent| (parent.version, role(&parent.reference))).collect(),
             number: options.bump,
             create_dataset: false,
+            into: None,
         };
         let pieces = edited(ancestry.manifest(content, &sources[0].version), plan.edits);
         report.published = Some(self.publish(timeline, session, pieces, draft, Vec::new(), options.dry_run)?);
@@ -340,14 +349,14 @@ impl Engine {
             new_bytes: 0,
             stored_bytes: 0,
             left_out: Vec::new(),
+            behind: false,
+            tagged: Vec::new(),
+            warnings: Vec::new(),
             dry_run,
         };
-        if dry_run || (!moves && is_named && step.is_none()) {
-            return Ok(Some(published));
-        }
         let dataset = target.dataset.clone();
         // Others may do the same just now: what they have done is done.
-        target.store.timeline.append(&self.actor(), |fold, _| {
+        let make = |fold: &Fold| {
             let now = fold.dataset(&dataset)?;
             let is_there = now.branches.get(branch) == Some(&version);
             let set =
@@ -359,8 +368,18 @@ impl Engine {
                 version,
             });
             let named = take.or(number::take(fold, &dataset, version, step)?);
-            (published.changed, published.named) = (moves && !is_there, named.is_some());
-            Ok(published.changed.then(set).into_iter().chain(named).collect())
+            Ok((moves && !is_there).then(set).into_iter().chain(named).collect::<Vec<_>>())
+        };
+        if dry_run {
+            let operations = make(target.store.timeline.fold())?;
+            target.store.timeline.would_hold(&self.actor(), operations)?;
+            return Ok(Some(published));
+        }
+        target.store.timeline.append(&self.actor(), |fold, _| {
+            let operations = make(fold)?;
+            published.changed = operations.iter().any(|step| matches!(step, Operation::SetBranch { .. }));
+            published.named = operations.iter().any(|step| matches!(step, Operation::TakeName { .. }));
+            Ok(operations)
         })?;
         published.name = target.dataset()?.name_of(&version).cloned();
         Ok(Some(published))

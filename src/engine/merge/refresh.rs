@@ -136,12 +136,19 @@ impl Engine {
         }
         let (parents, used) = self.parents_of(target, asked, branch, None)?;
         // Of a branch whose version before has no content any more, what it is now stands for that.
-        if used.iter().any(|parent| target.store.timeline.fold().refuse_let_go(&parent.version).is_err()) {
+        if used.iter().any(|parent| target.store.timeline.fold().let_go.contains_key(&parent.version)) {
             return Ok(None);
         }
         let choices = choices(options, target, &parents, &used)?;
         Ok(Some(Afresh { origin: state.row.version, parents, used, choices }))
     }
+}
+
+/// The error for a recorded merge of which a parent isn't there any more.
+pub(super) fn lacks_parent(fault: Error) -> Error {
+    fault.within("what the recorded merge was of isn't there any more").hint(
+        "`dagset log --graph` shows it, and `dagset branch REF NAME` brings a branch back; `dagset merge REF…` merges others",
+    )
 }
 
 /// A version that `merge` made.

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 
 use crate::base::{DatasetName, Error, Event, Id, RefName, RepoPath, Result, Time};
-use crate::flow::merge::Regions;
 use crate::format::attrs::Value;
 use crate::format::header::ObjectKind;
 use crate::format::manifest::Entry;
@@ -16,13 +15,14 @@ use crate::history::fold::VersionState;
 use crate::tree::diff::diff;
 use crate::tree::merge::{Apart, Did, Outcome, did, settle};
 use crate::tree::part::Part;
-use crate::tree::resolve::{Look, word_beside};
+use crate::tree::resolve::Look;
 use crate::tree::select::Selection;
 
+use super::super::META_REVERTS;
 use super::super::open::Target;
 use super::super::read::no_such_path;
-use super::super::revert::META_REVERTS;
 use super::super::{Address, Engine};
+use super::beside::{Beside, came_from_beside, went_beside};
 use super::meeting::{meeting, side_at};
 use super::parents::{Ancestry, known_version};
 use super::parts::parts_of;
@@ -74,7 +74,9 @@ pub enum How {
         also: Vec<String>,
         /// The version that did it first, in `took` and in each of `also`; without those in whose history none is found that did.
         by: Vec<DoneBy>,
-        /// Of each parent.
+        /// Where it put what parents had at the path, and of whom: it kept all of them, each beside it.
+        kept: Vec<Kept>,
+        /// Of each parent: what it had at the path, or at the one beside which this stands.
         sides: Vec<MergeSide>,
     },
 }
@@ -87,6 +89,14 @@ pub struct DoneBy {
     pub dataset: DatasetName,
     pub version: Id,
     pub version_name: Option<RefName>,
+}
+
+/// What a merge kept of a parent under another name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The parent's.
+    pub reference: String,
+    pub path: String,
 }
 
 /// What decided a merge at a path.
@@ -245,7 +255,7 @@ impl Engine {
         };
         if parents.first().is_none_or(|first| !first.part.is_whole()) {
             let (rule, took) = of_unseen().map_or((MergeRule::ByHand, None), |(rule, took)| (rule, Some(took)));
-            let how = How::Merged { rule, took, also: Vec::new(), by: Vec::new(), sides: Vec::new() };
+            let how = How::Merged { rule, took, also: Vec::new(), by: Vec::new(), kept: Vec::new(), sides: Vec::new() };
             way.steps.push(self.why_step(target, state, &at.path, how)?);
             return Ok(None);
         }
@@ -276,7 +286,14 @@ impl Engine {
             let there = regions.values_at(met.as_str())?;
             let took = (0..parents.len()).find(|head| file.is_some() && same_kind(&there[*head], &file));
             let named = took.map(|head| parents[head].reference.clone());
-            let how = How::Merged { rule: rule_there(met), took: named, also: Vec::new(), by: Vec::new(), sides };
+            let how = How::Merged {
+                rule: rule_there(met),
+                took: named,
+                also: Vec::new(),
+                by: Vec::new(),
+                kept: Vec::new(),
+                sides,
+            };
             way.steps.push(self.why_step(target, state, &at.path, how)?);
             let place = |head: usize| Ok(Place { entry: file, ..place_in(&parents[head], met)? });
             return took.map(place).transpose();
@@ -285,11 +302,10 @@ impl Engine {
             Outcome::Settled(entry) if same_kind(&entry, &at.entry) => {
                 (met.as_ref().map_or(MergeRule::OnlyChange, rule_there), lineage.speaking().collect())
             }
-            Outcome::Settled(_) => match beside_in(&parents, &regions, &at)? {
-                Some((head, from)) => {
-                    let rule = rule_there(&from);
-                    let took = Some(parents[head].reference.clone());
-                    let how = How::Merged { rule, took, also: Vec::new(), by: Vec::new(), sides };
+            Outcome::Settled(_) => match came_from_beside(&parents, &regions, (&at.path, &at.entry))? {
+                Some(Beside { head, from, sides }) => {
+                    let (rule, took) = (rule_there(&from), Some(parents[head].reference.clone()));
+                    let how = How::Merged { rule, took, also: Vec::new(), by: Vec::new(), kept: Vec::new(), sides };
                     way.steps.push(self.why_step(target, state, &at.path, how)?);
                     return Ok(Some(Place { entry: at.entry, ..place_in(&parents[head], &from)? }));
                 }
@@ -302,6 +318,10 @@ impl Engine {
                 }
             },
             Outcome::Open(standing) => (rule_there(&at.path), standing),
+        };
+        let kept = match at.entry {
+            None => went_beside(&parents, heads, &at.path, &self.manifest_of(target, &at.version)?)?,
+            Some(_) => Vec::new(),
         };
         let has_it = |head: &&usize| same_kind(&values[**head], &at.entry);
         let acted = |head: &&usize| has_it(head) && sides[**head].did != Did::Unchanged;
@@ -321,7 +341,7 @@ impl Engine {
             Some((rule, unseen)) => (rule, Some(unseen)),
             None => (rule, took.map(called)),
         };
-        let how = How::Merged { rule, took: named, also, by: Vec::new(), sides };
+        let how = How::Merged { rule, took: named, also, by: Vec::new(), kept, sides };
         way.steps.push(self.why_step(target, state, &at.path, how)?);
         took.map(place).transpose()
     }
@@ -354,17 +374,6 @@ fn reverted_by<'t>(target: &'t Target, record: &Version) -> Option<&'t VersionSt
         Some(Value::Text(id)) => target.version_state(&Id::from_hex(id)?).ok(),
         _ => None,
     }
-}
-
-/// Whether a merge put the entry here from beside another path, where a parent has it: that parent, and that path.
-fn beside_in(parents: &[MergeParent], regions: &Regions<'_>, at: &Place) -> Result<Option<(usize, RepoPath)>> {
-    for (head, parent) in parents.iter().enumerate() {
-        let Some(from) = word_beside(&at.path, parent.word()) else { continue };
-        if at.entry.is_some() && regions.values_at(from.as_str())?[head] == at.entry {
-            return Ok(Some((head, from)));
-        }
-    }
-    Ok(None)
 }
 
 /// What a path is in a parent that says something about it.
@@ -436,7 +445,7 @@ impl ReadAhead {
 }
 
 /// Attributes of several parents may have been merged, so that the entry is nobody's as a whole.
-fn same_kind(one: &Option<Entry>, other: &Option<Entry>) -> bool {
+pub(super) fn same_kind(one: &Option<Entry>, other: &Option<Entry>) -> bool {
     one.as_ref().map(|entry| &entry.kind) == other.as_ref().map(|entry| &entry.kind)
 }
 

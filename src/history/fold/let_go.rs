@@ -3,7 +3,7 @@
 //! Such a version keeps its row, its refs and its manifest, so that history stays what it was. What is refused is to rely on its content: no
 //! branch comes to stand at it, and no record says that it builds on it. Names and tags lead to it as before.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::base::{Error, Id, Result, Time};
 use crate::format::operation::Operation;
@@ -38,11 +38,41 @@ impl Fold {
     pub fn refuse_let_go(&self, id: &Id) -> Result<()> {
         match self.let_go.get(id) {
             None => Ok(()),
-            Some(LetGo { record, time }) => Err(Error::conflict(format!(
-                "keep rules let the content of version {} go: record {record} of the log, {time}",
-                id.short()
-            ))),
+            Some(let_go) => Err(self.content_is_gone(id, let_go)),
         }
+    }
+
+    fn content_is_gone(&self, id: &Id, LetGo { record, time }: &LetGo) -> Error {
+        let home = self.datasets.iter().find(|(_, dataset)| dataset.versions.contains_key(id));
+        let called = home.map_or_else(|| id.short(), |(_, dataset)| dataset.called(id));
+        let fault = Error::conflict(format!(
+            "keep rules let the content of version {called} go: record {record} of the log, {time}"
+        ));
+        let Some((owner, dataset)) = home else { return fault };
+        fault.hint(match self.newest_kept_after(dataset, id) {
+            Some(next) => {
+                let next = dataset.called(&next);
+                format!(
+                    "the newest version that came of it and has content is {next}: `dagset show [STORE/]{owner}@{next}`"
+                )
+            }
+            None => format!("`dagset log [STORE/]{owner}` marks the versions without content"),
+        })
+    }
+
+    /// The newest version that has the given one in its history, and content that stays.
+    pub fn newest_kept_after(&self, dataset: &Dataset, id: &Id) -> Option<Id> {
+        let mut children: BTreeMap<&Id, Vec<&Id>> = BTreeMap::new();
+        for (child, state) in &dataset.versions {
+            state.row.parents.iter().for_each(|parent| children.entry(parent).or_default().push(child));
+        }
+        let (mut open, mut met) = (vec![id], HashSet::from([id]));
+        while let Some(next) = open.pop() {
+            open.extend(children.get(next).into_iter().flatten().copied().filter(|child| met.insert(child)));
+        }
+        let kept = met.into_iter().filter(|met| *met != id && self.lasts(met));
+        let states = kept.filter_map(|kept| dataset.versions.get(kept));
+        states.max_by_key(|state| (state.record, state.row.time, state.row.version)).map(|state| state.row.version)
     }
 
     /// Refuses an operation that builds on the content of a version which has none any more.
