@@ -57,6 +57,9 @@ struct Verified {
     mended: Vec<Mended>,
 }
 
+/// What is counted where a whole store is read.
+const OBJECTS: &str = "object";
+
 pub fn run(context: &mut Context, args: &Verify) -> Result<Ending> {
     let version = match &args.address {
         // Of a store without its dagset.json nobody can tell that it is one.
@@ -73,7 +76,7 @@ pub fn run(context: &mut Context, args: &Verify) -> Result<Ending> {
             VerifyOptions { sample: args.sample, since: since(context, args.since.as_deref())?, local: args.local };
         let verified =
             stores.into_iter().map(|store| verify(context, args, &options, store)).collect::<Result<Vec<_>>>()?;
-        return Ok(tell(context, args, &verified, "object"));
+        return Ok(tell(context, args, &verified, OBJECTS));
     };
     if args.sample.is_some() || args.since.is_some() || args.local {
         let message = "--sample, --since and --local are for a store; a version is read whole";
@@ -174,6 +177,10 @@ fn show(context: &mut Context, args: &Verify, verified: &Verified, what: &str, n
             let found = ui::count(found as u64, "finding");
             let left = if args.repair_from.is_empty() { "" } else { " that nothing here can mend" };
             writeln!(context.out, "{} {found}{left}; {read} read{purged}", paint.red("damaged:"));
+            if what == OBJECTS && args.repair_from.is_empty() {
+                let from = "where STORE is a copy or has the same content";
+                context.say(&format!("next: dagset verify {} --repair-from STORE, {from}", ui::clean(store)));
+            }
         }
     }
 }

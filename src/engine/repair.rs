@@ -1,7 +1,7 @@
 //! `verify --repair-from`: what is damaged is put back from where it is whole.
 
 use crate::base::{Error, Event, Kind, Result};
-use crate::flow::repair::{FindFile, LogSources, Mended, Mender, SourceStore, mend_log, put_back};
+use crate::flow::repair::{FindFile, LogSources, Mended, Mender, SourceStore, make_room, mend_log, put_back};
 use crate::flow::verify::Report;
 use crate::format::store_file::StoreFile;
 use crate::history::timeline::Timeline;
@@ -67,6 +67,11 @@ impl Engine {
             return Ok(RepairReport { mended, left: Report::default(), dry_run: true });
         }
         let file = read_store_file(&bucket, &root).and_then(|(bytes, _)| StoreFile::parse(&bytes, &root));
+        let is_copy = |source: &&SourceStore| {
+            file.as_ref().is_ok_and(|file| file.store == source.store)
+                && log::head(&source.bucket).is_ok_and(|head| head > 0)
+        };
+        mended.extend(make_room(&bucket, sources.stores.iter().any(|it| is_copy(&it)), options.dry_run)?);
         let find_file: &FindFile<'_> = &|content, size, path| sources.find(content, size, path);
         let content_of = |timeline: &Timeline| self.content_at(&root, timeline);
         let mender = Mender {

@@ -119,6 +119,7 @@ impl Engine {
             Some(fault) => {
                 report.findings.push(Finding::damaged(object, fault.in_one_line()));
                 report.findings.sort();
+                report.findings.dedup();
             }
             None => {}
         }

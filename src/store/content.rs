@@ -395,7 +395,7 @@ impl Content {
             Kind::NotFound => {
                 Error::damaged(format!("{object} is missing")).because(fault).hint(self.bucket.verify_hint())
             }
-            Kind::Damaged => fault.hint(self.bucket.verify_hint()),
+            Kind::Damaged if fault.next_step().is_none() => fault.hint(self.bucket.verify_hint()),
             _ => fault,
         })
     }

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::fault::classify;
 use super::locate::STORE_FILE;
 use super::log::record_name;
 use crate::base::{Error, ObjectName, Result, Time, files};
@@ -113,7 +114,7 @@ fn grant(path: &Path, rights: u32) -> io::Result<()> {
     }
 }
 
-fn parent(name: &str) -> &str {
+pub(super) fn parent(name: &str) -> &str {
     name.rsplit_once('/').map_or("", |(folder, _)| folder)
 }
 
@@ -160,8 +161,8 @@ pub fn sweep_staging(root: &Path, now: Time, age: Duration) -> Result<Swept> {
     let mut swept = Swept::default();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(|fault| Error::io("list", &folder, fault))? {
-            let entry = entry.map_err(|fault| Error::io("list", &folder, fault))?;
+        for entry in fs::read_dir(&folder).map_err(|fault| unlisted(root, &folder, fault))? {
+            let entry = entry.map_err(|fault| unlisted(root, &folder, fault))?;
             let path = entry.path();
             let Ok(meta) = entry.metadata() else { continue };
             if meta.is_dir() {
@@ -192,10 +193,28 @@ pub fn sweep_staging(root: &Path, now: Time, age: Duration) -> Result<Swept> {
     Ok(swept)
 }
 
+fn unlisted(root: &Path, folder: &Path, fault: io::Error) -> Error {
+    classify(fault.kind(), "read from", &root.display().to_string()).because(format!("{}: {fault}", folder.display()))
+}
+
 /// Whether a trial of the place wrote into `folder`: its name is random, so that nobody else does.
 fn is_of_trial(folder: &Path, root: &Path) -> bool {
     let name = folder.file_name().and_then(|name| name.to_str());
     folder.parent() == Some(root) && name.and_then(|name| name.strip_prefix("check-")).is_some_and(is_random)
+}
+
+/// The names in a folder, and whether each is a folder or leads to one; without those that a writer has yet to link.
+pub(super) fn entries(folder: &Path) -> io::Result<Vec<(String, bool)>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        let kind = entry.file_type()?;
+        if staged_for(&name).is_none() {
+            entries.push((name, kind.is_dir() || kind.is_symlink() && entry.path().is_dir()));
+        }
+    }
+    Ok(entries)
 }
 
 fn staged_for(file_name: &str) -> Option<&str> {

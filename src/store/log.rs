@@ -11,7 +11,7 @@ use super::objects::{Bucket, Created};
 pub const MAX_NUMBER: u64 = 999_999_999;
 
 /// Where the records are.
-const FOLDER: &str = "log";
+pub const FOLDER: &str = "log";
 
 /// The object of a record: `log/000/123/456`.
 pub fn record_name(number: u64) -> String {
@@ -36,10 +36,13 @@ pub fn head_behind(bucket: &Bucket, known: u64) -> Result<u64> {
     let mut after = (known > 0).then(|| record_name(known)[FOLDER.len() + 1..].to_owned());
     for _ in 0..PAGES {
         let below = bucket.list_below(FOLDER, after.as_deref())?;
-        let shown = below.names.iter().filter_map(|name| number_of(name)).max();
+        let shown = below.names.iter().filter_map(|name| number_at(bucket, name)).max();
         newest = newest.max(shown.unwrap_or(0));
         if below.reaches_end && (shown.is_some() || below.names.is_empty()) {
             return Ok(newest);
+        }
+        if shown.is_none() {
+            refuse_strangers(bucket, &below.names)?;
         }
         after = below.names.last().filter(|name| number_of(name).is_some()).cloned();
         if after.is_none() {
@@ -52,6 +55,19 @@ pub fn head_behind(bucket: &Bucket, known: u64) -> Result<u64> {
         _ => newest_below(bucket, FOLDER, 2)?.unwrap_or(0),
     };
     Ok(newest.max(listed))
+}
+
+/// The number whose place a name below `log` shows to be taken. In a folder that may be by a folder of whatever, and then by no record.
+fn number_at(bucket: &Bucket, name: &str) -> Option<u64> {
+    let cut = name.match_indices('/').nth(2).filter(|_| !bucket.is_far()).map_or(name.len(), |(at, _)| at);
+    number_of(&name[..cut])
+}
+
+/// Refuses what stands in the place of one of the log's folders, as a folder shows it.
+fn refuse_strangers(bucket: &Bucket, names: &[String]) -> Result<()> {
+    let is_place = |name: &&String| name.split('/').all(|part| three_digits(part).is_some());
+    let mut places = names.iter().filter(is_place).filter(|_| !bucket.is_far());
+    places.try_for_each(|place| bucket.list(&format!("{FOLDER}/{place}")).map(drop))
 }
 
 /// The number of a record by its name below `log`.
@@ -85,7 +101,7 @@ fn newest_below(bucket: &Bucket, folder: &str, depth: u32) -> Result<Option<u64>
 }
 
 /// The last component of a listed name, if it is three digits, and its value.
-fn three_digits(name: &str) -> Option<(&str, u64)> {
+pub(super) fn three_digits(name: &str) -> Option<(&str, u64)> {
     let last = name.trim_end_matches('/').rsplit('/').next()?;
     (last.len() == 3 && last.bytes().all(|b| b.is_ascii_digit())).then_some((last, last.parse().ok()?))
 }
@@ -143,6 +159,7 @@ pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended
     };
     match created? {
         Created::New => Ok(Appended::Ours),
+        // What stands there and is no record is damage, and nothing that goes away by itself.
         Created::Exists => match read(bucket, number)? {
             Some((present, _)) if present.core.nonce == record.core.nonce => Ok(Appended::Ours),
             Some(present) => Ok(Appended::Taken(Box::new(present))),

@@ -27,6 +27,7 @@ pub mod pace;
 mod pack_ranges;
 pub mod probe;
 pub mod recording;
+pub mod strangers;
 pub mod trial;
 pub mod uses;
 

@@ -75,6 +75,13 @@ pub(super) const VERBS: usize = Verb::Delete as usize + 1;
 /// Is told how many bytes more have moved, those of failed tries too; says whether the rest is still wanted.
 pub type Watch = Arc<dyn Fn(u64) -> bool + Send + Sync>;
 
+/// What belongs in a place of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Belongs {
+    Folder,
+    Object,
+}
+
 /// The objects of one store.
 ///
 /// Callable from any thread. Errors are [`NotFound`](crate::base::Kind::NotFound) for an absent object,
@@ -115,12 +122,13 @@ pub trait Objects: Send + Sync {
     /// The last `bytes` bytes, or all where it has fewer, and the object's whole length, in one request.
     fn get_tail(&self, name: &str, bytes: u64) -> Result<(Bytes, u64)>;
 
-    /// One level below `folder` (`""`: the root), all pages; a missing folder is empty.
+    /// One level below `folder` (`""`: the root), all pages; a missing folder is empty. In a folder [`Damaged`](crate::base::Kind::Damaged)
+    /// where something else stands in its place.
     /// A hint: an object created meanwhile may be missing, even where a later one shows.
     fn list(&self, folder: &str) -> Result<Listing>;
 
     /// Names below `folder`, by one request: a bucket's list begins behind `after`, a name below the folder, or with the first; a folder's
-    /// with the last. As much of a hint as a list.
+    /// with the last folder that holds any, and shows whatever stands there, an empty folder with a slash. As much of a hint as a list.
     ///
     /// A decorator that doesn't pass it on shows none, and its caller lists level by level.
     fn list_below(&self, _folder: &str, _after: Option<&str>) -> Result<Below> {
@@ -138,11 +146,11 @@ pub trait Objects: Send + Sync {
     /// Removes the object; absent is well. For collection only. Not durable: after power loss it may be back.
     fn delete(&self, name: &str) -> Result<()>;
 
-    /// Moves what stands in the place of an object and is none, as a FIFO, a device or a folder may in a folder, to another place of the store;
-    /// false where an object stands there, or nothing. For repairs only.
+    /// Moves what stands in the place of an object or a folder and is none, as a FIFO or a device may in a folder, to another place of the store;
+    /// false where what belongs there stands there, or nothing. For repairs only.
     ///
     /// A decorator that doesn't pass it on moves nothing.
-    fn move_stranger(&self, _name: &str, _to: &str) -> Result<bool> {
+    fn move_stranger(&self, _name: &str, _belongs: Belongs, _to: &str) -> Result<bool> {
         Ok(false)
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-use super::objects::{Below, Bucket, Created, Listing, Objects, Verb, Watch};
+use super::objects::{Belongs, Below, Bucket, Created, Listing, Objects, Verb, Watch};
 use crate::base::{Counter, Observer, Result};
 
 /// One call to a store.
@@ -161,8 +161,8 @@ impl Objects for Recording {
         self.inner.delete(name)
     }
 
-    fn move_stranger(&self, name: &str, to: &str) -> Result<bool> {
-        self.inner.move_stranger(name, to)
+    fn move_stranger(&self, name: &str, belongs: Belongs, to: &str) -> Result<bool> {
+        self.inner.move_stranger(name, belongs, to)
     }
 
     fn describe(&self) -> String {

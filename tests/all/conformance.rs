@@ -100,7 +100,18 @@ fn reads_have_exact_edges(bucket: &Bucket) {
 
     assert_eq!(bucket.get("packs/a").unwrap(), "0123456789");
     assert_eq!(bucket.get("packs/empty").unwrap(), "");
-    for absent in ["packs/b", "nowhere/b", "packs/a/b", "packs"] {
+    // In a folder what else stands there is damage, and no absence.
+    let (blocked, absent) = match bucket.is_far() {
+        true => (vec![], vec!["packs/b", "nowhere/b", "packs/a/b", "packs"]),
+        false => (vec!["packs/a/b", "packs"], vec!["packs/b", "nowhere/b"]),
+    };
+    for blocked in blocked {
+        assert_eq!(bucket.get(blocked).unwrap_err().kind(), Kind::Damaged, "{blocked}");
+        assert_eq!(bucket.get_range(blocked, 0, 1).unwrap_err().kind(), Kind::Damaged, "{blocked}");
+        assert_eq!(bucket.get_tail(blocked, 1).unwrap_err().kind(), Kind::Damaged, "{blocked}");
+        assert_eq!(bucket.size(blocked).unwrap_err().kind(), Kind::Damaged, "{blocked}");
+    }
+    for absent in absent {
         assert_eq!(bucket.get(absent).unwrap_err().kind(), Kind::NotFound, "{absent}");
         assert_eq!(bucket.get_range(absent, 0, 1).unwrap_err().kind(), Kind::NotFound, "{absent}");
         assert_eq!(bucket.get_range(absent, 0, 0).unwrap_err().kind(), Kind::NotFound, "{absent}");
@@ -143,7 +154,11 @@ fn lists_one_level(bucket: &Bucket) {
     assert_eq!(names("log/000/001"), (vec![], owned(&["000"])));
     assert_eq!(names("l"), (vec![], vec![]), "a prefix is a whole component");
     assert_eq!(names("missing/folder"), (vec![], vec![]));
-    assert_eq!(names("log/x"), (vec![], vec![]), "an object is no folder");
+    // An object is no folder; in a folder it stands in the place of one.
+    match bucket.list("log/x") {
+        Err(fault) if !bucket.is_far() => assert_eq!(fault.kind(), Kind::Damaged, "{fault}"),
+        listed => assert_eq!(listed.unwrap(), Listing::default()),
+    }
 
     let below = bucket.list_below("log", None).unwrap();
     assert!(below.reaches_end && below.names.is_sorted(), "{below:?}");

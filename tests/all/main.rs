@@ -59,6 +59,7 @@ mod guards;
 mod hints;
 mod hostile;
 mod hostile_files;
+mod in_the_way;
 mod indexes;
 mod interrupts;
 mod keep_rules;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::base::{Error, Event, Kind, Result, Time};
-use crate::flow::repair::{ASIDE, NewestMended, mend_newest, put_back_end};
+use crate::flow::repair::{ASIDE, NewestMended, make_room, mend_newest, put_back_end};
 use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
 use crate::history::newest::{self, Newest, Seen};
@@ -14,8 +14,8 @@ use crate::store::content::Content;
 use crate::store::fault::is_denied;
 use crate::store::folder::sweep_trials;
 use crate::store::locate::{Located, STORE_FILE};
-use crate::store::log;
 use crate::store::objects::Bucket;
+use crate::store::{log, strangers};
 
 use super::super::Engine;
 use super::super::open::Missing;
@@ -36,6 +36,7 @@ impl Engine {
         let root = located.store_root.clone();
         let mut found = Vec::new();
         let newest = self.newest_file(&root).and_then(|file| newest::read(&file));
+        found.extend(self.look_at_folders(&located, fix));
         let mut opened = self.open_quickly(&located);
         if let (Err(fault), Fix::AtACost) = (&opened, fix)
             && fault.kind() == Kind::Damaged
@@ -57,7 +58,11 @@ impl Engine {
                     (Kind::Damaged, _) => mend_command(&root),
                     _ => fault.next_step().map_or_else(|| format!("dagset store check {root}"), str::to_owned),
                 };
-                found.push(Checkup::broken(AREA, &root, &fault).mended_by(how));
+                let broken = Checkup::broken(AREA, &root, &fault).mended_by(how);
+                // What stands in the place of a folder of the log was said already.
+                if found.iter().all(|it| it.detail != broken.detail) {
+                    found.push(broken);
+                }
                 found.extend(self.look_at_mirror(&root, None, makes_anew));
                 None
             }
@@ -92,6 +97,27 @@ impl Engine {
             found.push(Checkup::ok(AREA, root, detail));
         }
         found
+    }
+
+    /// What stands in the place of the store's folders. Those of the log are left to a repair, which has to have its records.
+    fn look_at_folders(&self, located: &Located, fix: Fix) -> Vec<Checkup> {
+        let (bucket, root) = (&located.bucket, &located.store_root);
+        let moved = match fix {
+            Fix::AtACost => make_room(bucket, false, false),
+            _ => Ok(Vec::new()),
+        };
+        let left = moved.and_then(|moved| Ok((moved, strangers::in_place_of_folders(bucket)?)));
+        let (moved, mut left) = match left {
+            Ok(found) => found,
+            Err(fault) => return vec![Checkup::broken(AREA, root, &fault)],
+        };
+        left.extend(strangers::in_place_of(bucket, ASIDE));
+        let told = moved.into_iter().map(|it| {
+            let detail = format!("{}: {}", it.object, it.how);
+            let how = format!("dagset verify {root} lists what is missing since, and `--repair-from STORE` mends it");
+            Checkup { fixed: true, ..Checkup::warning(AREA, root, detail).mended_by(how) }
+        });
+        told.chain(left.iter().map(|taken| Checkup::broken(AREA, root, &taken.why))).collect()
     }
 
     fn open_quickly(&self, located: &Located) -> Result<(StoreFile, Timeline)> {

@@ -5,11 +5,12 @@
 
 use bytes::Bytes;
 
-use crate::base::{Id, Kind, Result};
+use crate::base::{Id, Kind, Observer, Result};
 use crate::format::header::ObjectKind;
 use crate::format::operation::{IndexRow, Operation};
 use crate::format::record::Record;
 use crate::history::newest::Seen;
+use crate::history::timeline::Timeline;
 use crate::store::log::{self, record_name};
 use crate::store::objects::Bucket;
 
@@ -38,6 +39,11 @@ struct Found {
 /// Behind the newest that is there only what leads to a record that was seen. Errors: a newer dagset wrote the log ([`Kind::Failed`]).
 pub fn mend_log(bucket: &Bucket, sources: &LogSources<'_>, dry_run: bool) -> Result<Vec<Mended>> {
     let head = log::head(bucket)?;
+    if head == 0
+        && let Some(copied) = sources.whole(bucket, dry_run)?
+    {
+        return Ok(vec![copied]);
+    }
     let mut mended = Vec::new();
     let mut put = |number: u64, found: &Found, how: &str| {
         let object = record_name(number);
@@ -127,6 +133,38 @@ impl LogSources<'_> {
             lost.push(found);
         }
         Ok(lost)
+    }
+
+    /// Puts a whole log back, of which nothing is here, from a copy whose log names the indexes that are here.
+    fn whole(&self, bucket: &Bucket, dry_run: bool) -> Result<Option<Mended>> {
+        for copy in self.copies() {
+            let there = match Timeline::open(copy.bucket.clone(), self.store, Observer::new()) {
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                Err(_) => continue,
+                Ok(there) => there,
+            };
+            let fold = there.fold();
+            if fold.number == 0 || missing_index(bucket, fold.indexes.values())?.is_some() {
+                continue;
+            }
+            let mut before = Id::ZERO;
+            for number in 1..=fold.number {
+                let found = read(&copy.bucket, number)?.filter(|found| found.record.core.before == before);
+                let Some(found) = found else { break };
+                before = found.hash;
+            }
+            if before != fold.record {
+                continue;
+            }
+            // From the first on: that one is what a writer would take next.
+            for number in (1..=fold.number).filter(|_| !dry_run) {
+                let found = read(&copy.bucket, number)?;
+                found.map_or(Ok(()), |found| put_back(bucket, &record_name(number), &found.bytes))?;
+            }
+            let how = format!("{} records put back from a copy of the store", fold.number);
+            return Ok(Some(Mended { object: log::FOLDER.to_owned(), how }));
+        }
+        Ok(None)
     }
 
     /// What can stand in the place of the newest record, which is damaged or of another log.
@@ -226,8 +264,10 @@ pub(super) fn missing_index<'r>(
 ) -> Result<Option<String>> {
     for row in rows {
         let object = ObjectKind::Index.object(&row.name);
-        if bucket.size(&object)? != Some(row.bytes) {
-            return Ok(Some(object));
+        match bucket.size(&object) {
+            Ok(Some(bytes)) if bytes == row.bytes => {}
+            Err(fault) if fault.kind() != Kind::Damaged => return Err(fault),
+            _ => return Ok(Some(object)),
         }
     }
     Ok(None)

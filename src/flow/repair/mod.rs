@@ -6,7 +6,7 @@
 //! - What has a name of its own (records, states, indexes, uses) is put back byte for byte: [`named`].
 //! - Of packs the content is stored anew, under other names, and one record takes their rows out of the indexes: [`items`].
 //! - A damaged object that has to make room is kept below `damaged/`, under its name and its hash, for whoever wants to look at it; so is a FIFO,
-//!   a device or a folder that stands in an object's place.
+//!   a device or a folder that stands in an object's place, and what stands in that of a folder ([`room`]).
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -19,7 +19,8 @@ use crate::format::header::ObjectKind;
 use crate::format::pack::ItemKind;
 use crate::history::timeline::{Actor, Timeline};
 use crate::store::content::Content;
-use crate::store::objects::{Bucket, Created};
+use crate::store::objects::{Belongs, Bucket, Created};
+pub use crate::store::strangers::ASIDE;
 
 use super::gc::ContentOf;
 use super::verify::Finding;
@@ -29,13 +30,12 @@ mod items;
 mod log;
 mod named;
 mod newest;
+mod room;
 mod uses;
 
 pub use log::{LogSources, mend_log};
 pub use newest::{NewestMended, mend_newest, put_back_end};
-
-/// Where damaged objects are kept that had to make room. No reader looks there.
-pub const ASIDE: &str = "damaged";
+pub use room::make_room;
 
 /// A store that may have what another one lost.
 pub struct SourceStore {
@@ -106,8 +106,7 @@ pub fn put_back(bucket: &Bucket, name: &str, bytes: &[u8]) -> Result<()> {
 
 /// Copies an object to [`ASIDE`] and removes it from its place; one that isn't there is well. What is no object, and stands there, moves.
 fn put_aside(bucket: &Bucket, name: &str) -> Result<()> {
-    let aside = |told_by: &[u8]| format!("{ASIDE}/{}-{}", name.replace('/', "."), Id::of(told_by).short());
-    if bucket.move_stranger(name, &aside(&random_bytes()?))? {
+    if bucket.move_stranger(name, Belongs::Object, &aside(name, &random_bytes()?))? {
         return Ok(());
     }
     let bytes = match bucket.get(name) {
@@ -115,8 +114,13 @@ fn put_aside(bucket: &Bucket, name: &str) -> Result<()> {
         read => read?,
     };
     // It goes from its place next: a copy must be there.
-    bucket.ensure(&aside(&bytes), bytes, None)?;
+    bucket.ensure(&aside(name, &bytes), bytes, None)?;
     bucket.delete(name)
+}
+
+/// Where what is in the way at `name` is kept.
+fn aside(name: &str, told_by: &[u8]) -> String {
+    format!("{ASIDE}/{}-{}", name.replace('/', "."), Id::of(told_by).short())
 }
 
 /// The bytes of a damaged object; none where what stands there is no object at all.

@@ -19,7 +19,14 @@ const KEPT_STATES: usize = 2;
 impl Check<'_> {
     /// The records from `from` up to the one that the fold ends with; where there is no fold, up to the newest that lists show.
     pub(super) fn chain(&self, fold: &Fold, from: u64) -> Result<()> {
-        let newest = if fold.number > 0 { fold.number } else { log::head(self.bucket)? };
+        let newest = match fold.number {
+            0 => match log::head(self.bucket) {
+                // One of its folders is none: that is found beforehand.
+                Err(fault) if fault.kind() == Kind::Damaged => return Ok(()),
+                head => head?,
+            },
+            folded => folded,
+        };
         let mut before = if from == 1 { Id::ZERO } else { Id::MAX };
         let numbers: Vec<u64> = (from..=newest).collect();
         let read = |number: &u64| (*number, self.record(*number));

@@ -17,6 +17,7 @@ use crate::history::fold::Fold;
 use crate::store::content::Content;
 use crate::store::lanes::with_threads;
 use crate::store::objects::Bucket;
+use crate::store::{log, strangers};
 
 use super::agree::Agreement;
 
@@ -126,6 +127,7 @@ pub fn verify_store(
         report: Mutex::default(),
     };
     let read = || {
+        check.folders()?;
         check.objects(&first.content)?;
         check.chain(&first.fold, extent.since.map_or(1, |since| since.record.max(1)))
     };
@@ -190,12 +192,27 @@ impl Check<'_> {
         report.objects += 1;
     }
 
+    /// What stands in the place of the store's own folders.
+    fn folders(&self) -> Result<()> {
+        let taken = strangers::in_place_of_folders(self.bucket)?;
+        taken.into_iter().for_each(|it| self.find(Finding::damaged(&it.place, it.why.in_one_line())));
+        Ok(())
+    }
+
+    /// That there is no log, where there is what a log names.
+    fn log_is_there(&self, fold: &Fold) {
+        let has_indexes = || self.seen().keys().any(|name| name.starts_with(ObjectKind::Index.folder()));
+        if fold.number == 0 && has_indexes() && log::head(self.bucket).is_ok_and(|head| head == 0) {
+            self.find(Finding::missing(log::FOLDER, "there are indexes, and no record that names them"));
+        }
+    }
+
     /// Where the log moved on, a collector may be at work: what lists showed is asked for again, and what is gone isn't damaged.
     fn forget_what_went(&self) -> Result<()> {
         self.seen().clear();
         let found = std::mem::take(&mut self.report().findings);
         for finding in found {
-            if finding.kind == "missing" || self.bucket.size(&finding.object)?.is_some() {
+            if finding.kind == "missing" || self.bucket.is_taken(&finding.object)? {
                 self.find(finding);
             }
         }
@@ -211,6 +228,7 @@ impl Check<'_> {
     /// All that rests on the log as it is now.
     fn needs(&self, shown: &Snapshot) -> Result<()> {
         self.report().purged = 0;
+        self.log_is_there(&shown.fold);
         self.named_states()?;
         self.registered(&shown.fold)?;
         match shown.content.indexes() {

@@ -55,7 +55,11 @@ impl Check<'_> {
     }
 
     fn list_below(&self, kind: ObjectKind, folder: String, into: &mut Vec<Stored>) -> Result<()> {
-        let listing = self.bucket.list(&folder)?;
+        let listing = match self.bucket.list(&folder) {
+            // Something else stands there: that is found beforehand.
+            Err(fault) if fault.kind() == Kind::Damaged => return Ok(()),
+            listing => listing?,
+        };
         for object in listing.objects {
             let name = format!("{folder}/{}", object.name);
             self.seen().insert(name.clone(), object.bytes);

@@ -40,10 +40,17 @@ impl Check<'_> {
             }
             // A list may lag behind.
             let seen = self.seen().get(&name).copied();
-            match seen.map_or_else(|| self.bucket.size(&name), |bytes| Ok(Some(bytes)))? {
-                Some(bytes) if bytes == pack.bytes => {}
-                Some(bytes) => self.find(Finding::damaged(&name, format!("has {bytes} bytes, not {}", pack.bytes))),
-                None => self.find(Finding::missing(&name, "an index names it")),
+            match seen.map_or_else(|| self.bucket.size(&name), |bytes| Ok(Some(bytes))) {
+                Ok(Some(bytes)) if bytes == pack.bytes => {}
+                Ok(Some(bytes)) => {
+                    self.find(Finding::damaged(&name, format!("has {bytes} bytes, not {}", pack.bytes)));
+                }
+                Ok(None) => self.find(Finding::missing(&name, "an index names it")),
+                // Something else stands in its place, or in that of its folder.
+                Err(fault) if fault.kind() == Kind::Damaged => {
+                    self.find(Finding::damaged(&name, fault.in_one_line()));
+                }
+                Err(fault) => return Err(fault),
             }
         }
         Ok(())

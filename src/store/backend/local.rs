@@ -12,8 +12,9 @@ use object_store::{Error as StoreError, ObjectStore};
 
 use super::super::fault::{classify, io_cause, refused};
 use super::super::folder::{self, Settled};
-use super::super::objects::{Bucket, Created};
+use super::super::objects::{Belongs, Bucket, Created};
 use super::super::probe::FileSystem;
+use super::super::strangers::in_the_way;
 use super::runtime::{runtime, wait};
 use super::{Asked, Backend, Fault, Reach, generic};
 use crate::base::{Error, Kind, Result, files};
@@ -107,16 +108,45 @@ impl Local {
         match files::check_regular(&settled.root().join(asked.name)) {
             // A folder is listed; what isn't there, or can't be looked at, is said by the request itself.
             Err(fault) if fault.kind() == io::ErrorKind::InvalidInput && !settled.root().join(asked.name).is_dir() => {
-                let damaged = Error::damaged(format!("{} in the store {} is no regular file", asked.name, asked.shown));
-                Err(Fault::Other(
-                    damaged.hint(format!(
-                        "`dagset verify {} --repair-from STORE`, with a copy, moves it away",
-                        asked.shown
-                    )),
-                ))
+                in_the_way(settled.root(), asked.name, Belongs::Object, asked.shown)
+                    .map_or(Ok(()), |stranger| Err(Fault::Other(stranger)))
             }
             _ => Ok(()),
         }
+    }
+
+    /// Refuses what stands in the place of a folder that is to be listed.
+    pub(super) fn check_folder(&self, folder: &str, shown: &str) -> Result<()> {
+        let Some(settled) = &self.settled else { return Ok(()) };
+        in_the_way(settled.root(), folder, Belongs::Folder, shown).map_or(Ok(()), Err)
+    }
+
+    /// What [`Objects::list_below`](super::super::objects::Objects::list_below) gives of a folder.
+    pub(super) fn last_below(&self, folder: &str, shown: &str) -> Result<Vec<String>> {
+        self.check_folder(folder, shown)?;
+        let Some(settled) = &self.settled else { return Ok(Vec::new()) };
+        let mut names = Vec::new();
+        let mut folders = Vec::new();
+        match folder::entries(&settled.root().join(folder)) {
+            Err(fault) if fault.kind() == io::ErrorKind::NotFound => return Ok(names),
+            entries => {
+                for (name, is_folder) in entries.map_err(|fault| unreadable(fault, folder, shown))? {
+                    if is_folder { folders.push(name) } else { names.push(name) }
+                }
+            }
+        }
+        folders.sort_unstable();
+        for name in folders.into_iter().rev() {
+            let inner = if folder.is_empty() { name.clone() } else { format!("{folder}/{name}") };
+            let below = self.last_below(&inner, shown)?;
+            let found: Vec<_> = below.iter().map(|below| format!("{name}/{below}")).collect();
+            if below.iter().any(|below| !below.ends_with('/')) {
+                return Ok(found);
+            }
+            names.extend(if found.is_empty() { vec![format!("{name}/")] } else { found });
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// What a failed request means.
@@ -126,6 +156,16 @@ impl Local {
             |kind: Kind, fault| Error::new(kind, format!("cannot {doing} the store {shown}: {name}")).because(fault);
         if let StoreError::AlreadyExists { .. } = fault {
             return Fault::Exists;
+        }
+        // What seems absent, or can't be written, may have a stranger in its way.
+        let absent = matches!(io_cause(&fault), Some((io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _)));
+        let stranger = self.settled.as_ref().and_then(|settled| match doing {
+            "read from" if absent => in_the_way(settled.root(), name, Belongs::Object, shown),
+            "write to" => in_the_way(settled.root(), folder::parent(name), Belongs::Folder, shown),
+            _ => None,
+        });
+        if let Some(stranger) = stranger {
+            return Fault::Other(stranger);
         }
         Fault::Other(match io_cause(&fault) {
             Some((io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _)) if doing != "write to" => {
@@ -151,15 +191,20 @@ impl Local {
         settled.check_root(name).map_err(|fault| unwritable(fault, shown))
     }
 
-    /// Moves what stands in the place of an object and is no file.
-    pub(super) fn move_stranger(&self, name: &str, to: &str) -> Result<bool> {
+    /// Moves what stands in the place of an object and is no file, or of a folder and is none.
+    pub(super) fn move_stranger(&self, name: &str, belongs: Belongs, to: &str) -> Result<bool> {
         let Some(root) = self.settled.as_ref().map(Settled::root) else { return Ok(false) };
-        let (from, to) = (root.join(name), root.join(to));
-        let is_file = from.metadata().is_ok_and(|meta| meta.is_file());
+        let from = root.join(name);
+        let is_right = from.metadata().is_ok_and(|meta| match belongs {
+            Belongs::Folder => meta.is_dir(),
+            Belongs::Object => meta.is_file(),
+        });
         // A link that leads nowhere is there, too.
-        if is_file || from.symlink_metadata().is_err() {
+        if is_right || from.symlink_metadata().is_err() {
             return Ok(false);
         }
+        self.check_folder(folder::parent(to), &root.display().to_string())?;
+        let to = root.join(to);
         to.parent().map_or(Ok(()), files::create_folders)?;
         files::rename(&from, &to)?;
         Ok(true)
@@ -184,6 +229,10 @@ impl Local {
         };
         settle().map_err(|fault| unwritable(fault, shown))
     }
+}
+
+fn unreadable(fault: io::Error, folder: &str, shown: &str) -> Error {
+    classify(fault.kind(), "read from", shown).because(format!("{folder}: {fault}"))
 }
 
 fn unwritable(fault: io::Error, shown: &str) -> Error {

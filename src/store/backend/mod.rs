@@ -16,7 +16,7 @@ use self::cloud::Remote;
 use self::connect::{Cloud, Plan};
 use self::local::Local;
 use super::access::Access;
-use super::objects::{Below, Bucket, Created, Listing, ObjectMeta, Objects, Watch, check_name};
+use super::objects::{Belongs, Below, Bucket, Created, Listing, ObjectMeta, Objects, Watch, check_name};
 use super::probe::Approach;
 use crate::base::{Error, Kind, Observer, Result, Time};
 
@@ -285,18 +285,6 @@ impl Backend {
         }
     }
 
-    /// The names in the last folder below `folder` that has any, as paths from `folder`.
-    fn last_below(&self, folder: &str) -> Result<Vec<String>> {
-        let listing = self.list(folder)?;
-        for name in listing.folders.iter().rev() {
-            let names = self.last_below(&format!("{folder}/{name}"))?;
-            if !names.is_empty() {
-                return Ok(names.into_iter().map(|below| format!("{name}/{below}")).collect());
-            }
-        }
-        Ok(listing.objects.into_iter().map(|object| object.name).collect())
-    }
-
     fn fault(&self, name: &str, fault: Fault) -> Error {
         match fault {
             Fault::Absent => self.absent(name),
@@ -375,6 +363,9 @@ impl Objects for Backend {
 
     fn list(&self, folder: &str) -> Result<Listing> {
         let prefix = if folder.is_empty() { self.prefix.clone() } else { self.key(folder)? };
+        if let Reach::Local(local) = &self.reach {
+            local.check_folder(folder, &self.shown)?;
+        }
         let answer = self.run("read from", folder, |store| {
             let prefix = prefix.clone();
             async move { store.list_with_delimiter(Some(&prefix)).await }
@@ -403,8 +394,11 @@ impl Objects for Backend {
     }
 
     fn list_below(&self, folder: &str, after: Option<&str>) -> Result<Below> {
-        if matches!(&self.reach, Reach::Local(local) if local.is_folder()) {
-            return Ok(Below { names: self.last_below(folder)?, reaches_end: true });
+        if let Reach::Local(local) = &self.reach
+            && local.is_folder()
+        {
+            let names = local.last_below(folder, &self.shown)?;
+            return Ok(Below { names, reaches_end: true });
         }
         let prefix = if folder.is_empty() { self.prefix.clone() } else { self.key(folder)? };
         let after = after.map(|name| self.key(&format!("{folder}/{name}"))).transpose()?;
@@ -459,11 +453,11 @@ impl Objects for Backend {
         }
     }
 
-    fn move_stranger(&self, name: &str, to: &str) -> Result<bool> {
+    fn move_stranger(&self, name: &str, belongs: Belongs, to: &str) -> Result<bool> {
         check_name(name)?;
         check_name(to)?;
         match &self.reach {
-            Reach::Local(local) => local.move_stranger(name, to),
+            Reach::Local(local) => local.move_stranger(name, belongs, to),
             Reach::Remote { .. } => Ok(false),
         }
     }
