@@ -103,6 +103,9 @@ fn flip(packs: &[PathBuf]) {
     }
 }
 
+/// What keeps a switch from its content, the exit code, and how it comes about.
+type Cause = (&'static str, i32, fn(&Stage));
+
 /// What was said, on one line.
 fn said(outcome: Outcome) -> String {
     [outcome.stdout, outcome.stderr].concat().split_whitespace().collect::<Vec<_>>().join(" ")
@@ -110,7 +113,7 @@ fn said(outcome: Outcome) -> String {
 
 #[test]
 fn whatever_keeps_a_switch_from_its_content_the_way_leads_back() {
-    let causes: [(&str, i32, fn(&Stage)); 5] = [
+    let causes: [Cause; 5] = [
         ("damaged", 5, |stage| flip(&stage.packs[1])),
         ("lost", 5, |stage| stage.packs[1].iter().for_each(|pack| fs::remove_file(pack).expect("removed"))),
         ("away", 6, |stage| fs::rename(stage.env.path("store"), stage.env.path("elsewhere")).expect("renamed")),
