@@ -65,6 +65,8 @@ pub struct GcReport {
     /// Objects that were deleted, and their bytes. A dry run counts the packs in that it would reclaim.
     pub deleted_objects: u64,
     pub deleted_bytes: u64,
+    /// Of a dry run without grace: what it and the run behind it would free, less what they write.
+    pub frees_bytes: Option<u64>,
     /// Versions and packs that are condemned now, by this run or before.
     pub waiting_versions: u64,
     pub waiting_packs: u64,
@@ -111,11 +113,14 @@ impl Engine {
         let mut condemned = collector.condemn(timeline, &mut marker)?;
         let rewritten = collector.repack(timeline, &mut marker)?;
         let reclaimed = collector.reclaim(timeline, &mut marker, &mut condemned)?;
-        drop(marker);
         if options.grace.is_zero() {
             collector.old = timeline.fold().number;
         }
         let garbage = collector.sweep(timeline, cutoff, cutoff.min(clock::before(now, STAGING_AGE)))?;
+        let frees = match options.dry_run && options.grace.is_zero() {
+            true => Some(collector.forecast(timeline, &mut marker, &garbage)?),
+            false => None,
+        };
         let mut deleted = (garbage.len() as u64, garbage.iter().map(|it| it.bytes).sum::<u64>());
         if options.dry_run {
             deleted = (deleted.0 + reclaimed.packs, deleted.1 + reclaimed.bytes);
@@ -134,6 +139,7 @@ impl Engine {
             reclaimed: step(&before, reclaimed),
             deleted_objects: deleted.0,
             deleted_bytes: deleted.1,
+            frees_bytes: frees,
             waiting_versions: waiting.versions.len() as u64,
             waiting_packs: waiting.packs.len() as u64,
             waiting_contents: waiting.contents.len() as u64,
