@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::{DatasetName, Id, RefName, Result, Time};
+use crate::base::{DatasetName, Event, Id, RefName, Result, Time};
 use crate::flow::gc::repack::NEEDED;
 use crate::flow::gc::{Collector, Gone, Marker, clock};
 use crate::history::fold::Fold;
 use crate::history::timeline::Timeline;
+use crate::store::fault::is_full;
 use crate::store::folder::sweep_staging;
 
 use super::open::OpenStore;
@@ -90,7 +91,12 @@ impl Engine {
         // Who may not delete is told before anything is written to the log.
         let now = match options.dry_run {
             true => Time::now(),
-            false => clock::store_time(store.timeline.bucket())?,
+            false => clock::store_time(store.timeline.bucket()).map_err(|fault| match is_full(&fault) {
+                true => {
+                    fault.hint("a collection writes some kB before it deletes: free that much there, and run it again")
+                }
+                false => fault,
+            })?,
         };
         let cutoff = if options.grace.is_zero() { Time(i64::MAX) } else { clock::before(now, options.grace) };
         let old = self.old_record(&store, options.grace, cutoff)?;
@@ -111,7 +117,16 @@ impl Engine {
         let timeline = &mut store.timeline;
         let mut marker = Marker::default();
         let mut condemned = collector.condemn(timeline, &mut marker)?;
-        let rewritten = collector.repack(timeline, &mut marker)?;
+        let rewritten = match collector.repack(timeline, &mut marker) {
+            // What is dead takes less room to be rid of than what is half alive, and makes some.
+            Err(fault) if is_full(&fault) => {
+                self.observer.tell(Event::Warning(format!(
+                    "{fault}: packs of which too little is alive were not written anew; `dagset gc {root}` does that once there is room"
+                )));
+                Gone::default()
+            }
+            rewritten => rewritten?,
+        };
         let reclaimed = collector.reclaim(timeline, &mut marker, &mut condemned)?;
         if options.grace.is_zero() {
             collector.old = timeline.fold().number;
