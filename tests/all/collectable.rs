@@ -94,9 +94,12 @@ fn leftovers(env: &TestEnv) {
     }
 }
 
+/// What it is called, and what makes it.
+type History = (&'static str, fn(&TestEnv));
+
 #[test]
 fn what_is_collectable_is_what_two_collections_free() {
-    let histories: [(&str, fn(&TestEnv)); 7] = [
+    let histories: [History; 7] = [
         ("a deleted branch", deleted_branch),
         ("sparse packs", sparse_packs),
         ("sparse texts", sparse_texts),
