@@ -22,7 +22,8 @@ pub struct StoreUsage {
     pub data_bytes: u64,
     pub meta_bytes: u64,
     pub index_bytes: u64,
-    /// What collection frees if it is run twice without grace.
+    /// What collection frees if it is run twice without grace, less what it writes: more, where what stays of packs that are written anew
+    /// compresses well. Records and states aren't counted.
     pub collectable_bytes: u64,
 }
 
@@ -61,7 +62,7 @@ impl Engine {
             data_bytes: rows().map(|row| row.pack_bytes).sum(),
             meta_bytes: rows().map(|row| row.meta_bytes).sum(),
             index_bytes: rows().map(|row| row.bytes).sum(),
-            collectable_bytes: plan.condemned.bytes + plan.deleted_bytes,
+            collectable_bytes: plan.frees_bytes.unwrap_or(0),
             store: store.root,
         })
     }

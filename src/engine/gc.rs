@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::base::{DatasetName, Id, RefName, Result, Time};
+use crate::base::{DatasetName, Event, Id, RefName, Result, Time};
 use crate::flow::gc::repack::NEEDED;
 use crate::flow::gc::{Collector, Gone, Marker, clock};
 use crate::history::fold::Fold;
 use crate::history::timeline::Timeline;
+use crate::store::fault::is_full;
 use crate::store::folder::sweep_staging;
 
 use super::open::OpenStore;
@@ -65,6 +66,8 @@ pub struct GcReport {
     /// Objects that were deleted, and their bytes. A dry run counts the packs in that it would reclaim.
     pub deleted_objects: u64,
     pub deleted_bytes: u64,
+    /// Of a dry run without grace: what it and the run behind it would free, less what they write.
+    pub frees_bytes: Option<u64>,
     /// Versions and packs that are condemned now, by this run or before.
     pub waiting_versions: u64,
     pub waiting_packs: u64,
@@ -88,7 +91,12 @@ impl Engine {
         // Who may not delete is told before anything is written to the log.
         let now = match options.dry_run {
             true => Time::now(),
-            false => clock::store_time(store.timeline.bucket())?,
+            false => clock::store_time(store.timeline.bucket()).map_err(|fault| match is_full(&fault) {
+                true => {
+                    fault.hint("a collection writes some kB before it deletes: free that much there, and run it again")
+                }
+                false => fault,
+            })?,
         };
         let cutoff = if options.grace.is_zero() { Time(i64::MAX) } else { clock::before(now, options.grace) };
         let old = self.old_record(&store, options.grace, cutoff)?;
@@ -109,13 +117,25 @@ impl Engine {
         let timeline = &mut store.timeline;
         let mut marker = Marker::default();
         let mut condemned = collector.condemn(timeline, &mut marker)?;
-        let rewritten = collector.repack(timeline, &mut marker)?;
+        let rewritten = match collector.repack(timeline, &mut marker) {
+            // What is dead takes less room to be rid of than what is half alive, and makes some.
+            Err(fault) if is_full(&fault) => {
+                self.observer.tell(Event::Warning(format!(
+                    "{fault}: packs of which too little is alive were not written anew; `dagset gc {root}` does that once there is room"
+                )));
+                Gone::default()
+            }
+            rewritten => rewritten?,
+        };
         let reclaimed = collector.reclaim(timeline, &mut marker, &mut condemned)?;
-        drop(marker);
         if options.grace.is_zero() {
             collector.old = timeline.fold().number;
         }
         let garbage = collector.sweep(timeline, cutoff, cutoff.min(clock::before(now, STAGING_AGE)))?;
+        let frees = match options.dry_run && options.grace.is_zero() {
+            true => Some(collector.forecast(timeline, &mut marker, &garbage)?),
+            false => None,
+        };
         let mut deleted = (garbage.len() as u64, garbage.iter().map(|it| it.bytes).sum::<u64>());
         if options.dry_run {
             deleted = (deleted.0 + reclaimed.packs, deleted.1 + reclaimed.bytes);
@@ -134,6 +154,7 @@ impl Engine {
             reclaimed: step(&before, reclaimed),
             deleted_objects: deleted.0,
             deleted_bytes: deleted.1,
+            frees_bytes: frees,
             waiting_versions: waiting.versions.len() as u64,
             waiting_packs: waiting.packs.len() as u64,
             waiting_contents: waiting.contents.len() as u64,

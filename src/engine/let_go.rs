@@ -2,11 +2,18 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use crate::base::words::{counted, first_of};
 use crate::base::{DatasetName, Error, Event, Id, Kind, Result};
+use crate::chunk::cut::SMALL_FILE;
+use crate::flow::gc::needs::Needs;
+use crate::format::manifest::EntryKind;
+use crate::history::dag::ancestry;
 use crate::history::fold::{Dataset, Fold, LetGo, VersionState};
+use crate::tree::diff::Change;
 
 use super::Engine;
 use super::open::{OpenStore, Target};
+use super::workspace::Workspace;
 
 impl Target {
     /// The version that the address means, to be read.
@@ -50,6 +57,70 @@ impl Engine {
             )));
         }
         Ok(())
+    }
+
+    /// Refuses steps that take files from the folder whose content is nowhere else: a store from which it was borrowed let it go.
+    ///
+    /// No store is asked that isn't read for the steps anyway, and where one can't be reached nothing is refused.
+    pub(super) fn refuse_last_copies(&self, workspace: &Workspace, steps: &[Change]) -> Result<()> {
+        let content = &workspace.target.store.content;
+        let taken = steps.iter().filter_map(|step| match step.before.as_ref().map(|entry| &entry.kind) {
+            Some(EntryKind::File { size, content, .. }) if *size > 0 => Some((&step.path, *content, *size)),
+            _ => None,
+        });
+        let mut lent = Vec::new();
+        for (path, id, size) in taken.filter(|_| content.borrows()) {
+            if size > SMALL_FILE || !content.has_chunk(&id)? {
+                lent.push((path, id, size));
+            }
+        }
+        if lent.is_empty() || !self.rests_on_let_go(workspace)? {
+            return Ok(());
+        }
+        let mut last = Vec::new();
+        for (path, id, size) in lent {
+            let mut is_whole = true;
+            Needs::default().of_content(content, &id, size, &mut |id, kind| {
+                let is_somewhere = content.has(&id, kind)? || content.can_borrow(&id, kind)?;
+                is_whole &= is_somewhere;
+                Ok(is_somewhere)
+            })?;
+            last.extend((!is_whole).then(|| path.to_string()));
+        }
+        if last.is_empty() {
+            return Ok(());
+        }
+        let have = counted(last.len(), "path has", "paths have");
+        let folder = workspace.control.root().display();
+        let message =
+            format!("{have} content that only this folder holds, since keep rules let it go:{}", first_of(&last));
+        Err(Error::conflict(message).hint(format!(
+            "`dagset verify {folder} --repair-from {folder}` stores it anew; then run the command again"
+        )))
+    }
+
+    /// Whether the version that the workspace stands on, or what it was made of since the last fetch, is one whose content a lender let go.
+    fn rests_on_let_go(&self, workspace: &Workspace) -> Result<bool> {
+        let target = &workspace.target;
+        let let_go = target.store.content.let_go_by_lenders();
+        if let_go.is_empty() {
+            return Ok(false);
+        }
+        let dataset = target.dataset()?;
+        let followed = dataset.branches.iter().filter(|(branch, _)| self.follows_a_remote(branch));
+        let heads: Vec<Id> = followed.map(|(_, head)| *head).collect();
+        // What is whole over there needs nothing of what is before it.
+        let fetched: HashSet<Id> = ancestry(dataset, &heads).iter().map(|state| state.row.version).collect();
+        let mut open: Vec<Id> = workspace.state.base.into_iter().collect();
+        let mut met: HashSet<Id> = open.iter().copied().collect();
+        while let Some(next) = open.pop() {
+            if let_go.contains(&next) {
+                return Ok(true);
+            }
+            let parents = dataset.versions.get(&next).filter(|_| !fetched.contains(&next)).into_iter();
+            open.extend(parents.flat_map(|it| &it.row.parents).filter(|parent| met.insert(**parent)));
+        }
+        Ok(false)
     }
 
     fn let_go_by_lender(&self, target: &Target, id: &Id) -> Option<Error> {

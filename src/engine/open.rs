@@ -125,7 +125,11 @@ fn content_of(timeline: &Timeline) -> Content {
     let fold = timeline.fold();
     let content = Content::new(timeline.bucket().clone(), fold.indexes.values().cloned().collect());
     let condemned = fold.condemned.packs.keys().copied().collect();
-    content.as_of(fold.number, condemned).void_before(fold.void_before).without(fold.expelled.clone())
+    content
+        .as_of(fold.number, condemned)
+        .void_before(fold.void_before)
+        .without(fold.expelled.clone())
+        .without_content_of(fold.let_go.keys().copied())
 }
 
 /// A dataset in an open store, and what else the address says.

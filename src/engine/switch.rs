@@ -184,6 +184,7 @@ impl Engine {
             }
         }
         if conflicts.is_empty() {
+            self.refuse_last_copies(workspace, &open)?;
             return Ok(open);
         }
         let have = counted(conflicts.len(), "path has", "paths have");

@@ -31,6 +31,7 @@ use super::pack_ranges::PackRanges;
 mod bases;
 mod distance;
 mod lasting;
+mod lent;
 mod purged;
 mod renewal;
 mod stale;
@@ -87,6 +88,8 @@ pub struct Content {
     condemned: HashSet<ObjectName>,
     tombstones: Arc<purged::Tombstones>,
     renewal: Option<renewal::Renewal>,
+    /// Versions whose content the store let go.
+    let_go: HashSet<Id>,
     /// The packs that the own indexes name.
     own_packs: Once<HashSet<ObjectName>>,
 }
@@ -154,6 +157,7 @@ impl Content {
             condemned: HashSet::new(),
             tombstones: Arc::default(),
             renewal: None,
+            let_go: HashSet::new(),
             own_packs: Once::new(),
         }
     }
@@ -222,17 +226,6 @@ impl Content {
     /// Whether an index names the chunk.
     pub fn has_chunk(&self, id: &Id) -> Result<bool> {
         Ok(self.indexes()?.iter().any(|index| index.find_chunk(id).is_some()))
-    }
-
-    /// Whether a store that is borrowed from has the chunk, or can borrow it.
-    pub fn can_borrow_chunk(&self, id: &Id) -> Result<bool> {
-        for (lender, _) in self.lenders_in_turn(None) {
-            let content = lender.content()?;
-            if content.has_chunk(id)? || content.can_borrow_chunk(id)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
     }
 
     /// Where an index says that a meta object lies.

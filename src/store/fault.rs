@@ -60,6 +60,13 @@ pub(crate) fn is_denied(fault: &Error) -> bool {
     text.contains("access denied") && !WRONG_KEYS.iter().any(|code| text.contains(code))
 }
 
+/// Whether a write failed for want of space.
+pub(crate) fn is_full(fault: &Error) -> bool {
+    fault.to_string().ends_with(NO_SPACE)
+}
+
+const NO_SPACE: &str = ": no space left";
+
 /// The error for a system error of this kind; `doing` is "read from", "write to", "remove from" or "open".
 pub(super) fn classify(kind: io::ErrorKind, doing: &str, shown: &str) -> Error {
     use io::ErrorKind as Io;
@@ -73,7 +80,7 @@ pub(super) fn classify(kind: io::ErrorKind, doing: &str, shown: &str) -> Error {
             unreachable("its file system doesn't answer")
         }
         Io::StorageFull | Io::QuotaExceeded => {
-            failed(": no space left").hint("free space (or raise the quota) and run the command again")
+            failed(NO_SPACE).hint("free space (or raise the quota) and run the command again")
         }
         Io::Unsupported => failed(": its file system can't link or sync files")
             .hint("keep the store on a file system with hard links, or in a bucket"),
@@ -108,6 +115,8 @@ mod tests {
         };
         assert_eq!(kind_of(28), (Kind::Failed, "cannot write to the store /s: no space left".into()));
         assert_eq!(kind_of(122).0, Kind::Failed);
+        assert!(is_full(&classify(io::ErrorKind::StorageFull, "write to", "/s")));
+        assert!(!is_full(&classify(io::ErrorKind::NotFound, "write to", "/s")));
         assert_eq!(kind_of(13).0, Kind::Unreachable);
         assert_eq!(kind_of(30).0, Kind::Unreachable);
         assert_eq!(kind_of(116).0, Kind::Unreachable);

@@ -156,16 +156,22 @@ fn an_object_that_is_said_to_be_there_and_is_not_is_sent_again() {
     }
 }
 
+/// The client's own time-out ends the request, whether the write has landed by then or not.
 #[test]
 fn a_request_that_is_never_answered_is_made_again() {
-    let Some(play) = Play::new("unanswered") else { return };
-    play.proxy.spoil(1, Spoil::StallRequest, of("PUT", "/packs/"));
-    play.proxy.spoil(1, Spoil::StallRequest, of("PUT", "/log/"));
-    let engine = play.engine(true);
-    play.ingest(&engine, "1").unwrap();
-    assert_eq!(play.proxy.heal(), 0);
-    assert_counted(&engine.observer, &play.proxy.take_seen(), "unanswered");
-    play.assert_right("unanswered");
+    let Some(_) = server(Server::Real) else { return };
+    for spoil in [Spoil::StallRequest, Spoil::SilenceAnswer] {
+        let play = Play::new("unanswered").unwrap();
+        for part in ["dagset.json", "/packs/", "/index/", "/meta/", "/log/"] {
+            play.proxy.spoil(1, spoil, of("PUT", part));
+        }
+        let engine = play.engine(true);
+        play.ingest(&engine, "1").unwrap_or_else(|fault| panic!("{spoil:?}: {}", whole_text(&fault)));
+        let note = format!("{spoil:?}");
+        assert_eq!(play.proxy.heal(), 0, "{note}: was not met");
+        assert_counted(&engine.observer, &play.proxy.take_seen(), &note);
+        play.assert_right(&note);
+    }
 }
 
 #[test]
@@ -285,6 +291,22 @@ fn a_record_that_stands_there_is_found_when_patience_has_ended() {
     play.ingest(&play.engine(true), "1").unwrap();
     assert_eq!(play.proxy.heal(), 0);
     play.assert_right("stands");
+}
+
+/// The server was silent each time: what it did nobody knows but by looking.
+#[test]
+fn a_record_whose_every_answer_is_silence_is_found_or_said_not_to_be_there() {
+    let Some(_) = server(Server::Real) else { return };
+    for (spoil, has_landed) in [(Spoil::SilenceAnswer, true), (Spoil::StallRequest, false)] {
+        let note = format!("{spoil:?}");
+        let play = Play::new("silence").unwrap();
+        play.proxy.spoil(1_000, spoil, of("PUT", "/log/000/000/001"));
+        let outcome = play.ingest(&play.engine(true), "1").map_err(|fault| fault.kind());
+        assert_eq!(outcome, if has_landed { Ok(()) } else { Err(Kind::Unreachable) }, "{note}");
+        assert_ne!(play.proxy.heal(), 1_000, "{note}: was not met");
+        play.ingest(&play.engine(true), "1").unwrap();
+        play.assert_right(&note);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::Command;
 use dagset::base::{Error, Kind};
 use dagset::engine::{Address, GetOptions, Opener};
 
-use crate::env::everything_below;
+use crate::env::{TestEnv, everything_below};
 use crate::stage::{assert_comes_back, contents, engine, findings, ingest, lay_out, noise, whole_text};
 
 /// A small file system in memory, unmounted at the end.
@@ -131,4 +131,43 @@ fn a_get_into_a_full_disk_says_so_and_goes_on_later() {
     disk.grow();
     assert!(engine.get(&address, &matching).expect("fits now").resumed);
     assert_eq!(contents(&out), contents(&large));
+}
+
+#[test]
+fn a_collection_without_room_to_write_packs_anew_frees_what_is_dead() {
+    let Some(disk) = SmallDisk::mount("a collection on a full disk") else { return };
+    disk.resize("16m");
+    let env = TestEnv::new();
+    let store = disk.path().join("store").display().to_string();
+    let ingest = |folder: &str, branch: &str| {
+        let into = format!("{store}//set");
+        env.run(["ingest", folder, "--into", &into, "--create", "--branch", branch]).text();
+    };
+    env.write("main/kept.bin", noise(1, 500_000));
+    ingest("main", "main");
+    env.write("dead/dead.bin", noise(2, 2_000_000));
+    ingest("dead", "dead");
+    env.write("half/stays.bin", noise(3, 1_500_000));
+    env.write("half/goes.bin", noise(4, 1_500_000));
+    ingest("half", "half");
+    fs::remove_file(env.path("half/goes.bin")).unwrap();
+    ingest("half", "other");
+    for branch in ["dead", "half"] {
+        env.run(["branch", "-d", &format!("{store}//set"), branch, "--force"]).text();
+    }
+    let stored = || {
+        let packs = fs::read_dir(disk.path().join("store/packs")).unwrap();
+        packs.map(|pack| pack.unwrap().metadata().unwrap().len()).sum::<u64>()
+    };
+    let collect = || env.run(["gc", &store, "--grace", "0s"]).exits(0).stderr;
+    let before = stored();
+    disk.leave_free(200_000);
+    assert!(collect().contains("were not written anew"));
+    assert!(collect().contains("were not written anew"));
+    assert!(before - stored() >= 2_000_000, "{} of {before} left", stored());
+    // Now there is room for the rest.
+    assert!(!collect().contains("written anew"));
+    assert!(!collect().contains("written anew"));
+    assert!(before - stored() >= 3_500_000, "{} of {before} left", stored());
+    let _ = env.run(["verify", &store]).exits(0);
 }

@@ -6,8 +6,9 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use dagset::store::Created;
+use dagset::base::Observer;
 use dagset::store::log::{head, record_name};
+use dagset::store::{Created, backend};
 
 use crate::env::{Outcome, TestEnv, everything_below};
 use crate::s3::{Server, server};
@@ -236,7 +237,7 @@ fn in_a_bucket_nobody_stands_in_anybodys_way() {
     };
     ingest(&env, "1");
     ingest(&env, "2");
-    let bucket = s3.bucket("in-the-way");
+    let bucket = backend::open(&store, &s3.access(), &Observer::new()).unwrap();
     let newest = head(&bucket).unwrap();
     // Below the newest record, the next one, and what would be a folder of the log.
     for name in [record_name(newest), record_name(newest + 1), "log/001".to_owned()] {

@@ -114,13 +114,8 @@ fn left_behind(env: &TestEnv) {
 fn a_clone_from_before_is_told_what_its_remote_let_go() {
     let env = TestEnv::new();
     left_behind(&env);
-    let commands: [&[&str]; 5] = [
-        &["get", "1.1", "../out"],
-        &["cat", "1.1:own.bin"],
-        &["warm", "1.1"],
-        &["restore", "own.bin"],
-        &["switch", "1.1"],
-    ];
+    let commands: [&[&str]; 4] =
+        [&["get", "1.1", "../out"], &["cat", "1.1:own.bin"], &["warm", "1.1"], &["restore", "own.bin"]];
     for command in commands {
         match command[0] {
             "restore" => fs::remove_file(env.path("ws/own.bin")).unwrap(),
@@ -133,6 +128,28 @@ fn a_clone_from_before_is_told_what_its_remote_let_go() {
         }
         fs::remove_dir_all(env.path("out")).ok();
     }
+}
+
+#[test]
+fn the_last_copy_of_what_was_let_go_is_not_replaced_unasked() {
+    let env = TestEnv::new();
+    left_behind(&env);
+    let within = |arguments: &[&str]| env.run_with("ws", arguments, b"");
+    // What differs lies nowhere else; what is the same over there may go.
+    for command in [&["switch", "1.1"][..], &["pull"], &["merge", "origin/main"]] {
+        let refused = within(command).exits(4);
+        let said = refused.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains("content that only this folder holds"), "{command:?}: {said}");
+        assert!(said.contains("own.bin") && !said.contains("common.bin"), "{command:?}: {said}");
+        assert!(said.contains("--repair-from"), "{command:?}: {said}");
+        assert_eq!(fs::read(env.path("ws/own.bin")).unwrap(), noise(4, 300_000), "{command:?}");
+    }
+    // What older versions had is nowhere.
+    let _ = env.run(["verify", "./ws", "--repair-from", "./ws"]).exits(5);
+    let _ = within(&["pull"]).exits(0);
+    assert_eq!(fs::read(env.path("ws/own.bin")).unwrap(), noise(5, 300_000));
+    let _ = within(&["switch", "1.4"]).exits(0);
+    assert_eq!(fs::read(env.path("ws/own.bin")).unwrap(), noise(4, 300_000));
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod cli_shapes;
 mod cloud_cli;
 mod cloud_faults;
 mod cold_reads;
+mod collectable;
 mod committing;
 mod conformance;
 mod credentials;

@@ -29,6 +29,8 @@ pub type Answered = BTreeMap<String, u64>;
 pub enum Spoil {
     /// The server does what it is asked; its answer never arrives.
     LoseAnswer,
+    /// The server does what it is asked; no byte of its answer ever arrives, with the connection open.
+    SilenceAnswer,
     /// The server isn't asked: this status and code are the answer.
     Answer(u16, &'static str),
     /// As `Answer`, by a server whose clock shows another day.
@@ -168,6 +170,11 @@ fn pass_on(mut client: &TcpStream, mut answer: Vec<u8>, spoil: Option<Spoil>) ->
     let middle = body + (answer.len() - body) / 2;
     match spoil {
         Some(Spoil::LoseAnswer) => return Ok(false),
+        Some(Spoil::SilenceAnswer) => {
+            // Until the client has had enough.
+            client.read_to_end(&mut Vec::new())?;
+            return Ok(false);
+        }
         Some(Spoil::Cut) => {
             client.write_all(&answer[..middle])?;
             return Ok(false);

@@ -19,6 +19,7 @@ use crate::store::content::Content;
 use super::without_packs::{packs_of, without};
 
 pub mod clock;
+mod forecast;
 mod keeping;
 mod mark;
 pub mod needs;

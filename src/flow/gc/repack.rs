@@ -96,7 +96,7 @@ impl Collector<'_> {
     }
 
     /// The packs that stay, of sessions before the grace period, of which too little is needed; in the order of their names.
-    fn sparse(&self, timeline: &Timeline, content: &Content, live: &Live) -> Result<Vec<IndexPack>> {
+    pub(super) fn sparse(&self, timeline: &Timeline, content: &Content, live: &Live) -> Result<Vec<IndexPack>> {
         let mut needed: HashMap<ObjectName, u64> = HashMap::new();
         let mut stored: HashMap<ObjectName, u64> = HashMap::new();
         let mut weigh = |place: Place| {
