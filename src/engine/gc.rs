@@ -93,7 +93,7 @@ impl Engine {
             true => Time::now(),
             false => clock::store_time(store.timeline.bucket()).map_err(|fault| match is_full(&fault) {
                 true => {
-                    fault.hint("a collection writes some kB before it deletes: free that much there, and run it again")
+                    fault.hint("free space: a collection writes some kB there before it deletes; then run it again")
                 }
                 false => fault,
             })?,

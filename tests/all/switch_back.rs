@@ -121,6 +121,7 @@ fn whatever_keeps_a_switch_from_its_content_the_way_leads_back() {
             stage.env.write("source/file", "three");
             fs::remove_dir_all(stage.env.path("source/new")).expect("removed");
             let _ = stage.env.run(["ingest", "source", "--into", "./store/signs", "--as", "1.2"]).exits(0);
+            let _ = stage.env.run(["publish", "./store/signs@1.0"]).exits(0);
             let _ = stage.env.run(["meta", "set", "./store/signs", "keep.last=1"]).exits(0);
             for _ in 0..2 {
                 let _ = stage.env.run(["gc", "./store", "--grace", "0s"]).exits(0);
