@@ -12,6 +12,7 @@ use crate::format::attrs::{Attrs, Value};
 use crate::format::operation::Operation;
 use crate::format::record::{FOLD_RULE, Record, RecordCore, StateRef};
 use crate::store::log::{self, Appended};
+use crate::store::log_end;
 use crate::store::objects::Bucket;
 
 use super::fold::Fold;
@@ -175,12 +176,19 @@ impl Timeline {
 
     /// Goes on to the newest record that lists show.
     fn jump(&mut self) -> Result<()> {
-        let head = log::head_behind(&self.bucket, self.fold.number)?;
-        if head <= self.fold.number {
+        let end = log_end::end_behind(&self.bucket, self.fold.number)?;
+        if let Some(first) = end.strangers.first() {
+            let (name, root) = (log::record_name(*first), self.bucket.describe());
+            self.observer.tell(Event::Note(format!(
+                "{name} of {root} is behind the log's end, and no record: `dagset doctor {root} --fix` moves it away"
+            )));
+        }
+        if end.number <= self.fold.number {
             return Ok(());
         }
-        let (newest, hash) = read(&self.bucket, head)?
-            .ok_or_else(|| Error::damaged(format!("{} is listed and not there", log::record_name(head))))?;
+        let name = || log::record_name(end.number);
+        let newest = end.newest.map_or_else(|| read(&self.bucket, end.number), |newest| Ok(Some(newest)))?;
+        let (newest, hash) = newest.ok_or_else(|| Error::damaged(format!("{} is listed and not there", name())))?;
         self.go_to(newest, hash)
     }
 
@@ -386,7 +394,7 @@ impl Timeline {
 /// A record and its hash. Where it is damaged and none stands on it, the error says what mends that.
 fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
     log::read(bucket, number).map_err(|fault| match fault.kind() {
-        Kind::Damaged if log::head(bucket).is_ok_and(|head| head == number) => {
+        Kind::Damaged if log_end::end(bucket).is_ok_and(|end| end.number == number) => {
             let (first, root) = (bucket.verify_hint(), bucket.describe());
             fault.hint(format!(
                 "{first}; it is the newest record: `dagset verify {root} --repair-from COPY` takes it from a copy of the store; where there is \
