@@ -17,6 +17,7 @@ use crate::store::objects::Bucket;
 
 use super::fold::Fold;
 use super::local_copy::LocalCopy;
+use super::lost_log;
 use super::newest::Newest;
 use super::state;
 use super::undo::CONTINUES;
@@ -286,6 +287,8 @@ impl Timeline {
     /// `make` is called again for each newer fold when another writer was first: it must check its preconditions each time. It is
     /// also told how many bytes the record has, so that a version can say what its publishing wrote in all; it must otherwise give
     /// the same operations for the same fold. Returns whether a record was written.
+    ///
+    /// Errors: [`Kind::Damaged`] where it would be the first record of a store that has lost its log.
     pub fn append(
         &mut self,
         actor: &Actor,
@@ -294,6 +297,9 @@ impl Timeline {
         for round in 0..PATIENCE {
             if make(&self.fold, 0)?.is_empty() {
                 return Ok(false);
+            }
+            if self.fold.number == 0 {
+                lost_log::refuse_lost(&self.bucket)?;
             }
             self.renew_state()?;
             let record = self.compose(actor, &mut make)?;

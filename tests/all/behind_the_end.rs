@@ -104,3 +104,47 @@ fn gaps_are_ranges_however_large_a_number_is() {
     fs::remove_file(far).unwrap();
     let _ = env.run(["verify", "./store", "--repair-from", "./copy"]).exits(0);
 }
+
+#[test]
+fn a_store_whose_log_is_gone_gets_no_new_one() {
+    let lose: [fn(&Path); 3] = [
+        |log| fs::remove_dir_all(log).unwrap(),
+        |log| fs::remove_dir_all(log.join("000")).unwrap(),
+        |log| {
+            fs::remove_dir_all(log).unwrap();
+            fs::create_dir_all(log.join("000/000")).unwrap();
+        },
+    ];
+    for lose in lose {
+        let env = stage();
+        lose(&env.path("store/log"));
+        for state in [".cache", ".local/state"] {
+            fs::remove_dir_all(env.home(state)).ok();
+        }
+        let ingest = ["ingest", "data", "--into", "./store//set", "--create", "--as", "other"];
+        for command in [&ingest[..], &["gc", "./store", "--grace", "0s"], &["doctor", "./store"], &["verify", "./store"]]
+        {
+            let told = said(&env.run(command).exits(5));
+            assert!(told.contains("--repair-from"), "{command:?}: {told}");
+        }
+        let _ = env.run(["verify", "./store", "--repair-from", "./copy"]).exits(0);
+        let _ = env.run(["ls", "./store/set@3"]).exits(0);
+        let _ = env.run(ingest).exits(0);
+        let _ = env.run(["verify", "./store"]).exits(0);
+    }
+}
+
+#[test]
+fn a_log_that_lost_its_end_is_told_by_what_was_written_since() {
+    let env = stage();
+    fs::remove_file(env.path("store").join(record_name(newest(&env)))).unwrap();
+    fs::remove_file(env.path("store").join(record_name(newest(&env)))).unwrap();
+    let packs = || fs::read_dir(env.path("store/packs")).unwrap().count();
+    let before = packs();
+    let missed = said(&env.run(["verify", "./store"]).exits(5));
+    assert!(missed.contains("its end was lost"), "{missed}");
+    for _ in 0..2 {
+        let _ = env.run(["gc", "./store", "--grace", "0s"]);
+    }
+    assert_eq!(packs(), before, "what is of lost records stays");
+}

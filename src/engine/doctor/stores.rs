@@ -6,6 +6,7 @@ use crate::base::{Error, Event, Kind, Result, Time};
 use crate::flow::repair::{ASIDE, NewestMended, make_room, mend_newest, move_strangers, put_back_end};
 use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
+use crate::history::lost_log;
 use crate::history::newest::{self, Newest, Seen};
 use crate::history::state;
 use crate::history::timeline::Timeline;
@@ -75,7 +76,11 @@ impl Engine {
             });
             match looked {
                 Ok(wrong) => {
-                    let broken = |fault: &Error| Checkup::broken(AREA, &root, fault).mended_by(mend_command(&root));
+                    let broken = |fault: &Error| {
+                        let how = fault.next_step().filter(|hint| hint.contains("--repair-from"));
+                        let how = how.map_or_else(|| mend_command(&root), str::to_owned);
+                        Checkup::broken(AREA, &root, fault).mended_by(how)
+                    };
                     found.extend(wrong.iter().map(broken));
                 }
                 Err(fault) => found.push(Checkup::broken(AREA, &root, &fault)),
@@ -264,6 +269,9 @@ fn look_at_log(timeline: &Timeline) -> Result<Vec<Error>> {
         }
         Ok(()) => Ok(()),
     };
+    if fold.number == 0 {
+        judge(lost_log::refuse_lost(bucket))?;
+    }
     if let Some(newest) = timeline.state() {
         judge(state::read(bucket, newest).map(drop))?;
     }
