@@ -223,20 +223,22 @@ pub fn maker_of(name: &str) -> Option<&str> {
     name.strip_prefix(TEMPORARY_PREFIX)?.rsplit_once('-').map(|(maker, _)| maker)
 }
 
-/// Removes the temporaries below `folder` whose process has ended, as far as it may; links are not followed.
-pub fn sweep_temporaries(folder: &Path) {
-    let Ok(mut tree) = OpenTree::open(folder) else { return };
+/// Removes the temporaries below `folder` whose process has ended, as far as it may; links are not followed. Gives how many.
+pub fn sweep_temporaries(folder: &Path) -> u64 {
+    let Ok(mut tree) = OpenTree::open(folder) else { return 0 };
     let mut waiting = vec![String::new()];
+    let mut swept = 0;
     while let Some(path) = waiting.pop() {
         let Ok(open) = tree.folder(&path) else { continue };
         for (name, is_folder) in open.list().unwrap_or_default() {
             if is_folder {
                 waiting.push(if path.is_empty() { name } else { [&path, "/", &name].concat() });
             } else if is_abandoned(&name) {
-                open.spot(&name).remove_file().ok();
+                swept += u64::from(open.spot(&name).remove_file().is_ok());
             }
         }
     }
+    swept
 }
 
 /// The temporaries directly in `folder` whose process has ended.

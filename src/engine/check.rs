@@ -11,6 +11,7 @@ use crate::store::backend;
 use crate::store::fault::is_denied;
 use crate::store::locate::read_store_file;
 use crate::store::log;
+use crate::store::log_end;
 use crate::store::objects::Bucket;
 use crate::store::probe::{Approach, FileSystem};
 use crate::store::trial::{RACERS, Raced, Trial};
@@ -201,9 +202,10 @@ impl Engine {
         match read_store_file(bucket, &check.root) {
             Ok((bytes, _)) => match StoreFile::parse(&bytes, &check.root) {
                 // Each object has rights of its own, in a folder: what was written last tells more than what was written first.
-                Ok(file) => match log::head(bucket)
-                    .and_then(|head| if head == 0 { Ok(None) } else { log::read(bucket, head) })
-                {
+                Ok(file) => match log_end::end(bucket).and_then(|end| match end.newest {
+                    None if end.number > 0 => log::read(bucket, end.number),
+                    newest => Ok(newest),
+                }) {
                     Ok(_) => {
                         let dataset = check.dataset.as_ref().map(|name| {
                             format!("; {name} is read as a dataset in it, since a store can't lie in a store")

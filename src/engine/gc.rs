@@ -7,6 +7,7 @@ use crate::base::{DatasetName, Event, Id, RefName, Result, Time};
 use crate::flow::gc::repack::NEEDED;
 use crate::flow::gc::{Collector, Gone, Marker, clock};
 use crate::history::fold::Fold;
+use crate::history::lost_log;
 use crate::history::timeline::Timeline;
 use crate::store::fault::is_full;
 use crate::store::folder::sweep_staging;
@@ -83,6 +84,9 @@ impl Engine {
     pub fn gc(&self, place: &Address, options: &GcOptions) -> Result<GcReport> {
         let (mut store, only) = self.open_log(place)?;
         let root = store.root.clone();
+        if store.timeline.fold().number == 0 {
+            lost_log::refuse_lost(store.timeline.bucket())?;
+        }
         if let Some(name) = only.as_ref().filter(|name| store.timeline.fold().deletion_of(name).is_none()) {
             let new_name = |to: &DatasetName, root: &str| format!("write {root}//{to}");
             let there = store.timeline.fold().dataset(name);

@@ -90,6 +90,12 @@ impl Engine {
         if !is_base {
             workspace.target.check_content(&version)?;
         }
+        let root = workspace.control.root();
+        let goes_on = workspace.state.checkout.is_some();
+        if goes_on {
+            // Whoever was killed must not stand in the way by a file that nobody will end.
+            files::sweep_temporaries(root);
+        }
         let goal = workspace.target.store.manifest(workspace.target.version_state(&version)?);
         let base = workspace.manifest()?;
         let mut compared = self.compare(workspace, base)?;
@@ -110,13 +116,11 @@ impl Engine {
         if is_base && !come.is_empty() {
             workspace.target.check_content(&version)?;
         }
-        let goes_on = workspace.state.checkout.is_some();
         let version_name = dataset.name_of(&version).cloned();
         let left = left_for(&workspace.state, version);
         let checkout = Some(Checkout { branch: branch.clone(), version, left });
         workspace.control.write_state(&State { checkout, ..workspace.state.clone() })?;
         let removed = gone.iter().filter(|step| step.before.is_some()).count() as u64;
-        let root = workspace.control.root();
         let (first, last) = first_to_go(root, gone, &come);
         let mut tree = OpenTree::open(root)?;
         first.iter().try_for_each(|step| tree.remove(step.path.as_str()))?;
@@ -145,7 +149,7 @@ impl Engine {
         };
         self.remember(&mut compared, written)?;
         if goes_on {
-            // Last, so that whoever was just killed has ended by now.
+            // Once more: who was killed just before may have ended only by now.
             files::sweep_temporaries(root);
         }
         workspace.control.write_state(&State { branch, base: Some(version), ..State::default() })?;
@@ -307,9 +311,12 @@ fn unseen_in_the_way(root: &Path, step: &Change, leaving: &HashSet<String>) -> O
     }
 }
 
-/// The first path below `folder` that no step removes.
+/// The first path below `folder` that no step removes, temporaries of ours aside.
 fn stays_below(root: &Path, folder: &str, leaving: &HashSet<String>) -> Option<String> {
     for entry in std::fs::read_dir(root.join(folder)).ok()?.flatten() {
+        if entry.file_name().to_str().is_some_and(files::is_temporary) {
+            continue;
+        }
         let path = format!("{folder}/{}", entry.file_name().to_string_lossy());
         let stays = match entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             true => stays_below(root, &path, leaving),

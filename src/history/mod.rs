@@ -8,6 +8,7 @@ pub mod gaps;
 pub mod guard;
 pub mod keep;
 pub mod local_copy;
+pub mod lost_log;
 pub mod newest;
 pub mod numbers;
 pub mod records;

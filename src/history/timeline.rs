@@ -12,10 +12,12 @@ use crate::format::attrs::{Attrs, Value};
 use crate::format::operation::Operation;
 use crate::format::record::{FOLD_RULE, Record, RecordCore, StateRef};
 use crate::store::log::{self, Appended};
+use crate::store::log_end;
 use crate::store::objects::Bucket;
 
 use super::fold::Fold;
 use super::local_copy::LocalCopy;
+use super::lost_log;
 use super::newest::Newest;
 use super::state;
 use super::undo::CONTINUES;
@@ -175,12 +177,19 @@ impl Timeline {
 
     /// Goes on to the newest record that lists show.
     fn jump(&mut self) -> Result<()> {
-        let head = log::head_behind(&self.bucket, self.fold.number)?;
-        if head <= self.fold.number {
+        let end = log_end::end_behind(&self.bucket, self.fold.number)?;
+        if let Some(first) = end.strangers.first() {
+            let (name, root) = (log::record_name(*first), self.bucket.describe());
+            self.observer.tell(Event::Note(format!(
+                "{name} of {root} is behind the log's end, and no record: `dagset doctor {root} --fix` moves it away"
+            )));
+        }
+        if end.number <= self.fold.number {
             return Ok(());
         }
-        let (newest, hash) = read(&self.bucket, head)?
-            .ok_or_else(|| Error::damaged(format!("{} is listed and not there", log::record_name(head))))?;
+        let name = || log::record_name(end.number);
+        let newest = end.newest.map_or_else(|| read(&self.bucket, end.number), |newest| Ok(Some(newest)))?;
+        let (newest, hash) = newest.ok_or_else(|| Error::damaged(format!("{} is listed and not there", name())))?;
         self.go_to(newest, hash)
     }
 
@@ -278,6 +287,8 @@ impl Timeline {
     /// `make` is called again for each newer fold when another writer was first: it must check its preconditions each time. It is
     /// also told how many bytes the record has, so that a version can say what its publishing wrote in all; it must otherwise give
     /// the same operations for the same fold. Returns whether a record was written.
+    ///
+    /// Errors: [`Kind::Damaged`] where it would be the first record of a store that has lost its log.
     pub fn append(
         &mut self,
         actor: &Actor,
@@ -286,6 +297,9 @@ impl Timeline {
         for round in 0..PATIENCE {
             if make(&self.fold, 0)?.is_empty() {
                 return Ok(false);
+            }
+            if self.fold.number == 0 {
+                lost_log::refuse_lost(&self.bucket)?;
             }
             self.renew_state()?;
             let record = self.compose(actor, &mut make)?;
@@ -386,7 +400,7 @@ impl Timeline {
 /// A record and its hash. Where it is damaged and none stands on it, the error says what mends that.
 fn read(bucket: &Bucket, number: u64) -> Result<Option<(Record, Id)>> {
     log::read(bucket, number).map_err(|fault| match fault.kind() {
-        Kind::Damaged if log::head(bucket).is_ok_and(|head| head == number) => {
+        Kind::Damaged if log_end::end(bucket).is_ok_and(|end| end.number == number) => {
             let (first, root) = (bucket.verify_hint(), bucket.describe());
             fault.hint(format!(
                 "{first}; it is the newest record: `dagset verify {root} --repair-from COPY` takes it from a copy of the store; where there is \

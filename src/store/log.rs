@@ -170,4 +170,4 @@ pub fn append(bucket: &Bucket, record: &Record, bytes: &[u8]) -> Result<Appended
 
 #[cfg(test)]
 #[path = "log_tests.rs"]
-mod tests;
+pub(super) mod tests;

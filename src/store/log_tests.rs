@@ -7,7 +7,7 @@ use crate::store::faulty::{Fault, Faulty, Plan};
 use crate::store::objects::Verb;
 use crate::store::recording::Recording;
 
-fn record(number: u64, nonce: u8) -> Record {
+pub(crate) fn record(number: u64, nonce: u8) -> Record {
     let core = RecordCore {
         number,
         before: if number == 1 { Id::ZERO } else { Id::MAX },

@@ -20,6 +20,7 @@ mod kept_indexes;
 pub mod lanes;
 pub mod locate;
 pub mod log;
+pub mod log_end;
 pub mod nested;
 pub mod objects;
 pub mod offline;

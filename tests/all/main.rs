@@ -8,6 +8,7 @@
 
 mod auditing;
 mod begun_anew;
+mod behind_the_end;
 mod cache_bounds;
 mod cache_exact;
 mod cache_face;

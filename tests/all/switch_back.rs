@@ -353,3 +353,49 @@ fn from_a_version_that_others_collected_the_way_leads_back() {
     let _ = run(&["restore", "file"]).exits(0);
     assert_eq!(fs::read_to_string(env.path("w/file")).expect("is back"), "one");
 }
+
+/// The name of a temporary whose process has ended.
+fn left_temporary() -> String {
+    let mut ended = std::process::Command::new("true").spawn().expect("runs");
+    ended.wait().expect("ends");
+    format!(".dagset-tmp-{}-0123456789abcdef-4", ended.id())
+}
+
+#[test]
+fn what_a_killed_switch_was_writing_is_in_nobodys_way() {
+    // In the folder that a file became, and in one of a folder that only the goal has.
+    for (old, new, folder, goal) in [
+        (&["d"][..], &["d/x"][..], "d", "main"),
+        (&["d"], &["d/x"], "d", "1.1"),
+        (&[], &["d/e/y"], "d/e", "main"),
+        (&[], &["d/e/y"], "d/e", "1.1"),
+    ] {
+        let stage = Stage::of(old, new);
+        flip(&stage.packs[1]);
+        let _ = stage.run(&["switch", "1.1"]).exits(5);
+        flip(&stage.packs[1]);
+        fs::remove_file(stage.env.path("copy/d")).ok();
+        let left = format!("{folder}/{}", left_temporary());
+        stage.write(&left, "half");
+        match goal {
+            "main" => stage.leads_back(),
+            _ => {
+                let _ = stage.run(&["switch", goal]).exits(0);
+                assert_eq!(stage.status(), json!(["1.1", null, [], [], []]));
+            }
+        }
+        assert_eq!(stage.file(&left), None, "{folder} {goal}");
+        assert_eq!(stage.env.path("copy").join(folder).is_dir(), goal == "1.1", "{folder} {goal}");
+    }
+}
+
+#[test]
+fn doctor_sweeps_what_was_left_in_folders_below() {
+    let stage = Stage::of(&["deep/er/file"], &[]);
+    let left = format!("deep/er/{}", left_temporary());
+    stage.write(&left, "half");
+    let swept = said(stage.run(&["doctor", "--fix"]).exits(0));
+    assert!(swept.contains("1 temporary files"), "{swept}");
+    assert_eq!(stage.file(&left), None);
+    assert_eq!(stage.file("deep/er/file").as_deref(), Some("old"));
+}

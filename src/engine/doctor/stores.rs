@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use crate::base::{Error, Event, Kind, Result, Time};
-use crate::flow::repair::{ASIDE, NewestMended, make_room, mend_newest, put_back_end};
+use crate::flow::repair::{ASIDE, NewestMended, make_room, mend_newest, move_strangers, put_back_end};
 use crate::format::header::ObjectKind;
 use crate::format::store_file::StoreFile;
+use crate::history::lost_log;
 use crate::history::newest::{self, Newest, Seen};
 use crate::history::state;
 use crate::history::timeline::Timeline;
@@ -15,7 +16,7 @@ use crate::store::fault::is_denied;
 use crate::store::folder::sweep_trials;
 use crate::store::locate::{Located, STORE_FILE};
 use crate::store::objects::Bucket;
-use crate::store::{log, strangers};
+use crate::store::{log, log_end, strangers};
 
 use super::super::Engine;
 use super::super::open::Missing;
@@ -37,6 +38,7 @@ impl Engine {
         let mut found = Vec::new();
         let newest = self.newest_file(&root).and_then(|file| newest::read(&file));
         found.extend(self.look_at_folders(&located, fix));
+        found.extend(look_behind_the_log(&located, fix));
         let mut opened = self.open_quickly(&located);
         if let (Err(fault), Fix::AtACost) = (&opened, fix)
             && fault.kind() == Kind::Damaged
@@ -74,7 +76,11 @@ impl Engine {
             });
             match looked {
                 Ok(wrong) => {
-                    let broken = |fault: &Error| Checkup::broken(AREA, &root, fault).mended_by(mend_command(&root));
+                    let broken = |fault: &Error| {
+                        let how = fault.next_step().filter(|hint| hint.contains("--repair-from"));
+                        let how = how.map_or_else(|| mend_command(&root), str::to_owned);
+                        Checkup::broken(AREA, &root, fault).mended_by(how)
+                    };
                     found.extend(wrong.iter().map(broken));
                 }
                 Err(fault) => found.push(Checkup::broken(AREA, &root, &fault)),
@@ -232,6 +238,25 @@ impl Engine {
     }
 }
 
+/// What stands behind the end of the log and is no record. A log whose end can't be told is said to be damaged elsewhere.
+fn look_behind_the_log(Located { bucket, store_root: root, .. }: &Located, fix: Fix) -> Option<Checkup> {
+    let strangers = log_end::end_and_all_behind(bucket).ok()?.strangers;
+    let first = log::record_name(*strangers.first()?);
+    let others = match strangers.len() - 1 {
+        0 => String::new(),
+        others => format!(" (and {others} more)"),
+    };
+    let detail = format!("{first}{others} is behind the end of the log, no record, and in the way of one to come");
+    let it = Checkup::warning(AREA, root, detail).mended_by(format!("dagset doctor {root} --fix"));
+    if fix != Fix::AtACost {
+        return Some(it);
+    }
+    Some(match move_strangers(bucket, &strangers, false) {
+        Ok(_) => it.fixed_if(true),
+        Err(fault) => Checkup::broken(AREA, root, &fault),
+    })
+}
+
 /// What is wrong with what the newest record names: its time, the newest state, the indexes.
 fn look_at_log(timeline: &Timeline) -> Result<Vec<Error>> {
     let (bucket, fold) = (timeline.bucket(), timeline.fold());
@@ -244,6 +269,9 @@ fn look_at_log(timeline: &Timeline) -> Result<Vec<Error>> {
         }
         Ok(()) => Ok(()),
     };
+    if fold.number == 0 {
+        judge(lost_log::refuse_lost(bucket))?;
+    }
     if let Some(newest) = timeline.state() {
         judge(state::read(bucket, newest).map(drop))?;
     }

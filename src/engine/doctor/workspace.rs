@@ -169,16 +169,14 @@ fn look_at_lock(control: &Control, observer: &Observer) -> Option<Checkup> {
     }
 }
 
-/// Files that processes left which have ended.
+/// Files that processes left which have ended: those where most are, and where they are swept those anywhere below.
 fn look_at_leftovers(control: &Control, fix: bool) -> Option<Checkup> {
-    let folder = control.folder();
-    let left = files::abandoned_in(&folder).len() + files::abandoned_in(control.root()).len();
+    let left = match fix {
+        true => files::sweep_temporaries(control.root()),
+        false => [control.folder().as_path(), control.root()].map(files::abandoned_in).iter().flatten().count() as u64,
+    };
     if left == 0 {
         return None;
-    }
-    if fix {
-        files::sweep_temporaries_in(&folder);
-        files::sweep_temporaries_in(control.root());
     }
     let detail = format!("{left} temporary files of processes that have ended");
     Some(Checkup::warning(AREA, "leftovers", detail).mended_by("dagset doctor --fix").fixed_if(fix))

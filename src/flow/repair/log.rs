@@ -12,9 +12,10 @@ use crate::format::record::Record;
 use crate::history::newest::Seen;
 use crate::history::timeline::Timeline;
 use crate::store::log::{self, record_name};
+use crate::store::log_end;
 use crate::store::objects::Bucket;
 
-use super::{Mended, SourceStore, damaged_bytes, put_back};
+use super::{ASIDE, Mended, SourceStore, damaged_bytes, put_aside, put_back};
 
 /// So many bytes of a record may have rotted for what is left to tell which one it was.
 const FLIPPED_BYTES: usize = 8;
@@ -38,13 +39,14 @@ struct Found {
 ///
 /// Behind the newest that is there only what leads to a record that was seen. Errors: a newer dagset wrote the log ([`Kind::Failed`]).
 pub fn mend_log(bucket: &Bucket, sources: &LogSources<'_>, dry_run: bool) -> Result<Vec<Mended>> {
-    let head = log::head(bucket)?;
+    let log_end::End { number: head, strangers, .. } = log_end::end_and_all_behind(bucket)?;
+    let mut mended = move_strangers(bucket, &strangers, dry_run)?;
     if head == 0
         && let Some(copied) = sources.whole(bucket, dry_run)?
     {
-        return Ok(vec![copied]);
+        mended.push(copied);
+        return Ok(mended);
     }
-    let mut mended = Vec::new();
     let mut put = |number: u64, found: &Found, how: &str| {
         let object = record_name(number);
         if !dry_run {
@@ -56,7 +58,10 @@ pub fn mend_log(bucket: &Bucket, sources: &LogSources<'_>, dry_run: bool) -> Res
     let mut lost = sources.lost_end(bucket, head)?;
     // The hash that the record behind names.
     let mut must_be: Option<Id> = lost.last().map(|found| found.record.core.before);
-    for number in (1..=head).rev() {
+    let there = log_end::numbers(bucket, 1)?;
+    let mut next = head;
+    while next > 0 {
+        let number = next;
         let mut own = read(bucket, number)?;
         if number == head && must_be.is_none() {
             own = own.filter(|own| !is_foreign(bucket, own));
@@ -84,11 +89,28 @@ pub fn mend_log(bucket: &Bucket, sources: &LogSources<'_>, dry_run: bool) -> Res
             lost.clear();
         }
         must_be = record.map(|found| found.record.core.before);
+        // Which record is missing isn't known where nothing leads to it, and a number may claim that there were any number of them.
+        next = match must_be {
+            Some(_) => number - 1,
+            None => there.iter().rfind(|there| **there < number).copied().unwrap_or(0),
+        };
     }
     for found in lost.iter().rev() {
         put(found.record.core.number, found, "put back at the end of the log")?;
     }
     Ok(mended)
+}
+
+/// Moves what is no record, and stands behind the log's end, out of its way.
+pub fn move_strangers(bucket: &Bucket, strangers: &[u64], dry_run: bool) -> Result<Vec<Mended>> {
+    let mut moved = Vec::new();
+    for object in strangers.iter().copied().map(record_name) {
+        if !dry_run {
+            put_aside(bucket, &object)?;
+        }
+        moved.push(Mended { object, how: format!("is no record, and was moved to {ASIDE}/") });
+    }
+    Ok(moved)
 }
 
 const FROM_COPY: &str = "put back from a copy of the store";

@@ -33,7 +33,7 @@ mod newest;
 mod room;
 mod uses;
 
-pub use log::{LogSources, mend_log};
+pub use log::{LogSources, mend_log, move_strangers};
 pub use newest::{NewestMended, mend_newest, put_back_end};
 pub use room::make_room;
 

@@ -6,6 +6,7 @@ use crate::history::fold::Fold;
 use crate::history::newest::Seen;
 use crate::history::timeline::Timeline;
 use crate::store::log::{self, record_name};
+use crate::store::log_end;
 use crate::store::objects::Bucket;
 
 use super::log::{missing_index, names_what_is_here};
@@ -30,7 +31,7 @@ pub fn mend_newest(
     kept: Option<&Seen>,
     observer: &Observer,
 ) -> Result<Option<NewestMended>> {
-    let head = log::head(bucket)?;
+    let head = log_end::end(bucket)?.number;
     let name = record_name(head);
     if head == 0 {
         return Ok(None);

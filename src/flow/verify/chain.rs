@@ -7,7 +7,7 @@ use crate::format::header::ObjectKind;
 use crate::format::record::{Record, StateRef};
 use crate::history::fold::Fold;
 use crate::history::state;
-use crate::store::log;
+use crate::store::{log, log_end};
 
 use super::{Check, Finding};
 
@@ -17,21 +17,35 @@ const RECORDS: usize = 64;
 const KEPT_STATES: usize = 2;
 
 impl Check<'_> {
-    /// The records from `from` up to the one that the fold ends with; where there is no fold, up to the newest that lists show.
+    /// The records from `from` up to the one that the fold ends with; where there is no fold, up to where the log seems to end. Then what stands
+    /// behind that, and is no record.
+    ///
+    /// In memory and time by what is there: a number may claim that any number of records were before it.
     pub(super) fn chain(&self, fold: &Fold, from: u64) -> Result<()> {
-        let newest = match fold.number {
-            0 => match log::head(self.bucket) {
-                // One of its folders is none: that is found beforehand.
-                Err(fault) if fault.kind() == Kind::Damaged => return Ok(()),
-                head => head?,
-            },
-            folded => folded,
+        let end = match log_end::end_and_all_behind(self.bucket) {
+            // One of its folders is none: that is found beforehand.
+            Err(fault) if fault.kind() == Kind::Damaged => return Ok(()),
+            end => end?,
         };
+        let newest = if fold.number == 0 { end.number } else { fold.number };
+        let mut there = log_end::numbers(self.bucket, from)?;
+        there.retain(|number| *number <= newest);
         let mut before = if from == 1 { Id::ZERO } else { Id::MAX };
-        let numbers: Vec<u64> = (from..=newest).collect();
+        let mut next = from;
+        let numbers = asked_for(&there, from, newest);
         let read = |number: &u64| (*number, self.record(*number));
         let records = numbers.chunks(RECORDS).flat_map(|some| some.par_iter().map(read).collect::<Vec<_>>());
         for (number, record) in records {
+            let record = match record {
+                Ok(None) => continue,
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                record => record,
+            };
+            if next < number {
+                self.find_gap(next, number);
+                before = Id::MAX;
+            }
+            next = number + 1;
             let name = log::record_name(number);
             match record {
                 Ok(Some((record, hash))) => {
@@ -41,15 +55,41 @@ impl Check<'_> {
                     before = hash;
                     self.name_state(record.state);
                 }
-                Ok(None) => {
-                    self.find(Finding::missing(&name, "the log has a gap"));
-                    before = Id::MAX;
-                }
-                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                Ok(None) => {}
                 Err(fault) => {
                     before = Id::MAX;
                     self.find(Finding::damaged(&name, fault.in_one_line()));
                 }
+            }
+        }
+        if next <= newest {
+            self.find_gap(next, newest + 1);
+        }
+        self.behind_the_end(&end.strangers)
+    }
+
+    /// Records that are missing, `end` not among them.
+    fn find_gap(&self, first: u64, end: u64) {
+        let name = log::record_name(first);
+        self.find(match end - first {
+            1 => Finding::missing(&name, "the log has a gap"),
+            records => {
+                let last = log::record_name(end - 1);
+                Finding::missing(&name, format!("the log has a gap of {records} records, up to {last}"))
+            }
+        });
+    }
+
+    /// What is behind the end and no record. Others may have gone on meanwhile.
+    fn behind_the_end(&self, numbers: &[u64]) -> Result<()> {
+        for number in numbers {
+            match self.record(*number) {
+                Err(fault) if fault.kind() == Kind::Damaged => {
+                    let why = format!("is behind the end of the log, and no record: {}", fault.in_one_line());
+                    self.find(Finding::damaged(&log::record_name(*number), why));
+                }
+                Err(fault) if fault.kind() == Kind::Unreachable => return Err(fault),
+                _ => {}
             }
         }
         Ok(())
@@ -97,4 +137,16 @@ impl Check<'_> {
         }
         Ok(())
     }
+}
+
+/// The records that are read: those that lists show, and, since a list may lag behind, the first ones of each gap.
+fn asked_for(there: &[u64], from: u64, newest: u64) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    let mut next = from;
+    for number in there.iter().copied().chain([newest + 1]) {
+        numbers.extend(next..number.min(next + RECORDS as u64));
+        numbers.extend(Some(number).filter(|number| *number <= newest));
+        next = number + 1;
+    }
+    numbers
 }

@@ -14,6 +14,7 @@ use crate::base::{Id, Kind, Observer, Result, Time};
 use crate::format::header::ObjectKind;
 use crate::format::pack::ItemKind;
 use crate::history::fold::Fold;
+use crate::history::lost_log;
 use crate::store::content::Content;
 use crate::store::lanes::with_threads;
 use crate::store::objects::Bucket;
@@ -199,11 +200,27 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// That there is no log, where there is what a log names.
-    fn log_is_there(&self, fold: &Fold) {
-        let has_indexes = || self.seen().keys().any(|name| name.starts_with(ObjectKind::Index.folder()));
-        if fold.number == 0 && has_indexes() && log::head(self.bucket).is_ok_and(|head| head == 0) {
-            self.find(Finding::missing(log::FOLDER, "there are indexes, and no record that names them"));
+    /// That the log has lost all of it, or its end, as what is there shows.
+    fn log_is_whole(&self, fold: &Fold) {
+        let written: Vec<String> = self.seen().keys().filter(|name| is_written_by_sessions(name)).cloned().collect();
+        let is_index = |name: &String| name.starts_with(ObjectKind::Index.folder());
+        let why = match fold.number {
+            0 => {
+                // Where the log is there and can't be read, that is said already.
+                let is_gone = || log::head(self.bucket).is_ok_and(|head| head == 0);
+                let is_lost = written.iter().any(is_index) && is_gone();
+                is_lost.then(|| "there are indexes, and no record that names them".to_owned())
+            }
+            newest => {
+                let seen = |name: &String| Some((lost_log::born_behind(name, newest)?, name.clone()));
+                let last = written.iter().filter_map(seen).max();
+                last.map(|(seen, name)| {
+                    format!("the log ends with record {newest}, and the writer of {name} had seen record {seen}: its end was lost")
+                })
+            }
+        };
+        if let Some(why) = why {
+            self.find(Finding::missing(log::FOLDER, why));
         }
     }
 
@@ -228,7 +245,7 @@ impl Check<'_> {
     /// All that rests on the log as it is now.
     fn needs(&self, shown: &Snapshot) -> Result<()> {
         self.report().purged = 0;
-        self.log_is_there(&shown.fold);
+        self.log_is_whole(&shown.fold);
         self.named_states()?;
         self.registered(&shown.fold)?;
         match shown.content.indexes() {
@@ -238,4 +255,10 @@ impl Check<'_> {
             Err(_) => Ok(()),
         }
     }
+}
+
+/// Whether the name of a listed object says which record its writer had seen.
+fn is_written_by_sessions(name: &str) -> bool {
+    let folder = name.split_once('/').map_or(name, |(folder, _)| folder);
+    [ObjectKind::Index, ObjectKind::Pack, ObjectKind::MetaPack].iter().any(|kind| kind.folder() == folder)
 }
