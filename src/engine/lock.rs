@@ -3,8 +3,10 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::files::{self, Durability};
+use crate::base::lock::FileLock;
 use crate::base::{DatasetName, Error, Id, Kind, RefName, Result};
 use crate::format::lock_file::{LockFile, MAX_BYTES, Pin};
 use crate::history::refs::DEFAULT_BRANCH;
@@ -16,6 +18,9 @@ use super::{Address, Engine, Location};
 
 /// What a lock file is called where no other name is given.
 pub const LOCK_FILE: &str = "dagset.lock";
+
+/// So long others are waited for that write in the same folder.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// So many links are followed, as by the system.
 const MOST_LINKS: usize = 40;
@@ -68,8 +73,7 @@ impl Engine {
     /// Pins the versions that addresses mean now, each by its dataset's name, or one of them by `name`. Other pins of the file stay.
     pub fn lock(&self, addresses: &[Address], file: &Path, name: Option<&str>) -> Result<Vec<PinReport>> {
         let file = behind_links(&self.path(file))?;
-        let mut lock = read_or_new(&file)?;
-        let mut reports: Vec<PinReport> = Vec::new();
+        let mut found: Vec<(DatasetName, Pin)> = Vec::new();
         if name.is_some() && addresses.len() != 1 {
             return Err(Error::usage("--name is the name of one pin, and there are several addresses")
                 .hint("lock them one by one"));
@@ -77,22 +81,38 @@ impl Engine {
         for address in addresses {
             let target = self.open_target(address)?;
             let key = name.map(DatasetName::new).transpose()?.unwrap_or_else(|| target.dataset.clone());
-            if reports.iter().any(|report| report.pin == key.as_str()) {
+            if found.iter().any(|(other, _)| *other == key) {
                 return Err(Error::usage(format!("two addresses would be pinned as {key}"))
                     .hint("lock one of them by itself, as `dagset lock ADDRESS --name NAME`"));
             }
-            let pin = self.pin_of(&target, &file)?;
-            reports.push(PinReport { renamed_from: None, ..report(&key, lock.pins.get(&key), &pin) });
-            lock.pins.insert(key, pin);
+            found.push((key, self.pin_of(&target, &file)?));
         }
+        let _alone = self.alone_at(&file)?;
+        let mut lock = read_or_new(&file)?;
+        let pinned = found.into_iter().map(|(key, pin)| {
+            let told = PinReport { renamed_from: None, ..report(&key, lock.pins.get(&key), &pin) };
+            lock.pins.insert(key, pin);
+            told
+        });
+        let reports = pinned.collect();
         write(&file, &lock)?;
         Ok(reports)
+    }
+
+    /// Keeps others off who would change the same file, until this is dropped. The file itself can't be locked, as each write puts another one
+    /// in its place; a file beside it would be left in the user's folder.
+    ///
+    /// Errors: [`Kind::Busy`] after ten seconds.
+    fn alone_at(&self, file: &Path) -> Result<Option<FileLock>> {
+        FileLock::of_folder(&folder_of(file), PATIENCE, &self.observer)
     }
 
     /// Looks what the pins ask for means now; with `update`, that is pinned from now on, unless one of them can't be followed. Without names:
     /// all of them.
     pub fn refresh_lock(&self, file: &Path, names: &[String], update: bool) -> Result<RefreshReport> {
         let file = behind_links(&self.path(file))?;
+        // Who only looks waits for nobody: the file is always whole.
+        let _alone = if update { self.alone_at(&file)? } else { None };
         let mut lock = read(&file)?;
         let mut refreshed = RefreshReport::default();
         for key in chosen(&lock, names, &file)? {

@@ -1,7 +1,12 @@
 //! `lock`, and what reads by it: exact versions, whatever the branches do.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
 
+use dagset::base::Observer;
+use dagset::base::lock::FileLock;
 use serde_json::json;
 
 use crate::env::{Outcome, TestEnv};
@@ -244,4 +249,38 @@ fn a_store_is_named_from_the_lock_file_wherever_it_lies() {
         let _ = env.run(["lock", "--check", "--file", file.to_str().unwrap()]).exits(0);
         fs::remove_file(file).unwrap();
     }
+}
+
+#[test]
+fn pins_that_are_written_at_once_are_all_kept_and_nothing_is_left_beside_them() {
+    let env = project();
+    let before = fs::read_dir(env.path("project")).unwrap().count();
+    let lock = |number: u32| {
+        let name = format!("p{number}");
+        let mut command = env.command();
+        command.current_dir(env.path("project")).args(["lock", "./store/signs@1.0", "--name", &name]);
+        command.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let running: Vec<_> = (0..8).map(lock).collect();
+    assert!(running.into_iter().all(|mut child| child.wait().unwrap().success()));
+    let text = content(&env, "dagset.lock");
+    assert_eq!(text.matches("[dataset.").count(), 2 + 8, "{text}");
+    assert_eq!(fs::read_dir(env.path("project")).unwrap().count(), before);
+}
+
+#[test]
+fn who_writes_in_the_same_folder_is_waited_for() {
+    let env = project();
+    let held = FileLock::of_folder(&env.path("project"), Duration::ZERO, &Observer::new()).unwrap().unwrap();
+    let mut command = env.command();
+    command.current_dir(env.path("project")).args(["lock", "./store/signs@1.0", "--name", "late"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains(&format!("waiting for process {} ", std::process::id())), "{said}");
+    let _ = run(&env, &["lock", "--check"]).exits(0);
+    assert!(!content(&env, "dagset.lock").contains("[dataset.late]"));
+    drop(held);
+    assert!(child.wait().unwrap().success());
+    assert!(content(&env, "dagset.lock").contains("[dataset.late]"));
 }
