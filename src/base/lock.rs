@@ -36,6 +36,20 @@ impl FileLock {
             .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
             .open(path)
             .map_err(|fault| Error::io("open the lock", path, fault))?;
+        FileLock::wait_for(file, path, patience, observer)
+    }
+
+    /// Likewise, the lock of a folder itself: nothing is left there. `None` on a file system that locks no folders, as some network ones.
+    pub fn of_folder(folder: &Path, patience: Duration, observer: &Observer) -> Result<Option<FileLock>> {
+        let open = File::open(folder).map_err(|fault| Error::io("open the folder", folder, fault))?;
+        match FileLock::wait_for(open, folder, patience, observer) {
+            Ok(lock) => Ok(Some(lock)),
+            Err(fault) if fault.kind() == Kind::Busy => Err(fault),
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn wait_for(file: File, path: &Path, patience: Duration, observer: &Observer) -> Result<FileLock> {
         let begun = Instant::now();
         let mut is_said = false;
         loop {
@@ -101,5 +115,17 @@ mod tests {
         drop(held);
         let _lock = FileLock::take(&path, Duration::ZERO, &observer).expect("is free again");
         assert!(observer.take_events().is_empty());
+    }
+
+    #[test]
+    fn a_folder_is_locked_without_a_file_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let lock = || FileLock::of_folder(folder.path(), Duration::ZERO, &Observer::new());
+        let held = lock().expect("is free");
+        assert!(held.is_some());
+        assert_eq!(lock().expect_err("is held").kind(), Kind::Busy);
+        drop(held);
+        assert!(lock().expect("is free again").is_some());
+        assert_eq!(std::fs::read_dir(folder.path()).expect("is there").count(), 0);
     }
 }

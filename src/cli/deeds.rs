@@ -31,10 +31,10 @@ pub fn summary(record: &LogRecord) -> String {
 
 /// The phrases of neighbouring deeds on one dataset; versions, their names and the branches that they are on are told together.
 fn phrases(deeds: &[Deed]) -> Vec<String> {
-    let added: Vec<(&Point, usize)> = deeds
+    let added: Vec<(&Point, &[Point])> = deeds
         .iter()
         .filter_map(|deed| match &deed.what {
-            What::VersionAdded { version, parents, .. } => Some((version, parents.len())),
+            What::VersionAdded { version, parents, .. } => Some((version, parents.as_slice())),
             _ => None,
         })
         .collect();
@@ -51,9 +51,9 @@ fn phrases(deeds: &[Deed]) -> Vec<String> {
                 let undone = names.iter().filter(|_| key == META_REVERTS && added.len() == 1);
                 phrases.extend(undone.map(|undone| format!("taking back {}", shown(undone))));
             }
-            What::BranchSet { branch, new: Some(new), .. } if is_added(new) && !told => {
+            What::BranchSet { branch, old, new: Some(new) } if is_added(new) && !told => {
                 told = true;
-                phrases.push(format!("{} {branch}", published(&added)));
+                phrases.push(format!("{} {branch}", published(&added, old.as_ref())));
             }
             what => phrases.push(phrase(what)),
         }
@@ -64,15 +64,25 @@ fn phrases(deeds: &[Deed]) -> Vec<String> {
     phrases
 }
 
-fn published(added: &[(&Point, usize)]) -> String {
+/// A version that doesn't come of what the branch was at before takes its place: a squash, or a push by force.
+fn published(added: &[(&Point, &[Point])], before: Option<&Point>) -> String {
+    match (added, before) {
+        ([(version, [base])], Some(before)) if base.version != before.version => {
+            format!("put {} in the place of {} on", shown(version), shown(before))
+        }
+        (added, _) => published_after(added),
+    }
+}
+
+fn published_after(added: &[(&Point, &[Point])]) -> String {
     match added {
-        [(version, parents)] if *parents > 1 => format!("merge {} into", shown(version)),
+        [(version, parents)] if parents.len() > 1 => format!("merge {} into", shown(version)),
         [(version, _)] => format!("commit {} to", shown(version)),
         many => format!("{} to", versions(many)),
     }
 }
 
-fn versions(added: &[(&Point, usize)]) -> String {
+fn versions(added: &[(&Point, &[Point])]) -> String {
     match added {
         [(version, _)] => format!("version {}", shown(version)),
         many => ui::count(many.len() as u64, "version"),

@@ -140,7 +140,13 @@ fn wanted(context: &Context, args: &Get) -> Result<Vec<(Address, PathBuf)>> {
     let folder = args.folder.as_ref().map(|folder| folder.to_string_lossy().into_owned());
     let mut names: Vec<String> = args.address.iter().cloned().chain(folder).chain(args.patterns.clone()).collect();
     let into = names.pop_if(|last| addresses::checked_store(last).is_ok()).map(PathBuf::from);
-    let pins = context.engine()?.locked(file, &names)?;
+    let engine = context.engine()?;
+    let pins = engine.locked(file, &names).map_err(|fault| match names.split_last() {
+        Some((last, pins @ [_, ..])) if engine.locked(file, pins).is_ok() => {
+            fault.hint(format!("to write into a folder of that name, say so by ./{}", ui::clean(last)))
+        }
+        _ => fault,
+    })?;
     let folder_of = |name: &str| match &into {
         Some(into) if names.len() == 1 => into.clone(),
         Some(into) => into.join(name),

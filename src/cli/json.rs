@@ -105,10 +105,11 @@ pub struct Datasets {
 #[derive(Serialize)]
 pub struct Dataset {
     dataset: String,
-    name: Option<String>,
-    /// `null`, or by which record and when keep rules let the content of the version of that name go.
-    name_content_let_go: Option<serde_json::Value>,
     version: Option<String>,
+    /// That version's.
+    name: Option<String>,
+    /// `null`, or by which record and when keep rules let that version's content go.
+    content_let_go: Option<serde_json::Value>,
     updated: String,
     versions: u64,
     versions_let_go: u64,
@@ -141,9 +142,9 @@ impl From<&DatasetCard> for Dataset {
     fn from(card: &DatasetCard) -> Dataset {
         Dataset {
             dataset: card.dataset.clone(),
-            name: card.name.as_ref().map(ToString::to_string),
-            name_content_let_go: card.name_let_go.map(let_go),
             version: card.version.as_ref().map(id),
+            name: card.name.as_ref().map(ToString::to_string),
+            content_let_go: card.let_go.map(let_go),
             updated: card.updated.to_string(),
             versions: card.versions,
             versions_let_go: card.versions_let_go,

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 use clap::{Args, ValueEnum};
-use dagset::base::{Error, Result, Time};
+use dagset::base::{Error, Id, Result, Time};
 use dagset::engine::{DatasetCard, DatasetSort, Filter, ListOptions, ListedTag};
 
 use super::settings::parse_duration;
@@ -135,8 +135,8 @@ fn table(context: &mut Context, cards: &[DatasetCard], asked: &[String]) {
     let has_published = cards.iter().any(|card| card.published.is_some());
     let has_tags = cards.iter().any(|card| !card.tags.is_empty());
     let row = |card: &DatasetCard| {
-        let named = card.name.as_ref().map(|name| marked(name, [card.name_let_go.map(|_| ui::LET_GO)]));
-        let newest = named.or(card.version.as_ref().map(dagset::base::Id::short));
+        let called = |version: &Id| card.name.as_ref().map_or_else(|| version.short(), ToString::to_string);
+        let newest = card.version.as_ref().map(|id| marked(called(id), [card.let_go.map(|_| ui::LET_GO)]));
         let published = card.published.as_ref().map(|it| {
             let shown = it.name.as_ref().map_or_else(|| it.version.short(), ToString::to_string);
             marked(shown, [it.let_go.map(|_| ui::LET_GO)])

@@ -8,7 +8,7 @@ use dagset::engine::{Address, LOCK_FILE, PinReport, Pinned, RefreshReport};
 use serde_json::json;
 
 use super::ui::Paint;
-use super::{Context, Ending, addresses, json, ui};
+use super::{Context, Ending, addresses, json, purged, ui};
 
 const NOTES: &str = "\
 The file names each dataset with its store, what was asked for (a branch, say),
@@ -17,7 +17,8 @@ and the version and manifest that this is now. `get`, `warm` and `run` with
 is named from the file's folder.
 
 With --check nothing is written: exits with 4 if a pin's branch or tag moved on,
-its dataset was renamed, or its manifest isn't that of its version.
+its dataset was renamed, or its manifest isn't that of its version; with 3 if its
+content was let go, with 8 if files of it were purged.
 
 Examples:
   dagset lock s3://bucket/data/signs@main ./store/maps@1.0
@@ -91,11 +92,17 @@ pub fn run(context: &mut Context, args: &Lock) -> Result<Ending> {
     } else if !context.global.quiet {
         pins.iter().for_each(|pin| tell(context, pin, args.check));
     }
+    if context.for_people() {
+        pins.iter().for_each(|pin| purged::tell(context, &pin.purged));
+    }
     let (count, first) = (failed.len(), failed.into_iter().next());
     if let Some((_, fault)) = first {
         return Err(if count == 1 { fault } else { fault.within(format!("{count} pins can't be followed")) });
     }
-    Ok(if args.check && moved { Ending::Failed(Kind::Conflict) } else { Ending::Done })
+    match args.check && moved {
+        true => Ok(Ending::Failed(Kind::Conflict)),
+        false => Ok(purged::ending(pins.iter().map(|pin| &pin.purged))),
+    }
 }
 
 fn document(pin: &PinReport) -> serde_json::Value {
@@ -114,6 +121,7 @@ fn document(pin: &PinReport) -> serde_json::Value {
         "from": pin.before.as_ref().map(pinned),
         "to": pinned(&pin.now),
         "moved": pin.moved(),
+        "purged": purged::document(&pin.purged),
     })
 }
 

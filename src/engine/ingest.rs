@@ -110,7 +110,7 @@ impl Engine {
                 seen_head,
             };
             let given = proposal.parents.iter().flatten();
-            given.chain(&seen_head).try_for_each(|id| store.timeline.fold().refuse_let_go(id))?;
+            given.chain(&seen_head).try_for_each(|id| store.timeline.refuse_let_go(id))?;
             let known = seen_head.or(proposal.parents.as_ref().and_then(|parents| parents.first().copied()));
             (proposal, known)
         };

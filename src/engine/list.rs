@@ -20,12 +20,12 @@ use super::open::OpenStore;
 #[derive(Debug, Clone)]
 pub struct DatasetCard {
     pub dataset: String,
-    /// Name of the newest version that has one.
-    pub name: Option<RefName>,
-    /// Keep rules let that version's content go.
-    pub name_let_go: Option<LetGo>,
     /// The newest version; `None` for a dataset without one.
     pub version: Option<Id>,
+    /// That version's name.
+    pub name: Option<RefName>,
+    /// Keep rules let that version's content go.
+    pub let_go: Option<LetGo>,
     pub updated: Time,
     pub versions: u64,
     /// Versions whose content keep rules let go.
@@ -150,8 +150,6 @@ fn card(fold: &Fold, name: &DatasetName, dataset: &Dataset) -> DatasetCard {
     let newest = dataset.newest();
     // All versions of a copy may have come with one record.
     let age = |state: &VersionState| (state.record, state.row.time);
-    let named = dataset.names.iter().filter_map(|(name, id)| Some((age(dataset.versions.get(id)?), name, id)));
-    let named = named.max();
     let published = dataset.versions.values().filter(|state| state.published).max_by_key(|state| age(state));
     let of_version = changed_since(dataset, newest.map(|state| state.row.version), Attrs::default());
     let tag = |(tag, at): (&RefName, &Tag)| ListedTag {
@@ -163,9 +161,9 @@ fn card(fold: &Fold, name: &DatasetName, dataset: &Dataset) -> DatasetCard {
     meta.0.extend(set_in_log(dataset, None).map(|(key, value)| (key.clone(), value.clone())));
     DatasetCard {
         dataset: name.to_string(),
-        name: named.map(|(_, name, _)| name.clone()),
-        name_let_go: named.and_then(|(_, _, id)| let_go(id)),
         version: newest.map(|state| state.row.version),
+        name: newest.and_then(|state| dataset.name_of(&state.row.version)).cloned(),
+        let_go: newest.and_then(|state| let_go(&state.row.version)),
         updated: newest.map_or(dataset.created, |state| state.row.time),
         versions: dataset.versions.len() as u64,
         versions_let_go: dataset.versions.keys().filter(|id| fold.let_go.contains_key(*id)).count() as u64,

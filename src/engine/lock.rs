@@ -3,19 +3,29 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
 
 use crate::base::files::{self, Durability};
+use crate::base::lock::FileLock;
 use crate::base::{DatasetName, Error, Id, Kind, RefName, Result};
 use crate::format::lock_file::{LockFile, MAX_BYTES, Pin};
 use crate::history::refs::DEFAULT_BRANCH;
 use crate::store::address::{RefBase, RefExpr, is_remote, refuse_secret, without_file_scheme};
 
 use super::open::Target;
+use super::purged::PurgedPath;
 use super::read::check_path;
 use super::{Address, Engine, Location};
 
+mod follow;
+
+use follow::{Followed, purged_of};
+
 /// What a lock file is called where no other name is given.
 pub const LOCK_FILE: &str = "dagset.lock";
+
+/// So long others are waited for that write in the same folder.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// So many links are followed, as by the system.
 const MOST_LINKS: usize = 40;
@@ -41,6 +51,8 @@ pub struct PinReport {
     /// `None`: it is pinned for the first time.
     pub before: Option<Pinned>,
     pub now: Pinned,
+    /// Files that a get by the pin lacks, since they were purged.
+    pub purged: Vec<PurgedPath>,
 }
 
 impl PinReport {
@@ -66,10 +78,11 @@ pub struct RefreshReport {
 
 impl Engine {
     /// Pins the versions that addresses mean now, each by its dataset's name, or one of them by `name`. Other pins of the file stay.
+    ///
+    /// Errors: [`Kind::NotFound`] of a version whose content keep rules let go.
     pub fn lock(&self, addresses: &[Address], file: &Path, name: Option<&str>) -> Result<Vec<PinReport>> {
         let file = behind_links(&self.path(file))?;
-        let mut lock = read_or_new(&file)?;
-        let mut reports: Vec<PinReport> = Vec::new();
+        let mut found: Vec<(DatasetName, Pin, Vec<PurgedPath>)> = Vec::new();
         if name.is_some() && addresses.len() != 1 {
             return Err(Error::usage("--name is the name of one pin, and there are several addresses")
                 .hint("lock them one by one"));
@@ -77,30 +90,48 @@ impl Engine {
         for address in addresses {
             let target = self.open_target(address)?;
             let key = name.map(DatasetName::new).transpose()?.unwrap_or_else(|| target.dataset.clone());
-            if reports.iter().any(|report| report.pin == key.as_str()) {
+            if found.iter().any(|(other, ..)| *other == key) {
                 return Err(Error::usage(format!("two addresses would be pinned as {key}"))
                     .hint("lock one of them by itself, as `dagset lock ADDRESS --name NAME`"));
             }
             let pin = self.pin_of(&target, &file)?;
-            reports.push(PinReport { renamed_from: None, ..report(&key, lock.pins.get(&key), &pin) });
-            lock.pins.insert(key, pin);
+            let purged = purged_of(&target, &pin.version)?;
+            found.push((key, pin, purged));
         }
+        let _alone = self.alone_at(&file)?;
+        let mut lock = read_or_new(&file)?;
+        let pinned = found.into_iter().map(|(key, pin, purged)| {
+            let told = PinReport { renamed_from: None, ..report(&key, lock.pins.get(&key), &pin, purged) };
+            lock.pins.insert(key, pin);
+            told
+        });
+        let reports: Vec<PinReport> = pinned.collect();
+        reports.iter().try_for_each(|report| refuse_nested(&lock, &report.pin))?;
         write(&file, &lock)?;
         Ok(reports)
     }
 
-    /// Looks what the pins ask for means now; with `update`, that is pinned from now on, unless one of them can't be followed. Without names:
-    /// all of them.
+    /// Keeps others off who would change the same file, until this is dropped. The file itself can't be locked, as each write puts another one
+    /// in its place; a file beside it would be left in the user's folder.
+    ///
+    /// Errors: [`Kind::Busy`] after ten seconds.
+    fn alone_at(&self, file: &Path) -> Result<Option<FileLock>> {
+        FileLock::of_folder(&folder_of(file), PATIENCE, &self.observer)
+    }
+
+    /// Looks what the pins ask for means now, and whether what they pin can be got; with `update`, what is meant now is pinned from now on,
+    /// unless one of them can't be followed. Without names: all of them.
     pub fn refresh_lock(&self, file: &Path, names: &[String], update: bool) -> Result<RefreshReport> {
         let file = behind_links(&self.path(file))?;
+        // Who only looks waits for nobody: the file is always whole.
+        let _alone = if update { self.alone_at(&file)? } else { None };
         let mut lock = read(&file)?;
         let mut refreshed = RefreshReport::default();
         for key in chosen(&lock, names, &file)? {
             let old = &lock.pins[&key];
-            match self.follow_pin(old, &file).map_err(|fault| fault.within(format!("the pin {key} can't be followed")))
-            {
-                Ok(now) => {
-                    refreshed.pins.push(report(&key, Some(old), &now));
+            match self.follow_pin(&key, old, &file, update) {
+                Ok(Followed { now, purged }) => {
+                    refreshed.pins.push(report(&key, Some(old), &now, purged));
                     lock.pins.insert(key, now);
                 }
                 Err(fault) if update || fault.kind() == Kind::Interrupted => return Err(fault),
@@ -111,22 +142,6 @@ impl Engine {
             write(&file, &lock)?;
         }
         Ok(refreshed)
-    }
-
-    /// The pin that what this one asks for would be now.
-    fn follow_pin(&self, old: &Pin, file: &Path) -> Result<Pin> {
-        let reference = old.reference.as_deref().map(RefExpr::parse).transpose()?;
-        let mut target = self.open_target(&self.address_of(old, file, reference)?)?;
-        target.follow_rename();
-        let version = target.version()?;
-        check_path(&target)?;
-        Ok(Pin {
-            dataset: target.dataset.clone(),
-            version: version.row.version,
-            name: target.dataset()?.name_of(&version.row.version).cloned(),
-            manifest: version.row.manifest,
-            ..old.clone()
-        })
     }
 
     /// The pins of these names, or all, with addresses that mean their versions and nothing else.
@@ -154,7 +169,7 @@ impl Engine {
     }
 
     fn pin_of(&self, target: &Target, file: &Path) -> Result<Pin> {
-        let version = target.version()?;
+        let version = target.readable()?;
         check_path(target)?;
         let asked = target.reference.as_ref().map(ToString::to_string);
         // In a workspace no REF is its own version, which nobody else can follow.
@@ -223,7 +238,7 @@ fn folder_of(file: &Path) -> PathBuf {
     file.parent().unwrap_or(Path::new("/")).components().collect()
 }
 
-fn report(key: &DatasetName, before: Option<&Pin>, now: &Pin) -> PinReport {
+fn report(key: &DatasetName, before: Option<&Pin>, now: &Pin, purged: Vec<PurgedPath>) -> PinReport {
     let pinned = |pin: &Pin| Pinned { version: pin.version, name: pin.name.clone(), manifest: pin.manifest };
     PinReport {
         pin: key.to_string(),
@@ -232,6 +247,21 @@ fn report(key: &DatasetName, before: Option<&Pin>, now: &Pin) -> PinReport {
         reference: now.reference.clone().unwrap_or_else(|| DEFAULT_BRANCH.to_owned()),
         before: before.map(pinned),
         now: pinned(now),
+        purged,
+    }
+}
+
+/// Refuses a pin whose folder would lie in that of another, or around it: a get of all writes each into its own.
+fn refuse_nested(lock: &LockFile, pin: &str) -> Result<()> {
+    let is_in = |one: &str, other: &str| one.strip_prefix(other).is_some_and(|rest| rest.starts_with('/'));
+    match lock.pins.keys().map(DatasetName::as_str).find(|other| is_in(pin, other) || is_in(other, pin)) {
+        None => Ok(()),
+        Some(other) => {
+            let message = format!(
+                "the pins {pin} and {other} can't be in one file: a get of both writes one into the other's folder"
+            );
+            Err(Error::usage(message).hint("lock it by itself with another name, as `dagset lock ADDRESS --name NAME`"))
+        }
     }
 }
 

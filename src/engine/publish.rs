@@ -121,7 +121,7 @@ impl Engine {
             let decision = match decide(timeline.fold(), &proposal) {
                 Ok(decision) => decision,
                 Err(fault) => {
-                    refused = Some(fault);
+                    refused = Some(timeline.placed(fault));
                     return Ok(None);
                 }
             };
@@ -406,7 +406,7 @@ fn would_publish(timeline: &mut Timeline, actor: &Actor, proposal: &Proposal, pl
         Decision::Unchanged { operations, .. } if operations.is_empty() => Ok(()),
         Decision::Unchanged { operations, .. } => timeline.would_hold(actor, operations.clone()),
         Decision::New { parents, .. } => {
-            parents.iter().try_for_each(|parent| timeline.fold().refuse_let_go(parent))?;
+            parents.iter().try_for_each(|parent| timeline.refuse_let_go(parent))?;
             // The version has no id yet; what stands against moving a tag doesn't depend on where to.
             tag_operations(timeline.fold(), proposal, Id::ZERO).map(drop)
         }

@@ -136,7 +136,7 @@ impl Engine {
 
     /// Makes a branch at the address's version. It must not be there.
     pub fn create_branch(&self, address: &Address, branch: &str) -> Result<RefRow> {
-        let branch = BranchName::new(branch)?;
+        let branch = new_branch(branch)?;
         let mut target = self.open_target(address)?;
         let version = target.version()?.row.version;
         if target.dataset()?.branches.contains_key(&branch) {
@@ -198,7 +198,7 @@ impl Engine {
 
     /// Gives a branch another name, in one record; a workspace on it goes along.
     pub fn rename_branch(&self, address: &Address, from: &str, to: &str) -> Result<RefRow> {
-        let (from, to) = (BranchName::new(from)?, BranchName::new(to)?);
+        let (from, to) = (BranchName::new(from)?, new_branch(to)?);
         let here = self.lock_at(address)?;
         let mut target = self.open_target(address)?;
         let version = branch_head(&target, &from)?;
@@ -255,6 +255,15 @@ fn only_on(dataset: &Dataset, branch: &BranchName) -> u64 {
         branches.chain(dataset.names.values().copied()).chain(dataset.tags.values().map(|tag| tag.version)).collect();
     let kept: HashSet<Id> = ancestry(dataset, &others).iter().map(|state| state.row.version).collect();
     ancestry(dataset, &[*head]).iter().filter(|state| !kept.contains(&state.row.version)).count() as u64
+}
+
+/// Errors: [`Kind::Usage`](crate::base::Kind::Usage) of a whole id: it would win over the version that has it.
+fn new_branch(name: &str) -> Result<BranchName> {
+    match Id::from_hex(name) {
+        Some(id) => Err(Error::usage(format!("{}… reads as the id of a version, and no branch", id.short()))
+            .hint("choose a name that isn't 64 hex digits")),
+        None => BranchName::new(name),
+    }
 }
 
 fn branch_head(target: &Target, branch: &BranchName) -> Result<Id> {

@@ -77,7 +77,7 @@ impl Engine {
             return Err(Error::conflict(message).hint("--branch names the branch that it is to be taken back on"));
         }
         let before = parent_of(&undone, &shown, parent)?;
-        target.store.timeline.fold().refuse_let_go(&before)?;
+        target.store.timeline.refuse_let_go(&before)?;
         let side = |reference: String, version: Id| MergeParent {
             reference,
             version,

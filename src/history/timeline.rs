@@ -47,6 +47,9 @@ impl Actor {
     }
 }
 
+/// What hints of the fold write in the place of the store.
+const SOME_STORE: &str = "[STORE/]";
+
 /// The folded log of a store, and what is needed to write its next record.
 pub struct Timeline {
     bucket: Bucket,
@@ -289,7 +292,12 @@ impl Timeline {
     /// the same operations for the same fold. Returns whether a record was written.
     ///
     /// Errors: [`Kind::Damaged`] where it would be the first record of a store that has lost its log.
-    pub fn append(
+    pub fn append(&mut self, actor: &Actor, make: impl FnMut(&Fold, u64) -> Result<Vec<Operation>>) -> Result<bool> {
+        let done = self.append_record(actor, make);
+        done.map_err(|fault| self.placed(fault))
+    }
+
+    fn append_record(
         &mut self,
         actor: &Actor,
         mut make: impl FnMut(&Fold, u64) -> Result<Vec<Operation>>,
@@ -337,7 +345,22 @@ impl Timeline {
     /// Whether a record of these operations would hold if it were the next one; the error says what stands against it.
     pub fn would_hold(&mut self, actor: &Actor, operations: Vec<Operation>) -> Result<()> {
         let record = self.compose(actor, &mut |_: &Fold, _| Ok(operations.clone()))?;
-        self.fold.check(&record.core)
+        self.fold.check(&record.core).map_err(|fault| self.placed(fault))
+    }
+
+    /// Errors: a conflict where keep rules let the content of a version go.
+    pub fn refuse_let_go(&self, id: &Id) -> Result<()> {
+        self.fold.refuse_let_go(id).map_err(|fault| self.placed(fault))
+    }
+
+    /// A fault of the fold, which doesn't know where its store lies, with that in its hint.
+    pub fn placed(&self, fault: Error) -> Error {
+        let root = self.bucket.describe();
+        let placed = |hint: &str| hint.replace(SOME_STORE, &format!("{}//", root.trim_end_matches('/')));
+        match fault.next_step().filter(|hint| hint.contains(SOME_STORE)).map(placed) {
+            Some(hint) => fault.hint(hint),
+            None => fault,
+        }
     }
 
     /// The next record. Its length stands in it, so that it is composed until the length agrees.

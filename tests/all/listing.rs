@@ -84,6 +84,20 @@ fn the_order_is_the_users() {
 }
 
 #[test]
+fn the_name_of_a_card_is_that_of_its_version() {
+    let env = three_datasets();
+    env.write("signs-data/more", "more");
+    env.run(["ingest", "signs-data", "--into", "./store//signs", "--quiet"]).text();
+    let shown = env.run(["show", "./store//signs", "--json"]).json();
+    let card = env.run(["list", "./store", "--match", "signs", "--json"]).json()["datasets"][0].clone();
+    assert_eq!((&card["version"], &card["name"]), (&shown["version"], &Value::Null));
+    assert_eq!(sorted(&env, &["--where", "name = '2.0'"]), [""; 0]);
+    assert_eq!(sorted(&env, &["--where", "name = null"]), ["signs", "vision/lanes"]);
+    let text = env.run(["list", "./store", "--match", "signs"]).text();
+    assert!(text.contains(&shown["version"].as_str().unwrap()[..12]) && !text.contains("2.0"), "{text}");
+}
+
+#[test]
 fn cards_show_tags_and_what_is_published() {
     let env = three_datasets();
     env.run(["tag", "--protect", "./store/signs", "prod", "--quiet"]).text();

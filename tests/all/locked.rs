@@ -1,7 +1,12 @@
 //! `lock`, and what reads by it: exact versions, whatever the branches do.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+use std::time::Duration;
 
+use dagset::base::Observer;
+use dagset::base::lock::FileLock;
 use serde_json::json;
 
 use crate::env::{Outcome, TestEnv};
@@ -244,4 +249,124 @@ fn a_store_is_named_from_the_lock_file_wherever_it_lies() {
         let _ = env.run(["lock", "--check", "--file", file.to_str().unwrap()]).exits(0);
         fs::remove_file(file).unwrap();
     }
+}
+
+#[test]
+fn pins_that_are_written_at_once_are_all_kept_and_nothing_is_left_beside_them() {
+    let env = project();
+    let before = fs::read_dir(env.path("project")).unwrap().count();
+    let lock = |number: u32| {
+        let name = format!("p{number}");
+        let mut command = env.command();
+        command.current_dir(env.path("project")).args(["lock", "./store/signs@1.0", "--name", &name]);
+        command.stdout(Stdio::null()).spawn().unwrap()
+    };
+    let running: Vec<_> = (0..8).map(lock).collect();
+    assert!(running.into_iter().all(|mut child| child.wait().unwrap().success()));
+    let text = content(&env, "dagset.lock");
+    assert_eq!(text.matches("[dataset.").count(), 2 + 8, "{text}");
+    assert_eq!(fs::read_dir(env.path("project")).unwrap().count(), before);
+}
+
+#[test]
+fn who_writes_in_the_same_folder_is_waited_for() {
+    let env = project();
+    let held = FileLock::of_folder(&env.path("project"), Duration::ZERO, &Observer::new()).unwrap().unwrap();
+    let mut command = env.command();
+    command.current_dir(env.path("project")).args(["lock", "./store/signs@1.0", "--name", "late"]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
+    assert!(said.contains(&format!("waiting for process {} ", std::process::id())), "{said}");
+    let _ = run(&env, &["lock", "--check"]).exits(0);
+    assert!(!content(&env, "dagset.lock").contains("[dataset.late]"));
+    drop(held);
+    assert!(child.wait().unwrap().success());
+    assert!(content(&env, "dagset.lock").contains("[dataset.late]"));
+}
+
+#[test]
+fn a_pin_whose_content_was_let_go_is_found_by_a_check_and_not_pinned() {
+    let env = project();
+    ingest(&env, "signs", "two", "2.0");
+    let _ = run(&env, &["lock", "./store/signs@1.0", "--name", "old"]).exits(0);
+    let _ = run(&env, &["meta", "set", "./store/signs", "keep.last=1"]).exits(0);
+    for _ in 0..2 {
+        let _ = run(&env, &["gc", "./store", "--grace", "0s"]).exits(0);
+    }
+    let _ = run(&env, &["get", "--locked", "old"]).exits(3);
+    let before = content(&env, "dagset.lock");
+    for arguments in [&["lock", "--check", "old"][..], &["lock", "--update", "old"], &["lock", "./store/signs@1.0"]] {
+        let said = run(&env, arguments).exits(3);
+        assert!(said.stderr.contains("keep rules let it go") && !said.stdout.contains("up to date"), "{}", said.text());
+    }
+    let checked = run(&env, &["lock", "--check", "--json"]).exits(3).document();
+    let failed: Vec<_> = checked["failed"].as_array().unwrap().iter().map(|it| &it["pin"]).collect();
+    assert_eq!(failed, ["old", "signs"], "that of main too, which is at 2.0 by now");
+    let said = run(&env, &["lock", "--check", "signs"]).exits(3).stderr;
+    assert!(said.contains("`dagset lock --update signs` pins"), "{said}");
+    assert_eq!(content(&env, "dagset.lock"), before);
+    let _ = run(&env, &["lock", "--update", "signs"]).exits(0);
+    let _ = run(&env, &["lock", "--check", "signs"]).exits(0);
+}
+
+#[test]
+fn a_pin_of_what_was_purged_is_told_and_is_not_up_to_date_to_a_script() {
+    let env = project();
+    let _ = run(&env, &["lock", "./store/signs:a", "--name", "one"]).exits(0);
+    let _ = run(&env, &["purge", "./store/signs@1.0", "a", "--reason", "withdrawn", "--yes"]).exits(0);
+    let said = run(&env, &["lock", "--check", "one"]).exits(8).stderr;
+    assert!(said.contains("withdrawn"), "{said}");
+    let checked = run(&env, &["lock", "--check", "--json"]).exits(8).document();
+    let purged = |at: usize| checked["pins"][at]["purged"].as_array().unwrap().len();
+    assert_eq!([purged(0), purged(1), purged(2)], [1, 1, 0], "{checked}");
+    let _ = run(&env, &["get", "--locked", "one"]).exits(8);
+}
+
+#[test]
+fn a_pin_does_not_go_over_to_a_stranger_of_its_dataset_s_name() {
+    let env = project();
+    let _ = run(&env, &["dataset", "rename", "./store/signs", "older"]).exits(0);
+    ingest(&env, "signs", "stranger", "w1");
+    let before = content(&env, "dagset.lock");
+    for arguments in [["lock", "--check", "signs"], ["lock", "--update", "signs"]] {
+        let said = run(&env, &arguments).exits(4);
+        let told = "signs is another dataset by now, without the version 1.0, which older has";
+        assert!(said.stderr.contains(told) && said.stderr.contains("//older --name signs`"), "{}", said.stderr);
+        assert!(!said.stdout.contains("w1"), "{}", said.stdout);
+    }
+    assert_eq!(content(&env, "dagset.lock"), before);
+    let _ = run(&env, &["get", "--locked", "signs", "./out"]).exits(0);
+    assert_eq!(content(&env, "out/a"), "one");
+    let _ = run(&env, &["lock", "./store//older", "--name", "signs"]).exits(0);
+    let _ = run(&env, &["lock", "--check"]).exits(0);
+
+    let _ = run(&env, &["dataset", "delete", "./store//vision/maps", "--yes"]).exits(0);
+    ingest(&env, "vision/maps", "stranger", "w1");
+    let said = run(&env, &["lock", "--update", "vision/maps"]).exits(3).stderr;
+    assert!(said.contains("was one of the dataset vision/maps") && said.contains("dagset undo"), "{said}");
+}
+
+#[test]
+fn pins_whose_folders_would_lie_in_each_other_are_refused() {
+    let env = project();
+    let before = content(&env, "dagset.lock");
+    for name in ["signs/x", "vision"] {
+        let said = run(&env, &["lock", "./store/signs", "--name", name]).exits(2).stderr;
+        assert!(said.contains("--name NAME") && said.contains(name), "{said}");
+    }
+    assert_eq!(content(&env, "dagset.lock"), before);
+    let _ = run(&env, &["lock", "./store/signs", "--name", "signs-x"]).exits(0);
+    for _ in 0..2 {
+        let _ = run(&env, &["get", "--locked"]).exits(0);
+    }
+}
+
+#[test]
+fn a_folder_that_reads_as_the_name_of_a_pin_is_told_how_to_write() {
+    let env = project();
+    let said = run(&env, &["get", "--locked", "signs", "g9"]).exits(3).stderr;
+    assert!(said.contains("pins no g9") && said.contains("./g9"), "{said}");
+    let said = run(&env, &["get", "--locked", "none", "g9"]).exits(3).stderr;
+    assert!(!said.contains("./g9"), "{said}");
 }

@@ -278,3 +278,15 @@ fn a_name_that_the_content_has_is_where_it_was_asked_for_or_it_is_refused() {
     let status = numbered.0.run_with("work", ["status", "--json"], b"").json();
     assert_eq!(status["base_name"], "2.0", "{status}");
 }
+
+#[test]
+fn a_branch_is_not_called_as_the_id_of_a_version() {
+    let env = TestEnv::new();
+    env.write("data/a", "a");
+    let _ = env.run(["ingest", "data", "--into", "./store/set", "--create"]).exits(0);
+    let id = env.run(["show", "./store/set", "--json"]).json()["version"].as_str().unwrap().to_owned();
+    let _ = env.run(["branch", "./store/set", &id]).exits(2);
+    let refused = env.run(["branch", "./store/set", "-m", "main", &id]).exits(2).stderr;
+    assert!(refused.contains("reads as the id of a version") && refused.contains("hint:"), "{refused}");
+    let _ = env.run(["branch", "./store/set", "main2"]).exits(0);
+}

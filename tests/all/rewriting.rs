@@ -23,6 +23,13 @@ fn a_squash_has_the_content_of_the_last_and_the_first_as_its_parent() {
 }
 
 #[test]
+fn the_log_tells_a_squash_from_a_commit() {
+    let life = Life::new();
+    let _ = life.run("squash ./store/set@1.0..main --as 2.0").exits(0);
+    assert_eq!(life.done(1), ["put 2.0 in the place of 1.2 on main of set"]);
+}
+
+#[test]
 fn a_squash_inside_history_moves_no_branch() {
     let life = Life::new();
     life.publish("set", "1.3", &[("a", "3")]);

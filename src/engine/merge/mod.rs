@@ -256,8 +256,8 @@ impl Engine {
             return Ok(report);
         }
         let (sources, choices) = afresh.as_ref().map_or((used, choices), |afresh| (&afresh.used, &afresh.choices));
-        let fold = target.store.timeline.fold();
-        sources.iter().try_for_each(|source| fold.refuse_let_go(&source.version))?;
+        let timeline = &target.store.timeline;
+        sources.iter().try_for_each(|source| timeline.refuse_let_go(&source.version))?;
         let ancestry = Ancestry::of(self, target, sources)?;
         if let Some(fault) = ancestry.gap(self, target)?.filter(|_| !options.allow_missing) {
             return Err(fault);
