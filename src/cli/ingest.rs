@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{IngestOptions, LeftOutPath, Published, parse_metadata};
+use dagset::engine::{IngestOptions, LeftOutPath, Published, Tagged, parse_metadata};
 use serde::Serialize;
 
 use super::naming::Naming;
@@ -106,7 +106,7 @@ struct PublishedDocument<'a> {
     dry_run: bool,
     left_out: Vec<LeftOutDocument<'a>>,
     behind: bool,
-    tagged: Vec<&'a str>,
+    tagged: Vec<TaggedDocument<'a>>,
     warnings: &'a [String],
 }
 
@@ -115,6 +115,13 @@ struct LeftOutDocument<'a> {
     path: &'a str,
     why: &'a str,
     incomplete: bool,
+}
+
+#[derive(Serialize)]
+struct TaggedDocument<'a> {
+    name: &'a str,
+    from: Option<String>,
+    from_name: Option<&'a str>,
 }
 
 /// Says what publishing came to, for people or as JSON.
@@ -140,6 +147,14 @@ fn document(published: &Published) -> PublishedDocument<'_> {
         let LeftOutPath { path, why, incomplete } = path;
         LeftOutDocument { path, why, incomplete: *incomplete }
     }
+    fn tag(tagged: &Tagged) -> TaggedDocument<'_> {
+        let from = tagged.from.as_ref();
+        TaggedDocument {
+            name: tagged.tag.as_str(),
+            from: from.map(|from| json::id(&from.version)),
+            from_name: from.and_then(|from| from.name.as_ref()).map(dagset::base::RefName::as_str),
+        }
+    }
     PublishedDocument {
         dataset: published.dataset.as_str(),
         version: published.version.as_ref().map(json::id),
@@ -156,7 +171,7 @@ fn document(published: &Published) -> PublishedDocument<'_> {
         dry_run: published.dry_run,
         left_out: published.left_out.iter().map(row).collect(),
         behind: published.behind,
-        tagged: published.tagged.iter().map(dagset::base::RefName::as_str).collect(),
+        tagged: published.tagged.iter().map(tag).collect(),
         warnings: &published.warnings,
     }
 }
@@ -181,17 +196,14 @@ fn card(context: &mut Context, published: &Published, into: &str) {
             Some(verb) => writeln!(context.out, "{verb} {named} of {of} on {on}: the content is as before ({what})"),
             None => writeln!(context.out, "Nothing changed: {of} on {on} is {named} ({what})"),
         }
-        let would = if published.dry_run { "would set" } else { "set" };
-        for tag in &published.tagged {
-            writeln!(context.out, "{would} the tag {}, at {named}", paint.cyan(tag.as_str()));
-        }
+        tags(context, published, &named);
         return;
     }
     let title = match name {
         Some(name) => (format!("{dataset} {name}"), format!("{} {}", paint.bold(dataset), paint.green(name))),
         None => (dataset.to_owned(), paint.bold(dataset)),
     };
-    let id = short.unwrap_or_else(|| "not made: a dry run".to_owned());
+    let id = short.clone().unwrap_or_else(|| "not made: a dry run".to_owned());
     let plain = |text: String| (text.clone(), text);
     let on = published.branch.as_str();
     let share = match published.new_bytes {
@@ -209,6 +221,8 @@ fn card(context: &mut Context, published: &Published, into: &str) {
         (if published.dry_run { "would store" } else { "stored" }, stored.0, stored.1),
     ];
     table::card(&mut context.out, paint, (&title.0, &title.1), &rows);
+    let made = name.map(|name| paint.green(name)).or(short.map(|id| paint.yellow(id)));
+    tags(context, published, made.as_deref().unwrap_or("the new version"));
     if !published.dry_run {
         let reference =
             name.map(str::to_owned).or(published.version.as_ref().map(dagset::base::Id::short)).unwrap_or_default();
@@ -218,6 +232,24 @@ fn card(context: &mut Context, published: &Published, into: &str) {
         };
         let command = format!("dagset ls {}", ui::quoted(&address));
         writeln!(context.out, "{} {}", paint.dim("next:"), paint.cyan(command));
+    }
+}
+
+/// Says which tags lead to the version by this, and where they were.
+fn tags(context: &mut Context, published: &Published, at: &str) {
+    let paint = context.paint;
+    for Tagged { tag, from } in &published.tagged {
+        let tag = paint.cyan(tag.as_str());
+        let from = from.as_ref().map(|from| match &from.name {
+            Some(name) => paint.green(name.as_str()),
+            None => paint.yellow(from.version.short()),
+        });
+        match (from, published.dry_run) {
+            (Some(from), false) => writeln!(context.out, "moved the tag {tag} from {from} to {at}"),
+            (Some(from), true) => writeln!(context.out, "would move the tag {tag} from {from} to {at}"),
+            (None, false) => writeln!(context.out, "set the tag {tag}, at {at}"),
+            (None, true) => writeln!(context.out, "would set the tag {tag}, at {at}"),
+        }
     }
 }
 

@@ -116,7 +116,7 @@ pub use number::Bump;
 pub use open::{Missing, Opener};
 pub use oplog::LogPage;
 pub use path_log::{PathChange, PathStep};
-pub use publish::Published;
+pub use publish::{Published, Tagged};
 pub use purge::{CachePurge, Elsewhere, PurgeOptions, PurgeReport, PurgedContent, PurgedVersion};
 pub use purged::PurgedPath;
 pub use read::{ListedEntry, ListedKind, Stated};

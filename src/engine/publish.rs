@@ -17,6 +17,7 @@ use crate::tree::edit::Piece;
 use crate::tree::manifest::Manifest;
 
 use super::Engine;
+use super::deeds::Point;
 use super::ingest::LeftOutPath;
 use super::metadata::{also_in_log, changed_since, is_reserved};
 use super::number::{self, Bump};
@@ -48,11 +49,19 @@ pub struct Published {
     pub left_out: Vec<LeftOutPath>,
     /// The branch went on from the version, which was there before, and stays where it is.
     pub behind: bool,
-    /// Tags that lead to the version by this.
-    pub tagged: Vec<RefName>,
+    /// Tags that lead to the version by this (or would).
+    pub tagged: Vec<Tagged>,
     /// What was asked for and isn't done, as was told already.
     pub warnings: Vec<String>,
     pub dry_run: bool,
+}
+
+/// A tag that publishing set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tagged {
+    pub tag: RefName,
+    /// Where it was, if it was there.
+    pub from: Option<Point>,
 }
 
 /// What is to be published, but for the content.
@@ -165,9 +174,12 @@ impl Engine {
         let takes_name = matches!(planned, Decision::Unchanged { .. }) && step.is_some()
             || given.iter().any(|step| matches!(step, Operation::TakeName { .. }));
         let moves_on = given.iter().any(|step| matches!(step, Operation::SetBranch { .. }));
-        let tagged = match &planned {
-            Decision::Unchanged { .. } => given.iter().filter_map(tag_of).collect(),
-            Decision::New { .. } => proposal.tags.clone(),
+        let mut tagged = match &planned {
+            Decision::Unchanged { .. } => tagged_by(timeline.fold(), given),
+            Decision::New { .. } if dry_run => {
+                tagged_by(timeline.fold(), &tag_operations(timeline.fold(), &proposal, Id::ZERO)?)
+            }
+            Decision::New { .. } => Vec::new(),
         };
         let mut was_there = match &planned {
             Decision::Unchanged { version, ahead, .. } => Some((*version, ahead.clone())),
@@ -176,15 +188,12 @@ impl Engine {
         if dry_run {
             would_publish(timeline, &actor, &proposal, &planned)?;
         }
-        let mut made = true;
-        let version = match (dry_run, planned, new) {
-            (true, Decision::Unchanged { version, .. }, _) => Some(version),
-            (true, ..) => None,
-            (false, Decision::Unchanged { version, .. }, _) => {
-                self.give_names(timeline, &actor, &proposal, version, step)?;
-                Some(version)
+        let appended = match (planned, new) {
+            _ if dry_run => None,
+            (Decision::Unchanged { version, .. }, _) => {
+                Some(self.give_names(timeline, &actor, &proposal, version, step)?)
             }
-            (false, Decision::New { parents, .. }, Some(new)) => {
+            (Decision::New { parents, .. }, Some(new)) => {
                 let time = record.map_or_else(Time::now, |record| record.time);
                 let addition = Addition {
                     proposal: &proposal,
@@ -196,15 +205,17 @@ impl Engine {
                     indexes: &indexes,
                     relies: &relies,
                 };
-                let appended = self
-                    .append_version(timeline, &actor, &addition, new)
-                    .map_err(|fault| keep_stored(timeline, &actor, indexes.clone(), fault))?;
-                made = appended.made;
-                was_there = (!made).then(|| (appended.version, Vec::new()));
-                Some(appended.version)
+                let appended = self.append_version(timeline, &actor, &addition, new);
+                Some(appended.map_err(|fault| keep_stored(timeline, &actor, indexes.clone(), fault))?)
             }
-            (false, Decision::New { .. }, None) => return Err(Error::new(Kind::Failed, "the version was not written")),
+            (Decision::New { .. }, None) => return Err(Error::new(Kind::Failed, "the version was not written")),
         };
+        let made = is_planned && appended.as_ref().is_none_or(|appended| appended.made);
+        let version = appended.as_ref().map(|it| it.version).or(was_there.as_ref().map(|(version, _)| *version));
+        if let Some(appended) = appended {
+            tagged = appended.tagged;
+            was_there = (!appended.made).then_some((appended.version, appended.ahead));
+        }
         let warnings = match was_there {
             None => Vec::new(),
             Some((version, ahead)) => {
@@ -229,7 +240,7 @@ impl Engine {
             branch: proposal.branch,
             manifest: root.id,
             changed,
-            made: is_planned && made,
+            made,
             named: takes_name,
             files: root.weight.files,
             bytes: root.weight.bytes,
@@ -259,15 +270,17 @@ impl Engine {
         proposal: &Proposal,
         version: Id,
         step: Option<Step>,
-    ) -> Result<()> {
+    ) -> Result<Appended> {
+        let mut appended = Appended::default();
         timeline.append(actor, |fold, _| match decide(fold, proposal)? {
-            Decision::Unchanged { version: now, mut operations, .. } if now == version => {
+            Decision::Unchanged { version: now, mut operations, ahead } if now == version => {
                 operations.extend(number::take(fold, &proposal.dataset, version, step)?);
+                appended = Appended { version, made: false, ahead, tagged: tagged_by(fold, &operations) };
                 Ok(operations)
             }
             _ => Err(moved(proposal)),
         })?;
-        Ok(())
+        Ok(appended)
     }
 
     fn append_version(
@@ -276,18 +289,16 @@ impl Engine {
         actor: &Actor,
         addition: &Addition<'_>,
         new: NewVersion,
-    ) -> Result<AppendedVersion> {
+    ) -> Result<Appended> {
         let Addition { proposal, parents, time, step, .. } = *addition;
-        let mut appended = AppendedVersion { version: new.id, made: true };
+        let mut appended = Appended::default();
         timeline.append(actor, |fold, record_bytes| {
             match decide(fold, proposal)? {
-                Decision::New { parents: now, .. } if now == parents => {
-                    appended = AppendedVersion { version: new.id, made: true };
-                }
+                Decision::New { parents: now, .. } if now == parents => {}
                 // Another writer published the same content meanwhile: that is what was asked for.
-                Decision::Unchanged { version, mut operations, .. } => {
-                    appended = AppendedVersion { version, made: false };
+                Decision::Unchanged { version, mut operations, ahead } => {
                     operations.extend(number::take(fold, &proposal.dataset, version, step)?);
+                    appended = Appended { version, made: false, ahead, tagged: tagged_by(fold, &operations) };
                     return Ok(operations);
                 }
                 Decision::New { .. } => return Err(moved(proposal)),
@@ -303,7 +314,10 @@ impl Engine {
                 version_place: new.version_place,
                 manifest_place: new.manifest_place,
             };
-            publishing_operations(fold, addition, row)
+            let operations = publishing_operations(fold, addition, row)?;
+            appended =
+                Appended { version: new.id, made: true, ahead: Vec::new(), tagged: tagged_by(fold, &operations) };
+            Ok(operations)
         })?;
         Ok(appended)
     }
@@ -322,10 +336,15 @@ struct Addition<'a> {
     create_dataset: bool,
 }
 
-struct AppendedVersion {
+/// What a record that publishes came to.
+#[derive(Default)]
+struct Appended {
     version: Id,
-    /// False if another writer had published the same content meanwhile.
+    /// False for a version that was there, by another writer perhaps, who published the same content meanwhile.
     made: bool,
+    /// Tags that stay at what came of the version.
+    ahead: Vec<RefName>,
+    tagged: Vec<Tagged>,
 }
 
 /// The step of the number that the version is to get; `None` where it has a name, or isn't stored to be compared.
@@ -381,13 +400,15 @@ fn not_said(
 ) -> Result<Vec<String>> {
     let dataset = fold.dataset(owner)?;
     let called = dataset.called(&version);
+    let is_here = into.as_deref() == Some("");
     let address = match into.unwrap_or_else(|| format!("[STORE/]{owner}")).trim_end_matches('/') {
         "" => called.clone(),
         into => format!("{into}@{called}"),
     };
     let left = |tag: &RefName| {
         let at = dataset.tags.get(tag).map(|tag| dataset.called(&tag.version)).unwrap_or_default();
-        format!("the tag {tag} stays at {at}, which came of {called}; `dagset tag {address} {tag}` takes it back")
+        let words = if is_here { format!("{tag} {called}") } else { format!("{address} {tag}") };
+        format!("the tag {tag} stays at {at}, which came of {called}; `dagset tag {words}` takes it back")
     };
     let unsaid: Vec<&str> =
         lacking(dataset, content, &version, meta)?.into_iter().filter(|key| !is_reserved(key)).collect();
@@ -413,11 +434,17 @@ fn would_publish(timeline: &mut Timeline, actor: &Actor, proposal: &Proposal, pl
     }
 }
 
-fn tag_of(operation: &Operation) -> Option<RefName> {
-    match operation {
-        Operation::SetTag { tag, .. } => Some(tag.clone()),
+/// The tags that operations on a fold set, and where they were.
+fn tagged_by(fold: &Fold, operations: &[Operation]) -> Vec<Tagged> {
+    let tagged = |operation: &Operation| match operation {
+        Operation::SetTag { dataset, tag, old, .. } => {
+            let name = |version: &Id| fold.datasets.get(dataset)?.name_of(version).cloned();
+            let from = old.map(|version| Point { version, name: name(&version) });
+            Some(Tagged { tag: tag.clone(), from })
+        }
         _ => None,
-    }
+    };
+    operations.iter().filter_map(tagged).collect()
 }
 
 fn publishing_operations(fold: &Fold, addition: &Addition<'_>, row: VersionRow) -> Result<Vec<Operation>> {

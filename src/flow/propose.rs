@@ -91,8 +91,7 @@ pub fn decide(fold: &Fold, proposal: &Proposal) -> Result<Decision> {
                     name: name.clone(),
                     version: head,
                 });
-                let operations = take.chain(tag_operations(fold, proposal, head)?).collect();
-                Ok(Decision::Unchanged { version: head, operations, ahead: Vec::new() })
+                has_content(fold, dataset, proposal, head, take.collect())
             }
         };
     }
@@ -130,13 +129,7 @@ fn has_name(fold: &Fold, dataset: &Dataset, proposal: &Proposal, name: &RefName,
     let head = dataset.branches.get(&proposal.branch).copied();
     if proposal.repeats && head.is_some_and(|head| head != version && is_ancestor(dataset, &version, &head)) {
         // It may be an older job that is run again: what went on with the branch isn't taken back.
-        let went_on = |tag: &&RefName| {
-            let now = dataset.tags.get(*tag).filter(|now| !now.protected).map(|now| now.version);
-            now.is_some_and(|now| now != version && is_ancestor(dataset, &version, &now))
-        };
-        let (ahead, tags): (Vec<RefName>, Vec<RefName>) = proposal.tags.iter().cloned().partition(|tag| went_on(&tag));
-        let operations = set_tags(fold, &proposal.dataset, &tags, version)?;
-        return Ok(Decision::Unchanged { version, operations, ahead });
+        return has_content(fold, dataset, proposal, version, Vec::new());
     }
     let is_expected = proposal.expect.is_none_or(|expected| head == Some(expected));
     let mut before = head.iter().chain(proposal.parents.iter().flatten());
@@ -150,12 +143,25 @@ fn has_name(fold: &Fold, dataset: &Dataset, proposal: &Proposal, name: &RefName,
         old: head,
         new: Some(version),
     };
-    let moves = Some(set).filter(|_| head != Some(version));
-    Ok(Decision::Unchanged {
-        version,
-        operations: moves.into_iter().chain(tag_operations(fold, proposal, version)?).collect(),
-        ahead: Vec::new(),
-    })
+    has_content(fold, dataset, proposal, version, Some(set).filter(|_| head != Some(version)).into_iter().collect())
+}
+
+/// The version is there already: it gets what `first` gives it, and the proposed tags but for those that came further. These are left where
+/// they are, whatever the branch: who asks may be an older job that is run again, or be at an older version.
+fn has_content(
+    fold: &Fold,
+    dataset: &Dataset,
+    proposal: &Proposal,
+    version: Id,
+    first: Vec<Operation>,
+) -> Result<Decision> {
+    let went_on = |tag: &RefName| {
+        let now = dataset.tags.get(tag).filter(|now| !now.protected).map(|now| now.version);
+        now.is_some_and(|now| now != version && is_ancestor(dataset, &version, &now))
+    };
+    let (ahead, tags): (Vec<RefName>, Vec<RefName>) = proposal.tags.iter().cloned().partition(went_on);
+    let tags = set_tags(fold, &proposal.dataset, &tags, version)?;
+    Ok(Decision::Unchanged { version, operations: first.into_iter().chain(tags).collect(), ahead })
 }
 
 /// The operations that point the proposed tags at `version`, where they don't yet. A protected one stays: a conflict.

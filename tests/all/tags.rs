@@ -104,9 +104,10 @@ fn an_ingest_of_what_is_there_sets_its_tags_and_says_what_it_leaves() {
     let ingest = |more: &[&str]| env.run([&["ingest", "data", "--into", "./store/set", "--as", "1.0"], more].concat());
     let before = records();
     let planned = ingest(&["--tag", "stable", "--dry-run", "--json"]).json();
-    assert_eq!((&planned["tagged"], records()), (&json!(["stable"]), before));
+    let stable = json!([{ "name": "stable", "from": null, "from_name": null }]);
+    assert_eq!((&planned["tagged"], records()), (&stable, before));
     let set = ingest(&["--tag", "stable", "--json"]).json();
-    assert_eq!((&set["tagged"], &set["changed"], &set["warnings"]), (&json!(["stable"]), &json!(false), &json!([])));
+    assert_eq!((&set["tagged"], &set["changed"], &set["warnings"]), (&stable, &json!(false), &json!([])));
     assert_eq!((tag_at(&env, "stable"), records()), (json!("1.0"), before + 1));
     let again = ingest(&["--tag", "stable", "--json"]).json();
     assert_eq!((&again["tagged"], records()), (&json!([]), before + 1), "the same again writes nothing");
@@ -126,6 +127,55 @@ fn an_ingest_of_what_is_there_sets_its_tags_and_says_what_it_leaves() {
         let refused = ingest(&[&["--tag", "prod"], dry].concat()).exits(4).stderr;
         assert!(refused.contains("the tag prod of set is protected"), "{refused}");
     }
+}
+
+#[test]
+fn whatever_finds_an_older_version_takes_no_tag_back_from_what_came_of_it() {
+    let env = two_versions();
+    env.run(["tag", TWO, "latest", "--quiet"]).text();
+    env.write("data/a", "1.0");
+    let stays = |told: &crate::env::Outcome| {
+        let warning = "the tag latest stays at 2.0, which came of 1.0";
+        assert!(told.stderr.contains(warning) && !told.stdout.contains("latest"), "{}{}", told.stdout, told.stderr);
+        assert_eq!(tag_at(&env, "latest"), "2.0");
+    };
+    let named = ["ingest", "data", "--into", "./store/set", "--as", "1.0", "--tag", "latest", "--branch", "new"];
+    stays(&env.run([&named[..], &["--dry-run"]].concat()).exits(0));
+    stays(&env.run(named).exits(0));
+    assert_eq!(env.run(["show", "./store/set@new", "--json"]).json()["name"], "1.0", "the branch is made all the same");
+    env.run(["branch", "./store/set@1.0", "old", "--quiet"]).text();
+    let unnamed = ["ingest", "data", "--into", "./store/set", "--branch", "old", "--tag", "latest"];
+    stays(&env.run([&unnamed[..], &["--dry-run"]].concat()).exits(0));
+    stays(&env.run(unnamed).exits(0));
+    env.run(["clone", "./store/set", "copy", "--quiet"]).text();
+    let here = |command: &[&str]| env.run_with("copy", command.iter().copied(), b"");
+    here(&["branch", "here", "1.0", "--quiet"]).text();
+    here(&["switch", "here", "--quiet"]).text();
+    let committed = here(&["commit", "-a", "--tag", "latest"]).exits(0);
+    let warning = "the tag latest stays at 2.0, which came of 1.0; `dagset tag latest 1.0` takes it back";
+    assert!(committed.stderr.contains(warning), "{}", committed.stderr);
+    assert_eq!(here(&["show", "latest", "--json"]).json()["name"], "2.0");
+    here(&["tag", "latest", "1.0", "--quiet"]).text();
+    assert_eq!(here(&["show", "latest", "--json"]).json()["name"], "1.0", "the command that the warning names does so");
+}
+
+#[test]
+fn publishing_says_from_where_it_moves_a_tag() {
+    let env = two_versions();
+    env.run(["tag", ONE, "latest", "--quiet"]).text();
+    let last = |told: &str| told.lines().filter(|line| line.contains("latest")).collect::<Vec<_>>().join("\n");
+    let ingest =
+        |more: &[&str]| env.run([&["ingest", "data", "--into", "./store/set", "--tag", "latest"], more].concat());
+    let there = ingest(&["--dry-run", "--json"]).json();
+    assert_eq!(there["tagged"][0]["from_name"], "1.0");
+    assert!(last(&ingest(&[]).text()).starts_with("moved the tag latest from 1.0 to 2.0"));
+    env.write("data/a", "3.0");
+    let planned = last(&ingest(&["--as", "3.0", "--dry-run"]).text());
+    assert_eq!(planned, "would move the tag latest from 2.0 to 3.0");
+    assert_eq!(last(&ingest(&["--as", "3.0"]).text()), "moved the tag latest from 2.0 to 3.0");
+    env.write("data/a", "4.0");
+    let made = ingest(&["--json"]).json();
+    assert_eq!((&made["tagged"][0]["name"], &made["tagged"][0]["from_name"]), (&json!("latest"), &json!("3.0")));
 }
 
 #[test]
