@@ -54,6 +54,7 @@ mod full_disk_commands;
 mod gc;
 mod gc_bases;
 mod gc_copies;
+mod gc_damaged;
 mod gc_model;
 mod gc_sparse;
 mod guards;
