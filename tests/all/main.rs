@@ -97,6 +97,7 @@ mod provenance;
 mod proxy;
 mod purge_faults;
 mod purging;
+mod pushed_tags;
 mod races;
 mod read_only;
 mod reading;
