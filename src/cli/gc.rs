@@ -59,6 +59,7 @@ pub fn run(context: &mut Context, args: &Gc) -> Result<Ending> {
             "grace_seconds": report.grace.as_secs(),
             "condemned": step(&report.condemned),
             "rewritten": {"packs": report.rewritten_packs, "bytes": report.rewritten_bytes},
+            "damaged_packs": report.damaged_packs,
             "reclaimed": step(&report.reclaimed),
             "deleted": {"objects": report.deleted_objects, "bytes": report.deleted_bytes},
             "waiting": {
@@ -68,7 +69,7 @@ pub fn run(context: &mut Context, args: &Gc) -> Result<Ending> {
             },
         })));
     }
-    Ok(Ending::Done)
+    Ok(if report.damaged_packs.is_empty() { Ending::Done } else { Ending::Damaged })
 }
 
 fn step(step: &GcStep) -> serde_json::Value {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::base::{DatasetName, Event, Id, RefName, Result, Time};
-use crate::flow::gc::repack::NEEDED;
+use crate::flow::gc::repack::{NEEDED, Repacked};
 use crate::flow::gc::{Collector, Gone, Marker, clock};
 use crate::history::fold::Fold;
 use crate::history::lost_log;
@@ -62,6 +62,8 @@ pub struct GcReport {
     /// Packs of which too little is alive, and their bytes: what is alive was written anew, and they are condemned.
     pub rewritten_packs: u64,
     pub rewritten_bytes: u64,
+    /// Objects that were to be written anew, and stay: something that is needed of them is damaged. All else was done.
+    pub damaged_packs: Vec<String>,
     /// What was condemned before the grace period, and is gone.
     pub reclaimed: GcStep,
     /// Objects that were deleted, and their bytes. A dry run counts the packs in that it would reclaim.
@@ -80,7 +82,8 @@ impl Engine {
     /// Collects a store, or the versions of one dataset in it.
     ///
     /// Safe beside any number of writers and other collectors, and when it is cut off at any point: the next run goes on. Needs the right to
-    /// delete. Errors: [`Kind::Damaged`](crate::base::Kind::Damaged) where a live version can't be followed; nothing is collected then.
+    /// delete. Errors: [`Kind::Damaged`](crate::base::Kind::Damaged) where a live version can't be followed; nothing is collected then. Damaged
+    /// content of one hinders nothing but the packs that hold it: [`GcReport::damaged_packs`].
     pub fn gc(&self, place: &Address, options: &GcOptions) -> Result<GcReport> {
         let (mut store, only) = self.open_log(place)?;
         let root = store.root.clone();
@@ -127,10 +130,18 @@ impl Engine {
                 self.observer.tell(Event::Warning(format!(
                     "{fault}: packs of which too little is alive were not written anew; `dagset gc {root}` does that once there is room"
                 )));
-                Gone::default()
+                Repacked::default()
             }
             rewritten => rewritten?,
         };
+        let mut damaged_packs = Vec::new();
+        for (pack, fault) in rewritten.damaged {
+            self.observer.tell(Event::Warning(format!(
+                "{}: it stays as it is, with what is dead in it; `dagset verify {root} --repair-from COPY` mends it",
+                fault.in_one_line()
+            )));
+            damaged_packs.push(pack);
+        }
         let reclaimed = collector.reclaim(timeline, &mut marker, &mut condemned)?;
         if options.grace.is_zero() {
             collector.old = timeline.fold().number;
@@ -153,8 +164,9 @@ impl Engine {
             grace: options.grace,
             dry_run: options.dry_run,
             condemned: step(&before, condemned),
-            rewritten_packs: rewritten.packs,
-            rewritten_bytes: rewritten.bytes,
+            rewritten_packs: rewritten.gone.packs,
+            rewritten_bytes: rewritten.gone.bytes,
+            damaged_packs,
             reclaimed: step(&before, reclaimed),
             deleted_objects: deleted.0,
             deleted_bytes: deleted.1,

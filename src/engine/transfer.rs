@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use crate::base::{BranchName, Counter, DatasetName, Error, Event, Id, Kind, Observer, RefName, Result};
 use crate::flow::carry::{Arrived, Carrier, Extent};
 use crate::flow::merge_indexes::merge_indexes;
-use crate::flow::ref_moves::{Carried, RefMove, Verdict, judge, operation};
+use crate::flow::ref_moves::{Carried, RefMove, Verdict, following, judge, only_own, operation};
 use crate::flow::said::{Differing, Said};
 use crate::format::operation::Operation;
 use crate::history::dag::ancestry;
@@ -17,7 +17,8 @@ use crate::history::timeline::{Actor, Timeline};
 use crate::store::address::Location;
 use crate::store::content::Content;
 use crate::tree::manifest::Manifest;
-use crate::workspace::control::EMBEDDED;
+use crate::workspace::control::{Control, EMBEDDED};
+use crate::workspace::seen_tags::SeenTags;
 
 use super::let_go::let_go_by;
 use super::open::{OpenStore, Target};
@@ -135,9 +136,15 @@ impl Engine {
         let dataset = home.dataset()?.clone();
         let wanted = self.refs_to_push(&dataset, &home.dataset, options)?;
         let shown = far.name.as_ref().map_or_else(|| far.url.clone(), RefName::to_string);
+        let control = self.find_workspace()?;
+        let seen = control.seen_tags(&far.url)?;
         let judge_all = |there: Option<&Dataset>, wanted: &[(Carried, Id)]| {
-            let judged = wanted.iter().map(|(what, id)| judge(&dataset, there, what.clone(), *id)).collect();
-            refuse_branches(judged, &shown)
+            let judged = wanted.iter().map(|(what, id)| judge(&dataset, there, what.clone(), *id));
+            let judged = judged.filter_map(|step| match &seen {
+                Some(seen) => only_own(step, seen, options.tags),
+                None => Some(step),
+            });
+            refuse_branches(judged.collect(), &shown)
         };
         let there = far.store.timeline.fold().datasets.get(&far.dataset);
         let is_refused = |step: &RefMove| matches!(step.verdict, Verdict::Refused(_));
@@ -160,6 +167,11 @@ impl Engine {
         })?;
         if let (Some(name), false) = (&far.name, options.dry_run) {
             near.follow(&mut home, name, &moves)?;
+        }
+        if !options.dry_run {
+            let mut sent = seen.clone().unwrap_or_default();
+            sent.extend(moves.iter().filter_map(|step| Some((step.agreed_tag()?.clone(), step.new))));
+            note_seen(&control, &far.url, seen, sent)?;
         }
         let uses = if options.dry_run { 0 } else { self.carry_uses(&home.store, &far.store, &far.dataset) };
         self.warn_of(&said.differing, &dataset, |what, key, reference| {
@@ -212,8 +224,11 @@ impl Engine {
         }
         wanted.extend(there.names.iter().map(|(name, id)| (Carried::Name(name.clone()), *id)));
         wanted.extend(there.tags.iter().map(|(tag, to)| (Carried::Tag(tag.clone()), to.version)));
+        let control = self.find_workspace()?;
+        let seen = control.seen_tags(&far.url)?;
         let judge_all = |here: Option<&Dataset>| {
-            Ok(wanted.iter().map(|(what, id)| judge(&there, here, what.clone(), *id)).collect::<Vec<_>>())
+            let judged = wanted.iter().map(|(what, id)| judge(&there, here, what.clone(), *id));
+            Ok(judged.map(|step| following(step, seen.as_ref().unwrap_or(&SeenTags::new()))).collect::<Vec<_>>())
         };
         let known = home.dataset()?;
         let folds = (far.store.timeline.fold(), home.store.timeline.fold());
@@ -222,6 +237,7 @@ impl Engine {
         let extent = if near.home_is_embedded()? { Extent::Metadata } else { Extent::Whole };
         let dataset = home.dataset.clone();
         let moves = self.carry(&far.store.content, &mut home.store, &dataset, &missing, Way::In(extent), judge_all)?;
+        note_seen(&control, &far.url, seen.clone(), seen_by_fetch(home.dataset()?, &there, &moves, seen))?;
         let refs: Vec<MovedRef> = moves.into_iter().map(|step| moved_ref(step, way_out_of_fetch)).collect();
         for MovedRef { name, why, hint, .. } in &refs {
             if let Some(why) = why {
@@ -414,6 +430,25 @@ impl Engine {
     fn uncounted(&self) -> Engine {
         Engine { observer: Observer::new(), ..self.clone() }
     }
+}
+
+/// Where the tags of a remote are known to stand, once a fetch has followed them. One that stands elsewhere here, and wasn't moved here, counts as
+/// unmoved still.
+fn seen_by_fetch(here: &Dataset, there: &Dataset, moves: &[RefMove], before: Option<SeenTags>) -> SeenTags {
+    let mut seen = before.unwrap_or_default();
+    seen.retain(|tag, _| there.tags.contains_key(tag) || here.tags.contains_key(tag));
+    for step in moves {
+        if let Carried::Tag(tag) = &step.what
+            && (step.agreed_tag().is_some() || step.old.is_none() || step.old != seen.get(tag).copied())
+        {
+            seen.insert(tag.clone(), step.new);
+        }
+    }
+    seen
+}
+
+fn note_seen(control: &Control, url: &str, before: Option<SeenTags>, now: SeenTags) -> Result<()> {
+    if before.as_ref() == Some(&now) { Ok(()) } else { control.write_seen_tags(url, &now) }
 }
 
 pub(super) fn here() -> Address {

@@ -1,5 +1,7 @@
 //! What becomes of the refs of one dataset when they are carried to its counterpart in another store.
 
+use std::collections::BTreeMap;
+
 use crate::base::{BranchName, DatasetName, Id, RefName};
 use crate::format::operation::Operation;
 use crate::history::dag::is_ancestor;
@@ -37,7 +39,7 @@ pub enum Verdict {
     Moves,
     /// A tag that stays where it is, and is protected from now on. None is unprotected in passing.
     Protects,
-    /// It is further on over there.
+    /// It is further on over there, or was moved there and not here.
     Behind,
     /// Something stands against it.
     Refused(String),
@@ -102,6 +104,48 @@ pub fn judge(from: &Dataset, to: Option<&Dataset>, what: Carried, new: Id) -> Re
         }
     };
     RefMove { what, old, new, verdict, is_held, protected }
+}
+
+/// What becomes of a tag that goes along with a push and wasn't named, by where such tags were `seen` over there last: only what was set
+/// here since moves. What both sides moved is refused. `None` for one that was deleted over there and not moved here, unless `all` are to be there.
+pub fn only_own(step: RefMove, seen: &BTreeMap<RefName, Id>, all: bool) -> Option<RefMove> {
+    let Carried::Tag(tag) = &step.what else { return Some(step) };
+    let last = seen.get(tag).copied();
+    if step.old == last || matches!(step.verdict, Verdict::Same | Verdict::Protects) {
+        return Some(step);
+    }
+    let verdict = match (last, step.old) {
+        (Some(last), None) if last == step.new => return all.then_some(step),
+        (Some(last), Some(_)) if last == step.new => Verdict::Behind,
+        (Some(last), None) => Verdict::Refused(format!("it was deleted there, where it was at {}", last.short())),
+        (last, Some(old)) if step.verdict == Verdict::Moves => Verdict::Refused(match last {
+            Some(last) => format!("it was moved there too, from {} to {}", last.short(), old.short()),
+            None => format!("it was set there too, to {}", old.short()),
+        }),
+        _ => return Some(step),
+    };
+    Some(RefMove { verdict, ..step })
+}
+
+/// What becomes of a tag that a fetch brings, by where such tags were `seen` over there last: one that wasn't moved here follows, also back.
+pub fn following(step: RefMove, seen: &BTreeMap<RefName, Id>) -> RefMove {
+    let Carried::Tag(tag) = &step.what else { return step };
+    let stays_back = matches!(step.verdict, Verdict::Behind | Verdict::Refused(_));
+    match step.old.is_some() && step.old == seen.get(tag).copied() && stays_back && !step.is_held {
+        true => RefMove { verdict: Verdict::Moves, ..step },
+        false => step,
+    }
+}
+
+impl RefMove {
+    /// The tag of this move, if it is one and stands at the same version on both sides once the move is done.
+    pub fn agreed_tag(&self) -> Option<&RefName> {
+        let agrees = matches!(self.verdict, Verdict::Same | Verdict::New | Verdict::Moves | Verdict::Protects);
+        match &self.what {
+            Carried::Tag(tag) | Carried::NamedTag(tag) if agrees => Some(tag),
+            _ => None,
+        }
+    }
 }
 
 /// What makes a ref move, if it does.

@@ -1,5 +1,7 @@
 //! A pack with less in it: frames of which all stays are copied as they are stored, others are packed anew. A frame that was compressed against
 //! something that goes is packed without a base.
+//!
+//! What stays is verified. Damage to what goes is left behind with it.
 
 use bytes::Bytes;
 
@@ -74,19 +76,18 @@ struct Old<'p> {
 
 fn add_rest(builder: &mut PackBuilder, content: &Content, old: &Old<'_>, stays: &dyn Stays) -> Result<()> {
     let needs_gone = old.frame.encoding.base().is_some_and(|base| !stays.base(&base));
-    let stays = |item: &&PackItem| stays.item(&old.pack.name, old.frame, item);
-    if !old.items.iter().any(|item| stays(&item)) {
+    let rest: Vec<&PackItem> = old.items.iter().filter(|item| stays.item(&old.pack.name, old.frame, item)).collect();
+    if rest.is_empty() {
         return Ok(());
     }
-    let stored = old.stored();
-    let raw = old.decode(content, stored)?;
-    old.check(&raw)?;
-    let items: Vec<NewItem> = old.items.iter().filter(stays).map(new_item).collect();
-    if items.len() == old.items.len() && !needs_gone {
-        builder.add_frame(stored, old.frame.raw_bytes, old.frame.encoding, &items)?;
+    let raw = old.decode(content)?;
+    let is_intact = old.check(&raw, &rest)?;
+    let items: Vec<NewItem> = rest.iter().map(|item| new_item(item)).collect();
+    if rest.len() == old.items.len() && is_intact && !needs_gone {
+        builder.add_frame(old.stored(), old.frame.raw_bytes, old.frame.encoding, &items)?;
         return Ok(());
     }
-    let rest: Vec<u8> = old.items.iter().filter(stays).flat_map(|item| whole(&raw, item)).copied().collect();
+    let rest: Vec<u8> = rest.iter().flat_map(|item| whole(&raw, item)).copied().collect();
     let packed = pack_frame(&rest);
     let (stored, encoding) = packed.as_ref().map_or((&rest[..], Encoding::Raw), |it| (&it.bytes, it.encoding));
     builder.add_frame(stored, rest.len() as u32, encoding, &items)?;
@@ -99,11 +100,8 @@ impl Old<'_> {
         &self.bytes[start..start + self.frame.stored_bytes as usize]
     }
 
-    fn decode(&self, content: &Content, stored: &[u8]) -> Result<Vec<u8>> {
-        let raw_bytes = self.frame.raw_bytes as usize;
-        if self.frame.check.is_some_and(|check| !frame_is_intact(stored, check)) {
-            return Err(self.fault("doesn't match its check"));
-        }
+    fn decode(&self, content: &Content) -> Result<Vec<u8>> {
+        let (stored, raw_bytes) = (self.stored(), self.frame.raw_bytes as usize);
         match self.frame.encoding {
             Encoding::Raw => Ok(stored.to_vec()),
             Encoding::Zstd => decompress(stored, raw_bytes, None),
@@ -113,14 +111,20 @@ impl Old<'_> {
         }
     }
 
-    /// What was damaged before must not become good by being copied.
-    fn check(&self, raw: &[u8]) -> Result<()> {
-        let is_right = |item: &&PackItem| {
+    /// What was damaged before must not become good by being copied. What goes may be damaged: whether the frame as it is stored is whole, as far
+    /// as its check says.
+    fn check(&self, raw: &[u8], rest: &[&PackItem]) -> Result<bool> {
+        let is_intact = self.frame.check.is_none_or(|check| frame_is_intact(self.stored(), check));
+        // What no id covers is covered by the check of the frame alone.
+        if !is_intact && rest.iter().any(|item| !item.kind.is_named_by_hash() || item.hint_len > 0) {
+            return Err(self.fault("doesn't match its check"));
+        }
+        let is_right = |item: &PackItem| {
             let object = raw.get(item.at as usize..(item.at + item.len) as usize);
             object.is_some_and(|object| !item.kind.is_named_by_hash() || Id::of(object) == item.id)
         };
-        match self.items.iter().find(|item| !is_right(item)) {
-            None => Ok(()),
+        match rest.iter().find(|item| !is_right(item)) {
+            None => Ok(is_intact),
             Some(item) => Err(self.fault(&format!("doesn't hold {}", item.id.short()))),
         }
     }

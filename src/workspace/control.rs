@@ -4,6 +4,7 @@
 //! .dagset/config.toml   dataset, home store, remotes
 //! .dagset/state.json    branch, base version, a checkout that hasn't ended
 //! .dagset/staged        paths that the next commit takes, each ended by NUL
+//! .dagset/seen-tags.json  where tags of remotes were last seen
 //! .dagset/lock          held while the workspace is changed
 //! .dagset/store/        the home store, where it is embedded
 //! ```

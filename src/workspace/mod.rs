@@ -3,3 +3,4 @@
 pub mod compare;
 pub mod control;
 pub mod merging;
+pub mod seen_tags;

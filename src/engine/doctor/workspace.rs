@@ -47,6 +47,9 @@ impl Engine {
             let how = format!("rm {}/staged, then dagset add the paths again", control.folder().display());
             found.push(Checkup::broken(AREA, "staged paths", &fault).mended_by(how));
         }
+        if let Err(fault) = control.seen_tags("") {
+            found.push(Checkup::broken(AREA, "tags that were seen", &fault));
+        }
         found.extend(self.look_at_index(control, fix));
         found.extend(look_at_lock(control, &self.observer));
         found.extend(look_at_leftovers(control, fix));

@@ -3,10 +3,10 @@
 //! One record, directly behind the fold that was marked, registers the new packs and condemns the old ones: from then on they are like all that
 //! is condemned. Until they are reclaimed whoever knows them reads them, and whoever relied on something in them rescues them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::files::random_bytes;
-use crate::base::{Event, Id, ObjectName, Result};
+use crate::base::{Error, Event, Id, Kind, ObjectName, Result};
 use crate::flow::rewrite_pack::{Rewritten, Stays, rewrite_pack};
 use crate::format::header::ObjectKind;
 use crate::format::index::{Index, IndexBuilder, IndexPack};
@@ -27,6 +27,26 @@ const AT_ONCE: usize = 4;
 /// Packs that one record puts in the place of others: a busy log moves while many are written.
 const PACKS_A_RECORD: usize = 64;
 
+/// What became of packs of which too little is needed.
+#[derive(Debug, Default)]
+pub struct Repacked {
+    /// Those that were written anew, as they were.
+    pub gone: Gone,
+    /// Those that stay, since something that is needed of them is damaged, and what of it.
+    pub damaged: Vec<(String, Error)>,
+}
+
+/// Packs that come in the place of others.
+struct Replaced {
+    /// Their index; `None` where there are none.
+    row: Option<IndexRow>,
+    new: Vec<Rewritten>,
+    /// The others.
+    old: Vec<IndexPack>,
+    /// Those that can't be read.
+    damaged: Vec<(IndexPack, Error)>,
+}
+
 impl Stays for Live {
     fn item(&self, pack: &ObjectName, frame: &PackFrame, item: &PackItem) -> bool {
         self.needs_spot(pack, frame.offset, item.at)
@@ -39,9 +59,11 @@ impl Stays for Live {
 }
 
 impl Collector<'_> {
-    /// Writes packs anew of which too little is needed; gives what they were. Nothing may be left to condemn or to rescue.
-    pub fn repack(&self, timeline: &mut Timeline, marker: &mut Marker) -> Result<Gone> {
-        let mut gone = Gone::default();
+    /// Writes packs anew of which too little is needed. Nothing may be left to condemn or to rescue. A pack that is damaged where it is needed
+    /// stays as it is, and hinders no other.
+    pub fn repack(&self, timeline: &mut Timeline, marker: &mut Marker) -> Result<Repacked> {
+        let mut done = Repacked::default();
+        let mut unreadable: HashSet<ObjectName> = HashSet::new();
         let mut lost = 0;
         while lost < PATIENCE {
             let mark = timeline.fold().number;
@@ -56,36 +78,44 @@ impl Collector<'_> {
             };
             let content = (self.content_of)(timeline)?;
             let mut sparse = self.sparse(timeline, &content, &live)?;
+            sparse.retain(|pack| !unreadable.contains(&pack.name));
             // What died meanwhile isn't condemned yet, and whoever names it would rescue nothing.
             let is_settled = dead.versions.is_empty() && let_go.is_empty();
             if alive != Things::default() || !(is_settled || self.dry_run) || sparse.is_empty() {
-                return Ok(gone);
+                return Ok(done);
             }
             if self.dry_run {
-                add(&mut gone, &sparse);
-                return Ok(gone);
+                add(&mut done.gone, &sparse);
+                return Ok(done);
             }
             sparse.truncate(PACKS_A_RECORD);
             self.observer.tell(Event::Phase("rewriting"));
-            let wrote = match self.replace(timeline, &content, &live, &sparse) {
-                Err(fault) if !self.moved(timeline, mark)? => return Err(fault),
+            let replaced = self.replace(timeline, &content, &live, &sparse);
+            let is_hindered = replaced.as_ref().map_or(true, |replaced| !replaced.damaged.is_empty());
+            let replaced = match replaced {
                 // Somebody else collected what was to be read.
-                Err(_) => false,
-                Ok((row, new)) => {
-                    let packs: Vec<ObjectName> = sparse.iter().map(|pack| pack.name).collect();
-                    let things = Things { versions: Vec::new(), packs: packs.clone() };
-                    let operations = [Operation::Register { indexes: vec![row] }, Operation::Condemn { mark, things }];
-                    let wrote = timeline.append(&self.actor, |fold, _| {
-                        Ok(if fold.number == mark { operations.to_vec() } else { Vec::new() })
-                    })?;
-                    if wrote {
-                        marker.moved(&packs, new.iter().map(|pack| (pack.name, &pack.footer)));
-                    }
-                    wrote
-                }
+                _ if is_hindered && self.moved(timeline, mark)? => None,
+                replaced => Some(replaced?),
             };
+            let Some(Replaced { row, new, old, damaged }) = replaced else {
+                lost += 1;
+                continue;
+            };
+            unreadable.extend(damaged.iter().map(|(pack, _)| pack.name));
+            let named = |(pack, fault): (IndexPack, Error)| (pack.kind.object(&pack.name), fault);
+            done.damaged.extend(damaged.into_iter().map(named));
+            let Some(row) = row else { continue };
+            let packs: Vec<ObjectName> = old.iter().map(|pack| pack.name).collect();
+            let things = Things { versions: Vec::new(), packs: packs.clone() };
+            let operations = [Operation::Register { indexes: vec![row] }, Operation::Condemn { mark, things }];
+            let wrote = timeline.append(&self.actor, |fold, _| {
+                Ok(if fold.number == mark { operations.to_vec() } else { Vec::new() })
+            })?;
             match wrote {
-                true => add(&mut gone, &sparse),
+                true => {
+                    marker.moved(&packs, new.iter().map(|pack| (pack.name, &pack.footer)));
+                    add(&mut done.gone, &old);
+                }
                 false => {
                     lost += 1;
                     timeline.refresh()?;
@@ -124,20 +154,28 @@ impl Collector<'_> {
     }
 
     /// Writes what is needed of packs as new ones, and an index of these.
-    fn replace(
-        &self,
-        timeline: &Timeline,
-        content: &Content,
-        live: &Live,
-        old: &[IndexPack],
-    ) -> Result<(IndexRow, Vec<Rewritten>)> {
+    fn replace(&self, timeline: &Timeline, content: &Content, live: &Live, packs: &[IndexPack]) -> Result<Replaced> {
         let born = timeline.fold().number;
         let bucket = timeline.bucket();
-        let rewritten = side_by_side(old, AT_ONCE, |pack| rewrite_pack((bucket, content), pack, live, born, true));
+        let rewritten = side_by_side(packs, AT_ONCE, |pack| rewrite_pack((bucket, content), pack, live, born, true));
         let mut builder = IndexBuilder::new();
         let mut row = IndexRow::of_nothing(ObjectName { born, random: random_bytes()? });
-        let new = rewritten.into_iter().filter_map(Result::transpose).collect::<Result<Vec<_>>>()?;
-        for pack in &new {
+        let mut replaced = Replaced { row: None, new: Vec::new(), old: Vec::new(), damaged: Vec::new() };
+        for (pack, outcome) in packs.iter().zip(rewritten) {
+            match outcome {
+                Err(fault) if matches!(fault.kind(), Kind::Damaged | Kind::NotFound) => {
+                    replaced.damaged.push((*pack, fault));
+                }
+                outcome => {
+                    replaced.new.extend(outcome?);
+                    replaced.old.push(*pack);
+                }
+            }
+        }
+        if replaced.old.is_empty() {
+            return Ok(replaced);
+        }
+        for pack in &replaced.new {
             row.count(pack.kind, pack.bytes);
             builder.add_pack(pack.name, pack.kind, pack.bytes, &pack.footer)?;
         }
@@ -145,7 +183,7 @@ impl Collector<'_> {
         (row.bytes, row.id) = (bytes.len() as u64, Id::of(&bytes));
         content.keep_index(&row, &bytes);
         bucket.ensure(&ObjectKind::Index.object(&row.name), bytes.into(), None)?;
-        Ok((row, new))
+        Ok(Replaced { row: Some(row), ..replaced })
     }
 }
 

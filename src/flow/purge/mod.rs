@@ -159,7 +159,7 @@ impl Purger<'_> {
         for pack in rewrite::described(content.indexes()?, affected) {
             if !done.packs.contains_key(&pack.name) {
                 let stores = (timeline.bucket(), content);
-                let new = rewrite_pack(stores, &pack, &done.dead, done.born, !self.dry_run)?;
+                let new = rewrite_pack(stores, &pack, &done.dead, done.born, !self.dry_run).map_err(hindered)?;
                 done.packs.insert(pack.name, new);
             }
             if let Some(Some(new)) = done.packs.get(&pack.name) {
@@ -225,4 +225,14 @@ impl Purger<'_> {
         outcome.deleted_bytes = bytes.iter().sum();
         Ok(())
     }
+}
+
+/// A pack that holds some of what goes, and beside it what is damaged and stays.
+fn hindered(fault: Error) -> Error {
+    if fault.kind() != Kind::Damaged {
+        return fault;
+    }
+    let find = fault.next_step().map(|it| format!("{it}, ")).unwrap_or_default();
+    let way_out = "`--repair-from COPY` mends it; without a copy purge the damaged files along with these";
+    fault.within("nothing is purged: what stays of a pack is damaged").hint(format!("{find}{way_out}"))
 }
