@@ -154,6 +154,17 @@ fn in_the_place_of_the_newest_record_it_is_named_and_makes_room() {
 }
 
 #[test]
+fn what_a_repair_would_do_it_says_with_the_same_code() {
+    let env = stage();
+    Stranger::Fifo.take(&env.path("store/log"));
+    let planned = within_a_while(&env, &[&REPAIR[..], &["--dry-run"]].concat());
+    assert!(planned.code == Some(0) && said(&planned).contains("log"), "{}", said(&planned));
+    let _ = env.run(REPAIR).exits(0);
+    let nowhere = said(&env.run(["verify", "./store", "--repair-from", "/nope"]).exits(3));
+    assert!(!nowhere.contains("store create") && nowhere.contains("name a store"), "{nowhere}");
+}
+
+#[test]
 fn a_link_to_itself_in_the_place_of_an_object_is_named_and_makes_room() {
     let env = stage();
     let index = fs::read_dir(env.path("store/index")).unwrap().next().unwrap().unwrap().file_name();
