@@ -248,11 +248,6 @@ pub fn abandoned_in(folder: &Path) -> Vec<PathBuf> {
     left.map(|entry| entry.path()).collect()
 }
 
-/// Removes the temporaries directly in `folder` whose process has ended, as far as it may.
-pub fn sweep_temporaries_in(folder: &Path) {
-    abandoned_in(folder).iter().for_each(|path| drop(fs::remove_file(path)));
-}
-
 /// The mark of a `get` that hasn't ended; a temporary too.
 pub const GET_MARKER: &str = ".dagset-tmp-get";
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use dagset::base::Result;
-use dagset::engine::{ConflictStatus, MergeStatus, Status, Upstream, Ways};
+use dagset::engine::{ConflictStatus, MergeStatus, Status, Upstream};
 use serde_json::{Value, json};
 
 use super::ui::{Colour, Paint};
@@ -41,6 +41,8 @@ pub fn status(context: &mut Context, args: &StatusArgs) -> Result<Ending> {
             "upstream": status.upstream.as_ref().map(|it| json!({"name": it.name.as_str(), "ahead": it.ahead, "behind": it.behind})),
             "left_out": status.left_out.iter().map(|it| json!({"path": it.path, "why": it.why, "incomplete": it.incomplete})).collect::<Vec<_>>(),
             "unfinished_switch": status.unfinished_switch.as_ref().map(json::id),
+            "switch_goes_on": status.ways.as_ref().and_then(|ways| ways.on.as_deref()).map(in_full),
+            "switch_goes_back": status.ways.as_ref().and_then(|ways| ways.back.as_deref()).map(in_full),
         })));
     }
     for path in &status.left_out {
@@ -51,6 +53,11 @@ pub fn status(context: &mut Context, args: &StatusArgs) -> Result<Ending> {
         (false, true) => Ending::Incomplete,
         (false, false) => Ending::Done,
     })
+}
+
+/// A command as it is typed.
+fn in_full(command: &str) -> String {
+    format!("dagset {command}")
 }
 
 /// How the branch stands to the remote's, unless they are the same.
@@ -83,12 +90,12 @@ fn tell(context: &mut Context, status: &Status) {
         let command = paint.cyan(format!("dagset switch {reference}"));
         writeln!(context.out, "its content isn't here yet; {command} writes it");
     }
-    if let Some(Ways { on, back }) = &status.ways {
-        let wide = ON_THE_WAY.len() + on.len() + back.as_ref().map_or(0, String::len);
+    if let Some(ways) = &status.ways {
+        let wide = ON_THE_WAY.len() + ways.each().map(|(command, _)| command.len()).sum::<usize>();
         let gap = if ui::columns().is_some_and(|columns| wide > columns) { "\n  " } else { " " };
-        let command = |words: &String| paint.cyan(format!("dagset {words}"));
-        let back = back.as_ref().map_or_else(String::new, |back| format!(", {} goes back", command(back)));
-        writeln!(context.out, "a switch hasn't ended:{gap}{} goes on{back}", command(on));
+        let told = ways.each().map(|(command, does)| format!("{} {does}", paint.cyan(format!("dagset {command}"))));
+        let told: Vec<_> = told.collect();
+        writeln!(context.out, "a switch hasn't ended:{gap}{}", told.join(", "));
     }
     if let Some(branch) = &status.branch {
         let switch = paint.cyan(format!("dagset switch {branch}"));

@@ -21,8 +21,8 @@ use super::workspace::Workspace;
 /// The commands that lead out where a switch was begun and hasn't ended, as they follow the word `dagset`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ways {
-    /// Goes on with it.
-    pub on: String,
+    /// Goes on with it, unless the version that it was going to is gone.
+    pub on: Option<String>,
     /// Goes back to the version that the folder was before, unless it was going there.
     pub back: Option<String>,
 }
@@ -36,7 +36,15 @@ impl Ways {
             true => "pull".to_owned(),
             false => format!("switch {}", called(dataset, &begun.version, begun.branch.as_ref())),
         };
+        let is_gone = dataset.is_some_and(|dataset| !dataset.versions.contains_key(&begun.version));
+        let on = Some(on).filter(|_| !is_gone);
         Some(Ways { on, back: base.map(|base| format!("switch {}", called(dataset, &base, state.branch.as_ref()))) })
+    }
+
+    /// Each command, with what it does.
+    pub fn each(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        let each = [(self.on.as_deref(), "goes on"), (self.back.as_deref(), "goes back")];
+        each.into_iter().filter_map(|(command, does)| Some((command?, does)))
     }
 }
 
@@ -57,9 +65,12 @@ fn called(dataset: Option<&Dataset>, version: &Id, branch: Option<&BranchName>) 
 /// The refusal of what needs a folder that is wholly one version; it names both ways out.
 pub(super) fn unfinished(workspace: &Workspace) -> Error {
     let refused = Error::conflict("a switch hasn't ended, so the folder is between two versions");
-    let Some(Ways { on, back }) = workspace.ways() else { return refused };
-    let back = back.map_or_else(String::new, |back| format!(", `dagset {back}` goes back"));
-    refused.hint(format!("`dagset {on}` goes on{back}"))
+    let ways = workspace.ways();
+    let ways = ways.iter().flat_map(Ways::each).map(|(command, does)| format!("`dagset {command}` {does}"));
+    match ways.collect::<Vec<_>>() {
+        none if none.is_empty() => refused.hint("`dagset switch VERSION` leads to another version"),
+        ways => refused.hint(ways.join(", ")),
+    }
 }
 
 impl Workspace {

@@ -72,6 +72,15 @@ impl Engine {
                 && log::head(&source.bucket).is_ok_and(|head| head > 0)
         };
         mended.extend(make_room(&bucket, sources.stores.iter().any(|it| is_copy(&it)), options.dry_run)?);
+        let is_of_log = |it: &Mended| it.object.split('/').next() == Some(log::FOLDER);
+        if options.dry_run && mended.iter().any(is_of_log) {
+            // What the log says can't be read before what stands there has moved.
+            return Ok(RepairReport { mended, left: Report::default(), dry_run: true });
+        }
+        if let Ok(file) = &file {
+            let copies = sources.stores.iter().filter(|source| source.store == file.store);
+            copies.for_each(|copy| self.tell_of_another_log(&bucket, &copy.bucket));
+        }
         let find_file: &FindFile<'_> = &|content, size, path| sources.find(content, size, path);
         let content_of = |timeline: &Timeline| self.content_at(&root, timeline);
         let mender = Mender {
@@ -94,6 +103,9 @@ impl Engine {
                 left = self.verify(&root, &options.verify)?;
             }
             mended.extend(records);
+        }
+        if let Ok(file) = &file {
+            mended.extend(mender.add_uses(&bucket, file.store)?);
         }
         for _ in 0..ROUNDS {
             let Ok(file) = &file else { break };
@@ -124,6 +136,21 @@ impl Engine {
         mended.sort();
         mended.dedup();
         Ok(RepairReport { mended, left, dry_run: options.dry_run })
+    }
+
+    /// Warns of a copy with the store's id and another first record: a new log was begun where the old one was gone.
+    fn tell_of_another_log(&self, bucket: &Bucket, copy: &Bucket) {
+        let first = |bucket: &Bucket| log::read(bucket, 1).ok().flatten().map(|(_, hash)| hash);
+        if let (Some(own), Some(theirs)) = (first(bucket), first(copy))
+            && own != theirs
+        {
+            let (root, copy) = (bucket.describe(), copy.describe());
+            self.observer.tell(Event::Warning(format!(
+                "{copy} is a copy of this store whose log begins with another record: one of the two logs was begun anew when the first was \
+                 gone. Where that is the one of {root}, move {root}/{} away and run this again: the copy's comes back, and what the new one says is left out",
+                log::FOLDER
+            )));
+        }
     }
 
     /// Puts `dagset.json` back, where it is missing or damaged, from a store whose log is the same.

@@ -101,6 +101,12 @@ pub(super) fn io_cause(fault: &(dyn StdError + 'static)) -> Option<(io::ErrorKin
     found
 }
 
+/// Whether a link leads to itself, which is as nowhere.
+pub(super) fn is_loop(kind: io::ErrorKind) -> bool {
+    // The kind has no name in this Rust.
+    kind == io::Error::from(rustix::io::Errno::LOOP).kind()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

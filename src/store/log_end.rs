@@ -96,14 +96,7 @@ pub fn numbers(bucket: &Bucket, from: u64) -> Result<Vec<u64>> {
 }
 
 /// The numbers below a folder that has 1000 to the power of `depth`, beginning with `first`.
-fn numbers_below(
-    bucket: &Bucket,
-    folder: &str,
-    depth: u32,
-    first: u64,
-    from: u64,
-    found: &mut Vec<u64>,
-) -> Result<()> {
+fn numbers_below(bucket: &Bucket, folder: &str, depth: u32, first: u64, from: u64, found: &mut Vec<u64>) -> Result<()> {
     let listing = match bucket.list(folder) {
         Err(fault) if fault.kind() == Kind::Damaged => return Ok(()),
         listing => listing?,
@@ -140,7 +133,9 @@ mod tests {
     /// The end of a log with whole records of some numbers, and other objects under others.
     fn end_of(records: &[u64], others: &[u64]) -> (u64, bool, Vec<u64>) {
         let bucket = memory();
-        records.iter().for_each(|number| drop(bucket.create(&record_name(*number), record(*number, 1).encode().into())));
+        records
+            .iter()
+            .for_each(|number| drop(bucket.create(&record_name(*number), record(*number, 1).encode().into())));
         others.iter().for_each(|number| drop(bucket.create(&record_name(*number), Bytes::from_static(b"mine"))));
         let end = end(&bucket).expect("an end");
         (end.number, end.newest.is_some(), end.strangers)

@@ -122,7 +122,8 @@ fn a_store_whose_log_is_gone_gets_no_new_one() {
             fs::remove_dir_all(env.home(state)).ok();
         }
         let ingest = ["ingest", "data", "--into", "./store//set", "--create", "--as", "other"];
-        for command in [&ingest[..], &["gc", "./store", "--grace", "0s"], &["doctor", "./store"], &["verify", "./store"]]
+        for command in
+            [&ingest[..], &["gc", "./store", "--grace", "0s"], &["doctor", "./store"], &["verify", "./store"]]
         {
             let told = said(&env.run(command).exits(5));
             assert!(told.contains("--repair-from"), "{command:?}: {told}");
@@ -132,6 +133,17 @@ fn a_store_whose_log_is_gone_gets_no_new_one() {
         let _ = env.run(ingest).exits(0);
         let _ = env.run(["verify", "./store"]).exits(0);
     }
+}
+
+#[test]
+fn a_repair_says_what_a_copy_with_another_first_record_means() {
+    let env = stage();
+    fs::remove_dir_all(env.path("store")).unwrap();
+    fs::create_dir(env.path("store")).unwrap();
+    fs::copy(env.path("copy/dagset.json"), env.path("store/dagset.json")).unwrap();
+    let _ = env.run(["ingest", "data", "--into", "./store//set", "--create", "--as", "1"]).exits(0);
+    let told = said(&env.run(["verify", "./store", "--repair-from", "./copy"]).exits(0));
+    assert!(told.contains("begins with another record"), "{told}");
 }
 
 #[test]

@@ -35,6 +35,8 @@ enum Stranger {
     Socket,
     /// A link that leads nowhere.
     Link,
+    /// A link that leads to itself.
+    Loop,
 }
 
 impl Stranger {
@@ -50,6 +52,7 @@ impl Stranger {
             Stranger::Fifo => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
             Stranger::Socket => drop(UnixListener::bind(path).unwrap()),
             Stranger::Link => symlink("nowhere", path).unwrap(),
+            Stranger::Loop => symlink(path.file_name().unwrap(), path).unwrap(),
         }
     }
 }
@@ -125,7 +128,7 @@ fn met_by_each_command(env: &TestEnv, place: &str, stranger: Stranger) {
 fn in_the_place_of_a_folder_it_is_named_and_makes_room() {
     let env = stage();
     for place in FOLDERS {
-        for stranger in [Stranger::File, Stranger::Fifo, Stranger::Socket, Stranger::Link] {
+        for stranger in [Stranger::File, Stranger::Fifo, Stranger::Socket, Stranger::Link, Stranger::Loop] {
             stranger.take(&env.path("store").join(place));
             met_by_each_command(&env, place, stranger);
             put_back(&env);
@@ -137,7 +140,7 @@ fn in_the_place_of_a_folder_it_is_named_and_makes_room() {
 fn in_the_place_of_the_newest_record_it_is_named_and_makes_room() {
     let env = stage();
     let newest = record_name(3);
-    for stranger in [Stranger::Folder, Stranger::Fifo, Stranger::Socket, Stranger::Link] {
+    for stranger in [Stranger::Folder, Stranger::Fifo, Stranger::Socket, Stranger::Link, Stranger::Loop] {
         stranger.take(&env.path("store").join(&newest));
         met_by_each_command(&env, &newest, stranger);
         put_back(&env);
@@ -148,6 +151,31 @@ fn in_the_place_of_the_newest_record_it_is_named_and_makes_room() {
     met_by_each_command(&env, &newest, Stranger::Folder);
     let kept = everything_below(&env.path("store/damaged")).into_iter().filter(|path| path.is_file());
     assert_eq!(kept.map(|path| fs::read(path).unwrap()).collect::<Vec<_>>(), [b"mine"]);
+}
+
+#[test]
+fn what_a_repair_would_do_it_says_with_the_same_code() {
+    let env = stage();
+    Stranger::Fifo.take(&env.path("store/log"));
+    let planned = within_a_while(&env, &[&REPAIR[..], &["--dry-run"]].concat());
+    assert!(planned.code == Some(0) && said(&planned).contains("log"), "{}", said(&planned));
+    let _ = env.run(REPAIR).exits(0);
+    let nowhere = said(&env.run(["verify", "./store", "--repair-from", "/nope"]).exits(3));
+    assert!(!nowhere.contains("store create") && nowhere.contains("name a store"), "{nowhere}");
+}
+
+#[test]
+fn a_link_to_itself_in_the_place_of_an_object_is_named_and_makes_room() {
+    let env = stage();
+    let index = fs::read_dir(env.path("store/index")).unwrap().next().unwrap().unwrap().file_name();
+    for place in ["dagset.json".to_owned(), format!("index/{}", index.to_str().unwrap())] {
+        Stranger::Loop.take(&env.path("store").join(&place));
+        let missed = within_a_while(&env, &["verify", "./store"]);
+        assert!(missed.code == Some(5) && said(&missed).contains(&place), "{place}: {}", said(&missed));
+        let _ = env.run(REPAIR).exits(0);
+        assert_eq!(moved_from(&env, &place), 1, "{place}");
+        let _ = env.run(["verify", "./store"]).exits(0);
+    }
 }
 
 #[test]

@@ -400,3 +400,21 @@ fn what_is_no_file_makes_room_for_the_copy_of_the_object() {
 fn copy_folder(from: &Path, to: &Path) {
     assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
 }
+
+#[test]
+fn uses_that_are_gone_come_back_from_a_copy() {
+    let env = TestEnv::new();
+    env.write("data/file", "one");
+    let _ = env.run(["ingest", "data", "--into", "./store//d", "--create", "--as", "1.0"]).exits(0);
+    for run in ["run-1", "run-2"] {
+        let _ = env.run(["use", "./store//d@1.0", "--run", run]).exits(0);
+    }
+    let runs = || env.run(["uses", "./store//d@1.0", "--json"]).json()["uses"].as_array().map_or(0, Vec::len);
+    crate::world::copy_folder(&env.path("store"), &env.path("copy"));
+    std::fs::remove_dir_all(env.path("store/uses")).unwrap();
+    let repair = ["verify", "./store", "--repair-from", "./copy"];
+    let _ = env.run([&repair[..], &["--dry-run"]].concat()).exits(0);
+    assert_eq!(runs(), 0);
+    let _ = env.run(repair).exits(0);
+    assert_eq!(runs(), 2);
+}

@@ -344,6 +344,10 @@ fn from_a_version_that_others_collected_the_way_leads_back() {
         let _ = env.run(["gc", "./home", "--grace", "0s"]).exits(0);
     }
     let _ = run(&["switch", &side]).exits(3);
+    let status = run(&["status", "--json"]).json();
+    assert_eq!((&status["switch_goes_on"], &status["switch_goes_back"]), (&Value::Null, &json!("dagset switch main")));
+    let told = said(run(&["status"]).exits(0));
+    assert!(told.contains("hasn't ended: dagset switch main goes back"), "{told}");
     // No version holds `two` any more.
     let told = said(run(&["switch", "main"]).exits(0));
     assert!(told.contains("counts as unsaved"), "{told}");

@@ -76,10 +76,12 @@ impl Engine {
         // What opens a store behind a network writes its mirror, which is still to be looked at; without one versions have ids.
         let store = state.checkout.as_ref().and_then(|_| Some(control.store_text(&control.config().ok()?)));
         let target = store.filter(|store| !is_remote(store)).and_then(|_| self.open_target(&here()).ok());
-        if let Some(Ways { on, back }) = Ways::of(state, target.as_ref().and_then(|target| target.dataset().ok())) {
-            let back = back.map_or_else(String::new, |back| format!(", or dagset {back} to go back"));
+        if let Some(ways) = Ways::of(state, target.as_ref().and_then(|target| target.dataset().ok())) {
+            let on = ways.on.map(|on| format!("dagset {on}"));
+            let back = ways.back.map(|back| format!("dagset {back} to go back"));
+            let ways: Vec<_> = [on, back].into_iter().flatten().collect();
             let detail = "a switch hasn't ended, so the folder is between two versions";
-            found.push(Checkup::warning(AREA, "switch", detail).mended_by(format!("dagset {on}{back}")));
+            found.push(Checkup::warning(AREA, "switch", detail).mended_by(ways.join(", or ")));
         }
         match control.merging(state) {
             Ok(None) => {}

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::base::{Error, Event, Id, RepoPath, Result};
+use crate::base::{Error, Event, Id, Kind, RepoPath, Result};
 use crate::cache::{Cache, Key, is_cache};
 use crate::flow::repair::SourceStore;
 use crate::history::newest::{self, Seen};
@@ -89,7 +89,10 @@ impl Engine {
             return Err(Error::usage(format!("{text} is the store that is to be mended"))
                 .hint("name another store, a cache or a workspace that has what is damaged"));
         }
-        let (open, _) = self.open_store(text)?;
+        let (open, _) = self.open_store(text).map_err(|fault| match fault.kind() {
+            Kind::NotFound => fault.hint("name a store, a cache or a workspace that has what is damaged"),
+            _ => fault,
+        })?;
         if self.is_one_store(&open.root, home) {
             return Err(Error::usage(format!("{text} is in the store that is to be mended"))
                 .hint("name another store, a cache or a workspace that has what is damaged"));

@@ -4,20 +4,21 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
 use object_store::{Error as StoreError, ObjectStore};
 
-use super::super::fault::{classify, io_cause, refused};
+use super::super::fault::{classify, io_cause, is_loop, refused};
 use super::super::folder::{self, Settled};
-use super::super::objects::{Belongs, Bucket, Created};
+use super::super::objects::{Belongs, Bucket, Created, Listing, ObjectMeta};
 use super::super::probe::FileSystem;
 use super::super::strangers::in_the_way;
 use super::runtime::{runtime, wait};
 use super::{Asked, Backend, Fault, Reach, generic};
-use crate::base::{Error, Kind, Result, files};
+use crate::base::{Error, Kind, Result, Time, files};
 
 /// Opens a folder that is there.
 pub fn open_folder(path: &str) -> Result<Bucket> {
@@ -121,6 +122,32 @@ impl Local {
         in_the_way(settled.root(), folder, Belongs::Folder, shown).map_or(Ok(()), Err)
     }
 
+    /// What is in a folder besides links that lead to themselves, if such a link is in it: it ends an ordinary list.
+    pub(super) fn list_past_loops(&self, folder: &str) -> Option<Listing> {
+        let folder = self.settled.as_ref()?.root().join(folder);
+        let mut listing = Listing::default();
+        let mut has_loop = false;
+        for (name, is_folder) in folder::entries(&folder).ok()? {
+            if is_folder {
+                listing.folders.push(name);
+                continue;
+            }
+            match folder.join(&name).metadata() {
+                Ok(meta) => {
+                    let modified = meta.modified().ok()?.duration_since(UNIX_EPOCH).ok()?.as_millis();
+                    let modified = Time(i64::try_from(modified).ok()?);
+                    listing.objects.push(ObjectMeta { name, bytes: meta.len(), modified });
+                }
+                Err(fault) if is_loop(fault.kind()) => has_loop = true,
+                Err(fault) if fault.kind() == io::ErrorKind::NotFound => {}
+                Err(_) => return None,
+            }
+        }
+        listing.folders.sort_unstable();
+        listing.objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        has_loop.then_some(listing)
+    }
+
     /// What [`Objects::list_below`](super::super::objects::Objects::list_below) gives of a folder.
     pub(super) fn last_below(&self, folder: &str, shown: &str) -> Result<Vec<String>> {
         self.check_folder(folder, shown)?;
@@ -158,7 +185,8 @@ impl Local {
             return Fault::Exists;
         }
         // What seems absent, or can't be written, may have a stranger in its way.
-        let absent = matches!(io_cause(&fault), Some((io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, _)));
+        let is_absent = |kind| matches!(kind, io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) || is_loop(kind);
+        let absent = io_cause(&fault).is_some_and(|(kind, _)| is_absent(kind));
         let stranger = self.settled.as_ref().and_then(|settled| match doing {
             "read from" if absent => in_the_way(settled.root(), name, Belongs::Object, shown),
             "write to" => in_the_way(settled.root(), folder::parent(name), Belongs::Folder, shown),

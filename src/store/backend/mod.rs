@@ -373,7 +373,10 @@ impl Objects for Backend {
         let listed = match answer {
             Ok(listed) => listed,
             Err(Fault::Absent) => return Ok(Listing::default()),
-            Err(fault) => return Err(self.fault(folder, fault)),
+            Err(fault) => match &self.reach {
+                Reach::Local(local) => return local.list_past_loops(folder).ok_or_else(|| self.fault(folder, fault)),
+                Reach::Remote { .. } => return Err(self.fault(folder, fault)),
+            },
         };
         let last = |key: &Key| key.filename().unwrap_or_default().to_owned();
         let mut folders: Vec<String> = listed.common_prefixes.iter().map(last).collect();
