@@ -42,6 +42,7 @@ fn document(why: &Why) -> Value {
 fn step(step: &WhyStep) -> Value {
     let (how, rule) = match &step.how {
         How::Did(did) => (did.to_string(), None),
+        How::MadeExecutable(is_so) => (made_executable(*is_so).to_owned(), None),
         How::Reverted { rule, .. } => ("reverted".to_owned(), Some(words(rule))),
         How::Merged { rule, .. } => ("merged".to_owned(), Some(words(rule))),
     };
@@ -82,6 +83,10 @@ fn done_by(by: &DoneBy) -> Value {
     })
 }
 
+fn made_executable(is_so: bool) -> &'static str {
+    if is_so { "made executable" } else { "made no longer executable" }
+}
+
 fn words(rule: &MergeRule) -> &str {
     match rule {
         MergeRule::OnlyChange => "only change",
@@ -107,6 +112,7 @@ fn show(context: &mut Context, why: &Why) {
         let renamed = if step.path == why.path { String::new() } else { format!(" as {}", ui::clean(&step.path)) };
         let how = match &step.how {
             How::Did(did) => format!("{did}{renamed}"),
+            How::MadeExecutable(is_so) => format!("{}{renamed}", made_executable(*is_so)),
             How::Reverted { undone, rule } => {
                 format!("reverted{renamed}: took back {} ({})", paint.cyan(ui::clean(undone)), ui::clean(words(rule)))
             }
@@ -152,7 +158,8 @@ fn show_side(context: &mut Context, why: &Why, side: &MergeSide, by: Option<&Don
         if by.dataset == why.dataset { format!("  by {version}") } else { format!("  by {}@{version}", by.dataset) }
     });
     let kept = kept.map(|kept| format!("  as {}", ui::clean(&kept.path))).unwrap_or_default();
-    let did = format!(": {}{content}{bytes}{}{kept}", side.did, by.unwrap_or_default());
+    let mode = if side.executable { "  executable" } else { "" };
+    let did = format!(": {}{content}{bytes}{mode}{}{kept}", side.did, by.unwrap_or_default());
     let reference = ui::fit(&ui::clean(&side.reference), 4 + ui::width(&did));
     writeln!(context.out, "    {}{did}", context.paint.cyan(reference));
 }

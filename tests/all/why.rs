@@ -1,5 +1,8 @@
 //! `why`: where what stands at a path came from.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::{Value, json};
 
 use crate::machine::{FAR, Machine, address};
@@ -100,7 +103,7 @@ fn of_a_path_that_was_kept_twice_it_is_told_where_and_of_whom() {
 fn what_was_solved_by_hand_is_told() {
     let bench = merged(&["--on-conflict", "first"]);
     let run = |words: &str| bench.0.run_with("w", words.split(' '), b"");
-    std::fs::create_dir_all(bench.0.path("w")).unwrap();
+    fs::create_dir_all(bench.0.path("w")).unwrap();
     run("init --store ../store --dataset set").text();
     run("switch on-a").text();
     let _ = run("merge on-b").exits(4);
@@ -304,4 +307,77 @@ fn a_folder_that_became_a_file_was_changed_and_one_that_was_filled_was_not_delet
     bench.0.write("source/e/x", "x");
     ingest("1.2");
     assert_eq!(in_short(&why(&bench, "1.2:e")), [changed("1.2")], "something is in it");
+}
+
+#[test]
+fn a_refresh_that_leaves_what_one_parent_had_names_that_parent_though_it_adds_nothing() {
+    let bench = Bench::new();
+    let heads = ["p", "q", "r"].map(|name| (name, [("a", name), ("k", "0")]));
+    bench.part(&[("a", "0"), ("k", "0")], &heads.each_ref().map(|(name, files)| (*name, &files[..])));
+    bench.merge(&["on-p", "on-q", "on-r"], &["--on-conflict", "both"], 0);
+    for name in ["q", "r"] {
+        bench.publish(&format!("on-{name}"), &format!("{name}2"), &[], &[("k", "0")]);
+    }
+    bench.0.run(["refresh", "./store/set@out"]).text();
+    assert_eq!(bench.0.run(["cat", "./store/set@out:a"]).text(), "p");
+    let expected = [
+        [Value::Null, json!("merged"), json!("both"), json!("on-p")],
+        [json!("p"), json!("changed"), Value::Null, Value::Null],
+    ];
+    assert_eq!(in_short(&why(&bench, "out:a")), expected);
+}
+
+#[test]
+fn what_several_parents_did_alike_is_told_of_all_where_it_was_put_beside() {
+    let bench = Bench::new();
+    bench.part(&[("l", "0")], &[("b", &[("l", "1")]), ("c", &[("l", "1")]), ("d", &[("l", "2")])]);
+    bench.merge(&["b", "c", "d"], &["--on-conflict", "both", "--as", "2.0"], 0);
+    let beside = why(&bench, "2.0:l.b");
+    let expected = [
+        [json!("2.0"), json!("merged"), json!("both"), json!("b")],
+        [json!("b"), json!("changed"), Value::Null, Value::Null],
+    ];
+    assert_eq!((in_short(&beside), &beside[0]["also"]), (expected.to_vec(), &json!(["c"])));
+    assert_eq!(by_parent(&beside[0]).1, [[json!("b"), json!("b")], [json!("c"), json!("c")]]);
+    let kept = json!([
+        {"ref": "b", "path": "l.b"},
+        {"ref": "c", "path": "l.b"},
+        {"ref": "d", "path": "l.d"},
+    ]);
+    assert_eq!(why(&bench, "2.0:l")[0]["kept"], kept);
+}
+
+#[test]
+fn where_each_was_kept_beside_nobody_s_deletion_was_taken() {
+    let bench = Bench::new();
+    let deleted: &[(&str, &str)] = &[("k", "0")];
+    let base: &[(&str, &str)] = &[("k", "0"), ("l", "0")];
+    bench.part(base, &[("p", &[("k", "0"), ("l", "p")]), ("q", &[("k", "0"), ("l", "q")]), ("v", deleted)]);
+    bench.merge(&["p", "q", "v"], &["--on-conflict", "both", "--as", "2.0"], 0);
+    let steps = why(&bench, "2.0:l");
+    assert_eq!(in_short(&steps), [[json!("2.0"), json!("merged"), json!("both"), Value::Null]]);
+    assert_eq!(steps[0]["kept"], json!([{"ref": "p", "path": "l.p"}, {"ref": "q", "path": "l.q"}]));
+    assert_eq!(by_parent(&steps[0]).0, ["changed", "changed", "deleted"]);
+}
+
+#[test]
+fn who_made_a_file_executable_is_told_and_who_gave_it_its_content() {
+    let bench = Bench::new();
+    bench.part(&[("a", "0"), ("k", "0")], &[("y", &[("a", "0"), ("k", "y")])]);
+    bench.0.write("source/k", "0");
+    let set_mode = |mode| fs::set_permissions(bench.0.path("source/a"), fs::Permissions::from_mode(mode)).unwrap();
+    let ingest = |name: &str, parent: &str| {
+        let words = ["ingest", "source", "--into", "./store/set", "--branch", "on-x", "--as", name, "--parent", parent];
+        bench.0.run(words).text();
+    };
+    set_mode(0o755);
+    ingest("x", "base");
+    bench.merge(&["x", "y"], &["--as", "2.0"], 0);
+    let told = bench.0.run(["why", "./store/set@2.0:a"]).text();
+    assert!(told.contains("  1 B  executable\n") && told.contains("x  made executable\n"), "{told}");
+    let did: Vec<Value> = why(&bench, "2.0:a").iter().map(|step| step["how"].clone()).collect();
+    assert_eq!(did, ["merged", "made executable", "added"]);
+    set_mode(0o644);
+    ingest("x2", "x");
+    assert_eq!(why(&bench, "x2:a")[0]["how"], "made no longer executable");
 }

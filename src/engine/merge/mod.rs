@@ -84,6 +84,8 @@ pub struct MergeSide {
     pub kind: Option<ListedKind>,
     pub content: Option<Id>,
     pub bytes: Option<u64>,
+    /// Of a file.
+    pub executable: bool,
 }
 
 /// A path at which parents disagree.

@@ -144,7 +144,9 @@ pub(super) fn content_of(entry: &Entry) -> Option<(Id, u64)> {
 
 pub(super) fn side_of(side: Side, parent: &MergeParent) -> MergeSide {
     let content = side.entry.as_ref().and_then(content_of);
+    let executable = matches!(side.entry, Some(Entry { kind: EntryKind::File { executable: true, .. }, .. }));
     MergeSide {
+        executable,
         reference: parent.reference.clone(),
         did: side.did,
         kind: match side.entry.map(|entry| entry.kind) {

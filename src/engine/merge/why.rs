@@ -4,15 +4,15 @@
 //! in its parents and in what they came from, and judged again, by the rule that the merge followed. Where several parents made the change
 //! that it took, each of them is followed to the version that made it there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::base::{DatasetName, Error, Event, Id, RefName, RepoPath, Result, Time};
 use crate::format::attrs::Value;
 use crate::format::header::ObjectKind;
-use crate::format::manifest::Entry;
+use crate::format::manifest::{Entry, EntryKind};
 use crate::format::version::Version;
 use crate::history::fold::VersionState;
-use crate::tree::diff::diff;
+use crate::tree::diff::{Change, diff};
 use crate::tree::merge::{Apart, Did, Outcome, did, settle};
 use crate::tree::part::Part;
 use crate::tree::resolve::Look;
@@ -26,7 +26,7 @@ use super::beside::{Beside, came_from_beside, went_beside};
 use super::meeting::{meeting, side_at};
 use super::parents::{Ancestry, known_version};
 use super::parts::parts_of;
-use super::rules::{META_OTHERWISE, META_REFRESHES, META_RULES, META_SOLVED, side_of};
+use super::rules::{META_OTHERWISE, META_REFRESHES, META_RULES, META_SOLVED, content_of, side_of};
 use super::{MergeParent, MergeSide};
 
 /// Roots of manifests that are read ahead: as many again as were needed, up to so many.
@@ -63,6 +63,8 @@ pub struct WhyStep {
 pub enum How {
     /// It did this itself.
     Did(Did),
+    /// It made the file executable, or no longer so, and left its content alone: the next step is whose that was.
+    MadeExecutable(bool),
     /// It took back what another version, which is called this, had changed.
     Reverted { undone: String, rule: MergeRule },
     /// It is a merge of versions that differ there.
@@ -122,7 +124,7 @@ impl Engine {
         };
         let version = target.version()?.row.version;
         let entry = self.manifest_of(&target, &version)?.find(path.as_str())?.map(|leaf| leaf.entry);
-        let side = entry.as_ref().and_then(super::rules::content_of);
+        let side = entry.as_ref().and_then(content_of);
         let mut why = Why {
             dataset: target.dataset.clone(),
             path: path.to_string(),
@@ -183,6 +185,10 @@ impl Engine {
                 if let Some(undone) = reverted_by(target, &record) {
                     return self.step_back_from_revert(target, at, state, (undone, &record, &change.before), way);
                 }
+                if let Some(executable) = only_mode(&change).filter(|_| change.path == at.path) {
+                    way.steps.push(self.why_step(target, state, &at.path, How::MadeExecutable(executable))?);
+                    return Ok(Some(Place { version: *parent, entry: change.before, ..at }));
+                }
                 let what = match (change.before, change.after) {
                     (None, _) if !before.has_folder(at.path.as_str())? => Did::Added,
                     (_, None) if !after.has_folder(at.path.as_str())? => Did::Deleted,
@@ -231,15 +237,8 @@ impl Engine {
     ) -> Result<Option<Place>> {
         let record = self.version_records(&target.store, &[state])?.remove(0);
         let parts: HashMap<Id, Part> = parts_of(&at.version, &record.meta)?.into_iter().collect();
-        let parent = |parent: &crate::format::version::Parent| MergeParent {
-            reference: if parent.role.is_empty() { parent.id.short() } else { parent.role.clone() },
-            version: parent.id,
-            version_name: None,
-            part: parts.get(&parent.id).cloned().unwrap_or_default(),
-            adds_nothing: false,
-        };
         let is_here = |parent: &MergeParent| target.version_state(&parent.version).is_ok();
-        let (parents, missing): (Vec<MergeParent>, Vec<_>) = record.parents.iter().map(parent).partition(is_here);
+        let (parents, missing): (Vec<MergeParent>, Vec<_>) = merge_parents(&record, &parts).partition(is_here);
         let unseen: Vec<MergeParent> =
             missing.into_iter().filter(|parent| parent.part.source(at.path.as_str()).is_some()).collect();
         for parent in &unseen {
@@ -303,11 +302,18 @@ impl Engine {
                 (met.as_ref().map_or(MergeRule::OnlyChange, rule_there), lineage.speaking().collect())
             }
             Outcome::Settled(_) => match came_from_beside(&parents, &regions, (&at.path, &at.entry))? {
-                Some(Beside { head, from, sides }) => {
-                    let (rule, took) = (rule_there(&from), Some(parents[head].reference.clone()));
-                    let how = How::Merged { rule, took, also: Vec::new(), by: Vec::new(), kept: Vec::new(), sides };
+                Some(Beside { heads, from, sides }) => {
+                    let place = |head: usize| Ok(Place { entry: at.entry.clone(), ..place_in(&parents[head], &from)? });
+                    let mut called = heads.iter().map(|head| parents[*head].reference.clone());
+                    let (rule, took) = (rule_there(&from), called.next());
+                    let also: Vec<String> = called.collect();
+                    for (head, reference) in heads[1..].iter().zip(&also) {
+                        let reference = reference.clone();
+                        way.forks.push(Fork { step: way.steps.len(), reference, place: place(*head)? });
+                    }
+                    let how = How::Merged { rule, took, also, by: Vec::new(), kept: Vec::new(), sides };
                     way.steps.push(self.why_step(target, state, &at.path, how)?);
-                    return Ok(Some(Place { entry: at.entry, ..place_in(&parents[head], &from)? }));
+                    return place(heads[0]).map(Some);
                 }
                 None => {
                     // A refresh judges its parents themselves, not what was made of them before.
@@ -323,11 +329,16 @@ impl Engine {
             None => went_beside(&parents, heads, &at.path, &self.manifest_of(target, &at.version)?)?,
             Some(_) => Vec::new(),
         };
-        let has_it = |head: &&usize| same_kind(&values[**head], &at.entry);
+        // Where each was kept beside the path nobody's deletion was taken; but a folder may stay there.
+        let is_beside = !kept.is_empty() && keeps_both(&rule);
+        let stays = |head: usize| !is_beside || sides[head].kind.is_some();
+        let has_it = |head: &&usize| stays(**head) && same_kind(&values[**head], &at.entry);
         let acted = |head: &&usize| has_it(head) && sides[**head].did != Did::Unchanged;
         let all: Vec<usize> = lineage.speaking().collect();
         let took =
             candidates.iter().find(acted).or(candidates.iter().find(has_it)).or(all.iter().find(has_it)).copied();
+        let refreshed = record.meta.0.get(META_REFRESHES).filter(|_| took.is_none() && at.entry.is_some());
+        let earlier = refreshed.map(|_| self.parent_before(target, &at, &parents)).transpose()?.flatten();
         let called = |head: usize| parents[head].reference.clone();
         let place = |head: usize| Ok(Place { entry: values[head].clone(), ..place_in(&parents[head], &at.path)? });
         let also = candidates.iter().filter(|head| took.is_some_and(|took| took != **head) && acted(head));
@@ -337,13 +348,46 @@ impl Engine {
         }
         let rule = if rule == MergeRule::OnlyChange && !also.is_empty() { MergeRule::SameChange } else { rule };
         let also = also.into_iter().map(called).collect();
-        let (rule, named) = match of_unseen().filter(|_| took.is_none()) {
-            Some((rule, unseen)) => (rule, Some(unseen)),
-            None => (rule, took.map(called)),
+        let (rule, named) = match (&earlier, of_unseen().filter(|_| took.is_none() && !is_beside)) {
+            (Some(earlier), _) => (rule, Some(earlier.reference.clone())),
+            (None, Some((rule, unseen))) => (rule, Some(unseen)),
+            (None, None) => (rule, took.map(called)),
         };
         let how = How::Merged { rule, took: named, also, by: Vec::new(), kept, sides };
         way.steps.push(self.why_step(target, state, &at.path, how)?);
-        took.map(place).transpose()
+        match earlier {
+            Some(earlier) => Ok(Some(Place { entry: at.entry, ..place_in(&earlier, &at.path)? })),
+            None => took.map(place).transpose(),
+        }
+    }
+
+    /// The parent of the merges before a refresh which has the entry: a refresh judges it again, though it adds nothing new and isn't a parent
+    /// any more.
+    fn parent_before(&self, target: &Target, at: &Place, parents: &[MergeParent]) -> Result<Option<MergeParent>> {
+        let mut seen: HashSet<String> = parents.iter().map(|parent| parent.reference.clone()).collect();
+        let mut next = parents.first().map(|first| first.version);
+        while let Some(id) = next {
+            let Ok(state) = target.version_state(&id) else { break };
+            let record = self.version_records(&target.store, &[state])?.remove(0);
+            let parts: HashMap<Id, Part> = parts_of(&id, &record.meta)?.into_iter().collect();
+            for parent in merge_parents(&record, &parts) {
+                let Some(source) =
+                    parent.part.source(at.path.as_str()).filter(|_| seen.insert(parent.reference.clone()))
+                else {
+                    continue;
+                };
+                if target.version_state(&parent.version).is_err() {
+                    continue;
+                }
+                let there = self.manifest_of(target, &parent.version)?.find(&source)?.map(|leaf| leaf.entry);
+                if same_kind(&there, &at.entry) {
+                    return Ok(Some(parent));
+                }
+            }
+            let goes_on = record.meta.0.contains_key(META_REFRESHES);
+            next = state.row.parents.first().copied().filter(|_| goes_on);
+        }
+        Ok(None)
     }
 
     fn why_step(&self, target: &Target, state: &VersionState, path: &RepoPath, how: How) -> Result<WhyStep> {
@@ -442,6 +486,33 @@ impl ReadAhead {
         self.left = frames.len().saturating_sub(2);
         self.next = (2 * self.next).min(MOST_AHEAD);
     }
+}
+
+/// The parents of a merge, by its record.
+fn merge_parents<'r>(record: &'r Version, parts: &'r HashMap<Id, Part>) -> impl Iterator<Item = MergeParent> + 'r {
+    record.parents.iter().map(|parent| MergeParent {
+        reference: if parent.role.is_empty() { parent.id.short() } else { parent.role.clone() },
+        version: parent.id,
+        version_name: None,
+        part: parts.get(&parent.id).cloned().unwrap_or_default(),
+        adds_nothing: false,
+    })
+}
+
+/// Whether a file is executable by a change of nothing else.
+fn only_mode(change: &Change) -> Option<bool> {
+    let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
+    match after.kind {
+        EntryKind::File { executable, .. } if content_of(before) == content_of(after) && before.kind != after.kind => {
+            Some(executable)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a rule keeps what each parent has, beside the path.
+fn keeps_both(rule: &MergeRule) -> bool {
+    matches!(rule, MergeRule::Given(rule) if rule.rsplit('=').next() == Some("both"))
 }
 
 /// Attributes of several parents may have been merged, so that the entry is nobody's as a whole.
