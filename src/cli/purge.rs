@@ -95,12 +95,18 @@ pub fn run(context: &mut Context, args: &Purge) -> Result<Ending> {
     if !args.yes && !args.dry_run {
         let look = PurgeOptions { dry_run: true, ..options.clone() };
         let plan = context.watched(|engine| engine.purge(&address, &look))?;
-        let question = format!("{} would go for good. Type purge to do it:", summary(&plan));
-        confirm("a purge", &question, "purge")?;
+        // What is refused anyway needs no answer.
+        if args.force || !plan.needs_force() {
+            let question = format!("{} would go for good. Type purge to do it:", summary(&plan));
+            confirm("a purge", &question, "purge")?;
+        }
     }
     let report = context.watched(|engine| engine.purge(&address, &options))?;
     if context.for_people() {
         tell(context, &report);
+        if args.dry_run && !args.force && report.needs_force() {
+            context.say("published versions have it: --force is needed to purge it");
+        }
     } else {
         context.out.document(&json::document(document(&report)));
     }
@@ -165,6 +171,7 @@ fn document(report: &PurgeReport) -> serde_json::Value {
         "store": report.store,
         "reason": report.reason,
         "dry_run": report.dry_run,
+        "needs_force": report.needs_force(),
         "record": report.record,
         "contents": report.contents.iter().map(content).collect::<Vec<_>>(),
         "versions": report.versions.iter().map(version).collect::<Vec<_>>(),

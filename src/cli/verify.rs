@@ -32,8 +32,8 @@ pub struct Verify {
     /// Read only this share of a store's data, as 5%
     #[arg(long, value_name = "N%", value_parser = percent)]
     sample: Option<f64>,
-    /// Only what was written since: 7d, 2026-01-31, or a version
-    #[arg(long, value_name = "WHEN|VERSION")]
+    /// Only what was written since: 7d, 2026-01-31, or ./store/set@2.0
+    #[arg(long, value_name = "WHEN|ADDRESS")]
     since: Option<String>,
     /// Mend what this store, workspace or cache has whole
     #[arg(long, value_name = "STORE")]

@@ -121,6 +121,11 @@ pub struct PurgeReport {
 }
 
 impl PurgeReport {
+    /// Whether it is refused without [`PurgeOptions::force`]: published versions have it.
+    pub fn needs_force(&self) -> bool {
+        self.versions.iter().any(|it| it.is_published)
+    }
+
     /// What the store has less of than before.
     pub fn freed_bytes(&self) -> u64 {
         self.deleted_bytes.saturating_sub(self.written_bytes)
@@ -149,7 +154,9 @@ impl Engine {
             reason: options.reason.text(),
             dry_run: options.dry_run,
         };
-        let may = |fold: &Fold, survey: &Survey| if options.force { Ok(()) } else { refuse_published(fold, survey) };
+        // A dry run shows all that it would be.
+        let is_asked = options.force || options.dry_run;
+        let may = |fold: &Fold, survey: &Survey| if is_asked { Ok(()) } else { refuse_published(fold, survey) };
         let outcome = purger.purge(&mut store.timeline, may)?;
         if let Some(folder) = Some(PathBuf::from(self.absolute(&root))).filter(|root| !options.dry_run && root.is_dir())
         {

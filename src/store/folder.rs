@@ -161,8 +161,17 @@ pub fn sweep_staging(root: &Path, now: Time, age: Duration) -> Result<Swept> {
     let mut swept = Swept::default();
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).map_err(|fault| unlisted(root, &folder, fault))? {
-            let entry = entry.map_err(|fault| unlisted(root, &folder, fault))?;
+        // Its maker may remove a folder meanwhile, as that of a trial.
+        let is_gone = |fault: &io::Error| fault.kind() == io::ErrorKind::NotFound && folder != root;
+        let entries = match fs::read_dir(&folder) {
+            Err(fault) if is_gone(&fault) => continue,
+            entries => entries.map_err(|fault| unlisted(root, &folder, fault))?,
+        };
+        for entry in entries {
+            let entry = match entry {
+                Err(fault) if is_gone(&fault) => break,
+                entry => entry.map_err(|fault| unlisted(root, &folder, fault))?,
+            };
             let path = entry.path();
             let Ok(meta) = entry.metadata() else { continue };
             if meta.is_dir() {
@@ -253,6 +262,29 @@ mod tests {
         assert_eq!(sweep_staging(root, later, age).unwrap(), Swept { files: 4, bytes: 16 });
         assert!(gone.iter().all(|name| !root.join(name).exists()) && !root.join(trial).exists());
         assert!(kept.iter().all(|name| root.join(name).exists()));
+    }
+
+    #[test]
+    fn a_sweep_passes_over_folders_that_go_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let trials: Vec<_> = (0..64).map(|number| folder.path().join(format!("check-{number:032x}"))).collect();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                    trials.iter().for_each(|trial| fs::create_dir(trial).unwrap());
+                    trials.iter().for_each(|trial| fs::remove_dir(trial).unwrap());
+                }
+            });
+            let sweep = |_| sweep_staging(folder.path(), Time::now(), Duration::from_secs(3600));
+            let swept: Vec<_> = (0..500).map(sweep).collect();
+            is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(swept.iter().all(Result::is_ok), "{swept:?}");
+        });
+        assert!(
+            sweep_staging(&folder.path().join("none"), Time::now(), Duration::ZERO).is_err(),
+            "but not over the store"
+        );
     }
 
     #[test]

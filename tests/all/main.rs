@@ -47,6 +47,7 @@ mod faults;
 mod faults_everywhere;
 mod fetched_once;
 mod first_switch;
+mod foreign_files;
 #[allow(dead_code, reason = "a forge makes more than a test asks for")]
 mod forge;
 mod frozen;

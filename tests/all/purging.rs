@@ -202,6 +202,9 @@ fn what_is_published_needs_force_and_a_yes_is_needed() {
     let words = ["purge", "./store/set@1.0", "large.bin", "--reason", "it leaked"];
     let asked = env.run(words).exits(4);
     assert!(asked.stderr.contains("set@1.1") && asked.stderr.contains("--force"), "{}", asked.stderr);
+    let planned = env.run([&words[..], &["--dry-run", "--json"]].concat()).json();
+    assert_eq!((&planned["needs_force"], &planned["record"]), (&json!(true), &Value::Null));
+    assert_eq!(planned["versions"].as_array().unwrap().len(), 2, "{planned}");
     let refused = env.run([&words[..], &["--force"]].concat()).exits(2);
     assert!(refused.stderr.contains("--yes"), "{}", refused.stderr);
     let _ = env.run(["purge", "./store/set@1.0", "--reason", "all", "--yes"]).exits(2);

@@ -1,5 +1,6 @@
 //! Stores, by a quick look: reached, readable, what the log rests on there. The content is left to `verify`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::base::{Error, Event, Kind, Result, Time};
@@ -25,6 +26,8 @@ use super::{Checkup, Fix, Health};
 const AREA: &str = "store";
 /// Indexes of up to so many bytes together are read and checked; of more only the lengths are looked at.
 const READ_BYTES: u64 = 16 << 20;
+/// Packs that are looked for: where a folder of them is empty, or an upload was forgotten, one shows it.
+const SAMPLED_PACKS: usize = 4;
 /// A store's clock may be so far ahead of ours.
 const MOST_SKEW_MS: i64 = 60_000;
 
@@ -257,7 +260,7 @@ fn look_behind_the_log(Located { bucket, store_root: root, .. }: &Located, fix: 
     })
 }
 
-/// What is wrong with what the newest record names: its time, the newest state, the indexes.
+/// What is wrong with what the newest record names: its time, the newest state, the indexes, and a few packs that aren't there in full.
 fn look_at_log(timeline: &Timeline) -> Result<Vec<Error>> {
     let (bucket, fold) = (timeline.bucket(), timeline.fold());
     let mut wrong = Vec::new();
@@ -289,8 +292,17 @@ fn look_at_log(timeline: &Timeline) -> Result<Vec<Error>> {
     }
     if fold.indexes.values().map(|row| row.bytes).sum::<u64>() <= READ_BYTES {
         let content = Content::new(bucket.clone(), Vec::new());
+        let mut packs = BTreeMap::new();
         for row in fold.indexes.values() {
-            judge(content.index(row).map(drop))?;
+            judge(content.index(row).map(|index| packs.extend(index.packs().map(|pack| (pack.name, pack)))))?;
+        }
+        for pack in packs.values().rev().step_by(packs.len().div_ceil(SAMPLED_PACKS).max(1)) {
+            let object = pack.kind.object(&pack.name);
+            judge(match bucket.size(&object)? {
+                Some(bytes) if bytes == pack.bytes => Ok(()),
+                Some(bytes) => Err(Error::damaged(format!("{object} has {bytes} bytes, not {}", pack.bytes))),
+                None => Err(Error::damaged(format!("{object} is missing"))),
+            })?;
         }
     }
     if let Ok(time) = crate::flow::gc::clock::time_of_record(bucket, fold.number)

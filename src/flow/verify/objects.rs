@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::base::{Counter, Id, Kind, ObjectName, Result};
+use crate::base::{Counter, Event, Id, Kind, ObjectName, Result};
 use crate::chunk::compress::decompress;
 use crate::format::header::ObjectKind;
 use crate::format::index::Index;
@@ -62,12 +62,21 @@ impl Check<'_> {
         };
         for object in listing.objects {
             let name = format!("{folder}/{}", object.name);
+            if is_foreign(kind, &object.name) {
+                if !is_hidden(&object.name) {
+                    let told =
+                        format!("{name} is no object of a store, and nobody reads it: remove it if nobody needs it");
+                    self.observer.tell(Event::Warning(told));
+                }
+                continue;
+            }
             self.seen().insert(name.clone(), object.bytes);
             if self.extent.since.is_none_or(|since| object.modified > since.time) {
                 into.push(Stored { kind, name, bytes: object.bytes });
             }
         }
-        listing.folders.into_iter().try_for_each(|name| self.list_below(kind, format!("{folder}/{name}"), into))
+        let mut folders = listing.folders.into_iter().filter(|name| !is_hidden(name));
+        folders.try_for_each(|name| self.list_below(kind, format!("{folder}/{name}"), into))
     }
 
     fn object(&self, object: &Stored, content: &Content) -> Result<()> {
@@ -128,6 +137,16 @@ impl Check<'_> {
         }
         Ok(damage)
     }
+}
+
+/// What file managers and network file systems leave behind.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.')
+}
+
+/// Whether no object of this kind has such a name: it hurts nobody.
+fn is_foreign(kind: ObjectKind, name: &str) -> bool {
+    is_hidden(name) || kind != ObjectKind::Use && ObjectName::parse(name).is_err()
 }
 
 fn frame_damage(
