@@ -1,12 +1,16 @@
 //! Versions that a command makes in a workspace, on its branch: from a folder whose tracked files are all saved, which becomes the outcome.
-//! Files that nobody added stay, and stop what would be written over them before anything is done.
+//! Files that nobody added stay, those too that rules leave out, and stop what would be written over them before anything is done. A dry run
+//! is stopped by the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
 
 use crate::base::lock::FileLock;
 use crate::base::words::{counted, first_of};
 use crate::base::{BranchName, Error, Id, RepoPath, Result};
-use crate::format::manifest::{Entry, EntryKind};
+use crate::format::manifest::EntryKind;
+use crate::format::place::Place;
+use crate::tree::diff::Change;
 use crate::tree::edit::Edits;
 use crate::tree::manifest::Manifest;
 use crate::tree::scan::FoundKind;
@@ -15,6 +19,7 @@ use crate::workspace::control::Checkout;
 
 use super::begun::unfinished;
 use super::merge::refuse_in_progress;
+use super::switch::{steps_between, unseen_in_the_way};
 use super::workspace::Workspace;
 use super::{Engine, MergeReport};
 
@@ -26,9 +31,17 @@ pub(super) struct Ready {
     pub lock: FileLock,
 }
 
-/// Files of the folder that no version holds and nobody added, in path order.
+/// What a folder holds beside its base; nothing, where no folder is to become the outcome.
 #[derive(Default)]
-pub(super) struct Untracked(Vec<RepoPath>);
+pub(super) struct Untracked {
+    root: Option<PathBuf>,
+    /// The manifest that the folder is as, but for this.
+    base: Option<(Id, Place)>,
+    /// Files that nobody added and rules don't leave out.
+    seen: BTreeSet<RepoPath>,
+    /// Such folders with nothing in them.
+    empty: BTreeSet<RepoPath>,
+}
 
 impl Engine {
     /// The workspace, held, and the branch that it is on.
@@ -36,7 +49,7 @@ impl Engine {
     /// A switch to an outcome on this branch that was cut off is ended first. `meant` is the branch that the command was given, if it was.
     ///
     /// Errors: [`Kind::Conflict`](crate::base::Kind::Conflict) where another switch or a merge is unfinished, the workspace left the meant branch
-    /// while it was waited for, or a tracked or added file is unsaved (not for a dry run); [`Kind::Usage`](crate::base::Kind::Usage) on no branch.
+    /// while it was waited for, or a tracked or added file is unsaved; [`Kind::Usage`](crate::base::Kind::Usage) on no branch.
     pub(super) fn ready_here(&self, meant: Option<&str>, dry_run: bool) -> Result<Ready> {
         let (mut workspace, lock) = self.lock_workspace()?;
         if let Some(begun) = workspace.state.checkout.clone() {
@@ -55,9 +68,6 @@ impl Engine {
             return Err(Error::conflict(format!("the workspace went from the branch {meant} to {branch} meanwhile"))
                 .hint("run the command again"));
         }
-        if dry_run {
-            return Ok(Ready { workspace, branch, untracked: Untracked::default(), lock });
-        }
         let staged = workspace.control.staged()?;
         let changes = self.compare(&workspace, workspace.manifest()?)?.comparison.changes;
         let is_untracked = |change: &LocalChange| change.before.is_none() && !staged.contains(&change.path);
@@ -69,8 +79,14 @@ impl Engine {
             return Err(Error::conflict(message).hint("`dagset commit -a` keeps them; `dagset status` shows them"));
         }
         let is_file = |change: &LocalChange| change.after.as_ref().is_some_and(|it| it.kind != FoundKind::EmptyFolder);
-        let untracked = untracked.into_iter().filter(is_file).map(|change| change.path).collect();
-        Ok(Ready { workspace, branch, untracked: Untracked(untracked), lock })
+        let (seen, empty): (Vec<_>, Vec<_>) = untracked.into_iter().partition(is_file);
+        let untracked = Untracked {
+            root: Some(workspace.control.root().to_owned()),
+            base: workspace.base()?.map(|state| (state.row.manifest, state.row.manifest_place)),
+            seen: seen.into_iter().map(|change| change.path).collect(),
+            empty: empty.into_iter().map(|change| change.path).collect(),
+        };
+        Ok(Ready { workspace, branch, untracked, lock })
     }
 
     /// Makes the folder, which is version `base`, the version that was made, if one was. The workspace is held.
@@ -97,56 +113,41 @@ fn is_outcome(workspace: &Workspace, begun: &Checkout) -> Result<bool> {
 }
 
 impl Untracked {
-    /// Refuses an outcome that has something where one of the files stands, above it or below it.
+    /// Refuses an outcome that would be written where something stands that isn't the base's, above it or below it.
     pub(super) fn refuse_in_the_way(&self, outcome: Manifest<'_>, edits: &Edits) -> Result<()> {
-        let edits: BTreeMap<&str, Option<&Entry>> =
-            edits.iter().map(|(path, entry)| (path.as_str(), entry.as_ref())).collect();
-        let known = outcome.find_each(self.0.iter().map(RepoPath::as_str))?;
-        let mut in_the_way = Vec::new();
-        for (path, leaf) in self.0.iter().zip(known) {
-            let path = path.as_str();
-            let at = edits.get(path).map_or(leaf.is_some(), Option::is_some);
-            if at || is_below(outcome, &edits, path)? || is_above(outcome, &edits, path)? {
-                in_the_way.push(path);
-            }
+        let Some(root) = &self.root else { return Ok(()) };
+        let base = self.base.map(|(id, place)| Manifest::new(outcome.content(), id, Some(place)));
+        let steps = steps_between(base, outcome)?.into_iter().map(|step| (step.path.clone(), step));
+        let mut steps: BTreeMap<RepoPath, Change> = steps.collect();
+        let before = match base {
+            Some(base) => base.find_each(edits.iter().map(|(path, _)| path.as_str()))?,
+            None => vec![None; edits.len()],
+        };
+        for ((path, after), before) in edits.iter().zip(before) {
+            let before = before.map(|leaf| leaf.entry);
+            steps.insert(path.clone(), Change { path: path.clone(), before, after: after.clone() });
         }
+        let leaves = |step: &&Change| step.before.is_some() && step.after.is_none();
+        let leaving: HashSet<String> = steps.values().filter(leaves).map(|step| step.path.to_string()).collect();
+        let is_in_place_of_empty = |step: &Change| {
+            let comes = step.after.as_ref().is_some_and(|entry| entry.kind != EntryKind::EmptyFolder);
+            comes && self.empty.contains(&step.path)
+        };
+        let in_place_of_empty = |step: &Change| is_in_place_of_empty(step).then(|| step.path.to_string());
+        let in_the_way = steps
+            .values()
+            .filter_map(|step| unseen_in_the_way(root, step, &leaving).or_else(|| in_place_of_empty(step)));
+        let in_the_way: BTreeSet<String> = in_the_way.collect();
         if in_the_way.is_empty() {
             return Ok(());
         }
-        let shown = first_of(&in_the_way);
+        let shown = first_of(&in_the_way.iter().collect::<Vec<_>>());
         let message = format!("files that no version holds are where the outcome would be written:{shown}");
-        Err(Error::conflict(message).hint("move them away, or `dagset commit -a` keeps them; nothing was done"))
+        let are_seen =
+            in_the_way.iter().all(|path| self.seen.iter().chain(&self.empty).any(|seen| seen.as_str() == path));
+        Err(Error::conflict(message).hint(match are_seen {
+            true => "move them away, or `dagset commit -a` keeps them; nothing was done",
+            false => "move them away: rules leave them out, so that no commit keeps them; nothing was done",
+        }))
     }
-}
-
-/// Whether the outcome has something in the folder that a file stands for.
-fn is_below(outcome: Manifest<'_>, edits: &BTreeMap<&str, Option<&Entry>>, path: &str) -> Result<bool> {
-    let folder = format!("{path}/");
-    let edited = edits.range(folder.as_str()..).take_while(|(path, _)| path.starts_with(&folder));
-    if edited.into_iter().any(|(_, entry)| entry.is_some()) {
-        return Ok(true);
-    }
-    for leaf in outcome.entries(path) {
-        let path = leaf?.path;
-        if path.as_str().starts_with(&folder) && !edits.contains_key(path.as_str()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// Whether the outcome has a file where the path needs a folder.
-fn is_above(outcome: Manifest<'_>, edits: &BTreeMap<&str, Option<&Entry>>, path: &str) -> Result<bool> {
-    let is_file = |entry: &Entry| entry.kind != EntryKind::EmptyFolder;
-    for (at, _) in path.match_indices('/') {
-        let folder = &path[..at];
-        let is_there = match edits.get(folder) {
-            Some(entry) => entry.is_some_and(is_file),
-            None => outcome.find(folder)?.is_some_and(|leaf| is_file(&leaf.entry)),
-        };
-        if is_there {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }

@@ -166,7 +166,7 @@ impl Engine {
         let by_path: HashMap<&str, &LocalChange> = local.iter().map(|change| (change.path.as_str(), change)).collect();
         let is_purged = |entry: &Entry| workspace.target.store.content.tombstone_of(entry).is_some();
         let mut open = Vec::with_capacity(steps.len());
-        let (mut conflicts, mut only_here) = (Vec::new(), false);
+        let (mut conflicts, mut only_here, mut unseen) = (Vec::new(), false, false);
         let leaving: HashSet<String> =
             steps.iter().filter(|step| step.after.is_none()).map(|step| step.path.to_string()).collect();
         for step in steps {
@@ -179,8 +179,11 @@ impl Engine {
                     only_here = true;
                     Some(step.path.to_string())
                 }
-                None => blocking(local, &by_path, &step)
-                    .or_else(|| unseen_in_the_way(workspace.control.root(), &step, &leaving)),
+                None => blocking(local, &by_path, &step).or_else(|| {
+                    let path = unseen_in_the_way(workspace.control.root(), &step, &leaving);
+                    unseen |= path.is_some();
+                    path
+                }),
             };
             match in_the_way {
                 Some(path) => conflicts.push(path),
@@ -196,6 +199,9 @@ impl Engine {
         Err(Error::conflict(message).hint(match (only_here, &workspace.state.checkout) {
             (true, _) => {
                 "no version holds what was purged: move such files away, or remove them, then run the command again"
+            }
+            (false, _) if unseen => {
+                "move away what rules leave out, since no commit keeps it; `dagset commit -a` keeps the rest, `dagset restore PATH…` drops it"
             }
             (false, None) => "`dagset commit -a` keeps them, `dagset restore PATH…` drops them",
             // Nothing is committed from between two versions.
@@ -259,7 +265,8 @@ fn folders_above(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').map(|(at, _)| &path[..at])
 }
 
-fn steps_between(base: Option<Manifest<'_>>, goal: Manifest<'_>) -> Result<Vec<Change>> {
+/// What makes the one manifest the other; without the first, all that the other has.
+pub(super) fn steps_between(base: Option<Manifest<'_>>, goal: Manifest<'_>) -> Result<Vec<Change>> {
     let mut steps = Vec::new();
     match base {
         Some(base) => diff(base, goal, "", |change| {
@@ -293,7 +300,7 @@ fn blocking(local: &[LocalChange], by_path: &HashMap<&str, &LocalChange>, step: 
 
 /// What rules leave out of the comparison, and special files, are nobody's to overwrite either: the path of one that a step would
 /// replace or lead through. `leaving` are the paths that other steps remove.
-fn unseen_in_the_way(root: &Path, step: &Change, leaving: &HashSet<String>) -> Option<String> {
+pub(super) fn unseen_in_the_way(root: &Path, step: &Change, leaving: &HashSet<String>) -> Option<String> {
     step.after.as_ref()?;
     let path = step.path.as_str();
     for folder in folders_above(path) {

@@ -84,6 +84,7 @@ mod merging;
 mod merging_here;
 mod merging_much;
 mod merging_parts;
+mod merging_refused;
 mod metadata;
 mod mirror;
 mod mirror_processes;

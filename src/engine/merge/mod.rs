@@ -193,11 +193,12 @@ impl Engine {
         let open = report.unresolved().count();
         if open > 0 && open <= MOST_CONFLICTS && options.on_conflict.as_deref() != Some("fail") {
             question.name.as_ref().map_or(Ok(()), |name| refuse_taken(&workspace.target, name))?;
-            if options.dry_run {
-                return Ok(report);
-            }
             let base = workspace.state.base;
             let merging = begin(base, &branch, options, &question, &report)?;
+            if options.dry_run {
+                self.layout_to_come(&workspace, &merging, &question.untracked)?;
+                return Ok(report);
+            }
             self.lay_out(&workspace, merging, &question.untracked, &mut report)?;
             return Ok(report);
         }

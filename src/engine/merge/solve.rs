@@ -50,10 +50,7 @@ impl Engine {
         untracked: &Untracked,
         report: &mut MergeReport,
     ) -> Result<()> {
-        let open = OpenMerge::of(self, workspace, &merging)?;
-        let layout = open.layout(self, &merging)?;
-        let steps: Edits = layout.steps.iter().map(|(path, entry)| (path.clone(), entry.clone())).collect();
-        untracked.refuse_in_the_way(workspace.manifest()?.unwrap_or_else(|| open.first()), &steps)?;
+        let (open, layout) = self.layout_to_come(workspace, &merging, untracked)?;
         for (beside, path) in &layout.beside {
             let of = merging.conflicts.iter_mut().filter(|conflict| conflict.path == *path);
             of.for_each(|conflict| conflict.beside.push(beside.clone()));
@@ -70,6 +67,20 @@ impl Engine {
         report.in_progress = true;
         report.switched = Some(switched);
         Ok(())
+    }
+
+    /// What the folder is to be while the merge's conflicts are solved in it; an error if something stands in the way.
+    pub(super) fn layout_to_come<'w>(
+        &self,
+        workspace: &'w Workspace,
+        merging: &Merging,
+        untracked: &Untracked,
+    ) -> Result<(OpenMerge<'w>, Layout)> {
+        let open = OpenMerge::of(self, workspace, merging)?;
+        let layout = open.layout(self, merging)?;
+        let steps: Edits = layout.steps.iter().map(|(path, entry)| (path.clone(), entry.clone())).collect();
+        untracked.refuse_in_the_way(workspace.manifest()?.unwrap_or_else(|| open.first()), &steps)?;
+        Ok((open, layout))
     }
 
     /// Goes on with writing a merge's outcome into the folder, where that was cut off.
