@@ -244,6 +244,14 @@ fn tell_refs(context: &mut Context, way: &str, url: &str, refs: &[MovedRef]) -> 
         let name = paint.cyan(&row.name);
         let new = paint.yellow(row.new.short());
         match (row.outcome, row.old) {
+            ("behind", Some(old)) if way == "from" => {
+                writeln!(
+                    context.out,
+                    "  {} {name} stays here at {}; there it is at {new}",
+                    row.kind,
+                    paint.yellow(old.short())
+                );
+            }
             ("behind", Some(old)) => {
                 writeln!(context.out, "  {} {name} is further on there, at {}", row.kind, paint.yellow(old.short()));
             }

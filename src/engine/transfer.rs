@@ -432,14 +432,14 @@ impl Engine {
     }
 }
 
-/// Where the tags of a remote are known to stand, once a fetch has followed them. One that stands elsewhere here, and wasn't moved here, counts as
-/// unmoved still.
+/// Where the tags of a remote are known to stand, once a fetch has followed them. Of one that stands elsewhere here what was known before stays, so
+/// that a push goes on telling who moved it.
 fn seen_by_fetch(here: &Dataset, there: &Dataset, moves: &[RefMove], before: Option<SeenTags>) -> SeenTags {
     let mut seen = before.unwrap_or_default();
     seen.retain(|tag, _| there.tags.contains_key(tag) || here.tags.contains_key(tag));
     for step in moves {
         if let Carried::Tag(tag) = &step.what
-            && (step.agreed_tag().is_some() || step.old.is_none() || step.old != seen.get(tag).copied())
+            && (step.agreed_tag().is_some() || step.old.is_none() || !seen.contains_key(tag))
         {
             seen.insert(tag.clone(), step.new);
         }

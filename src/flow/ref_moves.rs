@@ -127,14 +127,18 @@ pub fn only_own(step: RefMove, seen: &BTreeMap<RefName, Id>, all: bool) -> Optio
     Some(RefMove { verdict, ..step })
 }
 
-/// What becomes of a tag that a fetch brings, by where such tags were `seen` over there last: one that wasn't moved here follows, also back.
+/// What becomes of a tag that a fetch brings, by where such tags were `seen` over there last: one that wasn't moved here follows, also back, and one
+/// that was moved here alone stays.
 pub fn following(step: RefMove, seen: &BTreeMap<RefName, Id>) -> RefMove {
     let Carried::Tag(tag) = &step.what else { return step };
+    let last = seen.get(tag).copied();
     let stays_back = matches!(step.verdict, Verdict::Behind | Verdict::Refused(_));
-    match step.old.is_some() && step.old == seen.get(tag).copied() && stays_back && !step.is_held {
-        true => RefMove { verdict: Verdict::Moves, ..step },
-        false => step,
-    }
+    let verdict = match step.old {
+        Some(old) if last == Some(old) && stays_back && !step.is_held => Verdict::Moves,
+        Some(_) if last == Some(step.new) && step.verdict == Verdict::Moves => Verdict::Behind,
+        _ => return step,
+    };
+    RefMove { verdict, ..step }
 }
 
 impl RefMove {

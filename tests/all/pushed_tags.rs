@@ -1,6 +1,6 @@
 //! A push sends the tags that were set here, and leaves alone what others did to theirs.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::env::TestEnv;
 
@@ -89,9 +89,22 @@ fn a_tag_that_was_set_here_goes_along_and_one_that_both_moved_is_refused() {
         refused.stderr
     );
     assert_eq!(at(&env, "prod"), at(&env, "2.0"));
-    // Once it was seen, it moves on.
+    // To have seen it there is no reason to undo it.
     let _ = in_clone(&env, &["fetch"]).exits(0);
-    let pushed = in_clone(&env, &["push", "--json"]).json();
-    let moved = pushed["refs"].as_array().unwrap().iter().any(|row| row["name"] == "prod" && row["outcome"] == "moved");
-    assert_eq!(json!(moved), json!(true), "{pushed}");
+    let _ = in_clone(&env, &["push"]).exits(4);
+    assert_eq!(at(&env, "prod"), at(&env, "2.0"));
+    let _ = in_clone(&env, &["push", "origin", "prod"]).exits(0);
+    assert_ne!(at(&env, "prod"), at(&env, "2.0"));
+}
+
+#[test]
+fn a_fetch_leaves_a_tag_that_was_moved_here_alone() {
+    let env = cloned();
+    let _ = in_clone(&env, &["tag", "prod", "1.0"]).exits(0);
+    let said = in_clone(&env, &["fetch"]).exits(0).stdout;
+    assert!(said.contains("tag prod stays here at"), "{said}");
+    let here = in_clone(&env, &["show", "prod", "--json"]).json()["version"].clone();
+    assert_eq!(here, at(&env, "1.0"));
+    let _ = in_clone(&env, &["push", "origin", "prod"]).exits(0);
+    assert_eq!(at(&env, "prod"), at(&env, "1.0"));
 }
